@@ -1,0 +1,98 @@
+"""One memory entry, and the words for what can be done to it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+EntryType = Literal["correction", "insight", "fact"]
+SCHEMA_VERSION = 1
+MAX_CONTENT = 4_000
+MAX_TITLE = 200
+
+
+class Provenance(BaseModel):
+    """Where an entry comes from.
+
+    Attributes:
+        run: LangGraph thread id of the run that wrote it.
+        problem_id: problem it was learned on.
+        attempt: number of the attempt, from 1; 0 when a person wrote it.
+        verifier: source of the feedback it rests on.
+        writer: model (or person) that wrote it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str = ""
+    problem_id: str = ""
+    attempt: int = 0
+    verifier: str = ""
+    writer: str = ""
+
+
+class MemoryEntry(BaseModel):
+    """One thing learned.
+
+    Attributes:
+        id: unique name.
+        entry_type: correction (a mistake and its remedy), insight (a way to think) or fact.
+        title: a few words.
+        applies_when: the condition under which it helps; this, with the title, is embedded.
+        content: what to do or know, in one to three sentences.
+        confidence: 0 to 1, the writer's.
+        related_to: ids of linked entries.
+        used, helpful, harmful: how often it was shown, and what came of it.
+        superseded_by: id of the entry that replaced it; such an entry is never recalled.
+        quarantined: it turned a pass into a fail or failed an audit; not recalled until reviewed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(default_factory=lambda: f"m-{uuid.uuid4().hex[:16]}", min_length=1, max_length=200)
+    entry_type: EntryType
+    title: str = Field("", max_length=MAX_TITLE)
+    applies_when: str = Field("", max_length=MAX_CONTENT)
+    content: str = Field(min_length=1, max_length=MAX_CONTENT)
+    confidence: float = Field(0.5, ge=0, le=1)
+    related_to: tuple[str, ...] = ()
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    provenance: Provenance = Provenance()
+    used: int = Field(0, ge=0)
+    helpful: int = Field(0, ge=0)
+    harmful: int = Field(0, ge=0)
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    updated_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    superseded_by: str | None = None
+    quarantined: bool = False
+    schema_version: int = SCHEMA_VERSION
+
+    @field_validator("title", "applies_when", "content")
+    @classmethod
+    def _storable(cls, value: str) -> str:
+        if "\x00" in value:
+            raise ValueError("contains a NUL character")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("contains a lone surrogate, which is no character") from None
+        return value
+
+    @property
+    def live(self) -> bool:
+        """Whether recall may return it."""
+        return self.superseded_by is None and not self.quarantined
+
+    @property
+    def index_text(self) -> str:
+        """What is embedded: condition and title; the content when both are empty."""
+        return "\n".join(part for part in (self.applies_when, self.title) if part) or self.content
+
+    def __str__(self) -> str:
+        """``[FACT] title: content (applies when …)``."""
+        title = f"{self.title}: " if self.title else ""
+        condition = f" (applies when {self.applies_when})" if self.applies_when else ""
+        return f"[{self.entry_type.upper()}] {title}{self.content}{condition}"

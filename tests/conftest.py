@@ -1,0 +1,38 @@
+"""What every test may use. Real parts only: real Chroma, real SQLite, real embedder."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep each test's memory, traces and images out of the user's."""
+    monkeypatch.setenv("VITARMM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("VITARMM_CONFIG", str(tmp_path / "vitarmm.toml"))
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of benchmark data and proof files beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"benchmark data is not at {SHARED}; see CONTRIBUTING.md")
+    return SHARED
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a ``.jsonl`` or ``.jsonl.gz`` file."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)

@@ -1,0 +1,83 @@
+"""One body for sync and async.
+
+A function that talks to a model or a store is written once, as a generator that *yields* each
+call and receives its result. :func:`run` drives it synchronously, :func:`arun` on an event loop
+(the idea of ``httpx/_auth.py``).
+
+    def recall(store, query) -> Flow[list[Item]]:
+        items = yield call(store, "search", query)
+        return [item for item in items if item.score > 0.5]
+
+    run(recall(store, "…"))            # store.search(…)
+    await arun(recall(store, "…"))     # await store.asearch(…)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One outside call, in both its forms."""
+
+    sync: Callable[[], Any]
+    asynchronous: Callable[[], Awaitable[Any]]
+
+
+Flow = Generator[Call, Any, T]
+"""A body that yields calls, receives their results, and returns ``T``."""
+
+
+def call(target: object, method: str, /, *args: Any, **kwargs: Any) -> Call:
+    """Ask for ``target.method(...)``, or ``target.amethod(...)`` when driven asynchronously."""
+    return Call(
+        lambda: getattr(target, method)(*args, **kwargs),
+        lambda: getattr(target, f"a{method}")(*args, **kwargs),
+    )
+
+
+def run(flow: Flow[T]) -> T:
+    """Drive ``flow`` to its end with synchronous calls."""
+    step: Callable[[], Call] = lambda: next(flow)  # noqa: E731
+    while True:
+        try:
+            request = step()
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        try:
+            value = request.sync()
+        except BaseException as error:
+            step = _throw(flow, error)
+        else:
+            step = _send(flow, value)
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Drive ``flow`` to its end, awaiting each call."""
+    step: Callable[[], Call] = lambda: next(flow)  # noqa: E731
+    while True:
+        try:
+            request = step()
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        try:
+            value = await request.asynchronous()
+        except BaseException as error:
+            step = _throw(flow, error)
+        else:
+            step = _send(flow, value)
+
+
+def _send(flow: Flow[T], value: Any) -> Callable[[], Call]:
+    return lambda: flow.send(value)
+
+
+def _throw(flow: Flow[T], error: BaseException) -> Callable[[], Call]:
+    return lambda: flow.throw(error)

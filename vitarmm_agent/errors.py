@@ -1,0 +1,70 @@
+"""Every error this package raises on purpose, by who must act.
+
+    VitaRMMError
+    ├── UserError                 the user acts; the CLI prints it without a traceback
+    │   ├── InputError            a problem, option, image or file that cannot be used as given
+    │   ├── MissingExtraError     an optional dependency is not installed
+    │   ├── WeightsError          weights unknown, absent, damaged, or not to be had offline
+    │   ├── MemoryStoreError      a memory folder or server that cannot be used as it is
+    │   └── ModelServerError      a model server refused or died; the run can be resumed
+    ├── ModelError                the model's output is at fault
+    │   ├── OutputError           it could not be parsed into what was asked for
+    │   └── RefusalError          it declined to answer
+    └── InternalError             our bug
+
+A message says what was wrong, what was got, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class VitaRMMError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UserError(VitaRMMError):
+    """The user must act: input, configuration or environment."""
+
+
+class InputError(UserError, ValueError):
+    """A problem, option, image or file cannot be used as given."""
+
+
+class MissingExtraError(UserError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        """Name the feature that was asked for and the extra that brings it."""
+        super().__init__(
+            f"{feature} needs packages that are not installed. "
+            f'Install them with: pip install "vitarmm-agent[{extra}]"'
+        )
+        self.extra = extra
+
+
+class WeightsError(UserError):
+    """Model weights are unknown, absent, damaged, or cannot be fetched."""
+
+
+class MemoryStoreError(UserError):
+    """A memory folder or server cannot be used as it is."""
+
+
+class ModelServerError(UserError):
+    """A model server refused, timed out or died; the run can be resumed."""
+
+
+class ModelError(VitaRMMError):
+    """The model's output is at fault, not the user."""
+
+
+class OutputError(ModelError):
+    """Model output could not be parsed into what was asked for."""
+
+
+class RefusalError(ModelError):
+    """The model declined to answer."""
+
+
+class InternalError(VitaRMMError):
+    """A bug in this package."""

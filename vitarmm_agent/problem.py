@@ -1,0 +1,253 @@
+"""What flows round the graph: Problem, Attempt, Feedback, Result. Plain data, JSON round-trip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.media import ImageRef
+
+AnswerType = Literal["text", "integer", "float", "list", "choice"]
+Verdict = Literal["pass", "fail", "abstain"]
+Status = Literal["running", "passed", "failed", "abstained", "interrupted"]
+"""``passed``/``failed``/``abstained``: the last verdict when the run stopped."""
+ErrorKind = Literal[
+    "arithmetic",
+    "wrong operation",
+    "misread quantity",
+    "unit",
+    "missing step",
+    "misread image",
+    "wrong choice mapping",
+    "format",
+    "unsupported claim",
+    "other",
+]
+MAX_TEXT = 100_000
+
+
+class Data(BaseModel):
+    """Base of all plain records: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problem(Data):
+    """One problem to solve.
+
+    Attributes:
+        id: stable name; derived from the content when not given.
+        text: the question, at most 100,000 characters; may be empty when there is an image.
+        images: images in order; paths and data URLs are accepted and become :class:`ImageRef`.
+        choices: options of a multiple-choice problem, in order of their letters.
+        answer_type: what kind of answer is asked for.
+        precision: decimal places of a float answer.
+        unit: unit of the answer.
+        reference: the gold answer. Never shown to reasoner, judge or RMM unless the run is an
+            oracle run.
+        metadata: anything else, carried along untouched.
+    """
+
+    id: str = ""
+    text: str = ""
+    images: tuple[ImageRef, ...] = ()
+    choices: tuple[str, ...] = ()
+    answer_type: AnswerType = "text"
+    precision: int | None = Field(None, ge=0, le=12)
+    unit: str | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _coerce_images(cls, value: Any) -> Any:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(
+            {"source": str(item)} if isinstance(item, (str, Path)) else item for item in items
+        )
+
+    @field_validator("text")
+    @classmethod
+    def _bound_text(cls, value: str) -> str:
+        if len(value) > MAX_TEXT:
+            raise ValueError(f"has {len(value):,} characters; the limit is {MAX_TEXT:,}")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Problem:
+        if not self.text.strip() and not self.images:
+            raise ValueError("is empty: give a text or an image")
+        if self.choices and self.answer_type == "text":
+            object.__setattr__(self, "answer_type", "choice")
+        if self.answer_type == "choice" and not self.choices:
+            raise ValueError("answer_type is 'choice' but there are no choices")
+        if not self.id:
+            object.__setattr__(self, "id", f"p-{self.fingerprint[:12]}")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the reasoner sees: text, images and choices."""
+        images = [image.sha256 or image.source for image in self.images]
+        seen = json.dumps([self.text, images, self.choices], ensure_ascii=False)
+        return hashlib.sha256(seen.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def without_reference(self) -> Problem:
+        """The same problem with nothing that may hold the gold answer."""
+        return self.model_copy(update={"reference": None, "metadata": {}})
+
+    @classmethod
+    def parse(cls, value: str | dict[str, Any] | Problem) -> Problem:
+        """A problem from text, a mapping, or itself.
+
+        Raises:
+            InputError: it is empty, too long, or has unknown or wrong fields.
+        """
+        if isinstance(value, Problem):
+            return value
+        try:
+            return cls(text=value) if isinstance(value, str) else cls.model_validate(value)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()]
+            raise InputError(f"problem cannot be used: {'; '.join(lines)}") from None
+
+
+class Usage(Data):
+    """Tokens of one or more model calls."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum of both."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            calls=self.calls + other.calls,
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Step(Data):
+    """A numbered line of an attempt."""
+
+    number: int = Field(ge=1)
+    text: str
+
+
+class Attempt(Data):
+    """One go of the reasoner.
+
+    Attributes:
+        number: 1 for the first of the run.
+        text: the raw response.
+        steps: the response as numbered steps.
+        answer: the final answer it commits to, or None when none could be extracted.
+        prompt: messages as sent, text with images as ``{"type": "image", "sha256": …}``.
+        prompt_hash: SHA-256 of ``prompt``.
+        recalled: ids of the memory entries it was shown.
+        seconds: wall time of the model call.
+        metadata: what the model reported (image tiles, OCR, state marker, finish reason …).
+    """
+
+    number: int = Field(ge=1)
+    text: str
+    steps: tuple[Step, ...] = ()
+    answer: str | None = None
+    model: str = ""
+    prompt: tuple[dict[str, Any], ...] = ()
+    prompt_hash: str = ""
+    recalled: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class StepError(Data):
+    """One wrong step, as a verifier names it.
+
+    Attributes:
+        step: number of the step, or None for the attempt as a whole.
+        kind: from the closed list :data:`ErrorKind`.
+        message: what is wrong, in words fit to show the model.
+        subject: the thing that is wrong in short ("3 * 4 = 13"); the signature is made of it.
+    """
+
+    step: int | None = None
+    kind: ErrorKind = "other"
+    message: str
+    subject: str = ""
+
+    @property
+    def signature(self) -> str:
+        """Stable name of the error: its kind and normalised subject."""
+        subject = re.sub(r"[^\w+*/=().,%^<>-]+", " ", self.subject.lower()).strip()
+        return f"{self.kind}:{subject}"
+
+
+class Feedback(Data):
+    """What a verifier says of an attempt.
+
+    Attributes:
+        verdict: pass, fail or abstain.
+        score: 0 (surely wrong) to 1 (surely right), or None.
+        errors: wrong steps, the first one first.
+        message: grounds, fit to show the model.
+        source: name of the verifier, or of the one that decided.
+        precision: measured share of this verifier's such verdicts that are right, or None.
+        parts: what each verifier said, when several were combined.
+        failure: why a verifier could not judge (garbage, refusal, time-out); then it abstains.
+        oracle: the verdict used the gold answer.
+    """
+
+    verdict: Verdict
+    source: str
+    score: float | None = Field(None, ge=0, le=1)
+    errors: tuple[StepError, ...] = ()
+    message: str = ""
+    precision: float | None = Field(None, ge=0, le=1)
+    parts: tuple[Feedback, ...] = ()
+    failure: str | None = None
+    oracle: bool = False
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+
+class Result(Data):
+    """What a run came to.
+
+    Attributes:
+        answer: the answer that stands, or None.
+        passed: the last verdict was a pass.
+        status: how the run ended; ``interrupted`` waits for a person and can be resumed.
+        stopped_because: the reason in words.
+        attempts: all attempts in order.
+        feedback: one per attempt.
+        recalled: per attempt, the recall as data (entries, scores, terms).
+        written: memory operations carried out, and the writer's failures, as data.
+        thread_id: LangGraph's id of the run; ``vitarmm trace show THREAD`` prints it.
+    """
+
+    problem: Problem
+    answer: str | None
+    passed: bool
+    status: Status
+    stopped_because: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
+    recalled: tuple[dict[str, Any], ...] = ()
+    written: tuple[dict[str, Any], ...] = ()
+    thread_id: str = ""
+    usage: Usage = Usage()
+    seconds: float = 0.0

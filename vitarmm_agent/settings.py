@@ -1,0 +1,117 @@
+"""One frozen :class:`Settings`: explicit > environment ``VITARMM_*`` > ``vitarmm.toml`` > default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from vitarmm_agent.errors import InputError
+
+CONFIG_FILE = "vitarmm.toml"
+DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
+DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, in one place.
+
+    Read with :meth:`load`, which turns a bad value into one clear line. The file is ``vitarmm.toml``
+    in the working directory, or the path in ``VITARMM_CONFIG``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VITARMM_", extra="forbid", frozen=True)
+
+    # who does what
+    reasoner: str = Field(DEFAULT_CHAT_MODEL, description="Chat model that solves the problem.")
+    feedback: str = Field(
+        "arithmetic,judge",
+        description="Verifiers in order, by name; `judge` uses the judge model.",
+    )
+    judge: str | None = Field(None, description="Judging chat model; default: the reasoner.")
+    rmm: str | None = Field(None, description="Memory-writing chat model; default: the reasoner.")
+    embedder: str = Field(DEFAULT_EMBEDDER, description="Embedding model of the memory.")
+    # the loop
+    max_iterations: int = Field(3, ge=1, le=100, description="Attempts per problem at most.")
+    oracle: bool = Field(False, description="Let the reference verifier see the gold answer.")
+    max_seconds: float | None = Field(None, gt=0, description="Time budget of one run.")
+    max_run_tokens: int | None = Field(None, gt=0, description="Token budget of one run.")
+    images: Literal["model", "ocr"] = Field(
+        "model",
+        description="`model` hands images to the reasoner; `ocr` reads them to text first.",
+    )
+    # decoding
+    temperature: float = Field(0.0, ge=0, description="0 is greedy.")
+    max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")
+    seed: int | None = Field(None, description="Seed of sampling.")
+    base_url: str | None = Field(None, description="OpenAI-compatible server of `openai:` models.")
+    # where things lie
+    home: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("vitarmm"),
+        description="Cache of model weights.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("vitarmm"),
+        description="Memory, traces and images.",
+    )
+    memory: str | None = Field(
+        None, description="Folder or http(s) URL of the memory, or `off`; default: DATA_DIR/memory."
+    )
+    namespace: tuple[str, ...] = Field(
+        ("default", "agent"), description="Namespace of the memory: whose it is."
+    )
+
+    @classmethod
+    def load(cls, **explicit: Any) -> Settings:
+        """Read settings from all sources; values of ``None`` in ``explicit`` are left to them.
+
+        Raises:
+            InputError: a value is out of range, of the wrong type, or a key is unknown.
+        """
+        try:
+            return cls(**{key: value for key, value in explicit.items() if value is not None})
+        except ValidationError as error:
+            lines = [
+                f"setting {'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
+                for e in error.errors()
+            ]
+            raise InputError("; ".join(lines)) from None
+        except ValueError as error:  # a config file that is no TOML
+            raise InputError(f"{CONFIG_FILE} cannot be read: {error}") from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: explicit, environment, file."""
+        path = Path(os.environ.get("VITARMM_CONFIG", CONFIG_FILE))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @property
+    def memory_location(self) -> str:
+        """Folder or URL of the memory, or ``off``."""
+        return self.memory or str(self.data_dir / "memory")
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """SQLite file that holds the checkpoints, which are the traces."""
+        return self.data_dir / "traces.sqlite"
+
+    @property
+    def media_dir(self) -> Path:
+        """Folder of images, by content hash."""
+        return self.data_dir / "media"
