@@ -1,0 +1,1 @@
+"""Datasets, arms, metrics, statistics, runner, reports, and the benchmarks in ``speed``."""

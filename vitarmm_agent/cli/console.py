@@ -1,0 +1,31 @@
+"""What all commands share: where they print, and how."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON on standard output, unstyled."""
+    out.print(json.dumps(data, indent=2, ensure_ascii=False, default=str), markup=False)
+
+
+def safe(value: object) -> Text:
+    """Text that a model or user wrote, with terminal control characters made visible."""
+    shown = "".join(
+        c if c in "\n\t" or (ord(c) >= 32 and not 0x7F <= ord(c) < 0xA0) else f"\\x{ord(c):02x}"
+        for c in str(value)
+    )
+    return Text(shown)
+
+
+def print_error(error: BaseException) -> None:
+    """One clear line on standard error."""
+    err.print(Text.assemble(("error: ", "bold red"), safe(error)))
