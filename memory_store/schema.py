@@ -52,7 +52,9 @@ class MemoryEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(default_factory=lambda: f"m-{uuid.uuid4().hex[:16]}", min_length=1, max_length=200)
+    id: str = Field(
+        default_factory=lambda: f"m-{uuid.uuid4().hex[:16]}", min_length=1, max_length=200
+    )
     entry_type: EntryType
     title: str = Field("", max_length=MAX_TITLE)
     applies_when: str = Field("", max_length=MAX_CONTENT)

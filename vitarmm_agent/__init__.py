@@ -1,9 +1,9 @@
 """An agent that learns from its own mistakes.
 
-    from vitarmm_agent import ReasoningAgent
+from vitarmm_agent import ReasoningAgent
 
-    agent = ReasoningAgent.open()
-    print(agent.solve("A square has a perimeter of 20 cm. What is its area?").answer)
+agent = ReasoningAgent.open()
+print(agent.solve("A square has a perimeter of 20 cm. What is its area?").answer)
 """
 
 from __future__ import annotations

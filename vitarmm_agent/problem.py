@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
+from vitarmm_agent.prompts import render
 
 AnswerType = Literal["text", "integer", "float", "list", "choice"]
 Verdict = Literal["pass", "fail", "abstain"]
@@ -101,6 +102,17 @@ class Problem(Data):
     def without_reference(self) -> Problem:
         """The same problem with nothing that may hold the gold answer."""
         return self.model_copy(update={"reference": None, "metadata": {}})
+
+    def to_prompt(self) -> str:
+        """The problem as every model sees it: text, choices, and the form of the answer."""
+        return render(
+            "problem",
+            text=self.text,
+            choices=self.choices,
+            unit=self.unit,
+            answer_type=self.answer_type,
+            precision=self.precision,
+        )
 
     @classmethod
     def parse(cls, value: str | dict[str, Any] | Problem) -> Problem:

@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine with Python 3.11+:
+#   make demo    install, fetch the small local model, solve two related problems
+#   make test    install, then run the tests
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip
+
+# On Linux the default torch wheel brings several GB of CUDA libraries; this index has the CPU build.
+# With an NVIDIA GPU: make demo TORCH_INDEX=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+EXTRAS      ?= local,openai,ocr
+MODELS      ?= qwen2.5-coder-0.5b-instruct smollm2-135m-instruct all-minilm-l6-v2
+
+.PHONY: demo test test-slow lint types format install weights clean
+
+demo: weights
+	@$(BIN)/vitarmm demo
+
+test: weights
+	$(BIN)/python -m pytest
+
+test-slow: weights
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, %s is %s: make PYTHON=…" % (sys.executable, sys.version.split()[0]))'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+	$(PIP) install --quiet --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt --group dev -e ".[$(EXTRAS)]"
+	@touch $@
+
+weights: install
+	@$(BIN)/vitarmm models pull $(MODELS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

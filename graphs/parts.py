@@ -1,0 +1,92 @@
+"""From specs and settings to the live objects of a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.media import MediaStore
+from vitarmm_agent.memory_store.memory import ReasoningMemory
+from vitarmm_agent.memory_store.open import open_memory
+from vitarmm_agent.models import load_chat_model
+from vitarmm_agent.rmm.writer import MemoryWriter
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langgraph.store.base import BaseStore
+
+    from vitarmm_agent.verifiers.base import Verifier
+
+
+def make_deps(
+    *,
+    reasoner: str | BaseChatModel | None,
+    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+    rmm: str | BaseChatModel | MemoryWriter | None,
+    memory: str | ReasoningMemory | None,
+    store: BaseStore | None,
+    limits: Limits | None,
+    settings: Settings | None,
+) -> Deps:
+    """Load what is named, take what is given."""
+    settings = settings or Settings.load()
+    solver = _model(reasoner, settings.reasoner, settings)
+    opened = _memory(memory, store, settings)
+    return Deps(
+        reasoner=solver,
+        policy=_policy(verifiers, solver, settings),
+        writer=_writer(rmm, solver, settings) if opened else None,
+        memory=opened,
+        media=MediaStore(settings.media_dir),
+        limits=limits or limits_of(settings),
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that settings name."""
+    return Limits(
+        max_iterations=settings.max_iterations,
+        max_seconds=settings.max_seconds,
+        max_tokens=settings.max_run_tokens,
+    )
+
+
+def _model(given: str | BaseChatModel | None, default: str, settings: Settings) -> BaseChatModel:
+    if given is None or isinstance(given, str):
+        return load_chat_model(given or default, settings=settings)
+    return given
+
+
+def _policy(
+    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+    solver: BaseChatModel,
+    settings: Settings,
+) -> FeedbackPolicy:
+    if isinstance(verifiers, FeedbackPolicy):
+        return verifiers
+    if isinstance(verifiers, list):
+        return FeedbackPolicy(tuple(verifiers))
+    judge = _model(settings.judge, settings.judge, settings) if settings.judge else solver
+    return build_policy(verifiers or settings.feedback, judge=judge, oracle=settings.oracle)
+
+
+def _writer(
+    rmm: str | BaseChatModel | MemoryWriter | None, solver: BaseChatModel, settings: Settings
+) -> MemoryWriter:
+    if isinstance(rmm, MemoryWriter):
+        return rmm
+    given = rmm or settings.rmm
+    return MemoryWriter(solver if given is None else _model(given, "", settings))
+
+
+def _memory(
+    memory: str | ReasoningMemory | None, store: BaseStore | None, settings: Settings
+) -> ReasoningMemory | None:
+    if memory is not None and not isinstance(memory, str):
+        return memory
+    if memory is None and store is not None:
+        return ReasoningMemory(store, namespace=settings.namespace)
+    located = settings.model_copy(update={"memory": memory}) if memory else settings
+    return cast("ReasoningMemory | None", open_memory(located))

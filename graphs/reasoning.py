@@ -1,0 +1,115 @@
+"""The state machine.
+
+START → recall → reason → feedback → remember ─┬─ the stop rule says stop → END
+          ▲                                    └─ it says retry → recall
+          └────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import get_runtime
+
+from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.effects import Flow, arun, run
+from vitarmm_agent.graphs.parts import make_deps
+from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.feedback import feedback
+from vitarmm_agent.nodes.reason import reason
+from vitarmm_agent.nodes.recall import recall
+from vitarmm_agent.nodes.remember import remember
+from vitarmm_agent.nodes.routing import after_remember
+from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, RunContext
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.store.base import BaseStore
+
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+    from vitarmm_agent.rmm.writer import MemoryWriter
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.verifiers.base import Verifier
+    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+
+    ReasoningGraph = CompiledStateGraph[ReasoningState, RunContext, ReasoningInput, ReasoningOutput]
+
+Node = Callable[[ReasoningState, Deps, Run], Flow[dict[str, Any]]]
+
+
+def build_reasoning_graph(
+    *,
+    reasoner: str | BaseChatModel | None = None,
+    verifiers: str | list[Verifier] | FeedbackPolicy | None = None,
+    rmm: str | BaseChatModel | MemoryWriter | None = None,
+    memory: str | ReasoningMemory | None = None,
+    checkpointer: BaseCheckpointSaver[str] | bool | None = None,
+    store: BaseStore | None = None,
+    limits: Limits | None = None,
+    settings: Settings | None = None,
+) -> ReasoningGraph:
+    """Compile the graph.
+
+    Args:
+        reasoner: chat model, or its spec, that solves problems; default: ``settings.reasoner``.
+        verifiers: names in order, verifiers, or a policy; default: ``settings.feedback``.
+        rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else the reasoner.
+        memory: a memory, its folder or URL, or ``"off"``; default: ``store`` when given, else
+            ``settings.memory``.
+        checkpointer: as in LangGraph; ``None`` inherits a parent graph's, so that the graph can be
+            a node. :class:`~vitarmm_agent.ReasoningAgent` brings SQLite checkpoints by default.
+        store: a LangGraph store that holds the memory.
+        limits: when a run stops at the latest; default: from ``settings``.
+        settings: everything not given; default: :meth:`Settings.load`.
+
+    Raises:
+        UserError: a spec, name, folder or limit that cannot be used.
+    """
+    deps = make_deps(
+        reasoner=reasoner,
+        verifiers=verifiers,
+        rmm=rmm,
+        memory=memory,
+        store=store,
+        limits=limits,
+        settings=settings,
+    )
+    graph = StateGraph(
+        ReasoningState,
+        context_schema=RunContext,
+        input_schema=ReasoningInput,
+        output_schema=ReasoningOutput,
+    )
+    for node in (recall, reason, feedback, remember):
+        graph.add_node(node.__name__, _bind(node, deps))
+    graph.add_edge(START, "recall")
+    graph.add_edge("recall", "reason")
+    graph.add_edge("reason", "feedback")
+    graph.add_edge("feedback", "remember")
+    graph.add_conditional_edges("remember", after_remember)
+    return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
+
+
+def _bind(node: Node, deps: Deps) -> Runnable[ReasoningState, dict[str, Any]]:
+    """A node as LangGraph runs it: one body, sync and async."""
+
+    def sync(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
+        return run(node(state, deps, _run_of(config)))
+
+    async def asynchronous(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
+        return await arun(node(state, deps, _run_of(config)))
+
+    return RunnableLambda(sync, asynchronous, name=node.__name__)
+
+
+def _run_of(config: RunnableConfig) -> Run:
+    context = get_runtime(RunContext).context
+    if isinstance(context, dict):
+        context = RunContext(**context)
+    thread = config.get("configurable", {}).get("thread_id", "")
+    return Run(thread_id=str(thread), overrides=context.given() if context else {})

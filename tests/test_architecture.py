@@ -1,0 +1,217 @@
+"""The rules of the house, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "vitarmm_agent"
+LINKED = ("graphs", "prompts", "memory_store", "evals")
+
+# Lower layers first; a module may import from its own unit and from lower layers.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "effects", "lazy", "prompts"),
+    ("settings", "media", "memory_store.schema"),
+    ("problem", "weights"),
+    ("answers", "memory_store", "models"),
+    ("verifiers", "rmm"),
+    ("state",),
+    ("deps",),
+    ("nodes",),
+    ("graphs",),
+    ("agent", "traces"),
+    ("integrations", "viewer", "evals", "training"),
+    ("cli",),
+)
+HEAVY = {
+    "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
+    "PIL", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
+    "math_verify", "torch", "transformers", "trl", "xgrammar",
+}  # fmt: skip
+# Modules that are themselves only ever imported where they are used.
+MAY_BE_HEAVY = ("models.vita.", "models.local", "models.engine", "evals.speed.")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted name without the package → file."""
+    found = {}
+    for path in (
+        sorted(PACKAGE.rglob("*.py", recurse_symlinks=True))
+        if sys.version_info >= (3, 13)
+        else _walk(PACKAGE)
+    ):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__").replace("__init__", "")] = path
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name != "__pycache__":
+            yield from _walk(path)
+        elif path.suffix == ".py":
+            yield path
+
+
+def unit_of(module: str) -> tuple[int, str] | None:
+    """Layer number and unit of a module; the longest matching unit counts."""
+    best: tuple[int, str] | None = None
+    for number, units in enumerate(LAYERS):
+        for unit in units:
+            if (module == unit or module.startswith(unit + ".")) and (
+                best is None or len(unit) > len(best[1])
+            ):
+                best = (number, unit)
+    return best
+
+
+def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[str, int]]:
+    """Modules that a file imports, with line numbers; imports for type checking only are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in _statements(tree.body, into_functions=not top_level_only):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}:{node.lineno} relative import"
+            yield node.module, node.lineno
+            for alias in node.names:
+                if f"{node.module}.{alias.name}".removeprefix("vitarmm_agent.") in modules():
+                    yield f"{node.module}.{alias.name}", node.lineno
+
+
+def _statements(body: list[ast.stmt], *, into_functions: bool) -> Iterator[ast.stmt]:
+    for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not into_functions:
+            continue
+        yield node
+        for field in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(node, field, []), into_functions=into_functions)
+        for handler in getattr(node, "handlers", []):
+            yield from _statements(handler.body, into_functions=into_functions)
+
+
+def test_every_module_has_a_layer() -> None:
+    homeless = [name for name in modules() if name and unit_of(name) is None]
+    assert homeless == []
+
+
+def test_imports_point_down() -> None:
+    wrong = []
+    for name, path in modules().items():
+        own = unit_of(name)
+        if own is None:
+            continue
+        for imported, line in imports_of(path):
+            if not imported.startswith("vitarmm_agent."):
+                continue
+            other = unit_of(imported.removeprefix("vitarmm_agent."))
+            if other is not None and other[1] != own[1] and other[0] >= own[0]:
+                inside = own[1].startswith(other[1] + ".") or other[1].startswith(own[1] + ".")
+                if not inside:
+                    wrong.append(f"{name}:{line} imports {imported}")
+    assert wrong == []
+
+
+def test_no_import_cycles() -> None:
+    graph = {
+        name: {
+            imported.removeprefix("vitarmm_agent.")
+            for imported, _ in imports_of(path, top_level_only=True)
+            if imported.removeprefix("vitarmm_agent.") in modules() and imported != "vitarmm_agent"
+        }
+        - {name}
+        for name, path in modules().items()
+        if name
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' → '.join(error.args[1])}")
+
+
+def test_heavy_libraries_are_imported_where_used() -> None:
+    wrong = [
+        f"{name}:{line} imports {imported}"
+        for name, path in modules().items()
+        if not name.startswith(MAY_BE_HEAVY)
+        for imported, line in imports_of(path, top_level_only=True)
+        if imported.split(".")[0] in HEAVY
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_the_linked_folders_by_their_bare_names() -> None:
+    wrong = [
+        f"{name}:{line}"
+        for name, path in modules().items()
+        for imported, line in imports_of(path)
+        if imported.split(".")[0] in LINKED
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["", ".graphs", ".memory_store", ".models", ".models.vita", ".answers", ".verifiers", ".rmm"],
+)
+def test_public_names_are_importable(package: str) -> None:
+    module = importlib.import_module(f"vitarmm_agent{package}")
+    assert sorted(module.__all__) == sorted(set(module.__all__))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError):
+        _ = module.no_such_name
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, vitarmm_agent, vitarmm_agent.cli;"
+        f"print(sorted({HEAVY!r} & set(sys.modules) | ({{'langgraph', 'langchain_core'}} & set(sys.modules))))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_the_command_line_starts_without_models_or_memory() -> None:
+    code = (
+        "import sys, vitarmm_agent.cli.app;"
+        "print(sorted({'torch', 'transformers', 'chromadb', 'langgraph', 'langchain_core'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_modules_and_functions_stay_small() -> None:
+    wrong = []
+    for name, path in modules().items():
+        source = path.read_text(encoding="utf-8")
+        if source.count("\n") >= 400:
+            wrong.append(f"{name} has {source.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert node.end_lineno is not None
+                length = node.end_lineno - node.lineno + 1
+                if length >= 60 and not _only_declares(node):
+                    wrong.append(f"{name}:{node.lineno} {node.name} has {length} lines")
+    assert wrong == []
+
+
+def _only_declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A command with many options is long by its signature; its body must still be short."""
+    first = node.body[0]
+    last = node.body[-1]
+    assert last.end_lineno is not None
+    return last.end_lineno - first.lineno < 55

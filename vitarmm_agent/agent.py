@@ -1,0 +1,260 @@
+"""ReasoningAgent: settings → models, memory, graph; and the ways to run it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.effects import Call, Flow, arun, run
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.media import MediaStore
+from vitarmm_agent.nodes.intake import store_images
+from vitarmm_agent.problem import Problem, Result
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.state import result_of
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.tools import BaseTool
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.store.base import BaseStore
+
+    from vitarmm_agent.graphs.reasoning import ReasoningGraph
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+    from vitarmm_agent.rmm.writer import MemoryWriter
+    from vitarmm_agent.verifiers.base import Verifier
+    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+
+STEPS_PER_ITERATION = 4
+
+
+class ReasoningAgent:
+    """An agent over the compiled graph; make one with :meth:`open`."""
+
+    def __init__(self, graph: ReasoningGraph, settings: Settings) -> None:
+        """Wrap a graph that was compiled with a checkpointer."""
+        self.graph = graph
+        self.settings = settings
+        self._media = MediaStore(settings.media_dir)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        reasoner: str | BaseChatModel | None = None,
+        feedback: str | list[Verifier] | FeedbackPolicy | None = None,
+        rmm: str | BaseChatModel | MemoryWriter | None = None,
+        memory: str | Path | ReasoningMemory | None = None,
+        max_iterations: int | None = None,
+        checkpointer: BaseCheckpointSaver[str] | None = None,
+        store: BaseStore | None = None,
+        settings: Settings | None = None,
+        **options: Any,
+    ) -> ReasoningAgent:
+        """Open an agent.
+
+        Args:
+            reasoner: chat model or its spec (``"local:NAME"``, ``"vita:PATH"``, ``"openai:…"``).
+            feedback: verifiers by name (``"arithmetic,judge"``), as objects, or a policy.
+            rmm: chat model, spec or memory writer that decides what to remember.
+            memory: folder, URL, ``"off"``, or a memory.
+            max_iterations: attempts per problem at most.
+            checkpointer: where traces are kept; default: SQLite under ``settings.data_dir``.
+            store: a LangGraph store to hold the memory.
+            settings: everything not given; default: :meth:`Settings.load`.
+            options: any other field of :class:`Settings`, by name.
+
+        Raises:
+            UserError: a spec, folder, or value that cannot be used.
+        """
+        from vitarmm_agent.graphs.checkpoints import open_checkpoints
+        from vitarmm_agent.graphs.reasoning import build_reasoning_graph
+
+        base = settings.model_dump(exclude_unset=True) if settings else {}
+        settings = Settings.load(**base | options | {"max_iterations": max_iterations or None})
+        if max_iterations is not None and max_iterations < 1:
+            raise InputError(f"max_iterations must be at least 1, got {max_iterations!r}")
+        graph = build_reasoning_graph(
+            reasoner=reasoner,
+            verifiers=feedback,
+            rmm=rmm,
+            memory=str(memory) if isinstance(memory, Path) else memory,
+            checkpointer=checkpointer or open_checkpoints(settings.checkpoints_path),
+            store=store,
+            settings=settings,
+        )
+        return cls(graph, settings)
+
+    def solve(
+        self, problem: str | Problem | dict[str, Any], *, thread_id: str | None = None
+    ) -> Result:
+        """Run one problem to its end.
+
+        Args:
+            problem: text, a :class:`Problem`, or its fields as a mapping.
+            thread_id: name of the run; default: a new one.
+
+        Raises:
+            InputError: the problem cannot be used, or the thread has a run already.
+            ModelServerError: a model server failed; :meth:`resume` goes on from there.
+        """
+        return run(self._solve(problem, thread_id))
+
+    async def asolve(
+        self, problem: str | Problem | dict[str, Any], *, thread_id: str | None = None
+    ) -> Result:
+        """As :meth:`solve`, on an event loop."""
+        return await arun(self._solve(problem, thread_id))
+
+    def resume(self, thread_id: str, value: Any = None) -> Result:
+        """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
+
+        Args:
+            thread_id: the run.
+            value: the reply to a waiting human verifier, if that is what it waits for.
+
+        Raises:
+            InputError: there is no such run, or it waits for a person and ``value`` is None.
+        """
+        return run(self._resume(thread_id, value))
+
+    async def aresume(self, thread_id: str, value: Any = None) -> Result:
+        """As :meth:`resume`, on an event loop."""
+        return await arun(self._resume(thread_id, value))
+
+    def stream(
+        self,
+        problem: str | Problem | dict[str, Any],
+        *,
+        thread_id: str | None = None,
+        stream_mode: Any = "updates",
+    ) -> Iterator[Any]:
+        """Run one problem and yield what LangGraph streams in ``stream_mode``."""
+        inputs, config = self._prepare(problem, thread_id)
+        yield from self.graph.stream(inputs, config, stream_mode=stream_mode, durability="sync")
+
+    async def astream(
+        self,
+        problem: str | Problem | dict[str, Any],
+        *,
+        thread_id: str | None = None,
+        stream_mode: Any = "updates",
+    ) -> AsyncIterator[Any]:
+        """As :meth:`stream`, on an event loop."""
+        inputs, config = self._prepare(problem, thread_id)
+        async for chunk in self.graph.astream(
+            inputs, config, stream_mode=stream_mode, durability="sync"
+        ):
+            yield chunk
+
+    def batch(
+        self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 8
+    ) -> list[Result]:
+        """Solve several problems at once, in threads; results in the same order."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=max_concurrency) as pool:
+            return list(pool.map(self.solve, problems))
+
+    async def abatch(
+        self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 64
+    ) -> list[Result]:
+        """Solve several problems at once on an event loop; results in the same order."""
+        import asyncio
+
+        gate = asyncio.Semaphore(max_concurrency)
+
+        async def one(problem: str | Problem | dict[str, Any]) -> Result:
+            async with gate:
+                return await self.asolve(problem)
+
+        return await asyncio.gather(*(one(problem) for problem in problems))
+
+    def result(self, thread_id: str) -> Result:
+        """What a run has come to so far, from its checkpoints.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        return run(self._read(thread_id))
+
+    def as_tool(self, name: str = "solve_problem") -> BaseTool:
+        """This agent as a LangChain tool, sync and async, that answers in one line."""
+        from langchain_core.tools import StructuredTool
+
+        def solve(problem: str) -> str:
+            return _in_words(self.solve(problem))
+
+        async def asolve(problem: str) -> str:
+            return _in_words(await self.asolve(problem))
+
+        return StructuredTool.from_function(
+            solve,
+            coroutine=asolve,
+            name=name,
+            description="Solve a problem step by step, checked by verifiers and helped by memory.",
+        )
+
+    def _solve(
+        self, problem: str | Problem | dict[str, Any], thread_id: str | None
+    ) -> Flow[Result]:
+        inputs, config = self._prepare(problem, thread_id)
+        if thread_id is not None and (yield self._state(config)).values:
+            raise InputError(
+                f"thread {thread_id!r} has a run already; resume it, or use another thread"
+            )
+        yield self._invoke(inputs, config)
+        return (yield from self._read(config["configurable"]["thread_id"]))
+
+    def _resume(self, thread_id: str, value: Any) -> Flow[Result]:
+        from langgraph.types import Command
+
+        config = self._config(thread_id)
+        snapshot = yield self._state(config)
+        if not snapshot.values and not snapshot.next:
+            raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        if snapshot.interrupts and value is None:
+            raise InputError(f"run {thread_id!r} waits for a person; pass the reply")
+        if snapshot.next:
+            yield self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
+        return (yield from self._read(thread_id))
+
+    def _read(self, thread_id: str) -> Flow[Result]:
+        snapshot = yield self._state(self._config(thread_id))
+        if not snapshot.values.get("problem"):
+            raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        return result_of(snapshot.values, thread_id, interrupted=bool(snapshot.interrupts))
+
+    def _prepare(
+        self, problem: str | Problem | dict[str, Any], thread_id: str | None
+    ) -> tuple[dict[str, Any], RunnableConfig]:
+        parsed = store_images(Problem.parse(problem), self._media)
+        return {"problem": parsed.model_dump(mode="json")}, self._config(thread_id or new_thread())
+
+    def _config(self, thread_id: str) -> RunnableConfig:
+        steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
+        return {"configurable": {"thread_id": thread_id}, "recursion_limit": steps}
+
+    def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
+        return Call(
+            lambda: self.graph.invoke(inputs, config, durability="sync"),
+            lambda: self.graph.ainvoke(inputs, config, durability="sync"),
+        )
+
+    def _state(self, config: RunnableConfig) -> Call:
+        return Call(lambda: self.graph.get_state(config), lambda: self.graph.aget_state(config))
+
+
+def new_thread() -> str:
+    """A new thread id: sortable by time, short enough to type."""
+    import time
+
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def _in_words(result: Result) -> str:
+    answer = result.answer if result.answer is not None else "no answer"
+    return f"{answer} ({result.status}: {result.stopped_because}; run {result.thread_id})"

@@ -1,0 +1,75 @@
+"""All commands, and what happens to their errors."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import click
+import typer
+
+from vitarmm_agent import __version__
+from vitarmm_agent.cli import demo, doctor, evaluate, memory, models, solve, trace
+from vitarmm_agent.cli.console import out, print_error
+from vitarmm_agent.errors import ModelError, UserError
+
+app = typer.Typer(
+    name="vitarmm",
+    help="An agent that learns from its own mistakes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("solve")(solve.solve)
+app.command("resume")(solve.resume)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")
+app.add_typer(memory.app, name="memory", help="Look after what was learned.")
+app.add_typer(models.app, name="models", help="Fetch and list local model weights.")
+app.add_typer(evaluate.app, name="eval", help="Measure.")
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """An agent that learns from its own mistakes."""
+
+
+def run_app(arguments: list[str]) -> int:
+    """Run one command line and return its exit code.
+
+    0 done · 1 a bug of ours · 2 the user must act · 3 the model's output is at fault ·
+    130 interrupted.
+    """
+    try:
+        code = app(arguments, prog_name="vitarmm", standalone_mode=False)
+    except click.ClickException as error:
+        print_error(ValueError(error.format_message()))
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except UserError as error:
+        print_error(error)
+        return 2
+    except ModelError as error:
+        print_error(error)
+        return 3
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # the top of the command line: one line instead of a traceback
+        if os.environ.get("VITARMM_DEBUG"):
+            raise
+        kind = type(error).__name__
+        print_error(RuntimeError(f"unexpected {kind}: {error}; VITARMM_DEBUG=1 shows where"))
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,120 @@
+"""``vitarmm doctor``: what is installed, cached, writable, reachable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import typer
+from rich.table import Table
+
+from vitarmm_agent.cli.console import out, print_json, safe
+
+if TYPE_CHECKING:
+    from vitarmm_agent.settings import Settings
+
+EXTRAS = {
+    "local": ("torch", "transformers", "xgrammar", "sentence-transformers", "peft"),
+    "openai": ("langchain-openai",),
+    "ocr": ("rapidocr-onnxruntime",),
+    "quantized": ("bitsandbytes",),
+}
+
+
+class Check(NamedTuple):
+    """One thing looked at; ``needed`` ones make the command fail."""
+
+    what: str
+    ok: bool
+    found: str
+    needed: bool = False
+
+
+def doctor(
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Look at what is installed, cached, writable and reachable."""
+    from vitarmm_agent.settings import Settings
+
+    settings = Settings.load()
+    checks = [*_packages(), *_weights(settings), *_folders(settings), *_server(settings)]
+    if as_json:
+        print_json([check._asdict() for check in checks])
+    else:
+        table = Table("", "what", "found")
+        for check in checks:
+            mark = "[green]✓[/]" if check.ok else ("[red]✗[/]" if check.needed else "[yellow]–[/]")
+            table.add_row(mark, safe(check.what), safe(check.found))
+        out.print(table)
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(2)
+
+
+def _packages() -> Iterator[Check]:
+    for package in ("langgraph", "langchain-core", "chromadb", "math-verify"):
+        version = _version(package)
+        yield Check(package, version is not None, version or "not installed", needed=True)
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if _version(package) is None]
+        hint = f'missing {", ".join(missing)}: pip install "vitarmm-agent[{extra}]"'
+        yield Check(f"extra {extra}", not missing, hint if missing else "installed")
+
+
+def _weights(settings: Settings) -> Iterator[Check]:
+    from vitarmm_agent.weights import CATALOG, installed
+
+    have = {found.name for found in installed(settings.home)}
+    for name in CATALOG:
+        wanted = any(spec.endswith(f":{name}") for spec in (settings.reasoner, settings.embedder))
+        hint = f"not cached: vitarmm models pull {name}"
+        yield Check(f"weights {name}", name in have, "cached" if name in have else hint, wanted)
+
+
+def _folders(settings: Settings) -> Iterator[Check]:
+    for what, folder in (("cache folder", settings.home), ("data folder", settings.data_dir)):
+        problem = _unwritable(folder)
+        yield Check(f"{what} {folder}", not problem, problem or "writable", needed=True)
+    if settings.memory_location == "off":
+        yield Check("memory", True, "off")
+        return
+    from vitarmm_agent.errors import UserError
+    from vitarmm_agent.memory_store.open import open_memory
+
+    try:
+        open_memory(settings)
+    except UserError as error:
+        yield Check("memory", False, str(error), needed=True)
+    else:
+        yield Check("memory", True, settings.memory_location)
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    if settings.base_url is None:
+        return
+    import httpx
+
+    try:
+        status = httpx.get(f"{settings.base_url.rstrip('/')}/models", timeout=5).status_code
+        yield Check(f"server {settings.base_url}", status < 500, f"answers {status}", needed=True)
+    except httpx.HTTPError as error:
+        yield Check(f"server {settings.base_url}", False, f"no answer: {error}", needed=True)
+
+
+def _unwritable(folder: Path) -> str:
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return f"not writable: {error.strerror}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

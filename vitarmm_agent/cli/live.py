@@ -1,0 +1,156 @@
+"""A run on the terminal: node by node, as it streams or as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from vitarmm_agent.answers import grade
+from vitarmm_agent.cli.console import safe
+from vitarmm_agent.problem import Result
+from vitarmm_agent.state import Record
+
+MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
+
+
+class LiveView:
+    """Prints what LangGraph streams in the modes ``updates`` and ``messages``."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        """Print to ``console``, or nothing when ``quiet``."""
+        self.console = console
+        self.quiet = quiet
+        self._streaming = False
+
+    def show(self, mode: str, chunk: Any) -> None:
+        """Print one streamed item."""
+        if self.quiet:
+            return
+        if mode == "messages":
+            self._token(*chunk)
+            return
+        for node, update in chunk.items():
+            if self._streaming:
+                self.console.print()
+            if node in PRINTERS and update:
+                PRINTERS[node](self.console, update, self._streaming)
+            self._streaming = False
+
+    def _token(self, message: Any, metadata: dict[str, Any]) -> None:
+        if metadata.get("langgraph_node") != "reason" or not message.text:
+            return
+        if message.type != "AIMessageChunk":
+            return
+        if not self._streaming:
+            heading(self.console, "reason")
+            self._streaming = True
+        self.console.print(safe(message.text), end="")
+
+
+def heading(console: Console, node: str, note: str = "") -> None:
+    """One line that names the node."""
+    console.print(Text.assemble(("● ", "cyan"), (f"{node:<9}", "bold"), safe(note)))
+
+
+def print_recall(console: Console, update: Record, streamed: bool = False) -> None:
+    """What was recalled, with scores; or why nothing was."""
+    record = update["recalls"][-1]
+    entries = record["entries"]
+    heading(console, "recall", f"{len(entries)} entries" if entries else record.get("note", ""))
+    for recalled in entries:
+        entry = recalled["entry"]
+        console.print(
+            Text.assemble(
+                f"    {entry['id']}  similarity {recalled['similarity']:.2f}  ",
+                (f"[{entry['entry_type'].upper()}] ", "magenta"),
+                safe(f"{entry['title']}: {entry['content']}"),
+            )
+        )
+
+
+def print_reason(console: Console, update: Record, streamed: bool = False) -> None:
+    """The attempt, unless its tokens were printed already."""
+    attempt = update["attempts"][-1]
+    if not streamed:
+        heading(console, "reason")
+        console.print(safe(attempt["text"]))
+    tokens = attempt["usage"]["output_tokens"]
+    console.print(
+        Text.assemble(
+            "    answer ",
+            (str(safe(attempt["answer"])) if attempt["answer"] is not None else "none", "bold"),
+            f"  attempt {attempt['number']}, {tokens} tokens, {attempt['seconds']:.1f} s",
+        )
+    )
+
+
+def print_feedback(console: Console, update: Record, streamed: bool = False) -> None:
+    """Each verifier's verdict, the wrong steps, and what the stop rule says."""
+    record = update["feedback"][-1]
+    heading(console, "feedback", f"{record['verdict']} ({record['source']})")
+    for part in record["parts"] or [record]:
+        mark, colour = MARKS[part["verdict"]]
+        words = part["failure"] or part["message"]
+        console.print(
+            Text.assemble(
+                f"    {part['source']}: ", (mark, colour), f" {part['verdict']}  ", safe(words)
+            )
+        )
+        for error in part["errors"]:
+            where = f"step {error['step']}" if error["step"] else "attempt"
+            console.print(Text.assemble(f"      {where}: ", safe(error["message"])))
+    if update.get("decision"):
+        console.print(Text.assemble("    → ", safe(update["decision"]["reason"])))
+
+
+def print_remember(console: Console, update: Record, streamed: bool = False) -> None:
+    """What was written to memory, or why nothing was."""
+    record = update["written"][-1]
+    failure = record.get("failure")
+    words = f"the writer's answer could not be used: {failure}" if failure else record["note"]
+    heading(console, "remember", words)
+    for done in record["operations"]:
+        entry = done.get("entry")
+        console.print(
+            Text.assemble(
+                f"    {done['kind']} {done['entry_id']}  ",
+                safe(
+                    f"[{entry['entry_type'].upper()}] {entry['title']}: {entry['content']}"
+                    if entry
+                    else done["reason"]
+                ),
+            )
+        )
+        if entry and entry["applies_when"]:
+            console.print(Text.assemble("      applies when ", safe(entry["applies_when"])))
+
+
+PRINTERS: dict[str, Callable[[Console, Record, bool], None]] = {
+    "recall": print_recall,
+    "reason": print_reason,
+    "feedback": print_feedback,
+    "remember": print_remember,
+}
+
+
+def print_result(console: Console, result: Result) -> None:
+    """The answer that stands, why the run stopped, and where to look further."""
+    console.print()
+    answer = result.answer if result.answer is not None else "none"
+    console.print(Text.assemble(("answer  ", "bold"), safe(answer), f"  ({result.status})"))
+    if result.stopped_because:
+        console.print(Text.assemble("stopped ", safe(result.stopped_because)))
+    if result.problem.reference is not None and result.attempts:
+        correct = grade(result.problem, _standing_text(result)).correct
+        console.print(f"graded  {'correct' if correct else 'wrong'} against the reference")
+    tokens = result.usage.total_tokens
+    console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
+    console.print(f"trace   vitarmm trace show {result.thread_id}")
+
+
+def _standing_text(result: Result) -> str:
+    standing = (a.text for a in reversed(result.attempts) if a.answer == result.answer)
+    return next(standing, result.attempts[-1].text)

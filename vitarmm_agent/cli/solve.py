@@ -1,0 +1,203 @@
+"""``vitarmm solve`` and ``vitarmm resume``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.errors import InputError, ModelServerError
+
+if TYPE_CHECKING:
+    from vitarmm_agent.agent import ReasoningAgent
+    from vitarmm_agent.problem import Result
+    from vitarmm_agent.settings import Settings
+
+Reasoner = Annotated[
+    str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
+]
+FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,judge.")]
+Judge = Annotated[str | None, typer.Option(help="Judging chat model; default: the reasoner.")]
+Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
+Memory = Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")]
+Namespace = Annotated[
+    str | None, typer.Option(help="Whose memory, parts separated by a slash: team/agent.")
+]
+MaxIterations = Annotated[int | None, typer.Option(help="Attempts at most.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def solve(
+    text: Annotated[str, typer.Argument(help="The problem, or - to read standard input.")],
+    image: Annotated[list[str] | None, typer.Option(help="Image file; repeatable.")] = None,
+    choice: Annotated[list[str] | None, typer.Option(help="Choice; repeat in order.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Gold answer: used to grade, shown to no model.")
+    ] = None,
+    answer_type: Annotated[
+        str | None, typer.Option(help="text, integer, float, list or choice.")
+    ] = None,
+    oracle: Annotated[
+        bool, typer.Option(help="Let the reference verifier use the gold answer.")
+    ] = False,
+    human: Annotated[bool, typer.Option(help="Ask a person for the last verdict.")] = False,
+    reasoner: Reasoner = None,
+    feedback: FeedbackOption = None,
+    judge: Judge = None,
+    rmm: Rmm = None,
+    memory: Memory = None,
+    namespace: Namespace = None,
+    max_iterations: MaxIterations = None,
+    max_tokens: Annotated[int | None, typer.Option(help="New tokens per model call.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Solve one problem, showing each node as it runs."""
+    import sys
+
+    from vitarmm_agent.agent import new_thread
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.settings import Settings
+
+    if oracle and reference is None:
+        raise InputError("--oracle needs the gold answer: add --reference ANSWER")
+    fields = {
+        "text": sys.stdin.read() if text == "-" else text,
+        "images": image or [],
+        "choices": choice or [],
+        "reference": reference,
+    }
+    problem = Problem.parse(fields | ({"answer_type": answer_type} if answer_type else {}))
+    settings = Settings.load(
+        reasoner=reasoner,
+        feedback=with_human(feedback, human),
+        judge=judge,
+        rmm=rmm,
+        memory=memory,
+        namespace=split_namespace(namespace),
+        max_iterations=max_iterations,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        base_url=base_url,
+        images=images,
+        oracle=oracle or None,
+    )
+    thread_id = thread or new_thread()
+    agent = open_agent(settings, quiet=as_json)
+    if thread is not None:
+        refuse_used_thread(agent, thread)
+    with resumable(thread_id):
+        follow(agent, lambda mode: agent.stream(problem, thread_id=thread_id, stream_mode=mode),
+               quiet=as_json)  # fmt: skip
+    finish(agent.result(thread_id), as_json)
+
+
+def resume(
+    thread: Annotated[str, typer.Argument(help="The run to go on with.")],
+    verdict: Annotated[
+        str | None, typer.Option(help="Your verdict, if the run waits for one: pass or fail.")
+    ] = None,
+    message: Annotated[str, typer.Option(help="Grounds for the verdict.")] = "",
+    step: Annotated[int | None, typer.Option(help="Number of the wrong step.")] = None,
+    reasoner: Reasoner = None,
+    feedback: FeedbackOption = None,
+    judge: Judge = None,
+    rmm: Rmm = None,
+    memory: Memory = None,
+    namespace: Namespace = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted, killed, failed, or waits for a person."""
+    from vitarmm_agent.settings import Settings
+
+    settings = Settings.load(
+        reasoner=reasoner,
+        feedback=feedback,
+        judge=judge,
+        rmm=rmm,
+        memory=memory,
+        namespace=split_namespace(namespace),
+    )
+    agent = open_agent(settings, quiet=as_json)
+    agent.result(thread)  # says so if there is no such run
+    reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
+    with resumable(thread):
+        result = agent.resume(thread, reply)
+    if not as_json:
+        from vitarmm_agent.cli.trace import print_run
+
+        print_run(result)
+    finish(result, as_json)
+
+
+def with_human(feedback: str | None, human: bool) -> str | None:
+    """Put the person last in the order of verifiers."""
+    if not human:
+        return feedback
+    return ",".join([*(feedback.split(",") if feedback else ["arithmetic"]), "human"])
+
+
+def split_namespace(namespace: str | None) -> tuple[str, ...] | None:
+    """``team/agent`` as a namespace tuple."""
+    return tuple(namespace.split("/")) if namespace else None
+
+
+def open_agent(settings: Settings, *, quiet: bool) -> ReasoningAgent:
+    """Open the agent; loading a local model takes a few seconds, so say what is happening."""
+    from vitarmm_agent.agent import ReasoningAgent
+
+    if quiet:
+        return ReasoningAgent.open(settings=settings)
+    with err.status(f"loading {settings.reasoner}"):
+        return ReasoningAgent.open(settings=settings)
+
+
+def refuse_used_thread(agent: ReasoningAgent, thread: str) -> None:
+    """A named thread must be new."""
+    try:
+        agent.result(thread)
+    except InputError:
+        return
+    raise InputError(f"thread {thread!r} has a run already; go on with it: vitarmm resume {thread}")
+
+
+@contextmanager
+def resumable(thread_id: str) -> Iterator[None]:
+    """Say how to go on when a run stops half-way."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"interrupted; nothing is lost. Go on with: vitarmm resume {thread_id}")
+        raise
+    except ModelServerError as error:
+        raise ModelServerError(f"{error}. Go on with: vitarmm resume {thread_id}") from None
+
+
+def follow(agent: ReasoningAgent, stream: Any, *, quiet: bool) -> None:
+    """Print each node as it finishes, and the reasoner's tokens as they come."""
+    from vitarmm_agent.cli.live import LiveView
+
+    view = LiveView(out, quiet=quiet)
+    for mode, chunk in stream(["updates", "messages"]):
+        view.show(mode, chunk)
+
+
+def finish(result: Result, as_json: bool) -> None:
+    """Print the result, and where to look further."""
+    from vitarmm_agent.cli.live import print_result
+
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        print_result(out, result)

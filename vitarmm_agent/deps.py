@@ -1,0 +1,44 @@
+"""Live objects of a graph, frozen; they never reach a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vitarmm_agent.media import MediaStore
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+    from vitarmm_agent.rmm.writer import MemoryWriter
+    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run stops at the latest; a run may set its own in its context.
+
+    Attributes:
+        max_iterations: attempts per problem.
+        max_seconds: wall time of a run, checked between iterations.
+        max_tokens: tokens of all model calls of a run, checked between iterations.
+        use_memory: recall from memory and write to it.
+    """
+
+    max_iterations: int = 3
+    max_seconds: float | None = None
+    max_tokens: int | None = None
+    use_memory: bool = True
+
+
+@dataclass(frozen=True)
+class Deps:
+    """What the nodes work with."""
+
+    reasoner: BaseChatModel
+    policy: FeedbackPolicy
+    writer: MemoryWriter | None
+    memory: ReasoningMemory | None
+    media: MediaStore
+    limits: Limits = Limits()

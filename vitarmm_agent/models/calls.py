@@ -1,0 +1,89 @@
+"""The one seam through which nodes, verifiers and the memory writer call a chat model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.effects import Call, Flow, call
+from vitarmm_agent.models.errors import as_server_error
+from vitarmm_agent.problem import Usage
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, BaseMessage
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A model's reply with what it cost."""
+
+    message: AIMessage
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StructuredReply:
+    """A structured reply: ``parsed``, or ``error`` that says why there is none."""
+
+    parsed: Any
+    error: str | None
+    text: str
+    usage: Usage
+    seconds: float
+
+
+def ask(model: BaseChatModel, messages: Sequence[BaseMessage]) -> Flow[Reply]:
+    """Send messages, get a message.
+
+    Raises:
+        ModelServerError: a model server refused, timed out or died.
+    """
+    start = time.perf_counter()
+    message = yield from _guarded(call(model, "invoke", list(messages)))
+    return Reply(message, usage_of(message), time.perf_counter() - start)
+
+
+def ask_structured(
+    model: BaseChatModel, schema: type | dict[str, Any], messages: Sequence[BaseMessage]
+) -> Flow[StructuredReply]:
+    """Send messages, get data of the form of ``schema``; unusable output is data too.
+
+    Raises:
+        ModelServerError: a model server refused, timed out or died.
+    """
+    start = time.perf_counter()
+    structured = model.with_structured_output(schema, include_raw=True)
+    got = yield from _guarded(call(structured, "invoke", list(messages)))
+    raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
+    error = None if parsed is not None else str(problem or "the model gave no structured output")
+    return StructuredReply(
+        parsed=parsed,
+        error=error,
+        text=raw.text,
+        usage=usage_of(raw),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def usage_of(message: BaseMessage) -> Usage:
+    """Tokens that a message reports, as one call."""
+    reported = getattr(message, "usage_metadata", None) or {}
+    return Usage(
+        input_tokens=reported.get("input_tokens", 0),
+        output_tokens=reported.get("output_tokens", 0),
+        calls=1,
+    )
+
+
+def _guarded(request: Call) -> Flow[Any]:
+    try:
+        return (yield request)
+    except Exception as error:
+        server_error = as_server_error(error)
+        if server_error is None:
+            raise
+        raise server_error from error

@@ -1,0 +1,52 @@
+"""feedback: judge the attempt, and decide whether there are grounds for another."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.nodes import Run
+from vitarmm_agent.problem import Attempt, Feedback, Status
+from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+from vitarmm_agent.verifiers.stopping import Decision, decide_next, standing_answer
+
+STATUS: dict[str, Status] = {"pass": "passed", "fail": "failed", "abstain": "abstained"}
+
+
+def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
+    """Check the last attempt with the verifiers, then apply the stop rule."""
+    attempts = all_attempts(state)
+    verdict = yield from deps.policy.check(current_problem(state), attempts)
+    verdicts = [*all_feedback(state)[: len(attempts) - 1], verdict]
+    decision = _decide(state, attempts, verdicts)
+    record = {"number": attempts[-1].number, **verdict.model_dump(mode="json")}
+    update: dict[str, Any] = {
+        "feedback": [record],
+        "decision": {"action": decision.action, "reason": decision.reason},
+    }
+    if decision.action == "stop":
+        standing = attempts[standing_answer(attempts, verdicts)]
+        update |= {
+            "answer": standing.answer,
+            "status": STATUS[verdict.verdict],
+            "stopped_because": decision.reason,
+        }
+    return update
+
+
+def _decide(state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback]) -> Decision:
+    limits = Limits(**state["limits"])
+    spent = sum(record.usage.total_tokens for record in (*attempts, *verdicts))
+    written = sum(w["usage"]["input_tokens"] + w["usage"]["output_tokens"]
+                  for w in state.get("written", []))  # fmt: skip
+    return decide_next(
+        verdicts,
+        iteration=state["iteration"],
+        max_iterations=limits.max_iterations,
+        tokens_used=spent + written,
+        max_tokens=limits.max_tokens,
+        seconds_used=time.time() - state["started_at"],
+        max_seconds=limits.max_seconds,
+    )

@@ -1,0 +1,102 @@
+"""remember: credit what was recalled, decide what is worth keeping, and write it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.problem import Attempt, Feedback, Usage
+from vitarmm_agent.rmm.writer import MemoryWriter
+from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+
+
+def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
+    """Close the iteration; on the last, also answer with a message."""
+    attempts, verdicts = all_attempts(state), all_feedback(state)
+    record: dict[str, Any] = {
+        "number": attempts[-1].number,
+        "operations": [],
+        "failure": None,
+        "note": "",
+        "usage": Usage().model_dump(),
+        "seconds": 0.0,
+    }
+    if deps.memory is None or not Limits(**state["limits"]).use_memory:
+        record["note"] = "memory is off"
+    else:
+        yield from _credit(deps, run, attempts, verdicts)
+        if verdicts[-1].verdict == "abstain":
+            record["note"] = "no verdict, so there is nothing to learn from"
+        elif deps.writer is None:
+            record["note"] = "no memory writer"
+        else:
+            record |= yield from _write(state, deps, run, deps.writer)
+    update: dict[str, Any] = {"written": [record]}
+    if state["decision"]["action"] == "stop":
+        update["messages"] = [_answer_message(state, attempts, run)]
+    return update
+
+
+def _credit(deps: Deps, run: Run, attempts: list[Attempt], verdicts: list[Feedback]) -> Flow[None]:
+    shown, verdict = attempts[-1].recalled, verdicts[-1].verdict
+    if not shown or verdict == "abstain":
+        return
+    yield call(
+        deps.memory,
+        "credit",
+        shown,
+        verdict,
+        run=run.thread_id,
+        attempt=attempts[-1].number,
+        previous=verdicts[-2].verdict if len(verdicts) > 1 else None,
+    )
+
+
+def _write(
+    state: ReasoningState, deps: Deps, run: Run, writer: MemoryWriter
+) -> Flow[dict[str, Any]]:
+    problem, attempts, verdicts = current_problem(state), all_attempts(state), all_feedback(state)
+    provenance = Provenance(
+        run=run.thread_id,
+        problem_id=problem.id,
+        attempt=attempts[-1].number,
+        verifier=verdicts[-1].source,
+        writer=model_name(writer.model),
+    )
+    related = yield call(deps.memory, "recall", problem.text)
+    entries = [recalled.entry for recalled in related.entries]
+    decision = yield from writer.decide(
+        problem.without_reference(), attempts, verdicts, entries, provenance
+    )
+    written = yield call(
+        deps.memory,
+        "write",
+        decision.operations,
+        run=run.thread_id,
+        attempt=attempts[-1].number,
+        problem_id=problem.id,
+    )
+    return {
+        "operations": [done.model_dump(mode="json") for done in written],
+        "failure": decision.failure,
+        "note": "" if written or decision.failure else "nothing worth remembering",
+        "raw": decision.raw,
+        "usage": decision.usage.model_dump(),
+        "seconds": round(decision.seconds, 4),
+    }
+
+
+def _answer_message(state: ReasoningState, attempts: list[Attempt], run: Run) -> AIMessage:
+    answer = state.get("answer")
+    standing = next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
+    return AIMessage(
+        standing.text or "",
+        id=f"{run.thread_id}-answer",
+        additional_kwargs={"answer": answer, "status": state["status"]},
+    )

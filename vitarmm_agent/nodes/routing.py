@@ -1,0 +1,10 @@
+"""Where to go after an iteration."""
+
+from __future__ import annotations
+
+from vitarmm_agent.state import ReasoningState, Route
+
+
+def after_remember(state: ReasoningState) -> Route:
+    """Another iteration only when the stop rule said so."""
+    return "__end__" if state["decision"]["action"] == "stop" else "recall"

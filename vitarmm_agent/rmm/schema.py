@@ -1,0 +1,130 @@
+"""The JSON a memory writer answers with, and how it becomes operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vitarmm_agent.errors import OutputError
+from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
+
+MAX_OPERATIONS = 3
+
+
+class WrittenOperation(BaseModel):
+    """One operation as the model writes it; ``target`` and ``related_to`` are shown numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["add", "update", "supersede", "none"]
+    target: int | None = None
+    title: str = Field("", max_length=200)
+    applies_when: str = Field("", max_length=400)
+    content: str = Field("", max_length=800)
+    entry_type: EntryType = "insight"
+    confidence: float = Field(0.5, ge=0, le=1)
+    related_to: list[int] = Field(default_factory=list)
+
+
+class WriterOutput(BaseModel):
+    """The whole answer of a memory writer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operations: list[WrittenOperation] = Field(max_length=MAX_OPERATIONS)
+
+
+def output_schema(related: int, max_operations: int = MAX_OPERATIONS) -> dict[str, Any]:
+    """JSON schema of the answer when ``related`` entries were shown as 1 … ``related``."""
+    numbers = list(range(1, related + 1))
+    kinds = ["add", "update", "supersede", "none"] if related else ["add", "none"]
+    properties: dict[str, Any] = {
+        "kind": {"type": "string", "enum": kinds},
+        "title": {"type": "string", "maxLength": 80},
+        "applies_when": {"type": "string", "maxLength": 200},
+        "content": {"type": "string", "maxLength": 400},
+        "entry_type": {"type": "string", "enum": ["correction", "insight", "fact"]},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+    }
+    if related:
+        properties["target"] = {"anyOf": [{"type": "integer", "enum": numbers}, {"type": "null"}]}
+        properties["related_to"] = {
+            "type": "array",
+            "items": {"type": "integer", "enum": numbers},
+            "maxItems": 2,
+        }
+    operation = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {
+        "title": "MemoryOperations",
+        "description": "What to remember.",
+        "type": "object",
+        "properties": {
+            "operations": {
+                "type": "array",
+                "items": operation,
+                "minItems": 1,
+                "maxItems": max_operations,
+            }
+        },
+        "required": ["operations"],
+        "additionalProperties": False,
+    }
+
+
+def parse_output(
+    data: Any, related: Sequence[MemoryEntry], provenance: Provenance
+) -> tuple[Operation, ...]:
+    """Validate a writer's answer and turn it into operations.
+
+    Raises:
+        OutputError: it has not the form asked for, or names an entry that was not shown.
+    """
+    try:
+        output = WriterOutput.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise OutputError(f"{where or 'answer'}: {first['msg']}") from None
+    operations = (_operation(written, related, provenance) for written in output.operations)
+    return tuple(operation for operation in operations if operation.kind != "none")
+
+
+def _operation(
+    written: WrittenOperation, related: Sequence[MemoryEntry], provenance: Provenance
+) -> Operation:
+    if written.kind == "none":
+        return Operation(kind="none", entry=None, target=None)
+    if not written.content.strip():
+        raise OutputError(f"operation {written.kind!r} has an empty content")
+    target = None
+    if written.kind in ("update", "supersede"):
+        if written.target is None:
+            raise OutputError(f"operation {written.kind!r} names no target entry")
+        target = _shown(written.target, related).id
+    try:
+        entry = MemoryEntry(
+            entry_type=written.entry_type,
+            title=written.title.strip(),
+            applies_when=written.applies_when.strip(),
+            content=written.content.strip(),
+            confidence=written.confidence,
+            related_to=tuple({_shown(n, related).id: None for n in written.related_to}),
+            provenance=provenance,
+        )
+    except ValidationError as error:
+        raise OutputError(error.errors()[0]["msg"]) from None
+    return Operation(kind=written.kind, entry=entry, target=target)
+
+
+def _shown(number: int, related: Sequence[MemoryEntry]) -> MemoryEntry:
+    if not 1 <= number <= len(related):
+        raise OutputError(f"entry number {number} was not shown; there are {len(related)}")
+    return related[number - 1]

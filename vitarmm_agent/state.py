@@ -1,0 +1,139 @@
+"""Graph state: plain JSON-able data with reducers, and nothing else.
+
+A record of one iteration (recall, attempt, feedback, what was written) is a mapping with the
+iteration's ``number``. Live objects travel in :mod:`vitarmm_agent.deps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Usage
+
+Record = dict[str, Any]
+
+
+def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Record]:
+    """Reducer: add records, replacing one of the same number, so that a replay adds nothing."""
+    merged = {record["number"]: record for record in left or []}
+    merged.update({record["number"]: record for record in right or []})
+    return [merged[number] for number in sorted(merged)]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What one run may set for itself: ``graph.invoke(…, context={"max_iterations": 1})``.
+
+    ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`. The values in
+    force are kept in state, so that a resumed run goes on under the same ones.
+    """
+
+    max_iterations: int | None = None
+    max_seconds: float | None = None
+    max_tokens: int | None = None
+    use_memory: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The values that were set."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+class ReasoningInput(TypedDict, total=False):
+    """What the graph takes: a problem, or messages whose last human one is the problem."""
+
+    problem: Record
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class ReasoningState(ReasoningInput, total=False):
+    """All that a run knows.
+
+    Attributes:
+        iteration: number of the iteration under way, from 1.
+        limits: the limits in force, as data.
+        recalls, attempts, feedback, written: one record per iteration.
+        decision: what the stop rule said last: ``action`` and ``reason``.
+        started_at: seconds since the epoch.
+    """
+
+    iteration: int
+    limits: Record
+    started_at: float
+    recalls: Annotated[list[Record], by_number]
+    attempts: Annotated[list[Record], by_number]
+    feedback: Annotated[list[Record], by_number]
+    written: Annotated[list[Record], by_number]
+    decision: Record
+    answer: str | None
+    status: Status
+    stopped_because: str
+
+
+class ReasoningOutput(TypedDict, total=False):
+    """What ``graph.invoke`` answers with."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    problem: Record
+    answer: str | None
+    status: Status
+    stopped_because: str
+    recalls: list[Record]
+    attempts: list[Record]
+    feedback: list[Record]
+    written: list[Record]
+
+
+def current_problem(state: ReasoningState) -> Problem:
+    """The problem of this run."""
+    return Problem.model_validate(state["problem"])
+
+
+def all_attempts(state: ReasoningState) -> list[Attempt]:
+    """All attempts so far, in order."""
+    return [Attempt.model_validate(record) for record in state.get("attempts", [])]
+
+
+def all_feedback(state: ReasoningState) -> list[Feedback]:
+    """All feedback so far, in order."""
+    return [
+        Feedback.model_validate({key: value for key, value in record.items() if key != "number"})
+        for record in state.get("feedback", [])
+    ]
+
+
+def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
+    """The record of one iteration, if there is one."""
+    return next((record for record in records or [] if record["number"] == number), None)
+
+
+def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = False) -> Result:
+    """What a run has come to so far."""
+    attempts, feedback = all_attempts(state), all_feedback(state)
+    written = state.get("written", [])
+    costs = [record.usage for record in (*attempts, *feedback)]
+    costs += [Usage.model_validate(record["usage"]) for record in written]
+    seconds = [record.seconds for record in (*attempts, *feedback)]
+    status = "interrupted" if interrupted else state.get("status", "running")
+    return Result(
+        problem=current_problem(state),
+        answer=state.get("answer"),
+        passed=status == "passed",
+        status=status,
+        stopped_because=state.get("stopped_because", ""),
+        attempts=tuple(attempts),
+        feedback=tuple(feedback),
+        recalled=tuple(state.get("recalls", [])),
+        written=tuple(written),
+        thread_id=thread_id,
+        usage=sum(costs, Usage()),
+        seconds=round(sum(seconds) + sum(record["seconds"] for record in written), 4),
+    )
+
+
+Route = Literal["recall", "__end__"]
