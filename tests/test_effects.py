@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vitarmm_agent.effects import Flow, arun, call, run
+
+
+class Store:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def get(self, key: str) -> str:
+        self.calls.append(f"sync {key}")
+        if key == "bad":
+            raise KeyError(key)
+        return key.upper()
+
+    async def aget(self, key: str) -> str:
+        await asyncio.sleep(0)
+        self.calls.append(f"async {key}")
+        if key == "bad":
+            raise KeyError(key)
+        return key.upper()
+
+
+def both(store: Store, *keys: str) -> Flow[list[str]]:
+    found = []
+    for key in keys:
+        try:
+            found.append((yield call(store, "get", key)))
+        except KeyError:
+            found.append("missing")
+    return found
+
+
+def test_one_body_serves_sync_and_async() -> None:
+    store = Store()
+    assert run(both(store, "a", "b")) == ["A", "B"]
+    assert asyncio.run(arun(both(store, "a", "b"))) == ["A", "B"]
+    assert store.calls == ["sync a", "sync b", "async a", "async b"]
+
+
+def test_errors_are_raised_inside_the_body() -> None:
+    store = Store()
+    assert run(both(store, "a", "bad", "c")) == ["A", "missing", "C"]
+    assert asyncio.run(arun(both(store, "bad"))) == ["missing"]
+
+
+def test_an_error_the_body_does_not_handle_reaches_the_caller() -> None:
+    def body() -> Flow[str]:
+        return (yield call(Store(), "get", "bad"))
+
+    with pytest.raises(KeyError):
+        run(body())
+    with pytest.raises(KeyError):
+        asyncio.run(arun(body()))
+
+
+def test_cancellation_runs_the_bodys_cleanup() -> None:
+    cleaned = []
+
+    class Slow:
+        async def aget(self) -> None:
+            await asyncio.sleep(60)
+
+    def body() -> Flow[None]:
+        try:
+            yield call(Slow(), "get")
+        finally:
+            cleaned.append(True)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(arun(body()))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert cleaned == [True]

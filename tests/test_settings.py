@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.settings import Settings
+
+
+def test_explicit_beats_environment_beats_file_beats_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.load().max_iterations == 3
+    (tmp_path / "vitarmm.toml").write_text('max_iterations = 4\nnamespace = ["team", "me"]\n')
+    assert Settings.load().max_iterations == 4
+    assert Settings.load().namespace == ("team", "me")
+    monkeypatch.setenv("VITARMM_MAX_ITERATIONS", "5")
+    assert Settings.load().max_iterations == 5
+    assert Settings.load(max_iterations=6).max_iterations == 6
+    assert Settings.load(max_iterations=None).max_iterations == 5
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.load().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("max_iterations = 0\n", "max_iterations.*0"),
+        ("max_iteration = 3\n", "max_iteration"),
+        ("temperature = 'hot'\n", "temperature.*'hot'"),
+        ("this is no toml\n", "vitarmm.toml"),
+    ],
+)
+def test_a_bad_file_says_what_is_wrong(tmp_path: Path, file: str, says: str) -> None:
+    (tmp_path / "vitarmm.toml").write_text(file)
+    with pytest.raises(InputError, match=says):
+        Settings.load()
