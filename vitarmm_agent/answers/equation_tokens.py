@@ -1,0 +1,161 @@
+"""The words, numbers and signs of a step, as the equation reader sees them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.numbers import SCALES, UNSIGNED, fold_digits
+
+Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
+MAX_TEXT = 8_000
+
+_ANNOTATION = re.compile(r"<<[^<>\n]{0,300}>>")
+_MATRIX = re.compile(r"\\begin\{(\w*matrix|array|cases)\*?\}.*?(?:\\end\{\1\*?\}|\Z)", re.DOTALL)
+_OPEN_ANNOTATION = re.compile(r"<<[^<>\n]*$", re.MULTILINE)
+_LIST_MARK = re.compile(r"^[ \t>]*(?:\(?\d{1,3}[.)](?=\s)|[-*•–](?=\s))", re.MULTILINE)
+_OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "⁄": "/"})
+_UNITS = (
+    "mm cm dm km ft yd mi mg kg lb lbs oz ml cl dl sec min hr hrs mph kph kmh rpm pts st nd rd th"
+).split()
+DIMENSIONS = {
+    "time": "second minute hour day week month year decade century sec min hr hrs h s am pm",
+    "length": "mm cm dm m km inch inches in foot feet ft yard yd mile mi meter metre centimeter "
+    "centimetre millimeter millimetre kilometer kilometre",
+    "mass": "mg g kg gram kilogram milligram ton tonne pound lb lbs ounce oz",
+    "volume": "ml cl dl l liter litre milliliter millilitre gallon quart pint cup tablespoon "
+    "teaspoon ounce oz",
+    "money": "$ € £ dollar cent penny pennies nickel dime quarter euro pound ¢",
+    "count": "dozen pair score gross half quarter",
+}
+UNIT_DIMENSION = {unit: name for name, units in DIMENSIONS.items() for unit in units.split()}
+
+_TOKEN = re.compile(
+    rf"(?P<clock>\d+:\d+(?::\d+)*)"
+    rf"|(?P<mixed>\d+\s+(?:and\s+)?\d+/\d+(?![\d/]))"
+    rf"|(?P<number>{UNSIGNED})"
+    r"|(?P<sentence>[.!?](?=\s|$|[\"')])|[,;:\n]|\.\.+)"
+    r"|(?P<relation>=+|≈|≃)"
+    r"|(?P<op>\*\*|[-+*/^()])"
+    r"|(?P<percent>%|\bpercent\b)"
+    r"|(?P<currency>(?:US)?[$€£¢])"
+    r"|(?P<word>[A-Za-z][A-Za-z'’]*)"
+    r"|(?P<space>[ \t\u00a0\u2009\u202f]+|[°\"“”]|\*\*)"
+    r"|(?P<other>.)",
+    re.DOTALL,
+)
+_WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*"}
+_AFTER_VERB = {"divided": "/", "multiplied": "*"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token: its kind, its text as read, and where it stands in the prepared text."""
+
+    kind: Kind
+    text: str
+    start: int
+    end: int
+
+
+def prepare(text: str) -> str:
+    """A step's text without calculator annotations, list marks, Markdown and LaTeX."""
+    text = text[:MAX_TEXT]
+    if "<<" in text:
+        text = _OPEN_ANNOTATION.sub("", _ANNOTATION.sub("", text))
+    text = _MATRIX.sub(" ⊞ ", text)
+    text = latex.to_plain(re.sub(r"\*\*(?=\S[^*\n]*\*\*)|(?<=\S)\*\*(?=[\s.,;:)]|$)|`", "", text))
+    text = fold_digits(text).translate(_OPERATORS)
+    return _LIST_MARK.sub("", text)
+
+
+def calculator_notes(text: str) -> list[str]:
+    """The calculator annotations ``<<expression=result>>`` of a text, without their brackets."""
+    return [found[2:-2] for found in _ANNOTATION.findall(text[:MAX_TEXT])]
+
+
+def tokenize(text: str) -> list[Token]:
+    """Tokens of a prepared text. Spaces, degree signs and quotation marks are dropped."""
+    raw: list[Token] = []
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup in ("space", None):
+            continue
+        raw.append(_classified(match, raw[-1] if raw else None, text))
+    return _word_operators(raw)
+
+
+def _classified(match: re.Match[str], before: Token | None, text: str) -> Token:
+    found, group = match[0], match.lastgroup
+    kind: Kind = "opaque"
+    if group == "number" or group == "mixed":
+        glued = before is not None and before.end == match.start()
+        kind = (
+            "opaque"
+            if glued and before and before.kind in ("word", "opaque", "number")
+            else "number"
+        )
+    elif group == "sentence":
+        kind = "break"
+    elif group == "relation":
+        kind = "relation" if found in ("=", "≈") else "opaque"
+    elif group == "op":
+        kind, found = "op", "^" if found == "**" else found
+    elif group == "percent":
+        kind = "percent"
+    elif group == "currency":
+        kind = "unit"
+    elif group == "word":
+        kind, found = _word(match, before, text)
+    return Token(kind, found, match.start(), match.end())
+
+
+def _word(match: re.Match[str], before: Token | None, text: str) -> tuple[Kind, str]:
+    found = match[0]
+    glued = before is not None and before.end == match.start() and before.kind in ("number", "op")
+    following = text[match.end() : match.end() + 3].lstrip(" ")
+    if found in ("x", "X") and before is not None and _operand_end(before) and following[:1] in (
+        *"0123456789.$(€£",
+    ) and following:  # fmt: skip
+        return "op", "*"
+    if found.lower() in SCALES or (found.lower().rstrip("s") in SCALES and found.lower() != "s"):
+        return "word", found.lower().rstrip("s")
+    if glued and before is not None and before.kind == "number":
+        return ("word", found) if found.lower() in _UNITS or len(found) > 3 else ("opaque", found)
+    if glued and before is not None and before.text == ")" and len(found) <= 3:
+        return "opaque", found
+    if text[match.end() : match.end() + 1] in ("_", "^", "'", "("):
+        return "opaque", found
+    if len(found) == 1 and found not in ("a", "A"):
+        return "opaque", found
+    if found.isupper() and 1 < len(found) <= 5 and found not in ("USD", "AND", "OR"):
+        return "opaque", found
+    return "word", found
+
+
+def _operand_end(token: Token) -> bool:
+    return token.kind in ("number", "percent", "word", "unit") or token.text == ")"
+
+
+def _word_operators(tokens: list[Token]) -> list[Token]:
+    """Turn ``plus``, ``times``, ``divided by``, ``equals``, ``% of`` between numbers into signs."""
+    result: list[Token] = []
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        word = token.text.lower() if token.kind == "word" else ""
+        starts = following is not None and (
+            following.kind in ("number", "unit") or following.text == "("
+        )
+        if word == "by" and result and result[-1].text.lower() in _AFTER_VERB and starts:
+            verb = result.pop()
+            result.append(Token("op", _AFTER_VERB[verb.text.lower()], verb.start, token.end))
+        elif word in _WORD_OPERATORS and starts and result and _operand_end(result[-1]):
+            result.append(Token("op", _WORD_OPERATORS[word], token.start, token.end))
+        elif word == "equals":
+            result.append(Token("relation", "=", token.start, token.end))
+        elif word == "of" and starts and result and result[-1].kind == "percent":
+            result.append(Token("op", "*", token.start, token.end))
+        else:
+            result.append(token)
+    return result

@@ -1,0 +1,247 @@
+"""The final answer that a response commits to.
+
+Markers of commitment are looked for first (a box, ``#### N``, ``Answer: …``, "the answer is …"),
+and the *last* one that holds an answer of the asked type wins. Only without any marker does the
+conclusion count: the last sentence, or a response that is nothing but an answer. What commits to
+nothing gives None.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
+from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
+from vitarmm_agent.answers.numbers import UNSIGNED, fold_digits, parse_number
+from vitarmm_agent.problem import Problem
+
+WINDOW = 20_000
+"""Characters of a response that are read, from its end."""
+
+_BARE_NUMBER = re.compile(r"\s*-?\d{1,18}\s*")
+_A_LINE = re.compile(r"(?:^|\n)A: ?(-?\d{1,18})\s*$")
+_MARK = r"[*_`\s]{0,6}"
+_NOUN = r"(?:answer|option|choice|solution|result)"
+_MARKERS = re.compile(
+    rf"(?:^|\n)[ \t]*####[ \t]*(?P<hash>[^\n]*)"
+    rf"|(?:^|\n)[ \t>*_#-]{{0,6}}A{_MARK}[:：]{_MARK}(?P<gsm>[^\n]*)"
+    rf"|\b(?:(?:final|correct|right|best|my)\s+)?(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?"
+    rf"{_MARK}[:：]{_MARK}(?P<colon>[^\n]*(?:\n(?!\s*\n)[^\n]*)?)"
+    rf"|\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?\s+"
+    rf"(?:is|are|must be|should be|would be|will be|was)\b\s*(?:therefore|thus|then|that)?\s*:?{_MARK}"
+    r"(?P<is>[^\n]*(?:\n(?!\s*\n)[^\n]*)?)"
+    r"|(?P<ans>答案)(?:是|为|：|:)\s*(?P<zh>[^\n]*)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
+_ROUND_LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
+_AMOUNT = re.compile(
+    rf"(?<![\w.])(?P<sign>-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
+    rf"(?P<amount>(?:\d+\s+)?\d+\s*/\s*\d+|{UNSIGNED}(?:\s*(?:\*|×|x)\s*10\s*\^\s*\(?-?\d+\)?)?)"
+    r"(?P<tail>\s*(?:%|(?:hundred|thousand|million|billion|trillion)s?\b))?"
+)
+
+
+def extract_answer(problem: Problem, text: str) -> str | None:
+    """The final answer ``text`` commits to, as it stands there; for a choice, its letter.
+
+    Args:
+        problem: its ``answer_type`` and ``choices`` say what an answer looks like; its reference
+            is not looked at.
+        text: a response of any size; its last 20,000 characters are read.
+
+    Returns:
+        The answer, or None when the response commits to none.
+    """
+    if problem.answer_type != "choice":  # the two commonest forms, without further ado
+        if _BARE_NUMBER.fullmatch(text):
+            return text.strip()
+        if match := _A_LINE.search(text[-40:]):
+            return match[1]
+    text = clean(text[-WINDOW:]).strip()
+    if not text:
+        return None
+    whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
+    if whole is not None and _is_only_answer(problem, text):
+        return whole
+    for _, content in reversed(commitments(text)):
+        answer = _read(problem, content)
+        if answer is not None:
+            return answer
+    return _conclusion(problem, text)
+
+
+def commitments(text: str) -> list[tuple[int, str]]:
+    """What stands behind each marker of commitment: ``(position, content)`` in order."""
+    found = latex.boxes(text)
+    inside = [(at, at + len(content)) for at, content in found]
+    for match in _MARKERS.finditer(text):
+        content = next(
+            (
+                match[name]
+                for name in ("hash", "gsm", "colon", "is", "zh")
+                if match[name] is not None
+            ),
+            "",
+        )
+        if not any(start <= match.start() <= end for start, end in inside):
+            found.append((match.start(), content))
+    return sorted(found)
+
+
+def _is_only_answer(problem: Problem, text: str) -> bool:
+    if problem.answer_type == "choice":
+        return choice_index(problem.choices, text) is not None
+    if problem.answer_type == "list":
+        return text[:1] in "[({"
+    return value_of(text) is not None
+
+
+def _read(problem: Problem, content: str) -> str | None:
+    """The answer of the asked type at the head of ``content``, or None."""
+    if problem.answer_type == "choice":
+        return _read_choice(problem, content)
+    if problem.answer_type in ("integer", "float"):
+        return _read_number(content)
+    if problem.answer_type == "list":
+        return _read_list(content)
+    return _read_text(content)
+
+
+def _read_choice(problem: Problem, content: str) -> str | None:
+    choices = problem.choices
+    for candidate in (content, content.split("\n")[0], _first_sentence(content)):
+        index = choice_index(choices, candidate)
+        if index is not None:
+            return letter_of(index)
+    bare = plain(latex.boxes(content)[-1][1]) if "\\boxed" in content else plain(content)
+    head = re.match(
+        r"(?:(?:option|choice|answer|letter|is|the|correct)\s+)*[\[({]?\s*(?P<letter>[A-Z])\s*(?:[\])}.,:;]|$|\s-)",
+        bare,
+    ) or re.match(r"[\[({]\s*(?P<letter>[A-Za-z])\s*[\])}]", bare)
+    if head and (index := letter_index(head["letter"], len(choices))) is not None:
+        return letter_of(index)
+    return _single_mention(choices, content)
+
+
+def _single_mention(choices: tuple[str, ...], content: str) -> str | None:
+    """The one choice named in ``content`` by bracketed letter or by text."""
+    letters = {letter_index(m, len(choices)) for m in _ROUND_LETTER.findall(content)} - {None}
+    if len(letters) == 1:
+        return letter_of(letters.pop() or 0)
+    named = mentioned(choices, content)
+    if len({index for _, index in named}) == 1:
+        return letter_of(named[0][1])
+    return None
+
+
+def _first_sentence(content: str) -> str:
+    return _SENTENCE.split(content.strip(), maxsplit=1)[0]
+
+
+def _read_number(content: str) -> str | None:
+    if boxed := latex.boxes(content):
+        content = boxed[-1][1]
+    line = content.strip().split("\n")[0] or content.strip()
+    bare = plain(line)
+    if value_of(line) is not None:
+        return bare
+    if "=" in bare and value_of(tail := bare.rsplit("=", 1)[1].strip()) is not None:
+        return tail
+    for match in _AMOUNT.finditer(fold_digits(bare)):
+        return _amount_text(match)
+    words = re.match(r"[A-Za-z-]+(?:\s+[A-Za-z-]+){0,3}", bare)
+    if words:
+        for count in range(4, 0, -1):
+            part = " ".join(words[0].split()[:count])
+            if parse_number(part) is not None:
+                return part
+    return None
+
+
+def _amount_text(match: re.Match[str]) -> str:
+    sign = "-" if match["sign"] or match["sign2"] else ""
+    return f"{sign}{match['amount']}{match['tail'] or ''}".strip()
+
+
+def _read_list(content: str) -> str | None:
+    if boxed := latex.boxes(content):
+        content = boxed[-1][1]
+    match = re.search(r"[\[{(][^\[\](){}\n]*[\])}]", latex.to_plain(content[:2000]))
+    if match:
+        return match[0]
+    line = _first_sentence(content)
+    return line.strip(" .*") if len(list_items(line)) > 1 else None
+
+
+def _read_text(content: str) -> str | None:
+    if boxed := latex.boxes(content):
+        content = boxed[-1][1]
+    line = content.strip().split("\n")[0]
+    sentence = _first_sentence(line)
+    return plain(sentence) and sentence.strip().strip("*_` ").rstrip(".").strip() or None
+
+
+def _conclusion(problem: Problem, text: str) -> str | None:
+    """The answer of the last sentence, when the response has no marker of commitment."""
+    sentences = [s for s in _SENTENCE.split(text) if s and s.strip(" *_-")]
+    if problem.answer_type == "choice":
+        return _concluded_choice(problem, text, sentences)
+    if problem.answer_type in ("integer", "float"):
+        return _concluded_number(sentences)
+    if problem.answer_type == "list":
+        return next((item for s in reversed(sentences) if (item := _read_list(s))), None)
+    return _concluded_text(text, sentences)
+
+
+def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str | None:
+    for sentence in reversed(sentences[-3:]):
+        if (letter := _read_choice(problem, sentence)) is not None:
+            return letter
+    letters = [
+        i
+        for m in _ROUND_LETTER.findall(text)
+        if (i := letter_index(m, len(problem.choices))) is not None
+    ]
+    if letters:
+        return letter_of(letters[-1])
+    named = mentioned(problem.choices, text)
+    return letter_of(named[-1][1]) if len({index for _, index in named}) == 1 else None
+
+
+def _concluded_number(sentences: list[str]) -> str | None:
+    for sentence in reversed(sentences[-2:]):
+        bold = re.findall(r"\*\*([^*\n]{1,60})\*\*", sentence)
+        for part in [*reversed(bold), sentence]:
+            answer = _stated_number(part)
+            if answer is not None:
+                return answer
+    return None
+
+
+def _stated_number(sentence: str) -> str | None:
+    bare = plain(sentence)
+    matches = list(_AMOUNT.finditer(fold_digits(bare)))
+    if not matches:
+        return parse_number(bare) is not None and bare or None
+    stated = [
+        m
+        for m in matches
+        if re.search(r"(?:=|≈|\bis|\bare|\bequals)\s*[^\w\s]?\s*$", bare[: m.start()])
+    ]
+    return _amount_text((stated or matches)[-1])
+
+
+def _concluded_text(text: str, sentences: list[str]) -> str | None:
+    if len(text) <= 80 and len(sentences) == 1:
+        return plain(text) or None
+    last = sentences[-1]
+    bold = re.findall(r"\*\*([^*\n]{1,60})\*\*", last)
+    if bold:
+        return str(bold[-1]).strip()
+    math = re.findall(r"\$([^$\n]{1,200})\$", last)
+    tail = (math[-1] if math else last).rsplit("=", 1)
+    if len(tail) == 2 and plain(tail[1]):
+        return tail[1].strip(" .$*")
+    return _stated_number(last)

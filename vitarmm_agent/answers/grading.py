@@ -1,0 +1,73 @@
+"""Right or wrong: an answer against the problem's reference."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vitarmm_agent.answers.equality import answers_equal
+from vitarmm_agent.answers.extract import extract_answer
+from vitarmm_agent.answers.normalise import normalize
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.problem import Data, Problem
+
+GradingPolicy = Literal["strict", "mathvista"]
+
+
+class Grade(Data):
+    """What grading found.
+
+    Attributes:
+        correct: the answer is the reference.
+        extracted: the answer as it stands in the response (a choice by letter), or None.
+        normalized: the form that was compared, or None.
+        explanation: why, in words.
+    """
+
+    correct: bool
+    extracted: str | None
+    normalized: str | None
+    explanation: str
+
+
+def grade(problem: Problem, text: str, *, policy: GradingPolicy = "strict") -> Grade:
+    """Grade a response against ``problem.reference``.
+
+    Args:
+        problem: with a reference.
+        text: the raw response.
+        policy: ``strict``: nothing extracted is wrong. ``mathvista``: as that benchmark scores; a
+            multiple-choice response always becomes some choice, and the normalised text must equal
+            the reference exactly.
+
+    Raises:
+        InputError: the problem has no reference, or the policy is unknown.
+    """
+    if problem.reference is None:
+        raise InputError(f"problem {problem.id!r} has no reference to grade against; set reference")
+    if policy == "mathvista":
+        from vitarmm_agent.answers.mathvista import extract, normalise
+
+        extracted: str | None = (taken := extract(problem, text))
+        normalized = normalise(problem, taken)
+        correct = normalized is not None and normalized == problem.reference
+    elif policy == "strict":
+        extracted = extract_answer(problem, text)
+        normalized = normalize(problem, extracted)
+        correct = answers_equal(problem, extracted, problem.reference)
+    else:
+        raise InputError(f"grading policy {policy!r} is unknown; use 'strict' or 'mathvista'")
+    return Grade(
+        correct=correct,
+        extracted=extracted,
+        normalized=normalized,
+        explanation=_explain(problem.reference, correct, extracted, normalized),
+    )
+
+
+def _explain(reference: str, correct: bool, extracted: str | None, normalized: str | None) -> str:
+    if extracted is None and normalized is None:
+        return "the response commits to no answer"
+    if normalized is None:
+        return f"{extracted!r} is no answer of the type asked for"
+    relation = "equals" if correct else "is not"
+    return f"{normalized!r} (from {extracted!r}) {relation} the reference {reference!r}"

@@ -1,0 +1,118 @@
+"""Mathematical equality of two expressions, bounded in time and memory.
+
+Closed forms (numbers, roots, π, powers, fractions) are compared by value. Everything else goes to
+math-verify in a worker process: its own time bound uses signals, which work in the main thread only,
+so here the process is killed when a comparison takes too long. The worker starts when it is first
+needed, stays warm, and serves all threads in turn.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from vitarmm_agent.answers.closed_form import closed_form
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 0.8
+"""Time bound of one comparison in the warm worker."""
+START_SECONDS = 60.0
+MAX_EXPRESSION = 300
+RELATIVE = 1e-9
+
+
+def same_mathematics(a: str, b: str, *, seconds: float = SECONDS) -> bool:
+    """Whether two expressions (plain or LaTeX) are mathematically equal.
+
+    What is longer than 300 characters, cannot be read, or is not decided within ``seconds`` is not
+    equal.
+    """
+    if max(len(a), len(b)) > MAX_EXPRESSION:
+        return False
+    first, second = closed_form(a), closed_form(b)
+    if first is not None and second is not None:
+        return abs(first - second) <= RELATIVE * max(abs(first), abs(second), 1e-12)
+    if (first is None) != (second is None) and not ("=" in a or "=" in b):
+        return False
+    return _WORKER.compare(a, b, seconds)
+
+
+class _Worker:
+    """One subprocess that runs :mod:`vitarmm_agent.answers.worker`; restarted after a kill."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def compare(self, a: str, b: str, seconds: float) -> bool:
+        with self._lock:
+            process = self._started()
+            if process is None:
+                return False
+            answer = self._ask(process, json.dumps([a, b]), seconds)
+        return answer == "true"
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    with suppress(OSError):
+                        pipe.close()
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.stop()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "vitarmm_agent.answers.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"},
+        )
+        if self._line(self._process, START_SECONDS) != "ready":
+            logger.error("the math-verify worker did not start; expressions compare as not equal")
+            self.stop()
+        return self._process
+
+    def _ask(self, process: subprocess.Popen[str], question: str, seconds: float) -> str | None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(question + "\n")
+            process.stdin.flush()
+        except OSError:
+            self.stop()
+            return None
+        answer = self._line(process, seconds)
+        if answer is None:
+            logger.warning("comparing expressions took over %.1f s; taken as not equal", seconds)
+            self.stop()
+        return answer
+
+    @staticmethod
+    def _line(process: subprocess.Popen[str], seconds: float) -> str | None:
+        """The worker's next line; None when none comes in time, for which the worker is killed."""
+        assert process.stdout is not None
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            timer.cancel()
+        return line.strip() or None
+
+
+_WORKER = _Worker()
+atexit.register(_WORKER.stop)
+os.register_at_fork(after_in_child=lambda: _WORKER.__init__())  # type: ignore[misc]

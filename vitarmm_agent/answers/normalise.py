@@ -1,0 +1,109 @@
+"""One form for answers that mean the same: marks, case, spaces, LaTeX, units."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+
+from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
+from vitarmm_agent.answers.numbers import fold_digits, parse_number, show
+from vitarmm_agent.problem import Problem
+
+MAX_ANSWER = 2_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
+_EDGES = " \t\n.,:;!?*_`'\"“”‘’$"
+_LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
+
+
+def clean(text: str) -> str:
+    """Text without control characters and lone surrogates, with line feeds as line ends."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", text).encode("utf-8", "replace").decode()
+
+
+def plain(text: str) -> str:
+    """An answer in plain characters: no LaTeX, no Markdown emphasis, no edge punctuation."""
+    text = latex.to_plain(text[:MAX_ANSWER])
+    text = re.sub(r"\*\*|__|`", "", text)
+    text = re.sub(r"\s+", " ", text).strip(_EDGES)
+    while text[:1] == "(" and text[-1:] == ")" and _wraps(text):
+        inner = text[1:-1].strip()
+        if "," in inner or not inner:
+            break
+        text = inner
+    return text
+
+
+def _wraps(text: str) -> bool:
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return index == len(text) - 1
+    return False
+
+
+def fold(text: str) -> str:
+    """Key for comparing two answers as text: case, spaces, accents' forms and marks put aside."""
+    text = unicodedata.normalize("NFKC", fold_digits(plain(text))).casefold()
+    text = text.replace("degrees", "°").replace("degree", "°").replace("\\", "")
+    text = re.sub(r"\b(?:the|a|an)\s+(?=\w{2})", "", text)
+    return re.sub(r"\s+|[$\"'“”‘’`]", "", text).strip(".,;:!?")
+
+
+def value_of(text: str) -> Fraction | None:
+    """Exact value of an answer that is a number, or arithmetic on numbers; else None."""
+    number = parse_number(text)
+    if number is not None:
+        return number
+    text = _LABEL.sub("", plain(text))
+    number = parse_number(text)
+    if number is not None:
+        return number
+    try:
+        return (
+            evaluate(re.sub(r"°|[$€£]", "", text), percent=Fraction(1)) if len(text) < 400 else None
+        )
+    except NotArithmeticError:
+        return None
+
+
+def list_items(text: str) -> list[str]:
+    """Items of an answer that is a list, in order: ``[1, 2]``, ``1 and 2``, ``{a; b}``."""
+    text = latex.to_plain(text[:MAX_ANSWER]).strip(_EDGES + "[](){}")
+    items = re.split(r"\s*[;,]\s*(?:and\s+)?|\s+and\s+|\s*、\s*", text)
+    return [item.strip(_EDGES) for item in items if item.strip(_EDGES)]
+
+
+def normalize(problem: Problem, answer: str | None) -> str | None:
+    """The form in which an extracted answer is compared, or None when it is no answer of the type.
+
+    A choice becomes its text, a number its shortest exact form, a list its items in order.
+    """
+    from vitarmm_agent.answers.choices import choice_index
+
+    if answer is None:
+        return None
+    if problem.answer_type == "choice":
+        index = choice_index(problem.choices, answer)
+        return None if index is None else problem.choices[index]
+    if problem.answer_type == "list":
+        items = list_items(answer)
+        return f"[{', '.join(_canonical(item) for item in items)}]" if items else None
+    value = value_of(answer)
+    if problem.answer_type in ("integer", "float"):
+        return None if value is None else show(_rounded(value, problem.precision), 12)
+    return show(value, 12) if value is not None else plain(answer) or None
+
+
+def _canonical(item: str) -> str:
+    value = value_of(item)
+    return show(value, 12) if value is not None else fold(item)
+
+
+def _rounded(value: Fraction, places: int | None) -> Fraction:
+    return value if places is None else round(value, places)

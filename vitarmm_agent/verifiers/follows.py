@@ -1,0 +1,178 @@
+"""Whether the final answer is what the steps came to, and of the kind that was asked for."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from vitarmm_agent.answers import extract_answer
+from vitarmm_agent.answers.choices import choice_index
+from vitarmm_agent.answers.equation_tokens import UNIT_DIMENSION
+from vitarmm_agent.answers.equations import equations
+from vitarmm_agent.answers.normalise import value_of
+from vitarmm_agent.answers.numbers import find_numbers, literal, show
+from vitarmm_agent.answers.steps import is_final_line, parse_steps
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError
+
+LAST_STEPS = 2
+_COUNT = re.compile(
+    r"\bhow many\s+(?:more\s+|fewer\s+|total\s+|other\s+|of\s+the\s+)?(?P<noun>\w+)", re.I
+)
+_QUANTITY = re.compile(r"\bhow (?:many|much|old|long|far|tall|fast|often)\b", re.I)
+_MEASURES = frozenset(UNIT_DIMENSION) | frozenset(
+    "percent degrees times cups servings bushels acres loads calories points units watts mph "
+    "tablespoons teaspoons scoops pages games liters litres percentage square cubic bags "
+    "batches boxes".split()
+)
+
+
+class AnswerFollows:
+    """Fails an answer that the last steps do not come to, or that is of the wrong kind.
+
+    Checked are: the type asked for, a whole number where things are counted, the sign, the unit,
+    that the value stands in one of the last two steps, and that the choice is the one whose value was
+    computed. A pass says that the answer is the result of the last equation.
+    """
+
+    name = "answer_follows"
+
+    def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
+        """Compare the final answer with the last steps."""
+        yield from ()
+        answer = (
+            attempt.answer if attempt.answer is not None else extract_answer(problem, attempt.text)
+        )
+        if answer is None:
+            return self._fail(
+                "The attempt commits to no final answer.", "format", "no answer", None
+            )
+        steps = _working(attempt)
+        if problem.answer_type == "choice":
+            return self._choice(problem, answer, steps)
+        value = value_of(answer)
+        if value is None:
+            if problem.answer_type in ("integer", "float"):
+                return self._fail(
+                    f"The answer {answer[:100]!r} is no number; a number is asked for.",
+                    "format", "no number", None,
+                )  # fmt: skip
+            return Feedback(verdict="abstain", source=self.name)
+        return self._kind(problem, answer, value) or self._result(answer, value, steps)
+
+    def _kind(self, problem: Problem, answer: str, value: Fraction) -> Feedback | None:
+        """A fail when the answer is not of the kind asked for."""
+        noun = _COUNT.search(problem.text)
+        counted = noun is not None and not _is_measure(noun["noun"])
+        if value.denominator != 1 and (problem.answer_type == "integer" or counted):
+            what = noun["noun"] if noun and counted else "a whole number"
+            return self._fail(
+                f"The answer {answer} is not a whole number; the question asks for {what}.",
+                "format", "not a whole number", None,
+            )  # fmt: skip
+        if value < 0 and _QUANTITY.search(problem.text):
+            return self._fail(
+                f"The answer {answer} is negative; the question asks for a quantity.",
+                "wrong operation", "negative quantity", None,
+            )  # fmt: skip
+        other = _other_unit(problem.unit, answer)
+        if other:
+            return self._fail(
+                f"The answer is in {other}; {problem.unit} is asked for.", "unit",
+                f"{other} for {problem.unit}", None,
+            )  # fmt: skip
+        return None
+
+    def _result(self, answer: str, value: Fraction, steps: list[Step]) -> Feedback:
+        """Whether the value stands in the last steps."""
+        if not steps:
+            return Feedback(verdict="abstain", source=self.name)
+        results = last_results(steps)
+        if results and value in results:
+            return Feedback(
+                verdict="pass", source=self.name, message="The answer is the last result."
+            )
+        last = steps[-LAST_STEPS:]
+        numbers = {number for step in last for number in _numbers(step.text)}
+        if abs(value) in numbers or value in numbers or not results:
+            return Feedback(verdict="abstain", source=self.name)
+        computed = show(results[-1], 4)
+        return self._fail(
+            f"The final answer {answer} is not what the last step comes to ({computed}).",
+            "missing step", f"answer is not {computed}", last[-1].number,
+        )  # fmt: skip
+
+    def _choice(self, problem: Problem, answer: str, steps: list[Step]) -> Feedback:
+        index = choice_index(problem.choices, answer)
+        results = last_results(steps)
+        if index is None or not results:
+            return Feedback(verdict="abstain", source=self.name)
+        values = [value_of(choice) for choice in problem.choices]
+        if values[index] is None:
+            return Feedback(verdict="abstain", source=self.name)
+        if values[index] in results:
+            return Feedback(
+                verdict="pass",
+                source=self.name,
+                message="The choice has the value of the last result.",
+            )
+        hits = [i for i, value in enumerate(values) if value is not None and value == results[-1]]
+        if len(hits) != 1:
+            return Feedback(verdict="abstain", source=self.name)
+        return self._fail(
+            f"The last step comes to {show(results[-1], 4)}, which is choice {chr(65 + hits[0])}, "
+            f"not {chr(65 + index)}.",
+            "wrong choice mapping", f"{chr(65 + index)} for {chr(65 + hits[0])}", steps[-1].number,
+        )  # fmt: skip
+
+    def _fail(self, message: str, kind: ErrorKind, subject: str, step: int | None) -> Feedback:
+        error = StepError(step=step, kind=kind, message=message, subject=subject)
+        return Feedback(
+            verdict="fail", source=self.name, score=0.0, errors=(error,), message=message
+        )
+
+
+def last_results(steps: list[Step]) -> list[Fraction]:
+    """Results as shown of the equations in the last step that has any, in order."""
+    for step in reversed(steps[-LAST_STEPS:]):
+        results = [
+            value
+            for equation in equations(step.text, with_annotations=False)
+            if (value := value_of(equation.shown)) is not None
+        ]
+        if results:
+            return results
+    return []
+
+
+def _working(attempt: Attempt) -> list[Step]:
+    steps = attempt.steps or parse_steps(attempt.text)
+    return [step for step in steps if not is_final_line(step.text)]
+
+
+def _numbers(text: str) -> set[Fraction]:
+    return {v for m in find_numbers(text) if (v := literal(m[0])) is not None}
+
+
+def _is_measure(noun: str) -> bool:
+    word = noun.lower()
+    return (
+        word in _MEASURES or word.rstrip("s") in _MEASURES or word.removesuffix("es") in _MEASURES
+    )
+
+
+def _other_unit(unit: str | None, answer: str) -> str | None:
+    """A unit named in the answer that is of the dimension of ``unit`` but another one."""
+    wanted = _stem(unit or "")
+    if wanted not in UNIT_DIMENSION:
+        return None
+    for word in re.findall(r"[A-Za-z]+", answer):
+        stem = _stem(word)
+        if UNIT_DIMENSION.get(stem) == UNIT_DIMENSION[wanted] and stem != wanted:
+            return str(word)
+    return None
+
+
+def _stem(word: str) -> str:
+    word = word.strip().lower()
+    return word if word in UNIT_DIMENSION else word.rstrip("s")

@@ -1,0 +1,203 @@
+"""A chat model that judges step by step, and may abstain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from vitarmm_agent.answers.steps import parse_steps
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import ModelServerError, OutputError, RefusalError
+from vitarmm_agent.models.calls import StructuredReply, ask_structured
+from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError, Usage
+from vitarmm_agent.prompts import render
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+
+    from vitarmm_agent.media import MediaStore
+
+MAX_STEPS = 20
+MAX_STEP_TEXT = 600
+Opinion = Literal["right", "wrong", "unsure"]
+
+
+class StepOpinion(BaseModel):
+    """The judge's opinion of one step; the check comes before the verdict."""
+
+    step: int = Field(ge=1, le=200)
+    check: str = Field(max_length=160, description="Redo the step in a few words.")
+    verdict: Opinion
+
+
+class Judgement(BaseModel):
+    """The judge's opinion of an attempt."""
+
+    steps: list[StepOpinion] = Field(max_length=MAX_STEPS)
+    first_wrong_step: int = Field(ge=0, le=200, description="0 when no step is wrong.")
+    mistake: str = Field(max_length=300, description="What is wrong there; empty when nothing is.")
+    kind: ErrorKind
+    verdict: Opinion = Field(description="Of the final answer; unsure when you cannot tell.")
+
+
+class Judge:
+    """Asks a chat model for a verdict per step, the first wrong step, and one for the answer.
+
+    It never sees the reference. Output that cannot be used, a refusal, a time-out, a contradiction,
+    or a fail without grounds is an abstention with ``failure`` set; a model server that died raises.
+    """
+
+    name = "judge"
+
+    def __init__(self, model: BaseChatModel, *, media: MediaStore | None = None) -> None:
+        """Judge with ``model``; with ``media`` it is shown the problem's images as well."""
+        self.model = model
+        self.media = media
+
+    def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
+        """Ask the model.
+
+        Raises:
+            ModelServerError: the model server refused or died (not: timed out).
+        """
+        problem = problem.without_reference()
+        steps = (attempt.steps or parse_steps(attempt.text))[:MAX_STEPS]
+        messages = judge_messages(problem, attempt, steps, self.media)
+        try:
+            reply = yield from ask_structured(self.model, Judgement, messages)
+        except (OutputError, RefusalError, TimeoutError) as error:
+            return self._abstain(_failure(error))
+        except ModelServerError as error:
+            if not _timed_out(error):
+                raise
+            return self._abstain("the judge timed out")
+        return self._feedback(reply, steps)
+
+    def _feedback(self, reply: StructuredReply, steps: tuple[Step, ...]) -> Feedback:
+        judgement = _judgement(reply)
+        if isinstance(judgement, str):
+            return self._abstain(judgement, reply.usage, reply.seconds)
+        fault = _contradiction(judgement)
+        if fault:
+            return self._abstain(fault, reply.usage, reply.seconds)
+        if judgement.verdict == "unsure":
+            return self._abstain(None, reply.usage, reply.seconds)
+        failed = judgement.verdict == "wrong"
+        error = _step_error(judgement, steps) if failed else None
+        return Feedback(
+            verdict="fail" if failed else "pass",
+            source=self.name,
+            score=_score(judgement),
+            errors=(error,) if error else (),
+            message=error.message if error else "",
+            usage=reply.usage,
+            seconds=reply.seconds,
+        )
+
+    def _abstain(
+        self, failure: str | None, usage: Usage | None = None, seconds: float = 0.0
+    ) -> Feedback:
+        return Feedback(
+            verdict="abstain",
+            source=self.name,
+            failure=failure,
+            usage=usage or Usage(),
+            seconds=seconds,
+        )
+
+
+def judge_messages(
+    problem: Problem, attempt: Attempt, steps: tuple[Step, ...], media: MediaStore | None = None
+) -> list[BaseMessage]:
+    """What the judge is sent: the problem without its reference, the steps and the answer."""
+    from langchain_core.messages import HumanMessage
+
+    problem = problem.without_reference()
+    text = render(
+        "judge",
+        problem=problem.to_prompt(),
+        steps=[step.model_copy(update={"text": _shortened(step.text)}) for step in steps],
+        answer="none given" if attempt.answer is None else attempt.answer,
+        hidden_images=0 if media else len(problem.images),
+    )
+    if media is None or not problem.images:
+        return [HumanMessage(text)]
+    from vitarmm_agent.media import data_url
+
+    stored = [media.put(image) for image in problem.images]
+    images = [
+        {"type": "image_url", "image_url": {"url": data_url(media.path(image), image.mime)}}
+        for image in stored
+    ]
+    return [HumanMessage([*images, {"type": "text", "text": text}])]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_STEP_TEXT else f"{line[: MAX_STEP_TEXT - 1]}…"
+
+
+def _judgement(reply: StructuredReply) -> Judgement | str:
+    """The judgement, or why there is none."""
+    if isinstance(reply.parsed, Judgement):
+        return reply.parsed
+    if reply.parsed is None:
+        return (
+            "the judge's output could not be used"
+            if reply.text.strip()
+            else "the judge said nothing"
+        )
+    try:
+        return Judgement.model_validate(reply.parsed)
+    except ValidationError:
+        return "the judge's output does not have the form asked for"
+
+
+def _contradiction(judgement: Judgement) -> str | None:
+    wrong = [item.step for item in judgement.steps if item.verdict == "wrong"]
+    if judgement.verdict == "right" and (wrong or judgement.first_wrong_step):
+        return "the judge contradicts itself: a step is wrong but the answer is right"
+    if judgement.verdict == "wrong" and not judgement.mistake.strip():
+        return "the judge gives no grounds for its fail"
+    return None
+
+
+def _step_error(judgement: Judgement, steps: tuple[Step, ...]) -> StepError:
+    numbers = {step.number: step for step in steps}
+    named = [judgement.first_wrong_step, *(s.step for s in judgement.steps if s.verdict == "wrong")]
+    step = next((number for number in named if number in numbers), None)
+    mistake = judgement.mistake.strip()
+    return StepError(
+        step=step,
+        kind=judgement.kind,
+        message=f"Step {step}: {mistake}" if step else mistake,
+        subject=mistake[:120],
+    )
+
+
+def _score(judgement: Judgement) -> float:
+    values = {"right": 1.0, "unsure": 0.5, "wrong": 0.0}
+    opinions = [values[item.verdict] for item in judgement.steps] + [values[judgement.verdict]]
+    return sum(opinions) / len(opinions)
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, RefusalError):
+        return "the judge refused"
+    if isinstance(error, TimeoutError):
+        return "the judge timed out"
+    return "the judge's output could not be used"
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether a time-out is the cause of a server error."""
+    link: BaseException | None = error.__cause__ or error.__context__
+    for _ in range(10):
+        if link is None:
+            return False
+        if any("Timeout" in cls.__name__ for cls in type(link).__mro__):
+            return True
+        link = link.__cause__ or link.__context__
+    return False

@@ -1,0 +1,221 @@
+"""How verifiers combine into one verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
+from vitarmm_agent.verifiers.base import Verifier
+from vitarmm_agent.verifiers.precision import MEASURED
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+Role = Literal["full", "fail only", "pass only", "decides", "advises"]
+"""``full``: its pass and its fail decide. ``fail only`` / ``pass only``: only that one does.
+``decides``: as full, and it overrules what verifiers before it said. ``advises``: recorded only."""
+
+ROLES: dict[str, Role] = {
+    "arithmetic": "fail only",
+    "answer_follows": "fail only",
+    "choice": "fail only",
+    "self_consistency": "full",
+    "reference": "decides",
+    "judge": "full",
+    "human": "decides",
+    "function": "full",
+}
+NO_VERDICT = "No verifier had grounds to pass or to fail this attempt."
+
+
+@dataclass(frozen=True)
+class FeedbackPolicy:
+    """Verifiers in order, what each may say, and what they may cost.
+
+    Attributes:
+        verifiers: asked in order, until one settles the verdict.
+        roles: what each may do, by name; a name that is not here has the role in :data:`ROLES`, and
+            one that is in neither is ``full``.
+        abstain: what it means when none of them settles it: ``abstain`` (the default: the first
+            answer stands), ``pass`` or ``fail``.
+        max_seconds: once one check has taken this long, no further verifier is asked.
+        max_tokens: likewise for the tokens of verifiers.
+        precision: measured precision by (verifier, verdict), added to what they say.
+    """
+
+    verifiers: tuple[Verifier, ...]
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    abstain: Literal["abstain", "pass", "fail"] = "abstain"
+    max_seconds: float | None = None
+    max_tokens: int | None = None
+    precision: Mapping[tuple[str, str], float] = field(default_factory=lambda: MEASURED)
+
+    def role(self, verifier: Verifier) -> Role:
+        """What this verifier may do."""
+        return self.roles.get(verifier.name, ROLES.get(verifier.name, "full"))
+
+    def check(self, problem: Problem, attempts: Sequence[Attempt]) -> Flow[Feedback]:
+        """Judge the last of ``attempts``.
+
+        A verifier is shown the problem without its reference, unless it has ``sees_reference``. The
+        result's ``parts`` are what each verifier that was asked said, in order.
+        """
+        started, parts = time.perf_counter(), list[Feedback]()
+        hidden = problem.without_reference()
+        settled: Feedback | None = None
+        for verifier in self.verifiers:
+            if settled is not None and self.role(verifier) != "decides":
+                continue
+            if parts and self._spent(started, parts):
+                break
+            shown = problem if getattr(verifier, "sees_reference", False) else hidden
+            part = self._measured((yield from verifier.check(shown, attempts[-1])))
+            parts.append(part)
+            settled = part if self._settles(verifier, part) else settled
+        return self._combined(settled, parts, time.perf_counter() - started)
+
+    def _spent(self, started: float, parts: Sequence[Feedback]) -> bool:
+        if self.max_seconds is not None and time.perf_counter() - started >= self.max_seconds:
+            return True
+        tokens = sum(part.usage.total_tokens for part in parts)
+        return self.max_tokens is not None and tokens >= self.max_tokens
+
+    def _measured(self, part: Feedback) -> Feedback:
+        known = self.precision.get((part.source, part.verdict))
+        if part.precision is not None or known is None:
+            return part
+        return part.model_copy(update={"precision": known})
+
+    def _settles(self, verifier: Verifier, part: Feedback) -> bool:
+        allowed: dict[Role, tuple[str, ...]] = {
+            "full": ("pass", "fail"),
+            "decides": ("pass", "fail"),
+            "fail only": ("fail",),
+            "pass only": ("pass",),
+            "advises": (),
+        }
+        return part.verdict in allowed[self.role(verifier)]
+
+    def _combined(
+        self, settled: Feedback | None, parts: Sequence[Feedback], seconds: float
+    ) -> Feedback:
+        usage = sum((part.usage for part in parts), Usage())
+        common = {
+            "parts": tuple(parts),
+            "usage": usage,
+            "seconds": seconds,
+            "oracle": any(part.oracle for part in parts),
+        }
+        if settled is None:
+            failures = [f"{p.source}: {p.failure}" for p in parts if p.failure]
+            return Feedback(
+                verdict=self.abstain,
+                source=parts[-1].source if len(parts) == 1 else "policy",
+                message="" if self.abstain == "pass" else NO_VERDICT,
+                failure="; ".join(failures) or None,
+            ).model_copy(update=common)
+        if settled.verdict == "fail":
+            common |= _grounds(settled, parts)
+        return settled.model_copy(update=common)
+
+
+def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
+    """Errors and message of a fail, with those of the verifiers that failed it as well."""
+    failing = [part for part in parts if part.verdict == "fail"]
+    errors: list[StepError] = []
+    for part in [settled, *(p for p in failing if p is not settled)]:
+        errors.extend(e for e in part.errors if e not in errors)
+    messages = [settled.message, *(p.message for p in failing if p is not settled)]
+    return {
+        "errors": tuple(sorted(errors, key=lambda e: e.step if e.step is not None else 10**6)),
+        "message": " ".join(dict.fromkeys(m for m in messages if m)),
+    }
+
+
+@dataclass(frozen=True)
+class _Parts:
+    judge: BaseChatModel | None
+    reasoner: BaseChatModel | None
+
+
+def _judge(parts: _Parts) -> Verifier:
+    from vitarmm_agent.verifiers.judge import Judge
+
+    if parts.judge is None:
+        raise InputError("feedback names 'judge' but no judge model is given; pass judge=MODEL")
+    return Judge(parts.judge)
+
+
+def _self_consistency(parts: _Parts) -> Verifier:
+    from vitarmm_agent.verifiers.self_consistency import SelfConsistency
+
+    model = parts.reasoner or parts.judge
+    if model is None:
+        raise InputError(
+            "feedback names 'self_consistency' but no model is given; pass reasoner=MODEL"
+        )
+    return SelfConsistency(model)
+
+
+def _simple(module: str, name: str) -> Callable[[_Parts], Verifier]:
+    def make(_: _Parts) -> Verifier:
+        from importlib import import_module
+
+        verifier: Verifier = getattr(import_module(f"vitarmm_agent.verifiers.{module}"), name)()
+        return verifier
+
+    return make
+
+
+FACTORIES: dict[str, Callable[[_Parts], Verifier]] = {
+    "arithmetic": _simple("arithmetic", "Arithmetic"),
+    "answer_follows": _simple("follows", "AnswerFollows"),
+    "choice": _simple("choice", "ChoiceIsValid"),
+    "self_consistency": _self_consistency,
+    "reference": _simple("reference", "Reference"),
+    "judge": _judge,
+    "human": _simple("human", "Human"),
+}
+
+
+def build_policy(
+    names: str,
+    *,
+    judge: BaseChatModel | None = None,
+    oracle: bool = False,
+    reasoner: BaseChatModel | None = None,
+) -> FeedbackPolicy:
+    """The policy of verifiers named in order, such as ``"arithmetic,choice,judge"``.
+
+    Args:
+        names: comma-separated, of: arithmetic, answer_follows, choice, self_consistency, reference,
+            judge, human.
+        judge: the judging chat model.
+        oracle: the run may use the gold answer; ``reference`` is added after the verifiers that need
+            no model, when it is not named.
+        reasoner: the model that ``self_consistency`` samples; default: the judge.
+
+    Raises:
+        InputError: a name is unknown or twice, a model is missing, or ``reference`` is named outside
+            an oracle run.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in FACTORIES:
+            raise InputError(f"verifier {name!r} is unknown; use some of: {', '.join(FACTORIES)}")
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise InputError(f"feedback {names!r} names no verifier, or one twice; got {wanted}")
+    if "reference" in wanted and not oracle:
+        raise InputError(
+            "verifier 'reference' uses the gold answer, which only an oracle run may; add --oracle"
+        )
+    if oracle and "reference" not in wanted:
+        exact = [name in ("arithmetic", "answer_follows", "choice") for name in wanted]
+        wanted.insert(exact.index(False) if False in exact else len(wanted), "reference")
+    parts = _Parts(judge=judge, reasoner=reasoner)
+    return FeedbackPolicy(tuple(FACTORIES[name](parts) for name in wanted))

@@ -1,0 +1,138 @@
+"""Several more samples at equal settings, and a vote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.answers import answers_equal, extract_answer
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import InputError, OutputError, RefusalError
+from vitarmm_agent.models.calls import ask
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+
+    from vitarmm_agent.media import MediaStore
+
+
+class SelfConsistency:
+    """Sends the attempt's own prompt again, and compares the answers.
+
+    The attempt votes too. Its answer passes when at least ``share`` of all votes are for it, and
+    fails when as many are for one other answer; else, or with fewer than two other answers, it
+    abstains. Samples only differ when the model samples: with temperature 0 they are one vote.
+    """
+
+    name = "self_consistency"
+
+    def __init__(
+        self,
+        model: BaseChatModel,
+        *,
+        samples: int = 4,
+        share: float = 0.6,
+        media: MediaStore | None = None,
+    ) -> None:
+        """Draw ``samples`` more answers from ``model``.
+
+        Raises:
+            InputError: ``samples`` is under 2, or ``share`` not over one half and at most 1.
+        """
+        if samples < 2 or not 0.5 < share <= 1:
+            raise InputError(
+                f"self-consistency needs samples ≥ 2 and 0.5 < share ≤ 1, got {samples} and {share}"
+            )
+        self.model, self.samples, self.share, self.media = model, samples, share, media
+
+    def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
+        """Sample and vote.
+
+        Raises:
+            ModelServerError: the model server refused, timed out or died.
+        """
+        messages = prompt_messages(problem, attempt, self.media)
+        answers: list[str | None] = [attempt.answer]
+        usage, seconds, failures = Usage(), 0.0, 0
+        for _ in range(self.samples):
+            try:
+                reply = yield from ask(self.model, messages)
+            except (OutputError, RefusalError):
+                failures += 1
+                continue
+            usage, seconds = usage + reply.usage, seconds + reply.seconds
+            answers.append(extract_answer(problem, reply.message.text))
+        feedback = self._verdict(problem, answers)
+        failure = f"{failures} of {self.samples} samples gave no output" if failures else None
+        return feedback.model_copy(update={"usage": usage, "seconds": seconds, "failure": failure})
+
+    def _verdict(self, problem: Problem, answers: list[str | None]) -> Feedback:
+        groups = group_answers(problem, answers)
+        votes, total = max((len(group) for group in groups), default=0), len(answers)
+        own = len(groups[0]) if groups and 0 in groups[0] else 0
+        if sum(answer is not None for answer in answers[1:]) < 2:
+            return Feedback(verdict="abstain", source=self.name, score=None)
+        if own >= self.share * total:
+            message = f"{own} of {total} independent attempts give this answer."
+            return Feedback(verdict="pass", source=self.name, score=own / total, message=message)
+        if votes >= self.share * total and votes > own:
+            message = (
+                f"{votes} of {total} independent attempts agree on another answer than this one."
+            )
+            return Feedback(verdict="fail", source=self.name, score=own / total, message=message)
+        return Feedback(verdict="abstain", source=self.name, score=own / total)
+
+
+def group_answers(problem: Problem, answers: list[str | None]) -> list[list[int]]:
+    """Indices of answers that are the same, in order of first appearance; None is in no group."""
+    groups: list[list[int]] = []
+    for index, answer in enumerate(answers):
+        if answer is None:
+            continue
+        for group in groups:
+            if answers_equal(problem, answers[group[0]], answer):
+                group.append(index)
+                break
+        else:
+            groups.append([index])
+    return groups
+
+
+def prompt_messages(
+    problem: Problem, attempt: Attempt, media: MediaStore | None = None
+) -> list[BaseMessage]:
+    """The attempt's prompt as messages again, with its images from ``media``.
+
+    An attempt without a stored prompt is asked with the problem's text alone.
+    """
+    from langchain_core.messages import HumanMessage, convert_to_messages
+
+    if not attempt.prompt:
+        return [HumanMessage(problem.without_reference().to_prompt())]
+    return convert_to_messages(
+        [
+            {**message, "content": _content(message["content"], problem, media)}
+            for message in attempt.prompt
+        ]
+    )
+
+
+def _content(content: Any, problem: Problem, media: MediaStore | None) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [_part(part, problem, media) for part in content]
+
+
+def _part(part: Any, problem: Problem, media: MediaStore | None) -> Any:
+    if not isinstance(part, dict) or part.get("type") != "image":
+        return part
+    from vitarmm_agent.media import data_url
+
+    image = next((i for i in problem.images if i.sha256 == part.get("sha256")), None)
+    if image is None or media is None:
+        raise InputError(
+            "the attempt's prompt has an image, and self-consistency was given no media store; "
+            "pass media=MediaStore(FOLDER)"
+        )
+    return {"type": "image_url", "image_url": {"url": data_url(media.path(image), image.mime)}}
