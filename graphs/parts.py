@@ -41,6 +41,7 @@ def make_deps(
         memory=opened,
         media=MediaStore(settings.media_dir),
         limits=limits or limits_of(settings),
+        inherits_store=memory is None and store is None,
     )
 
 
@@ -69,7 +70,8 @@ def _policy(
     if isinstance(verifiers, list):
         return FeedbackPolicy(tuple(verifiers))
     judge = _model(settings.judge, settings.judge, settings) if settings.judge else solver
-    return build_policy(verifiers or settings.feedback, judge=judge, oracle=settings.oracle)
+    names = verifiers or settings.feedback
+    return build_policy(names, judge=judge, oracle=settings.oracle, reasoner=solver)
 
 
 def _writer(

@@ -99,17 +99,33 @@ def _bind(node: Node, deps: Deps) -> Runnable[ReasoningState, dict[str, Any]]:
     """A node as LangGraph runs it: one body, sync and async."""
 
     def sync(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
-        return run(node(state, deps, _run_of(config)))
+        return run(node(state, deps, _run_of(state, config)))
 
     async def asynchronous(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
-        return await arun(node(state, deps, _run_of(config)))
+        return await arun(node(state, deps, _run_of(state, config)))
 
     return RunnableLambda(sync, asynchronous, name=node.__name__)
 
 
-def _run_of(config: RunnableConfig) -> Run:
-    context = get_runtime(RunContext).context
+def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
+    runtime = get_runtime(RunContext)
+    context = runtime.context
     if isinstance(context, dict):
         context = RunContext(**context)
-    thread = config.get("configurable", {}).get("thread_id", "")
-    return Run(thread_id=str(thread), overrides=context.given() if context else {})
+    configurable = config.get("configurable", {})
+    return Run(
+        thread_id=state.get("run", ""),
+        place=_place(configurable),
+        overrides=context.given() if context else {},
+        configurable=configurable,
+        store=runtime.store,
+        emit=runtime.stream_writer,
+        stream_tokens=bool(context and context.stream_tokens),
+    )
+
+
+def _place(configurable: dict[str, Any]) -> str:
+    """The thread, with the place of this graph in it: a parent may call it several times."""
+    thread = str(configurable.get("thread_id", ""))
+    place = str(configurable.get("checkpoint_ns", "")).rpartition("|")[0]
+    return f"{thread}/{place}" if thread and place else thread

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.effects import Call, Flow, arun, run
+from vitarmm_agent.effects import Call, Flow, arun, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.problem import Problem, Result
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import result_of
+from vitarmm_agent.state import RunContext, result_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -89,25 +89,35 @@ class ReasoningAgent:
         return cls(graph, settings)
 
     def solve(
-        self, problem: str | Problem | dict[str, Any], *, thread_id: str | None = None
+        self,
+        problem: str | Problem | dict[str, Any],
+        *,
+        thread_id: str | None = None,
+        configurable: dict[str, Any] | None = None,
     ) -> Result:
         """Run one problem to its end.
 
         Args:
             problem: text, a :class:`Problem`, or its fields as a mapping.
             thread_id: name of the run; default: a new one.
+            configurable: LangGraph's run configuration, such as ``{"user_id": "ada"}`` for a memory
+                namespace ``("team", "{user_id}")``.
 
         Raises:
             InputError: the problem cannot be used, or the thread has a run already.
             ModelServerError: a model server failed; :meth:`resume` goes on from there.
         """
-        return run(self._solve(problem, thread_id))
+        return run(self._solve(problem, thread_id, configurable))
 
     async def asolve(
-        self, problem: str | Problem | dict[str, Any], *, thread_id: str | None = None
+        self,
+        problem: str | Problem | dict[str, Any],
+        *,
+        thread_id: str | None = None,
+        configurable: dict[str, Any] | None = None,
     ) -> Result:
         """As :meth:`solve`, on an event loop."""
-        return await arun(self._solve(problem, thread_id))
+        return await arun(self._solve(problem, thread_id, configurable))
 
     def resume(self, thread_id: str, value: Any = None) -> Result:
         """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
@@ -130,23 +140,38 @@ class ReasoningAgent:
         problem: str | Problem | dict[str, Any],
         *,
         thread_id: str | None = None,
+        configurable: dict[str, Any] | None = None,
         stream_mode: Any = "updates",
     ) -> Iterator[Any]:
-        """Run one problem and yield what LangGraph streams in ``stream_mode``."""
-        inputs, config = self._prepare(problem, thread_id)
-        yield from self.graph.stream(inputs, config, stream_mode=stream_mode, durability="sync")
+        """Run one problem and yield what LangGraph streams in ``stream_mode``.
+
+        Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`.
+        """
+        inputs, config = run(self._prepare(problem, thread_id, configurable))
+        yield from self.graph.stream(
+            inputs,
+            config,
+            stream_mode=stream_mode,
+            context=RunContext(stream_tokens="custom" in stream_mode),
+            durability="sync",
+        )
 
     async def astream(
         self,
         problem: str | Problem | dict[str, Any],
         *,
         thread_id: str | None = None,
+        configurable: dict[str, Any] | None = None,
         stream_mode: Any = "updates",
     ) -> AsyncIterator[Any]:
         """As :meth:`stream`, on an event loop."""
-        inputs, config = self._prepare(problem, thread_id)
+        inputs, config = await arun(self._prepare(problem, thread_id, configurable))
         async for chunk in self.graph.astream(
-            inputs, config, stream_mode=stream_mode, durability="sync"
+            inputs,
+            config,
+            stream_mode=stream_mode,
+            context=RunContext(stream_tokens="custom" in stream_mode),
+            durability="sync",
         ):
             yield chunk
 
@@ -199,9 +224,12 @@ class ReasoningAgent:
         )
 
     def _solve(
-        self, problem: str | Problem | dict[str, Any], thread_id: str | None
+        self,
+        problem: str | Problem | dict[str, Any],
+        thread_id: str | None,
+        configurable: dict[str, Any] | None,
     ) -> Flow[Result]:
-        inputs, config = self._prepare(problem, thread_id)
+        inputs, config = yield from self._prepare(problem, thread_id, configurable)
         if thread_id is not None and (yield self._state(config)).values:
             raise InputError(
                 f"thread {thread_id!r} has a run already; resume it, or use another thread"
@@ -229,14 +257,21 @@ class ReasoningAgent:
         return result_of(snapshot.values, thread_id, interrupted=bool(snapshot.interrupts))
 
     def _prepare(
-        self, problem: str | Problem | dict[str, Any], thread_id: str | None
-    ) -> tuple[dict[str, Any], RunnableConfig]:
-        parsed = store_images(Problem.parse(problem), self._media)
-        return {"problem": parsed.model_dump(mode="json")}, self._config(thread_id or new_thread())
+        self,
+        problem: str | Problem | dict[str, Any],
+        thread_id: str | None,
+        configurable: dict[str, Any] | None,
+    ) -> Flow[tuple[dict[str, Any], RunnableConfig]]:
+        parsed = Problem.parse(problem)
+        if parsed.images:
+            parsed = yield in_thread(store_images, parsed, self._media)
+        config = self._config(thread_id or new_thread(), configurable)
+        return {"problem": parsed.model_dump(mode="json")}, config
 
-    def _config(self, thread_id: str) -> RunnableConfig:
+    def _config(self, thread_id: str, configurable: dict[str, Any] | None = None) -> RunnableConfig:
         steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
-        return {"configurable": {"thread_id": thread_id}, "recursion_limit": steps}
+        given = {**(configurable or {}), "thread_id": thread_id, "checkpoint_ns": ""}
+        return {"configurable": given, "recursion_limit": steps}
 
     def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
         return Call(

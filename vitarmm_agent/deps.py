@@ -34,7 +34,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Deps:
-    """What the nodes work with."""
+    """What the nodes work with.
+
+    Attributes:
+        reasoner: solves.
+        policy: judges.
+        writer: decides what to remember; None: nothing is written.
+        memory: its namespace may be a template; None: memory is off.
+        media: where images lie.
+        limits: in force unless a run sets its own.
+        inherits_store: the memory was not named, so the store of a parent graph comes before it.
+    """
 
     reasoner: BaseChatModel
     policy: FeedbackPolicy
@@ -42,3 +52,4 @@ class Deps:
     memory: ReasoningMemory | None
     media: MediaStore
     limits: Limits = Limits()
+    inherits_store: bool = False

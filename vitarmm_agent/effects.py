@@ -14,6 +14,7 @@ call and receives its result. :func:`run` drives it synchronously, :func:`arun` 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -39,6 +40,11 @@ def call(target: object, method: str, /, *args: Any, **kwargs: Any) -> Call:
         lambda: getattr(target, method)(*args, **kwargs),
         lambda: getattr(target, f"a{method}")(*args, **kwargs),
     )
+
+
+def in_thread(function: Callable[..., Any], /, *args: Any) -> Call:
+    """Ask for ``function(...)``, which blocks: off the event loop when driven asynchronously."""
+    return Call(lambda: function(*args), lambda: asyncio.to_thread(function, *args))
 
 
 def run(flow: Flow[T]) -> T:

@@ -32,16 +32,22 @@ class RunContext:
 
     ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`. The values in
     force are kept in state, so that a resumed run goes on under the same ones.
+
+    ``stream_tokens`` asks the reasoner to stream, so that stream mode ``custom`` carries its tokens
+    one by one; they come so in any case when mode ``messages`` is on.
     """
 
     max_iterations: int | None = None
     max_seconds: float | None = None
     max_tokens: int | None = None
     use_memory: bool | None = None
+    stream_tokens: bool = False
 
     def given(self) -> dict[str, Any]:
-        """The values that were set."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """The limits that were set."""
+        values = asdict(self)
+        del values["stream_tokens"]
+        return {key: value for key, value in values.items() if value is not None}
 
 
 class ReasoningInput(TypedDict, total=False):
@@ -55,6 +61,9 @@ class ReasoningState(ReasoningInput, total=False):
     """All that a run knows.
 
     Attributes:
+        run: name of this run: the thread's id, made unique where a thread holds several runs.
+        turn: how many problems this thread has been given, from 1.
+        namespace: whose memory it works with.
         iteration: number of the iteration under way, from 1.
         limits: the limits in force, as data.
         recalls, attempts, feedback, written: one record per iteration.
@@ -62,6 +71,9 @@ class ReasoningState(ReasoningInput, total=False):
         started_at: seconds since the epoch.
     """
 
+    run: str
+    turn: int
+    namespace: list[str]
     iteration: int
     limits: Record
     started_at: float

@@ -12,8 +12,10 @@ from vitarmm_agent.models.errors import as_server_error
 from vitarmm_agent.problem import Usage
 
 if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import RunnableConfig
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,24 @@ class StructuredReply:
     seconds: float
 
 
-def ask(model: BaseChatModel, messages: Sequence[BaseMessage]) -> Flow[Reply]:
+def ask(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    callbacks: Sequence[BaseCallbackHandler] = (),
+) -> Flow[Reply]:
     """Send messages, get a message.
+
+    Args:
+        model: the chat model.
+        messages: the prompt.
+        callbacks: LangChain handlers for this call, added to those that are in force.
 
     Raises:
         ModelServerError: a model server refused, timed out or died.
     """
     start = time.perf_counter()
-    message = yield from _guarded(call(model, "invoke", list(messages)))
+    config = _config_with(callbacks)
+    message = yield from _guarded(call(model, "invoke", list(messages), config))
     return Reply(message, usage_of(message), time.perf_counter() - start)
 
 
@@ -67,6 +79,15 @@ def ask_structured(
         usage=usage_of(raw),
         seconds=time.perf_counter() - start,
     )
+
+
+def _config_with(callbacks: Sequence[BaseCallbackHandler]) -> RunnableConfig | None:
+    """The config in force with handlers added; LangChain alone would put them in place of others."""
+    if not callbacks:
+        return None
+    from langchain_core.runnables.config import ensure_config, merge_configs
+
+    return merge_configs(ensure_config(), {"callbacks": list(callbacks)})
 
 
 def usage_of(message: BaseMessage) -> Usage:

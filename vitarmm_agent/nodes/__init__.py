@@ -6,8 +6,14 @@ and mutates nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.nodes.events import Emit, ignore
+
+if TYPE_CHECKING:
+    from langgraph.store.base import BaseStore
 
 
 @dataclass(frozen=True)
@@ -15,9 +21,19 @@ class Run:
     """Which run a node works for.
 
     Attributes:
-        thread_id: LangGraph's id of the run.
+        thread_id: name of the run; see :class:`~vitarmm_agent.state.ReasoningState`.
+        place: LangGraph's thread, with the place of this graph in it when it is a subgraph.
         overrides: limits that the run's context sets.
+        configurable: the run's ``config["configurable"]``, which fills namespace templates.
+        store: the store of the graph that runs, which may be a parent graph.
+        emit: takes the events of stream mode ``custom``.
+        stream_tokens: ask the reasoner to stream, so that its tokens can be emitted.
     """
 
     thread_id: str
+    place: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
+    configurable: Mapping[str, Any] = field(default_factory=dict)
+    store: BaseStore | None = None
+    emit: Emit = ignore
+    stream_tokens: bool = False

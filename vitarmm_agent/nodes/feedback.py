@@ -8,6 +8,7 @@ from typing import Any
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.events import verdict_event
 from vitarmm_agent.problem import Attempt, Feedback, Status
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
 from vitarmm_agent.verifiers.stopping import Decision, decide_next, standing_answer
@@ -22,11 +23,12 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     verdicts = [*all_feedback(state)[: len(attempts) - 1], verdict]
     decision = _decide(state, attempts, verdicts)
     record = {"number": attempts[-1].number, **verdict.model_dump(mode="json")}
+    run.emit(verdict_event(run.thread_id, record, attempts[-1].answer))
     update: dict[str, Any] = {
         "feedback": [record],
         "decision": {"action": decision.action, "reason": decision.reason},
     }
-    if decision.action == "stop":
+    if decision.action != "retry":
         standing = attempts[standing_answer(attempts, verdicts)]
         update |= {
             "answer": standing.answer,

@@ -7,28 +7,40 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
+from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.state import ReasoningState
 
 
-def problem_of(state: ReasoningState, media: MediaStore) -> Problem:
+def problem_of(state: ReasoningState, media: MediaStore, *, again: bool = False) -> Flow[Problem]:
     """The problem in ``state``, its images stored by content hash.
+
+    Args:
+        state: the input, on top of what the thread holds already.
+        media: where images are kept.
+        again: the thread has had a run; then a human message that came last is the new problem, and
+            the one in state is the old.
 
     Raises:
         InputError: there is neither a problem nor a human message, or one that cannot be used.
     """
-    if state.get("problem"):
+    messages = state.get("messages")
+    spoken = bool(again and messages and isinstance(messages[-1], HumanMessage))
+    if state.get("problem") and not spoken:
         problem = Problem.parse(state["problem"])
-    elif state.get("messages"):
-        problem = _from_messages(state["messages"])
+    elif messages:
+        problem = _from_messages(messages)
     else:
         raise InputError(
             "the input has neither a problem nor messages; "
             'pass {"problem": {"text": "…"}} or {"messages": [HumanMessage("…")]}'
         )
-    return store_images(problem, media)
+    if not problem.images:
+        return problem
+    stored: Problem = yield in_thread(store_images, problem, media)
+    return stored
 
 
 def store_images(problem: Problem, media: MediaStore) -> Problem:

@@ -10,12 +10,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from vitarmm_agent.answers import extract_answer, parse_steps
 from vitarmm_agent.deps import Deps
-from vitarmm_agent.effects import Flow
+from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.media import ImageRef, MediaStore, data_url
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask
 from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.events import TokenEmitter
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.prompts import render
 from vitarmm_agent.state import (
@@ -35,7 +36,14 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     entries = [MemoryEntry.model_validate(r["entry"]) for r in recalled.get("entries", [])]
     tail = attempt_text(entries, all_attempts(state), all_feedback(state))
     prompt = prompt_data(problem, tail)
-    reply = yield from ask(deps.reasoner, prompt_messages(prompt, problem, deps.media))
+    tokens = TokenEmitter(run.emit, run.thread_id, number)
+    listener = tokens.handler(force=run.stream_tokens)
+    if problem.images:
+        messages = yield in_thread(prompt_messages, prompt, problem, deps.media)
+    else:
+        messages = prompt_messages(prompt, problem, deps.media)
+    reply = yield from ask(deps.reasoner, messages, callbacks=[listener])
+    tokens.finish(reply.message.text)
     attempt = read_attempt(problem, number, reply).model_copy(
         update={
             "model": model_name(deps.reasoner),

@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import asdict
 from typing import Any
+
+from langgraph.types import Overwrite
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, call
 from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.events import recalled_event
 from vitarmm_agent.nodes.intake import problem_of
+from vitarmm_agent.nodes.tenancy import memory_of, namespace_of
 from vitarmm_agent.state import ReasoningState
 
 
 def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     """Begin an iteration; on the first, also take in the problem and fix the limits."""
-    update: dict[str, Any] = {"iteration": state.get("iteration", 0) + 1}
-    if update["iteration"] == 1:
-        update |= _begin(state, deps, run)
+    update: dict[str, Any] = {}
+    if begins(state):
+        update = yield from _begin(state, deps, run)
+    update["iteration"] = 1 if update else state["iteration"] + 1
+    update["decision"] = {}
     limits = Limits(**update.get("limits", state.get("limits", {})))
     problem = update.get("problem") or state["problem"]
     found: dict[str, Any] = {"query": problem["text"], "entries": [], "best_rejected": None}
-    if deps.memory is None or not limits.use_memory:
+    memory = memory_of(deps, run, update.get("namespace", state.get("namespace", [])))
+    if memory is None or not limits.use_memory:
         found["note"] = "memory is off"
     else:
-        recalled = yield call(deps.memory, "recall", problem["text"])
+        recalled = yield call(memory, "recall", problem["text"])
         found = recalled.model_dump(mode="json")
-    update["recalls"] = [{"number": update["iteration"], **found}]
+    record = {"number": update["iteration"], **found}
+    run.emit(recalled_event(update.get("run", run.thread_id), record))
+    update["recalls"] = Overwrite([record]) if update["iteration"] == 1 else [record]
     return update
 
 
-def _begin(state: ReasoningState, deps: Deps, run: Run) -> dict[str, Any]:
+def begins(state: ReasoningState) -> bool:
+    """Whether a run begins: only the stop rule's retry leads here in the middle of one."""
+    return bool(state.get("decision", {}).get("action") != "retry")
+
+
+def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
+    turn = state.get("turn", 0) + 1
+    name = run.place or f"run-{uuid.uuid4().hex[:12]}"
+    problem = yield from problem_of(state, deps.media, again=turn > 1)
     return {
-        "problem": problem_of(state, deps.media).model_dump(mode="json"),
+        "run": name if turn == 1 else f"{name}#{turn}",
+        "turn": turn,
+        "namespace": namespace_of(deps, run),
+        "problem": problem.model_dump(mode="json"),
         "limits": asdict(deps.limits) | run.overrides,
         "started_at": time.time(),
         "status": "running",
+        "answer": None,
+        "stopped_because": "",
+        "attempts": Overwrite([]),
+        "feedback": Overwrite([]),
+        "written": Overwrite([]),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 
@@ -10,10 +10,15 @@ from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, call
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.nodes import Run
+from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Usage
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+
+if TYPE_CHECKING:
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 
 def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
@@ -27,28 +32,33 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         "usage": Usage().model_dump(),
         "seconds": 0.0,
     }
-    if deps.memory is None or not Limits(**state["limits"]).use_memory:
+    memory = memory_of(deps, run, state.get("namespace", []))
+    if memory is None or not Limits(**state["limits"]).use_memory:
         record["note"] = "memory is off"
     else:
-        yield from _credit(deps, run, attempts, verdicts)
+        yield from _credit(memory, run, attempts, verdicts)
         if verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
         elif deps.writer is None:
             record["note"] = "no memory writer"
         else:
-            record |= yield from _write(state, deps, run, deps.writer)
+            record |= yield from _write(state, memory, run, deps.writer)
     update: dict[str, Any] = {"written": [record]}
-    if state["decision"]["action"] == "stop":
+    run.emit(written_event(run.thread_id, record))
+    if state["decision"]["action"] != "retry":
+        run.emit(stopped_event(run.thread_id, state))
         update["messages"] = [_answer_message(state, attempts, run)]
     return update
 
 
-def _credit(deps: Deps, run: Run, attempts: list[Attempt], verdicts: list[Feedback]) -> Flow[None]:
+def _credit(
+    memory: ReasoningMemory, run: Run, attempts: list[Attempt], verdicts: list[Feedback]
+) -> Flow[None]:
     shown, verdict = attempts[-1].recalled, verdicts[-1].verdict
     if not shown or verdict == "abstain":
         return
     yield call(
-        deps.memory,
+        memory,
         "credit",
         shown,
         verdict,
@@ -59,7 +69,7 @@ def _credit(deps: Deps, run: Run, attempts: list[Attempt], verdicts: list[Feedba
 
 
 def _write(
-    state: ReasoningState, deps: Deps, run: Run, writer: MemoryWriter
+    state: ReasoningState, memory: ReasoningMemory, run: Run, writer: MemoryWriter
 ) -> Flow[dict[str, Any]]:
     problem, attempts, verdicts = current_problem(state), all_attempts(state), all_feedback(state)
     provenance = Provenance(
@@ -69,13 +79,13 @@ def _write(
         verifier=verdicts[-1].source,
         writer=model_name(writer.model),
     )
-    related = yield call(deps.memory, "recall", problem.text)
+    related = yield call(memory, "recall", problem.text)
     entries = [recalled.entry for recalled in related.entries]
     decision = yield from writer.decide(
         problem.without_reference(), attempts, verdicts, entries, provenance
     )
     written = yield call(
-        deps.memory,
+        memory,
         "write",
         decision.operations,
         run=run.thread_id,

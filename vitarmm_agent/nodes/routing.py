@@ -7,4 +7,4 @@ from vitarmm_agent.state import ReasoningState, Route
 
 def after_remember(state: ReasoningState) -> Route:
     """Another iteration only when the stop rule said so."""
-    return "__end__" if state["decision"]["action"] == "stop" else "recall"
+    return "recall" if state["decision"]["action"] == "retry" else "__end__"

@@ -1,0 +1,56 @@
+"""Hearing the tokens of a chat model while it is being invoked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
+
+
+class _Tokens(BaseCallbackHandler):
+    """Hears tokens of a model that streams anyway."""
+
+    run_inline = True
+
+    def __init__(self, piece: Callable[[str], None]) -> None:
+        self._piece = piece
+
+    def on_llm_new_token(
+        self,
+        token: str | list[Any],
+        *,
+        chunk: Any = None,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Pass on the text of a chunk."""
+        message = getattr(chunk, "message", None)
+        self._piece(message.text if message is not None else str(token))
+
+
+class _StreamedTokens(_Tokens, _StreamingCallbackHandler[Any]):
+    """Makes ``invoke`` stream, in the way that LangGraph's ``messages`` mode does."""
+
+    def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Pass through."""
+        return output
+
+    def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
+        """Pass through."""
+        return output
+
+
+def token_handler(piece: Callable[[str], None], *, force: bool) -> BaseCallbackHandler:
+    """A callback handler that calls ``piece`` with each token's text.
+
+    Args:
+        piece: takes the text.
+        force: ask a model that can stream to do so; otherwise tokens are heard only when something
+            else (LangGraph's ``messages`` mode, the model's own setting) makes it stream.
+    """
+    return _StreamedTokens(piece) if force else _Tokens(piece)

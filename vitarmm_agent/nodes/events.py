@@ -1,0 +1,210 @@
+"""What a run tells while it goes on: the events of LangGraph's stream mode ``custom``.
+
+Each event is plain JSON-able data with its name under ``event`` and the LangGraph thread under
+``run``. In one iteration they come in this order:
+
+    recalled → attempt_token … → verdict → written → stopped_because (on the last iteration only)
+
+The texts of an iteration's ``attempt_token`` events, joined, are the attempt's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import TypedDict
+
+from vitarmm_agent.problem import Status, Verdict
+from vitarmm_agent.state import ReasoningState
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
+
+
+class RecalledEntry(TypedDict):
+    """One recalled memory entry, in short."""
+
+    id: str
+    entry_type: str
+    title: str
+    content: str
+    similarity: float | None
+
+
+class RecalledEvent(TypedDict):
+    """Memory was asked. ``note`` says why ``entries`` is empty, when it is."""
+
+    event: Literal["recalled"]
+    run: str
+    iteration: int
+    entries: list[RecalledEntry]
+    note: str
+
+
+class AttemptTokenEvent(TypedDict):
+    """A piece of the attempt's text, as the model gives it.
+
+    A model that does not stream gives the whole text as one piece.
+    """
+
+    event: Literal["attempt_token"]
+    run: str
+    iteration: int
+    text: str
+
+
+class VerdictEvent(TypedDict):
+    """The attempt was judged. ``errors`` are step errors as data."""
+
+    event: Literal["verdict"]
+    run: str
+    iteration: int
+    verdict: Verdict
+    source: str
+    message: str
+    answer: str | None
+    errors: list[dict[str, Any]]
+
+
+class WrittenOperation(TypedDict):
+    """One memory operation that was carried out, in short."""
+
+    kind: str
+    entry_id: str
+    title: str
+    content: str
+
+
+class WrittenEvent(TypedDict):
+    """Memory was written. ``failure`` says why the writer's answer could not be used."""
+
+    event: Literal["written"]
+    run: str
+    iteration: int
+    operations: list[WrittenOperation]
+    failure: str | None
+    note: str
+
+
+class StoppedBecauseEvent(TypedDict):
+    """The run is at its end: the last event."""
+
+    event: Literal["stopped_because"]
+    run: str
+    iteration: int
+    status: Status
+    answer: str | None
+    reason: str
+
+
+Event = RecalledEvent | AttemptTokenEvent | VerdictEvent | WrittenEvent | StoppedBecauseEvent
+"""Any of the events, told apart by ``event``."""
+
+Emit = Callable[[Event], None]
+"""Takes one event; in a graph, LangGraph's stream writer."""
+
+
+def ignore(event: Event) -> None:
+    """Emit to nobody."""
+
+
+def recalled_event(run: str, record: dict[str, Any]) -> RecalledEvent:
+    """Of one record of state's ``recalls``."""
+    entries: list[RecalledEntry] = [
+        {
+            "id": recalled["entry"]["id"],
+            "entry_type": recalled["entry"]["entry_type"],
+            "title": recalled["entry"]["title"],
+            "content": recalled["entry"]["content"],
+            "similarity": recalled.get("similarity"),
+        }
+        for recalled in record["entries"]
+    ]
+    return {
+        "event": "recalled",
+        "run": run,
+        "iteration": record["number"],
+        "entries": entries,
+        "note": record.get("note") or "",
+    }
+
+
+def verdict_event(run: str, record: dict[str, Any], answer: str | None) -> VerdictEvent:
+    """Of one record of state's ``feedback`` and the answer it judges."""
+    return {
+        "event": "verdict",
+        "run": run,
+        "iteration": record["number"],
+        "verdict": record["verdict"],
+        "source": record["source"],
+        "message": record["message"],
+        "answer": answer,
+        "errors": list(record["errors"]),
+    }
+
+
+def written_event(run: str, record: dict[str, Any]) -> WrittenEvent:
+    """Of one record of state's ``written``."""
+    operations: list[WrittenOperation] = [
+        {
+            "kind": done["kind"],
+            "entry_id": done.get("entry_id") or "",
+            "title": (done.get("entry") or {}).get("title", ""),
+            "content": (done.get("entry") or {}).get("content", ""),
+        }
+        for done in record["operations"]
+    ]
+    return {
+        "event": "written",
+        "run": run,
+        "iteration": record["number"],
+        "operations": operations,
+        "failure": record["failure"],
+        "note": record["note"],
+    }
+
+
+def stopped_event(run: str, state: ReasoningState) -> StoppedBecauseEvent:
+    """Of the state of a run that is at its end."""
+    return {
+        "event": "stopped_because",
+        "run": run,
+        "iteration": state["iteration"],
+        "status": state["status"],
+        "answer": state.get("answer"),
+        "reason": state["stopped_because"],
+    }
+
+
+class TokenEmitter:
+    """Emits each piece of one attempt's text, and the whole of it when the model did not stream."""
+
+    def __init__(self, emit: Emit, run: str, iteration: int) -> None:
+        """Emit for one iteration of one run."""
+        self._emit, self._run, self._iteration = emit, run, iteration
+        self._emitted = False
+
+    def piece(self, text: str) -> None:
+        """Emit a piece, unless it is empty."""
+        if text:
+            self._emitted = True
+            self._emit(
+                {
+                    "event": "attempt_token",
+                    "run": self._run,
+                    "iteration": self._iteration,
+                    "text": text,
+                }
+            )
+
+    def finish(self, text: str) -> None:
+        """Emit the whole text if no piece of it was."""
+        if not self._emitted:
+            self.piece(text)
+
+    def handler(self, *, force: bool) -> BaseCallbackHandler:
+        """A callback handler that hears the model's tokens; ``force`` asks the model to stream."""
+        from vitarmm_agent.models.streaming import token_handler
+
+        return token_handler(self.piece, force=force)

@@ -1,0 +1,82 @@
+"""Whose memory a run works with."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.deps import Deps
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.nodes import Run
+
+if TYPE_CHECKING:
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+
+def namespace_of(deps: Deps, run: Run) -> list[str]:
+    """The namespace of a run that begins: the memory's template, filled; empty without a memory.
+
+    It is kept in state, so that a resumed run stays with the same tenant.
+
+    Raises:
+        InputError: the template has a variable that the run does not give.
+    """
+    if deps.memory is None:
+        return []
+    return list(fill_namespace(deps.memory.namespace, run.configurable))
+
+
+def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> ReasoningMemory | None:
+    """The memory of a run, in its namespace; in a parent graph's store where that is meant."""
+    if deps.memory is None:
+        return None
+    if deps.inherits_store and run.store is not None:
+        from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+        return ReasoningMemory(run.store, namespace=tuple(namespace))
+    return deps.memory.with_namespace(namespace)
+
+
+def fill_namespace(template: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """A namespace from its template: ``("team", "{user_id}")`` → ``("team", "ada")``.
+
+    Args:
+        template: labels, each of which may hold variables in braces.
+        values: what the variables stand for; text or numbers.
+
+    Raises:
+        InputError: a variable has no value or an unusable one, or the template is malformed.
+    """
+    return tuple(_fill_label(label, template, values) for label in template)
+
+
+def _fill_label(label: str, template: Sequence[str], values: Mapping[str, Any]) -> str:
+    filled = []
+    for literal, name in _parts(label, template):
+        filled.append(literal)
+        if name is None:
+            continue
+        value = values.get(name)
+        if value is None or value == "" or not isinstance(value, (str, int)):
+            raise InputError(
+                f"namespace {tuple(template)!r} needs {name!r}, got {value!r}; pass it with the "
+                f'run: config={{"configurable": {{"{name}": "…"}}}}'
+            )
+        filled.append(str(value))
+    return "".join(filled)
+
+
+def _parts(label: str, template: Sequence[str]) -> list[tuple[str, str | None]]:
+    try:
+        parts = [(part[0], part[1]) for part in string.Formatter().parse(label)]
+    except ValueError as error:
+        raise InputError(
+            f"namespace {tuple(template)!r} is malformed: {error}; write variables as {{name}}"
+        ) from None
+    if any(name is not None and not name.isidentifier() for _, name in parts):
+        raise InputError(
+            f"namespace {tuple(template)!r} is malformed: {label!r} holds a variable that is no "
+            "name; write variables as {name}"
+        )
+    return parts
