@@ -7,8 +7,34 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from vitarmm_agent.traces.reader import RunSummary, Trace, list_runs, read_trace
+    from vitarmm_agent.traces.diff import Change, word_diff
+    from vitarmm_agent.traces.fork import Edit, fork_run
+    from vitarmm_agent.traces.reader import Moment, Trace, read_trace
+    from vitarmm_agent.traces.runs import RunIndex, RunPage, list_runs
+    from vitarmm_agent.traces.summary import RunFilter, RunSummary
 
-__all__ = ["RunSummary", "Trace", "list_runs", "read_trace"]
+__all__ = [
+    "Change",
+    "Edit",
+    "Moment",
+    "RunFilter",
+    "RunIndex",
+    "RunPage",
+    "RunSummary",
+    "Trace",
+    "fork_run",
+    "list_runs",
+    "read_trace",
+    "word_diff",
+]
 
-__getattr__ = lazy_names(__name__, dict.fromkeys(__all__, "reader"))
+__getattr__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(("Change", "word_diff"), "diff"),
+        **dict.fromkeys(("Edit", "fork_run"), "fork"),
+        **dict.fromkeys(("Moment", "Trace", "read_trace"), "reader"),
+        **dict.fromkeys(("RunIndex", "RunPage", "list_runs"), "runs"),
+        **dict.fromkeys(("RunFilter", "RunSummary"), "summary"),
+    },
+)

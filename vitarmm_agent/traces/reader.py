@@ -1,46 +1,41 @@
-"""Runs and their checkpoints, from any LangGraph checkpointer."""
+"""One run and its checkpoints, from any LangGraph checkpointer."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.problem import Result, Status
-from vitarmm_agent.state import ReasoningState, result_of
+from vitarmm_agent.problem import Result
+from vitarmm_agent.state import result_of
+from vitarmm_agent.traces.cleaning import clean_state
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-
-class RunSummary(BaseModel):
-    """One line of the list of runs."""
-
-    model_config = ConfigDict(frozen=True)
-
-    thread_id: str
-    text: str
-    status: Status
-    answer: str | None
-    attempts: int
-    recalled: int
-    written: int
-    started_at: str
-    updated_at: str
+DAMAGE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError,
+          sqlite3.DatabaseError)  # fmt: skip
+"""What checkpointers raise on a checkpoint whose bytes cannot be decoded."""
+COUNTED = ("recalls", "attempts", "feedback", "written")
 
 
 class Moment(BaseModel):
     """One checkpoint of a run: what had just run, and when.
 
     Attributes:
-        node: the node whose update this checkpoint holds; ``input`` for the first.
+        node: the node whose update this checkpoint holds; ``input`` for the first, ``fork`` where a
+            forked run begins.
         at: ISO time at which it was kept.
         seconds: wall time since the checkpoint before.
         checkpoint_id: LangGraph's id; a run can be forked from it.
+        next: the nodes that run next; empty at the end.
+        counts: how many recalls, attempts, feedback and written records there are by then.
+        edited: it was made by hand (``update_state``), not by a node.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,104 +44,198 @@ class Moment(BaseModel):
     at: str
     seconds: float
     checkpoint_id: str
+    next: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
+    edited: bool = False
 
 
 class Trace(BaseModel):
-    """A run with its checkpoints in order."""
+    """A run with its checkpoints in order.
+
+    Attributes:
+        waiting_for: what the run waits for from a person.
+        forked_from: ``thread`` and ``checkpoint`` that it was forked from, and what was edited.
+        turn, turns: a thread may hold several runs, one per problem it was given; this is which.
+        problems: what could not be read, in words.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     result: Result
     moments: tuple[Moment, ...]
     waiting_for: tuple[dict[str, Any], ...] = ()
+    forked_from: dict[str, str] | None = None
+    limits: dict[str, Any] = {}
+    decision: dict[str, Any] = {}
+    turn: int = 1
+    turns: int = 1
+    problems: tuple[str, ...] = ()
 
 
-def list_runs(
-    checkpointer: BaseCheckpointSaver[str], *, limit: int = 50, offset: int = 0
-) -> list[RunSummary]:
-    """The newest runs first; ``offset`` pages on."""
-    inputs = checkpointer.list(None, filter={"source": "input", "step": -1})
-    page = islice(_own(inputs), offset, offset + limit)
-    return [_summary(checkpointer, begun) for begun in page]
+def read_trace(
+    checkpointer: BaseCheckpointSaver[str], thread_id: str, *, turn: int | None = None
+) -> Trace:
+    """One run, read back; what cannot be read is named in :attr:`Trace.problems`.
 
-
-def read_trace(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> Trace:
-    """One run, read back.
+    Args:
+        checkpointer: where the run is.
+        thread_id: its thread.
+        turn: which run of the thread, from 1; default: the last.
 
     Raises:
-        InputError: there is no such run.
+        InputError: there is no such run, or nothing of it can be read.
     """
-    history = [*checkpointer.list(_config(thread_id))][::-1]
-    history = [moment for moment in history if _namespace(moment) == ""]
-    if not history or not _values(history[-1]).get("problem"):
+    whole, problems = _history(checkpointer, thread_id)
+    runs = _turns(whole)
+    if turn is not None and not 1 <= turn <= max(len(runs), 1):
+        raise InputError(f"thread {thread_id!r} has {len(runs)} runs, there is no run {turn}")
+    history = runs[(turn or len(runs)) - 1] if runs else []
+    if not history:
+        damaged = "; ".join(problems)
+        raise InputError(
+            f"run {thread_id!r} cannot be read: {damaged}"
+            if damaged
+            else f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are"
+        )
+    state, unread = clean_state(history[-1].checkpoint["channel_values"])
+    if not state.get("problem"):
+        state, unread = _from_input(state, history[-1], unread)
+    if not state.get("problem"):
         raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-    waiting = _interrupts(history[-1])
+    waiting = interrupts_of(history[-1])
     return Trace(
-        result=result_of(_values(history[-1]), thread_id, interrupted=bool(waiting)),
+        result=result_of(state, thread_id, interrupted=bool(waiting)),
         moments=tuple(_moments(history)),
         waiting_for=tuple(waiting),
+        forked_from=fork_of(whole[0]),
+        limits=state.get("limits") or {},
+        decision=state.get("decision") or {},
+        turn=turn or len(runs),
+        turns=len(runs),
+        problems=tuple(dict.fromkeys([*problems, *unread])),
     )
 
 
-def _summary(checkpointer: BaseCheckpointSaver[str], begun: CheckpointTuple) -> RunSummary:
-    thread_id = begun.config["configurable"]["thread_id"]
-    last = checkpointer.get_tuple(_config(thread_id)) or begun
-    values = _values(last)
-    problem = values.get("problem") or {}
-    recalls = values.get("recalls", [])
-    return RunSummary(
-        thread_id=thread_id,
-        text=problem.get("text", ""),
-        status="interrupted" if _interrupts(last) else values.get("status", "running"),
-        answer=values.get("answer"),
-        attempts=len(values.get("attempts", [])),
-        recalled=sum(len(record["entries"]) for record in recalls),
-        written=sum(len(record["operations"]) for record in values.get("written", [])),
-        started_at=begun.checkpoint["ts"],
-        updated_at=last.checkpoint["ts"],
-    )
+def _turns(history: list[CheckpointTuple]) -> list[list[CheckpointTuple]]:
+    """The runs of a thread: each begins with an input."""
+    runs: list[list[CheckpointTuple]] = []
+    for checkpoint in history:
+        if not runs or checkpoint.metadata.get("source") == "input":
+            runs.append([])
+        runs[-1].append(checkpoint)
+    return runs
 
 
-def _moments(history: list[CheckpointTuple]) -> Iterator[Moment]:
-    from datetime import datetime
-
-    before = None
-    for moment in history:
-        at = datetime.fromisoformat(moment.checkpoint["ts"])
-        yield Moment(
-            node=_node(moment),
-            at=at.isoformat(),
-            seconds=round((at - before).total_seconds(), 4) if before else 0.0,
-            checkpoint_id=moment.checkpoint["id"],
-        )
-        before = at
+def _from_input(state: Any, last: CheckpointTuple, unread: list[str]) -> tuple[Any, list[str]]:
+    """A run whose first node has not finished has its problem in the input channel only."""
+    given = last.checkpoint["channel_values"].get("__start__")
+    if isinstance(given, dict) and given.get("problem"):
+        return clean_state(given)
+    return state, unread
 
 
-def _node(moment: CheckpointTuple) -> str:
-    """The node that ran last: the one whose branch channel was written in this checkpoint."""
-    step = moment.metadata.get("step", -1)
-    if step < 1:
-        return "input" if step < 0 else "start"
-    return ("recall", "reason", "feedback", "remember")[(step - 1) % 4]
-
-
-def _own(checkpoints: Iterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
-    return (checkpoint for checkpoint in checkpoints if _namespace(checkpoint) == "")
-
-
-def _namespace(checkpoint: CheckpointTuple) -> str:
-    return str(checkpoint.config["configurable"].get("checkpoint_ns", ""))
-
-
-def _values(checkpoint: CheckpointTuple) -> ReasoningState:
-    return cast(ReasoningState, checkpoint.checkpoint["channel_values"])
-
-
-def _interrupts(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
+def interrupts_of(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
+    """What a run waits for at this checkpoint."""
     writes = checkpoint.pending_writes or []
-    found = [value for _, channel, value in writes if channel == "__interrupt__"]
+    resumed = {task for task, channel, _ in writes if channel == "__resume__"}
+    found = [v for task, channel, v in writes if channel == "__interrupt__" and task not in resumed]
     return [{"value": interrupt.value} for group in found for interrupt in group]
 
 
-def _config(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+def fork_of(first: CheckpointTuple) -> dict[str, str] | None:
+    """Where a run was forked from, as the metadata of its first checkpoint says."""
+    metadata: dict[str, Any] = {**first.metadata}
+    if "forked_from" not in metadata:
+        return None
+    return {
+        "thread": str(metadata["forked_from"]),
+        "checkpoint": str(metadata.get("forked_checkpoint", "")),
+        "edit": str(metadata.get("forked_edit", "")),
+    }
+
+
+def config_of(thread_id: str, checkpoint_id: str | None = None) -> RunnableConfig:
+    """The config that names a run, or one checkpoint of it."""
+    configurable = {"thread_id": thread_id, "checkpoint_ns": ""}
+    if checkpoint_id is not None:
+        configurable["checkpoint_id"] = checkpoint_id
+    return {"configurable": configurable}
+
+
+def _history(
+    checkpointer: BaseCheckpointSaver[str], thread_id: str
+) -> tuple[list[CheckpointTuple], list[str]]:
+    """Checkpoints of the run itself, oldest first, and what is damaged."""
+    try:
+        found = [*checkpointer.list(config_of(thread_id))]
+        problems: list[str] = []
+    except DAMAGE as error:
+        found, problems = _salvage(checkpointer, thread_id)
+        problems.append(f"a checkpoint is damaged ({type(error).__name__}: {error})")
+    own = [c for c in found if c.config["configurable"].get("checkpoint_ns", "") == ""]
+    return own[::-1], problems
+
+
+def _salvage(
+    checkpointer: BaseCheckpointSaver[str], thread_id: str
+) -> tuple[list[CheckpointTuple], list[str]]:
+    """Newest first: each checkpoint that can be read by itself."""
+    found, lost = [], 0
+    for checkpoint_id in _ids(checkpointer, thread_id):
+        try:
+            checkpoint = checkpointer.get_tuple(config_of(thread_id, checkpoint_id))
+        except DAMAGE:
+            lost += 1
+            continue
+        if checkpoint is not None:
+            found.append(checkpoint)
+    return found, [f"{lost} checkpoints cannot be read"] if lost else []
+
+
+def _ids(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> Iterator[str]:
+    """Checkpoint ids, newest first, without decoding checkpoints; only SQLite tells them."""
+    connection = getattr(checkpointer, "conn", None)
+    if isinstance(connection, sqlite3.Connection):
+        rows = connection.execute(
+            "SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' "
+            "ORDER BY checkpoint_id DESC",
+            (thread_id,),
+        )
+        yield from (row[0] for row in rows.fetchall())
+
+
+def _moments(history: list[CheckpointTuple]) -> Iterator[Moment]:
+    before: CheckpointTuple | None = None
+    for moment in history:
+        at = datetime.fromisoformat(moment.checkpoint["ts"])
+        values = moment.checkpoint["channel_values"]
+        earlier = before and datetime.fromisoformat(before.checkpoint["ts"])
+        yield Moment(
+            node=_node(moment, before),
+            at=at.isoformat(),
+            seconds=round((at - earlier).total_seconds(), 4) if earlier else 0.0,
+            checkpoint_id=moment.checkpoint["id"],
+            next=next_nodes(values),
+            counts={key: len(values.get(key) or ()) for key in COUNTED},
+            edited=moment.metadata.get("source") == "update",
+        )
+        before = moment
+
+
+def next_nodes(channels: dict[str, Any]) -> tuple[str, ...]:
+    """The nodes that run next at a checkpoint with these channels."""
+    return tuple(
+        sorted(k.removeprefix("branch:to:") for k in channels if k.startswith("branch:to:"))
+    ) or (("recall",) if "__start__" in channels else ())
+
+
+def _node(moment: CheckpointTuple, before: CheckpointTuple | None) -> str:
+    """The node that ran since the checkpoint before: the one that has seen new channel versions."""
+    if moment.metadata.get("source") == "input":
+        return "input"
+    if before is None:
+        return "fork" if moment.metadata.get("source") == "update" else "input"
+    seen, had = moment.checkpoint["versions_seen"], before.checkpoint["versions_seen"]
+    ran = [node for node, versions in seen.items() if versions != had.get(node)]
+    named = [node for node in ran if not node.startswith("__")]
+    return ", ".join(named) or ("start" if "__start__" in ran else "edit")

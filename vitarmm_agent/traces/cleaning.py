@@ -1,0 +1,158 @@
+"""What can be read of a run's records, and a note on each thing that cannot.
+
+A trace may come from another version of this package, or be damaged: then the fields that are
+understood are shown, and the rest is named rather than guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
+from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.state import ReasoningState, Record
+
+Model = TypeVar("Model", bound=BaseModel)
+STATUSES = ("running", "passed", "failed", "abstained", "interrupted")
+
+
+def clean_state(values: Any) -> tuple[ReasoningState, list[str]]:
+    """The state with only what this version can read, and what it cannot, in words."""
+    problems: list[str] = []
+    if not isinstance(values, dict):
+        return {}, ["the state is no mapping"]
+    state = {key: value for key, value in values.items() if not key.startswith("branch:to:")}
+    if state.get("problem"):
+        state["problem"] = _problem(state["problem"], problems)
+    state["attempts"] = _records(Attempt, state, "attempts", "attempt", problems)
+    state["feedback"] = _records(Feedback, state, "feedback", "feedback", problems)
+    state["recalls"] = [_recall(r, problems) for r in _numbered(state, "recalls", problems)]
+    state["written"] = [_written(r, problems) for r in _numbered(state, "written", problems)]
+    if state.get("status", "running") not in STATUSES:
+        problems.append(f"status {state.pop('status')!r} is unknown to this version")
+    return cast(ReasoningState, state), problems
+
+
+def clean(model: type[Model], record: Any, where: str, problems: list[str]) -> Model | None:
+    """``record`` as ``model``, without the fields it cannot hold; None when nothing is left."""
+    try:
+        return model.model_validate(record)
+    except ValidationError as error:
+        wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]}
+    if not isinstance(record, dict):
+        problems.append(f"{where} cannot be read")
+        return None
+    try:
+        kept = model.model_validate({k: v for k, v in record.items() if k not in wrong})
+    except ValidationError:
+        problems.append(f"{where} cannot be read: {', '.join(sorted(wrong))}")
+        return None
+    problems.append(f"{where} has fields this version cannot read: {', '.join(sorted(wrong))}")
+    return kept
+
+
+def _problem(record: Any, problems: list[str]) -> Record:
+    found = clean(Problem, record, "the problem", problems)
+    text = record.get("text") if isinstance(record, dict) else None
+    return (found or Problem(text=str(text or "(cannot be read)"))).model_dump(mode="json")
+
+
+def _numbered(state: Record, key: str, problems: list[str]) -> list[Record]:
+    records = state.get(key) or []
+    good = [r for r in records if isinstance(r, dict) and isinstance(r.get("number"), int)]
+    if len(good) != len(records):
+        problems.append(f"{len(records) - len(good)} records of {key} cannot be read")
+    return good
+
+
+def _records(
+    model: type[BaseModel], state: Record, key: str, word: str, problems: list[str]
+) -> list[Record]:
+    found = []
+    for record in _numbered(state, key, problems):
+        number = record["number"]
+        fields = record if "number" in model.model_fields else _without_number(record)
+        read = clean(model, fields, f"{word} {number}", problems)
+        if read is None:
+            read = clean(model, _least(model, record), f"{word} {number}", [])
+        if read is not None:
+            found.append({**read.model_dump(mode="json"), "number": number})
+    return found
+
+
+def _least(model: type[BaseModel], record: Record) -> Record:
+    """The least that keeps attempts and feedback in step."""
+    if model is Attempt:
+        return {"number": record["number"], "text": str(record.get("text", ""))}
+    return {"verdict": "abstain", "source": "unknown", "failure": "this record cannot be read"}
+
+
+def _without_number(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key != "number"}
+
+
+def _recall(record: Record, problems: list[str]) -> Record:
+    number = record["number"]
+    entries = [
+        found.model_dump(mode="json")
+        for item in record.get("entries") or []
+        if (found := _recalled(item, f"an entry recalled for attempt {number}", problems))
+    ]
+    rejected = record.get("best_rejected")
+    best = rejected and _recalled(rejected, "the best rejected entry", problems)
+    recall = clean(
+        Recall,
+        {**_without_number(record), "entries": [], "best_rejected": None},
+        f"recall {number}",
+        problems,
+    ) or Recall(query="")
+    return {
+        **recall.model_dump(mode="json"),
+        "number": number,
+        "entries": entries,
+        "best_rejected": best.model_dump(mode="json") if best else None,
+    }
+
+
+def _recalled(item: Any, where: str, problems: list[str]) -> Recalled | None:
+    entry = _entry(item.get("entry") if isinstance(item, dict) else None, where, problems)
+    if entry is None:
+        return None
+    return clean(
+        Recalled, {"score": 0.0, "similarity": 0.0} | item | {"entry": entry}, where, problems
+    )
+
+
+def _entry(value: Any, where: str, problems: list[str]) -> Record | None:
+    version = value.get("schema_version", SCHEMA_VERSION) if isinstance(value, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        problems.append(
+            f"{where} has schema version {version}; this version knows {SCHEMA_VERSION}"
+        )
+    found = clean(MemoryEntry, value, where, problems)
+    return found.model_dump(mode="json") if found else None
+
+
+def _written(record: Record, problems: list[str]) -> Record:
+    number = record["number"]
+    operations = []
+    for item in record.get("operations") or []:
+        where = f"an entry written after attempt {number}"
+        shown = dict(item) if isinstance(item, dict) else {}
+        if shown.get("entry") is not None:
+            shown["entry"] = _entry(shown["entry"], where, problems)
+        if (done := clean(Written, shown, where, problems)) is not None:
+            operations.append(done.model_dump(mode="json"))
+    usage = clean(Usage, record.get("usage") or {}, f"usage of memory writing {number}", problems)
+    seconds = record.get("seconds")
+    return {
+        "note": "",
+        "failure": None,
+        **record,
+        "operations": operations,
+        "usage": (usage or Usage()).model_dump(),
+        "seconds": float(seconds) if isinstance(seconds, (int, float)) else 0.0,
+    }

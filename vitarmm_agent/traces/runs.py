@@ -1,0 +1,291 @@
+"""All runs of a checkpointer: a summary of each, filtered and paged.
+
+What is listed is derived from the last checkpoint of each run. Reading ten thousand of them takes
+seconds, so summaries are kept in a SQLite file of their own, which may be deleted at any time: each
+is made again when its run has a newer checkpoint.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vitarmm_agent.traces.reader import DAMAGE, config_of
+from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+VERSION = 1
+BATCH = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    thread_id TEXT PRIMARY KEY, version TEXT NOT NULL, born TEXT NOT NULL, own INTEGER NOT NULL,
+    status TEXT, verdicts TEXT, recalled INTEGER, written INTEGER, benchmark TEXT,
+    started_at TEXT, words TEXT, summary TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
+"""
+_HEADS = """
+WITH RECURSIVE threads(id) AS (
+    SELECT min(thread_id) FROM checkpoints
+    UNION ALL
+    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
+    FROM threads WHERE threads.id IS NOT NULL
+), ends(id, born, last) AS (
+    SELECT id,
+        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
+        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
+    FROM threads WHERE id IS NOT NULL
+)
+SELECT id, born, last, (SELECT count(*) FROM writes
+    WHERE thread_id = id AND checkpoint_ns = '' AND checkpoint_id = last)
+FROM ends WHERE last IS NOT NULL ORDER BY born DESC
+"""
+
+
+class RunPage(NamedTuple):
+    """Some runs, newest first; ``total`` match; ``unread`` runs were not looked at yet."""
+
+    runs: list[RunSummary]
+    total: int
+    unread: int = 0
+
+
+class Head(NamedTuple):
+    """A run by its first checkpoint id, and what changes whenever the run does."""
+
+    thread_id: str
+    born: str
+    version: str
+
+
+def list_runs(
+    checkpointer: BaseCheckpointSaver[str],
+    *,
+    limit: int = 50,
+    offset: int = 0,
+    where: RunFilter | None = None,
+) -> list[RunSummary]:
+    """The newest runs first; ``offset`` pages on."""
+    index = RunIndex(checkpointer)
+    try:
+        return index.page(where, limit=limit, offset=offset).runs
+    finally:
+        index.close()
+
+
+class RunIndex:
+    """Summaries of all runs, kept up to date with the checkpoints."""
+
+    def __init__(self, checkpointer: BaseCheckpointSaver[str], path: Path | None = None) -> None:
+        """Keep summaries in the file at ``path``, or in memory."""
+        self._checkpointer = checkpointer
+        self._lock = threading.RLock()
+        self._db = _open(path)
+
+    def page(
+        self,
+        where: RunFilter | None = None,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        seconds: float | None = None,
+    ) -> RunPage:
+        """Runs that match, newest first.
+
+        Args:
+            where: which runs; default: all.
+            limit: how many at most.
+            offset: how many to pass over.
+            seconds: stop reading new runs after this long; the rest is counted as ``unread``.
+        """
+        with self._lock:
+            heads = self._heads()
+            self._forget_deleted(heads)
+            stale = self._stale(heads)
+            if where is None or where.empty:
+                return self._plain_page(heads, stale, limit, offset)
+            unread = self._refresh(stale, seconds)
+            clause, values = _where(where)
+            total = self._db.execute(f"SELECT count(*) FROM runs WHERE {clause}", values)
+            rows = self._db.execute(
+                f"SELECT summary FROM runs WHERE {clause} ORDER BY born DESC LIMIT ? OFFSET ?",
+                [*values, limit, offset],
+            )
+            runs = [RunSummary.model_validate_json(row[0]) for row in rows.fetchall()]
+            return RunPage(runs, total.fetchone()[0], unread)
+
+    def benchmarks(self) -> list[str]:
+        """Names of benchmarks among the runs read so far."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT DISTINCT benchmark FROM runs WHERE benchmark != '' ORDER BY benchmark"
+            )
+            return [row[0] for row in rows.fetchall()]
+
+    def refresh(self, seconds: float | None = None) -> int:
+        """Read runs that are new or changed; how many are left unread when time was up."""
+        with self._lock:
+            return self._refresh(self._stale(self._heads()), seconds)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _plain_page(
+        self, heads: list[Head], stale: dict[str, Head], limit: int, offset: int
+    ) -> RunPage:
+        """Without a filter only the runs of the page itself have to be read."""
+        runs: list[RunSummary] = []
+        passed, foreign = 0, self._foreign()
+        for head in heads:
+            if head.thread_id in stale and passed >= offset:
+                self._read(head)
+                foreign = self._foreign() if head.thread_id in self._foreign() else foreign
+            if head.thread_id in foreign:
+                continue
+            passed += 1
+            if passed > offset:
+                runs.append(self._summary(head.thread_id))
+            if len(runs) == limit:
+                break
+        self._db.commit()
+        return RunPage(runs, len(heads) - len(foreign))
+
+    def _summary(self, thread_id: str) -> RunSummary:
+        row = self._db.execute("SELECT summary FROM runs WHERE thread_id = ?", (thread_id,))
+        return RunSummary.model_validate_json(row.fetchone()[0])
+
+    def _foreign(self) -> set[str]:
+        """Threads in the checkpointer that are no runs of this graph."""
+        return {row[0] for row in self._db.execute("SELECT thread_id FROM runs WHERE own = 0")}
+
+    def _heads(self) -> list[Head]:
+        connection = getattr(self._checkpointer, "conn", None)
+        if isinstance(connection, sqlite3.Connection):
+            with self._checkpointer.cursor(transaction=False) as cursor:  # type: ignore[attr-defined]
+                rows = cursor.execute(_HEADS).fetchall()
+            return [Head(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
+        return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
+
+    def _any_heads(self) -> Iterator[Head]:
+        """From any checkpointer: by what begins a run, an input or the update that forks it."""
+        born: dict[str, str] = {}
+        for source in ("input", "update"):
+            for checkpoint in self._checkpointer.list(None, filter={"source": source}):
+                at = checkpoint.config["configurable"]
+                if at.get("checkpoint_ns", "") == "":
+                    thread, own = str(at["thread_id"]), checkpoint.checkpoint["id"]
+                    born[thread] = min(born.get(thread, own), own)
+        rows = self._db.execute(
+            "SELECT thread_id, version FROM runs WHERE status NOT IN ('running', 'interrupted')"
+        )
+        done = dict(rows.fetchall())
+        for thread, first in born.items():
+            if thread in done:
+                yield Head(thread, first, done[thread])
+            elif (last := self._checkpointer.get_tuple(config_of(thread))) is not None:
+                version = f"{last.checkpoint['id']}:{len(last.pending_writes or [])}"
+                yield Head(thread, first, version)
+
+    def _stale(self, heads: list[Head]) -> dict[str, Head]:
+        known = dict(self._db.execute("SELECT thread_id, version FROM runs").fetchall())
+        return {h.thread_id: h for h in heads if known.get(h.thread_id) != h.version}
+
+    def _forget_deleted(self, heads: list[Head]) -> None:
+        there = {head.thread_id for head in heads}
+        rows = self._db.execute("SELECT thread_id FROM runs").fetchall()
+        gone = [row for row in rows if row[0] not in there]
+        self._db.executemany("DELETE FROM runs WHERE thread_id = ?", gone)
+
+    def _refresh(self, stale: dict[str, Head], seconds: float | None) -> int:
+        start, left = time.monotonic(), len(stale)
+        for head in stale.values():
+            if seconds is not None and time.monotonic() - start > seconds:
+                break
+            self._read(head)
+            left -= 1
+            if left % BATCH == 0:
+                self._db.commit()
+        self._db.commit()
+        return left
+
+    def _read(self, head: Head) -> None:
+        own, summary = True, RunSummary(thread_id=head.thread_id)
+        try:
+            last = self._checkpointer.get_tuple(config_of(head.thread_id))
+            if last is None or not (found := summarize(last)):
+                own = False
+            else:
+                summary = found
+        except DAMAGE as error:
+            words = f"{type(error).__name__}: {error}"[:200]
+            summary = RunSummary(thread_id=head.thread_id, unreadable=words)
+        self._db.execute(
+            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                head.thread_id,
+                head.version,
+                head.born,
+                own,
+                summary.status,
+                ",".join(summary.verdicts),
+                summary.recalled,
+                summary.written,
+                summary.benchmark,
+                summary.started_at,
+                " ".join((summary.thread_id, summary.text, summary.answer or "")).casefold(),
+                summary.model_dump_json(),
+            ),
+        )
+
+
+def _where(where: RunFilter) -> tuple[str, list[Any]]:
+    clauses, values = ["own = 1"], list[Any]()
+    for word in where.text.casefold().split():
+        clauses.append("words LIKE ? ESCAPE '\\'")
+        escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        values.append(f"%{escaped}%")
+    for column in ("status", "benchmark"):
+        if wanted := getattr(where, column):
+            clauses.append(f"{column} = ?")
+            values.append(wanted)
+    if where.verdict:
+        clauses.append("',' || verdicts || ',' LIKE ?")
+        values.append(f"%,{where.verdict},%")
+    memory = {"used": "recalled > 0", "written": "written > 0", "none": "recalled = 0"}
+    if where.memory in memory:
+        clauses.append(memory[where.memory])
+    if where.since:
+        clauses.append("substr(started_at, 1, 10) >= ?")
+        values.append(where.since)
+    if where.until:
+        clauses.append("substr(started_at, 1, 10) <= ?")
+        values.append(where.until)
+    return " AND ".join(clauses), values
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path or ":memory:", timeout=60, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")
+        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            db.execute("DROP TABLE IF EXISTS runs")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        db.close()
+        if path is None:
+            raise
+        path.unlink()  # derived data: make it again
+        return _open(path)
+    return db

@@ -1,0 +1,116 @@
+"""One run in one line: what its last checkpoint says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from vitarmm_agent.problem import Status
+from vitarmm_agent.traces.cleaning import clean_state
+from vitarmm_agent.traces.reader import interrupts_of
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import CheckpointTuple
+
+
+class RunSummary(BaseModel):
+    """One line of the list of runs.
+
+    Attributes:
+        verdicts: the verdict on each attempt, in order.
+        recalled, written: entries shown to the reasoner, and written to memory, in all attempts.
+        benchmark: name of the benchmark the problem says it is from, or "".
+        tokens: of all model calls.
+        unreadable: why the run cannot be read, or "".
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    thread_id: str
+    text: str = ""
+    status: Status = "running"
+    answer: str | None = None
+    verdicts: tuple[str, ...] = ()
+    attempts: int = 0
+    recalled: int = 0
+    written: int = 0
+    images: int = 0
+    benchmark: str = ""
+    forked_from: str = ""
+    tokens: int = 0
+    started_at: str = ""
+    updated_at: str = ""
+    unreadable: str = ""
+
+
+class RunFilter(BaseModel):
+    """Which runs to list; what is empty does not matter.
+
+    Attributes:
+        text: words that problem, answer or run id hold, in any order.
+        status: how the run ended.
+        verdict: some attempt got this verdict.
+        memory: ``used``, ``written`` or ``none``.
+        benchmark: name of a benchmark.
+        since, until: dates (``2026-01-31``), both inclusive.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = ""
+    status: str = ""
+    verdict: str = ""
+    memory: str = ""
+    benchmark: str = ""
+    since: str = ""
+    until: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether it lets every run through."""
+        return not any(self.model_dump().values())
+
+
+def summarize(last: CheckpointTuple) -> RunSummary | None:
+    """What the last checkpoint says of its run, or None when it is not a run of this graph."""
+    values: Any = last.checkpoint["channel_values"]
+    if not values.get("problem") and isinstance(values.get("__start__"), dict):
+        values = values["__start__"]
+    if not isinstance(values.get("problem"), dict):
+        return None
+    state, _ = clean_state({**values, "attempts": [], "feedback": [], "recalls": [], "written": []})
+    problem = state["problem"]
+    attempts, feedback = values.get("attempts") or [], values.get("feedback") or []
+    costs = [*attempts, *feedback, *(values.get("written") or [])]
+    metadata = problem.get("metadata") or {}
+    waiting = bool(interrupts_of(last))
+    return RunSummary(
+        thread_id=str(last.config["configurable"]["thread_id"]),
+        text=problem.get("text", "")[:500],
+        status="interrupted" if waiting else state.get("status", "running"),
+        answer=None if state.get("answer") is None else str(state.get("answer")),
+        verdicts=tuple(str(record.get("verdict")) for record in feedback),
+        attempts=len(attempts),
+        recalled=sum(len(r.get("entries") or ()) for r in values.get("recalls") or ()),
+        written=sum(len(r.get("operations") or ()) for r in values.get("written") or ()),
+        images=len(problem.get("images") or ()),
+        benchmark=str(metadata.get("benchmark") or metadata.get("dataset") or ""),
+        forked_from=str(dict(last.metadata).get("forked_from", "")),
+        tokens=sum(_tokens(record) for record in costs),
+        started_at=_iso(values.get("started_at")) or last.checkpoint["ts"],
+        updated_at=last.checkpoint["ts"],
+    )
+
+
+def _tokens(record: dict[str, Any]) -> int:
+    usage = record.get("usage") or {}
+    return int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+
+
+def _iso(seconds: Any) -> str:
+    from datetime import UTC, datetime
+
+    if not isinstance(seconds, (int, float)):
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
