@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -15,24 +16,41 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
 
 BUSY_SECONDS = 60
+T = TypeVar("T")
 
 
 class SqliteCheckpoints(SqliteSaver):
-    """LangGraph's ``SqliteSaver`` with its async methods, each run in a worker thread.
+    """LangGraph's ``SqliteSaver`` with its async methods, which run in one worker thread.
 
-    LangGraph has one saver for sync and one for async runs; an agent offers both on one file. A
-    SQLite call takes well under a millisecond, so a thread per call costs little, and the model
-    calls between them stay native.
+    LangGraph has one saver for sync and one for async runs; an agent offers both on one file. The
+    saver's lock lets one call through at a time anyway: one thread of our own keeps the others of
+    the process free, and a call takes well under a millisecond.
     """
+
+    def __init__(
+        self, conn: sqlite3.Connection, *, serde: SerializerProtocol | None = None
+    ) -> None:
+        """Use an open connection that may be used from several threads."""
+        super().__init__(conn, serde=serde)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+
+    def close(self) -> None:
+        """Finish what is under way and close the file."""
+        self._worker.shutdown()
+        self.conn.close()
+
+    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As :meth:`get_tuple`."""
-        return await asyncio.to_thread(self.get_tuple, config)
+        return await self._off_loop(self.get_tuple, config)
 
     async def alist(
         self,
@@ -50,7 +68,7 @@ class SqliteCheckpoints(SqliteSaver):
             )
             return [*found]
 
-        for checkpoint in await asyncio.to_thread(read):
+        for checkpoint in await self._off_loop(read):
             yield checkpoint
 
     async def aput(
@@ -61,7 +79,7 @@ class SqliteCheckpoints(SqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As :meth:`put`."""
-        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+        return await self._off_loop(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self,
@@ -71,11 +89,11 @@ class SqliteCheckpoints(SqliteSaver):
         task_path: str = "",
     ) -> None:
         """As :meth:`put_writes`."""
-        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+        await self._off_loop(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As :meth:`delete_thread`."""
-        await asyncio.to_thread(self.delete_thread, thread_id)
+        await self._off_loop(self.delete_thread, thread_id)
 
 
 def open_checkpoints(path: Path) -> SqliteCheckpoints:

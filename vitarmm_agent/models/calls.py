@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import Runnable, RunnableConfig
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def ask_structured(
         ModelServerError: a model server refused, timed out or died.
     """
     start = time.perf_counter()
-    structured = model.with_structured_output(schema, include_raw=True)
+    structured = _structured(model, schema)
     got = yield from _guarded(call(structured, "invoke", list(messages)))
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
     error = None if parsed is not None else str(problem or "the model gave no structured output")
@@ -79,6 +79,28 @@ def ask_structured(
         usage=usage_of(raw),
         seconds=time.perf_counter() - start,
     )
+
+
+def _structured(model: Any, schema: type | dict[str, Any]) -> Runnable[Any, Any]:
+    """``with_structured_output`` below what is wrapped round the model: retries, fallbacks."""
+    from langchain_core.runnables.base import RunnableBindingBase
+    from langchain_core.runnables.fallbacks import RunnableWithFallbacks
+
+    if isinstance(model, RunnableBindingBase):
+        return model.model_copy(update={"bound": _structured(model.bound, schema)})
+    if isinstance(model, RunnableWithFallbacks):
+        others = [_structured(other, schema) for other in model.fallbacks]
+        first = _structured(model.runnable, schema)
+        return model.model_copy(update={"runnable": first, "fallbacks": others})
+    structured: Runnable[Any, Any] = model.with_structured_output(schema, include_raw=True)
+    return structured
+
+
+def unwrapped(model: Any) -> Any:
+    """The chat model inside ``with_retry``, ``with_fallbacks`` or ``bind``; the first of several."""
+    while inner := getattr(model, "bound", None) or getattr(model, "runnable", None):
+        model = inner
+    return model
 
 
 def _config_with(callbacks: Sequence[BaseCallbackHandler]) -> RunnableConfig | None:

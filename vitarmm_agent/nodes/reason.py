@@ -14,7 +14,7 @@ from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.media import ImageRef, MediaStore, data_url
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.models.calls import Reply, ask
+from vitarmm_agent.models.calls import Reply, ask, unwrapped
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
 from vitarmm_agent.problem import Attempt, Feedback, Problem
@@ -127,6 +127,7 @@ def read_attempt(problem: Problem, number: int, reply: Reply) -> Attempt:
 
 def model_name(model: Any) -> str:
     """Name of a chat model, as it calls itself."""
+    model = unwrapped(model)
     for attribute in ("model_name", "model", "name"):
         value = getattr(model, attribute, None)
         if isinstance(value, str) and value:
