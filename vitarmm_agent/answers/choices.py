@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
+from vitarmm_agent.answers.closed_form import closed_form
 from vitarmm_agent.answers.normalise import fold, plain, value_of
 
 _LETTER = re.compile(
     r"(?:option|choice|answer)?\s*[\[({]?\s*(?P<letter>[A-Za-z])\s*(?:[\])}.:]+(?P<rest>.*)|$)",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+MAX_MENTIONS = 200
 
 
 def letter_of(index: int) -> str:
@@ -41,7 +46,7 @@ def choice_index(choices: Sequence[str], text: str) -> int | None:
         rest = (match["rest"] or "").strip()
         if not rest or match["letter"].isupper() or _by_text(choices, rest) == index:
             return index
-    return _by_value(choices, bare)
+    return _by_value(choices, text if "\\" in text else bare)
 
 
 def _by_text(choices: Sequence[str], text: str) -> int | None:
@@ -58,35 +63,65 @@ def _by_text(choices: Sequence[str], text: str) -> int | None:
 
 def _by_value(choices: Sequence[str], text: str) -> int | None:
     value = value_of(text)
-    if value is None:
+    if value is not None:
+        hits = [i for i, choice in enumerate(choices) if value_of(choice) == value]
+        if hits:
+            return hits[0] if len({fold(choices[i]) for i in hits}) == 1 else None
+    number = closed_form(text)
+    if number is None:
         return None
-    hits = [i for i, choice in enumerate(choices) if value_of(choice) == value]
-    return hits[0] if len({fold(choices[i]) for i in hits}) == 1 else None
+    near = [
+        i
+        for i, choice in enumerate(choices)
+        if (other := closed_form(choice)) is not None and math.isclose(other, number, rel_tol=1e-9)
+    ]
+    return near[0] if len({fold(choices[i]) for i in near}) == 1 else None
 
 
 def mentioned(choices: Sequence[str], text: str) -> list[tuple[int, int]]:
     """Where choices are named in a running text: ``(position, index)``, in order of position.
 
     A choice inside a longer one that stands at the same place is not counted (``30`` in ``30.5``,
-    ``No`` in ``None``).
+    ``No`` in ``None``). Only the last 200 are looked at.
     """
     spans: list[tuple[int, int, int]] = []
     lowered = text.casefold()
+    seen: set[str] = set()
     for index, choice in enumerate(choices):
-        needle = choice.strip().casefold()
-        if (
-            not needle
-            or len(needle) > 500
-            or needle in [choices[s[2]].strip().casefold() for s in spans]
-        ):
+        needle = choice.strip().rstrip(".").casefold()
+        if not needle or len(needle) > 500 or needle in seen:
             continue
+        seen.add(needle)
         left = r"(?<![\w.])" if needle[0].isalnum() else ""
         right = r"(?!\w|[.,]\d)" if needle[-1].isalnum() else ""
-        for match in re.finditer(left + re.escape(needle) + right, lowered):
-            spans.append((match.start(), match.end(), index))
-    kept = [
+        found = re.finditer(left + re.escape(needle) + right, lowered)
+        spans += [(match.start(), match.end(), index) for match in found]
+    spans = sorted(spans)[-MAX_MENTIONS:]
+    return [
         (start, index)
         for start, end, index in spans
         if not any(s <= start and end <= e and e - s > end - start for s, e, _ in spans)
     ]
-    return sorted(kept)
+
+
+def covered(choices: Sequence[str], text: str) -> int | None:
+    """The one choice all of whose words occur in ``text``, plurals and endings put aside, or None."""
+    stems = {_stem(word) for word in _words(text)}
+    hits = [
+        i
+        for i, choice in enumerate(choices)
+        if (words := _words(choice)) and all(_stem(word) in stems for word in words)
+    ]
+    return hits[0] if len(hits) == 1 else None
+
+
+def _words(text: str) -> list[str]:
+    words = re.findall(r"[^\W\d_]{2,}|\d+", text.casefold())
+    return [w for w in words if w not in ("the", "an", "of", "in", "will", "would", "be", "may")]
+
+
+def _stem(word: str) -> str:
+    for ending in ("ped", "ing", "ed", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word.removesuffix(ending).rstrip("e")
+    return word.rstrip("e")

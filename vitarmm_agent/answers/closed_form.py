@@ -48,13 +48,13 @@ def closed_form(text: str) -> float | None:
 
 def _grouped_roots(text: str) -> str:
     r"""``\sqrt{…}`` and ``^{…}`` with round brackets, so that dropping braces loses nothing."""
-    for pattern in (r"\\sqrt\s*(?=\{)", r"\^\s*(?=\{)"):
+    for pattern in (r"(?:\\sqrt|√)\s*(?=\{)", r"\^\s*(?=\{)"):
         position = 0
         while match := re.compile(pattern).search(text, position):
             end = latex.group_end(text, match.end())
             if end is None:
                 break
-            head = "√" if "sqrt" in match[0] else "^"
+            head = "^" if match[0][0] == "^" else "√"
             text = f"{text[: match.start()]}{head}({text[match.end() + 1 : end - 1]}){text[end:]}"
             position = match.start() + 1
     return text

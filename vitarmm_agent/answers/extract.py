@@ -13,11 +13,14 @@ import re
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
-from vitarmm_agent.answers.numbers import UNSIGNED, fold_digits, parse_number
+from vitarmm_agent.answers.numbers import UNSIGNED, WORDS, fold_digits, parse_number
 from vitarmm_agent.problem import Problem
 
 WINDOW = 20_000
 """Characters of a response that are read, from its end."""
+
+MAX_PARTS = 20
+"""Bold parts that are read, from the end."""
 
 _BARE_NUMBER = re.compile(r"\s*-?\d{1,18}\s*")
 _A_LINE = re.compile(r"(?:^|\n)A: ?(-?\d{1,18})\s*$")
@@ -31,10 +34,26 @@ _MARKERS = re.compile(
     rf"|\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?\s+"
     rf"(?:is|are|must be|should be|would be|will be|was)\b\s*(?:therefore|thus|then|that)?\s*:?{_MARK}"
     r"(?P<is>[^\n]*(?:\n(?!\s*\n)[^\n]*)?)"
-    r"|(?P<ans>答案)(?:是|为|：|:)\s*(?P<zh>[^\n]*)",
+    r"|(?P<ans>答案|选项)(?:应该)?(?:是|为|：|:)\s*(?P<zh>[^\n]*)",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
+_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
+_STATING = re.compile(
+    r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*(?:about|approximately|exactly)?\s*[^\w\s]?\s*$"
+)
+_THEREFORE = re.compile(
+    r"[\W_]*(?:and\s+)?(?:therefore|thus|so|hence|in conclusion|consequently|finally|overall|"
+    r"we (?:get|have|find) that|this means(?: that)?|because of this|accordingly|∴|⇒)\b",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"[\W_]*(?:i hope (?:this|that|it)|let me know|is there anything else|please let me know|"
+    r"if you have any|feel free|hope this helps|note that|please note|would you like)",
+    re.IGNORECASE,
+)
+_OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ROUND_LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _AMOUNT = re.compile(
     rf"(?<![\w.])(?P<sign>-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
@@ -59,34 +78,38 @@ def extract_answer(problem: Problem, text: str) -> str | None:
             return text.strip()
         if match := _A_LINE.search(text[-40:]):
             return match[1]
-    text = clean(text[-WINDOW:]).strip()
+    text = widths(clean(text[-WINDOW:])).strip()
     if not text:
         return None
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
     if whole is not None and _is_only_answer(problem, text):
         return whole
-    for _, content in reversed(commitments(text)):
+    for _, content, strong in reversed(commitments(text)):
         answer = _read(problem, content)
         if answer is not None:
             return answer
-    return _conclusion(problem, text)
+        if strong and content.strip(" .*$\n"):
+            return None  # it commits to something that is no answer of the type asked for
+    return conclusion(problem, text)
 
 
-def commitments(text: str) -> list[tuple[int, str]]:
-    """What stands behind each marker of commitment: ``(position, content)`` in order."""
-    found = latex.boxes(text)
-    inside = [(at, at + len(content)) for at, content in found]
+def widths(text: str) -> str:
+    """Full-width letters, digits and brackets as their usual forms."""
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
+
+
+def commitments(text: str) -> list[tuple[int, str, bool]]:
+    """What stands behind each marker of commitment: ``(position, content, strong)`` in order.
+
+    Strong is a marker that is used for nothing else: a box, ``####``, a line ``A: …``.
+    """
+    found = [(at, content, True) for at, content in latex.boxes(text)]
+    inside = [(at, at + len(content)) for at, content, _ in found]
     for match in _MARKERS.finditer(text):
-        content = next(
-            (
-                match[name]
-                for name in ("hash", "gsm", "colon", "is", "zh")
-                if match[name] is not None
-            ),
-            "",
-        )
+        name = match.lastgroup or "is"
+        content = match[{"ans": "zh"}.get(name, name)] or ""
         if not any(start <= match.start() <= end for start, end in inside):
-            found.append((match.start(), content))
+            found.append((match.start(), content, name in ("hash", "gsm")))
     return sorted(found)
 
 
@@ -183,9 +206,15 @@ def _read_text(content: str) -> str | None:
     return plain(sentence) and sentence.strip().strip("*_` ").rstrip(".").strip() or None
 
 
-def _conclusion(problem: Problem, text: str) -> str | None:
-    """The answer of the last sentence, when the response has no marker of commitment."""
-    sentences = [s for s in _SENTENCE.split(text) if s and s.strip(" *_-")]
+def conclusion(problem: Problem, text: str) -> str | None:
+    """The answer of the conclusion, when the response has no marker of commitment.
+
+    Looked at are, in this order: what is set in bold; the last sentence that draws a
+    conclusion ("Therefore, …"); the last two sentences. Polite closings are left out.
+    """
+    sentences = sentences_of(problem, text)
+    if not sentences:
+        return None
     if problem.answer_type == "choice":
         return _concluded_choice(problem, text, sentences)
     if problem.answer_type in ("integer", "float"):
@@ -195,53 +224,83 @@ def _conclusion(problem: Problem, text: str) -> str | None:
     return _concluded_text(text, sentences)
 
 
+def sentences_of(problem: Problem, text: str) -> list[str]:
+    """Sentences of a response without polite closings and without the choices listed once more."""
+    found = [s for s in _SENTENCE.split(text) if s and s.strip(" *_-`#") and not _CLOSING.match(s)]
+    listed = [i for i, s in enumerate(found) if _OPTION_LINE.match(s) and _restates(problem, s)]
+    if len(listed) < min(3, len(problem.choices)):
+        return found
+    return [s for i, s in enumerate(found) if i not in listed]
+
+
+def _restates(problem: Problem, line: str) -> bool:
+    match = _OPTION_LINE.match(line)
+    index = letter_index(match[1], len(problem.choices)) if match else None
+    return index is not None and line[match.end() :].strip() == problem.choices[index].strip()  # type: ignore[union-attr]
+
+
+def _drawn(sentences: list[str]) -> list[str]:
+    """Sentences that draw a conclusion, the last first."""
+    return [s for s in reversed(sentences) if _THEREFORE.match(s)]
+
+
+def _bold(sentences: list[str]) -> list[str]:
+    """What is set in bold and is no heading, the last first."""
+    bold = [b for s in sentences for b in _BOLD.findall(s) if b[-1] != ":"]
+    return bold[: -MAX_PARTS - 1 : -1]
+
+
 def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str | None:
-    for sentence in reversed(sentences[-3:]):
-        if (letter := _read_choice(problem, sentence)) is not None:
+    drawn = _drawn(sentences)[:1]
+    for part in [*_bold(sentences), *drawn, *reversed(sentences[-2:])]:
+        if (letter := _read_choice(problem, part)) is not None:
             return letter
-    letters = [
-        i
-        for m in _ROUND_LETTER.findall(text)
-        if (i := letter_index(m, len(problem.choices))) is not None
-    ]
-    if letters:
-        return letter_of(letters[-1])
+        number = stated_number(part) if part in drawn else None
+        if number is not None and all(value_of(choice) is not None for choice in problem.choices):
+            index = choice_index(problem.choices, number)
+            return None if index is None else letter_of(index)
+    text = "\n".join(sentences)
+    letters = {letter_index(m, len(problem.choices)) for m in _ROUND_LETTER.findall(text)} - {None}
+    if len(letters) == 1:
+        return letter_of(letters.pop() or 0)
     named = mentioned(problem.choices, text)
     return letter_of(named[-1][1]) if len({index for _, index in named}) == 1 else None
 
 
 def _concluded_number(sentences: list[str]) -> str | None:
-    for sentence in reversed(sentences[-2:]):
-        bold = re.findall(r"\*\*([^*\n]{1,60})\*\*", sentence)
-        for part in [*reversed(bold), sentence]:
-            answer = _stated_number(part)
-            if answer is not None:
+    for part in [*_bold(sentences), *_drawn(sentences)[:1], *reversed(sentences[-2:])]:
+        bold = _bold([part])
+        for stated in [*bold, part]:
+            if (answer := stated_number(stated)) is not None:
                 return answer
     return None
 
 
-def _stated_number(sentence: str) -> str | None:
+def stated_number(sentence: str) -> str | None:
+    """The number a sentence states: behind "is", "are", "=" or "equals", else its last one."""
     bare = plain(sentence)
     matches = list(_AMOUNT.finditer(fold_digits(bare)))
-    if not matches:
-        return parse_number(bare) is not None and bare or None
-    stated = [
-        m
-        for m in matches
-        if re.search(r"(?:=|≈|\bis|\bare|\bequals)\s*[^\w\s]?\s*$", bare[: m.start()])
-    ]
-    return _amount_text((stated or matches)[-1])
+    stated = [m for m in matches if _STATING.search(bare[: m.start()])]
+    if stated:
+        return _amount_text(stated[-1])
+    word = re.search(
+        rf"\b(?:is|are|was|were|=|has|have)\s+({'|'.join(WORDS)})\b", bare, re.IGNORECASE
+    )
+    if word:
+        return word[1]
+    if matches:
+        return _amount_text(matches[-1])
+    return bare if parse_number(bare) is not None else None
 
 
 def _concluded_text(text: str, sentences: list[str]) -> str | None:
     if len(text) <= 80 and len(sentences) == 1:
         return plain(text) or None
     last = sentences[-1]
-    bold = re.findall(r"\*\*([^*\n]{1,60})\*\*", last)
-    if bold:
-        return str(bold[-1]).strip()
+    if bold := _bold([last]):
+        return bold[0].strip()
     math = re.findall(r"\$([^$\n]{1,200})\$", last)
     tail = (math[-1] if math else last).rsplit("=", 1)
     if len(tail) == 2 and plain(tail[1]):
         return tail[1].strip(" .$*")
-    return _stated_number(last)
+    return stated_number(last)

@@ -10,7 +10,7 @@ from vitarmm_agent.answers.normalise import normalize
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Data, Problem
 
-GradingPolicy = Literal["strict", "mathvista"]
+GradingPolicy = Literal["strict", "mathvista", "mathv"]
 
 
 class Grade(Data):
@@ -37,7 +37,7 @@ def grade(problem: Problem, text: str, *, policy: GradingPolicy = "strict") -> G
         text: the raw response.
         policy: ``strict``: nothing extracted is wrong. ``mathvista``: as that benchmark scores; a
             multiple-choice response always becomes some choice, and the normalised text must equal
-            the reference exactly.
+            the reference exactly. ``mathv``: as MATH-Vision's own script scores.
 
     Raises:
         InputError: the problem has no reference, or the policy is unknown.
@@ -50,12 +50,19 @@ def grade(problem: Problem, text: str, *, policy: GradingPolicy = "strict") -> G
         extracted: str | None = (taken := extract(problem, text))
         normalized = normalise(problem, taken)
         correct = normalized is not None and normalized == problem.reference
+    elif policy == "mathv":
+        from vitarmm_agent.answers import mathv
+
+        extracted = mathv.extract(text) or None
+        normalized, correct = extracted, mathv.correct(problem, extracted or "")
     elif policy == "strict":
         extracted = extract_answer(problem, text)
         normalized = normalize(problem, extracted)
         correct = answers_equal(problem, extracted, problem.reference)
     else:
-        raise InputError(f"grading policy {policy!r} is unknown; use 'strict' or 'mathvista'")
+        raise InputError(
+            f"grading policy {policy!r} is unknown; use 'strict', 'mathvista' or 'mathv'"
+        )
     return Grade(
         correct=correct,
         extracted=extracted,
