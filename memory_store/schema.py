@@ -14,6 +14,11 @@ MAX_CONTENT = 4_000
 MAX_TITLE = 200
 
 
+def new_id() -> str:
+    """A new entry id."""
+    return f"m-{uuid.uuid4().hex[:16]}"
+
+
 class Provenance(BaseModel):
     """Where an entry comes from.
 
@@ -52,9 +57,7 @@ class MemoryEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(
-        default_factory=lambda: f"m-{uuid.uuid4().hex[:16]}", min_length=1, max_length=200
-    )
+    id: str = Field(default_factory=new_id, min_length=1, max_length=200)
     entry_type: EntryType
     title: str = Field("", max_length=MAX_TITLE)
     applies_when: str = Field("", max_length=MAX_CONTENT)

@@ -1,0 +1,376 @@
+"""A LangGraph ``BaseStore`` on Chroma: a folder, memory, or a server."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import (
+    BaseStore,
+    GetOp,
+    IndexConfig,
+    Item,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+    TTLConfig,
+    ensure_embeddings,
+    get_text_at_path,
+    tokenize_path,
+    validate_op_namespace,
+)
+
+from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.memory_store.backend import Backend, LocalBackend
+from vitarmm_agent.memory_store.filters import matches, select_namespaces
+from vitarmm_agent.memory_store.items import Namespace, Put, StaleVectorError, Vector
+from vitarmm_agent.memory_store.names import record_id
+from vitarmm_agent.memory_store.twins import blocking
+
+Paths = list[tuple[str, Any]]
+
+
+class ChromaStore(BaseStore):
+    """LangGraph's store interface, complete, on Chroma.
+
+    ``ChromaStore(path=…)`` keeps a folder that several processes may use at once,
+    ``ChromaStore(url=…)`` uses a Chroma server, ``ChromaStore()`` lives in memory. Each namespace
+    has a Chroma collection of its own; similarity is the cosine, -1 to 1.
+
+    It answers as LangGraph's ``SqliteStore`` does on the same calls: reads of a batch come before
+    its writes, the last write to a key wins, listings are last updated first. Overwriting keeps
+    ``created_at``, as the Postgres store does.
+
+    Usable as ``compile(store=…)`` and with any tool that takes a ``BaseStore``. All methods may be
+    called from several threads, and from an event loop in their ``a…`` form.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        url: str | None = None,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        embedder: str = "",
+        timeout: float = 30.0,
+    ) -> None:
+        """Open or make a store.
+
+        Args:
+            path: folder; made when missing.
+            url: http(s) address of a Chroma server, instead of ``path``.
+            index: ``embed`` (embeddings, function, or ``provider:model``), ``dims`` and
+                ``fields`` (JSON paths of the texts to embed; default the whole value). Without
+                it there is no search by meaning.
+            ttl: default time-to-live and whether reading renews it, as in ``TTLConfig``.
+            embedder: name of the embedder; recorded, and compared when the store is opened again.
+            timeout: seconds to wait for a server's answer.
+
+        Raises:
+            InputError: both path and url are given, or the index names no dims or embedder.
+            MemoryStoreError: the folder or server cannot be used as it is.
+        """
+        if path is not None and url is not None:
+            raise InputError(f"give a path or a url, not both: {path!r} and {url!r}")
+        super().__init__()
+        self.index_config = index
+        self.ttl_config = ttl
+        self.embeddings: Embeddings | None = None
+        self._dims = 0
+        self._paths: Paths = []
+        if index is not None:
+            self._dims = _dims(index)
+            self.embeddings = ensure_embeddings(index.get("embed"))
+            self._paths = _tokenized(index.get("fields") or ["$"])
+        self._backend: Backend
+        if url is not None:
+            from vitarmm_agent.memory_store.remote import RemoteBackend
+
+            self._backend = RemoteBackend(url, embedder=embedder, dims=self._dims, timeout=timeout)
+        else:
+            folder = None if path is None else Path(path)
+            self._backend = LocalBackend(folder, embedder=embedder, dims=self._dims)
+        self._sweeping: threading.Event | None = None
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations: all reads first, then all writes as one.
+
+        Raises:
+            InputError: a value is not JSON, or a text cannot be stored.
+            MemoryStoreError: the folder or server cannot be used.
+        """
+        return run(self._batch(list(ops)))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """:meth:`batch`, without blocking the event loop."""
+        return await arun(self._batch(list(ops)))
+
+    def count(self, namespace: tuple[str, ...]) -> int:
+        """How many items a namespace holds, not counting those below it."""
+        return self._backend.count(namespace)
+
+    def rebuild_index(self) -> None:
+        """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
+        self._backend.rebuild()
+
+    def sweep_ttl(self) -> int:
+        """Delete what has expired; returns how many items."""
+        expired = self._backend.expired(time.time())
+        if expired:
+            self._backend.write([], expired)
+        return len(expired)
+
+    def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> None:
+        """Delete what has expired every so many minutes (default: as configured, or 5)."""
+        if self._sweeping is not None:
+            return
+        configured = (self.ttl_config or {}).get("sweep_interval_minutes")
+        minutes = sweep_interval_minutes or configured or 5
+        stop = self._sweeping = threading.Event()
+
+        def sweep() -> None:
+            while not stop.wait(minutes * 60):
+                self.sweep_ttl()
+
+        threading.Thread(target=sweep, daemon=True, name="ttl-sweeper").start()
+
+    def stop_ttl_sweeper(self) -> None:
+        """Stop deleting what has expired."""
+        stop, self._sweeping = self._sweeping, None
+        if stop is not None:
+            stop.set()
+
+    def close(self) -> None:
+        """Bring the index up to date and release files and connections."""
+        self.stop_ttl_sweeper()
+        self._backend.close()
+
+    def __enter__(self) -> ChromaStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # one batch
+
+    def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
+        for op in ops:
+            validate_op_namespace(op)
+        queries: dict[str, list[float]] = {}
+        for op in ops:
+            if isinstance(op, SearchOp) and op.query and op.query not in queries and self._dims:
+                vector = yield call(self.embeddings, "embed_query", op.query)
+                queries[op.query] = self._sized([vector])[0].tolist()
+        results: list[Result] = yield blocking(lambda: [self._read(op, queries) for op in ops])
+        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        if puts:
+            yield from self._write(list(puts.values()))
+        return results
+
+    def _read(self, op: Op, queries: dict[str, list[float]]) -> Result:
+        if isinstance(op, GetOp):
+            found = self._present(op.namespace, [op.key])
+            self._renew(op.refresh_ttl, found.values())
+            return found.get(op.key)
+        if isinstance(op, SearchOp):
+            items = self._search(op, queries)
+            self._renew(op.refresh_ttl, items)
+            return items
+        if isinstance(op, ListNamespacesOp):
+            return select_namespaces(self._backend.namespaces(), op)
+        if isinstance(op, PutOp):
+            return None
+        raise ValueError(f"Unknown operation type: {type(op)}")
+
+    # reading
+
+    def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> list[SearchItem]:
+        prefix = op.namespace_prefix
+        namespaces = [n for n in self._backend.namespaces() if n[: len(prefix)] == prefix]
+        if op.query and self._dims:
+            return self._nearest(op, namespaces, queries[op.query])
+        found: list[SearchItem] = []
+        skipped = 0
+        hidden = self._hidden()
+        for item in self._backend.scan(namespaces) if op.limit > 0 else ():
+            if (item.namespace, item.key) in hidden or not matches(item.value, op.filter):
+                continue
+            if skipped < op.offset:
+                skipped += 1
+                continue
+            found.append(_search_item(item, None))
+            if len(found) == op.limit:
+                break
+        return found
+
+    def _nearest(
+        self, op: SearchOp, namespaces: Sequence[Namespace], vector: list[float]
+    ) -> list[SearchItem]:
+        """Nearest items; asks for more candidates until enough of them meet the filter."""
+        needed = op.offset + op.limit
+        wanted = needed
+        while True:
+            hits = [
+                (score, namespace, key)
+                for namespace in namespaces
+                for key, score in self._backend.search(namespace, vector, wanted)
+            ]
+            hits.sort(key=lambda hit: -hit[0])
+            keys: dict[Namespace, list[str]] = defaultdict(list)
+            for _, namespace, key in hits:
+                keys[namespace].append(key)
+            items = {n: self._present(n, some) for n, some in keys.items()}
+            found = [
+                _search_item(items[namespace][key], score)
+                for score, namespace, key in hits
+                if key in items[namespace] and matches(items[namespace][key].value, op.filter)
+            ]
+            exhausted = all(len(keys[n]) < wanted for n in namespaces)
+            if len(found) >= needed or exhausted:
+                return found[op.offset : needed]
+            wanted *= 4
+
+    def _present(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
+        found = self._backend.get(namespace, keys)
+        hidden = self._hidden()
+        return {key: item for key, item in found.items() if (namespace, key) not in hidden}
+
+    def _hidden(self) -> set[tuple[Namespace, str]]:
+        """Expired items, where the configuration says that they are not shown."""
+        if not (self.ttl_config or {}).get("omit_expired"):
+            return set()
+        return set(self._backend.expired(time.time()))
+
+    def _renew(self, asked: bool, items: Iterable[Item]) -> None:
+        if not (asked and (self.ttl_config or {}).get("refresh_on_read")):
+            return
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for item in items:
+            keys[item.namespace].append(item.key)
+        for namespace, some in keys.items():
+            self._backend.touch(namespace, some)
+
+    # writing
+
+    def _write(self, ops: Sequence[PutOp]) -> Flow[None]:
+        deletes = [(op.namespace, op.key) for op in ops if op.value is None]
+        kept = [op for op in ops if op.value is not None]
+        texts = [self._texts(op) for op in kept]
+        try:
+            known = yield blocking(self._known, kept)
+            puts = yield from self._puts(kept, texts, known)
+            yield blocking(self._backend.write, puts, deletes)
+        except StaleVectorError:  # another process deleted the item meanwhile
+            puts = yield from self._puts(kept, texts, set())
+            yield blocking(self._backend.write, puts, deletes)
+
+    def _puts(
+        self,
+        ops: Sequence[PutOp],
+        texts: Sequence[list[str]],
+        known: set[tuple[Namespace, str, str]],
+    ) -> Flow[list[Put]]:
+        """Embed every text once, but for those whose vector is stored already."""
+        plans = []
+        for op, some in zip(ops, texts, strict=True):
+            records = [
+                (text, _digest(text), (op.namespace, record_id(op.key, i), _digest(text)))
+                for i, text in enumerate(some)
+            ]
+            plans.append([(text, digest, place in known) for text, digest, place in records])
+        wanted = list(dict.fromkeys(t for plan in plans for t, _, stored in plan if not stored))
+        vectors: dict[str, bytes] = {}
+        if wanted:
+            embedded = yield call(self.embeddings, "embed_documents", wanted)
+            matrix = self._sized(embedded)
+            vectors = {text: row.tobytes() for text, row in zip(wanted, matrix, strict=True)}
+        return [
+            Put(
+                namespace=op.namespace,
+                key=op.key,
+                value=op.value or {},
+                ttl=op.ttl,
+                vectors=tuple(
+                    Vector(digest, None if stored else vectors[text])
+                    for text, digest, stored in plan
+                ),
+            )
+            for op, plan in zip(ops, plans, strict=True)
+        ]
+
+    def _known(self, ops: Sequence[PutOp]) -> set[tuple[Namespace, str, str]]:
+        """Vectors stored already: namespace, record and text hash."""
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for op in ops if self._dims else ():
+            keys[op.namespace].append(op.key)
+        return {
+            (namespace, record, digest)
+            for namespace, some in keys.items()
+            for record, digest in self._backend.digests(namespace, some).items()
+        }
+
+    def _texts(self, op: PutOp) -> list[str]:
+        if not self._dims or op.index is False:
+            return []
+        paths = self._paths if op.index is None else _tokenized(op.index)
+        return [text for _, path in paths for text in get_text_at_path(op.value, path)]
+
+    def _sized(self, vectors: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Vectors as float32 of shape (number, dims), checked."""
+        matrix = np.asarray(vectors, dtype=np.float32)
+        if matrix.ndim != 2 or matrix.shape[1] != self._dims:
+            raise MemoryStoreError(
+                f"the embedder gives vectors of shape {matrix.shape}, but the index has "
+                f"{self._dims} dimensions; set dims to what the embedder gives"
+            )
+        if not np.isfinite(matrix).all():
+            raise MemoryStoreError("the embedder gives a vector that is not finite; replace it")
+        return matrix
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _dims(index: IndexConfig) -> int:
+    dims = index.get("dims")
+    if not isinstance(dims, int) or dims < 1 or index.get("embed") is None:
+        raise InputError(
+            f"index must name `embed` and a `dims` of at least 1, got {dict(index)!r:.200}"
+        )
+    return dims
+
+
+def _tokenized(fields: Sequence[str]) -> Paths:
+    return [(path, path if path == "$" else tokenize_path(path)) for path in fields]
+
+
+def _search_item(item: Item, score: float | None) -> SearchItem:
+    return SearchItem(
+        namespace=item.namespace,
+        key=item.key,
+        value=item.value,
+        created_at=item.created_at,
+        updated_at=item.updated_at,
+        score=score,
+    )

@@ -1,0 +1,134 @@
+"""What every part of a memory rests on: its store, its history, and one batch at a time."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from langgraph.store.base import BaseStore
+
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.journal import Batch, Journal
+from vitarmm_agent.memory_store.locks import FolderLock, Lock, taking
+from vitarmm_agent.memory_store.names import check_namespace
+from vitarmm_agent.memory_store.operations import Written
+from vitarmm_agent.memory_store.planning import Plan
+from vitarmm_agent.memory_store.ranking import DEFAULT_FLOOR, RecallConfig
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.shelf import Shelf
+from vitarmm_agent.memory_store.twins import blocking
+
+Planner = Callable[[], Flow[tuple[Plan, list[Written]]]]
+_locks: weakref.WeakKeyDictionary[BaseStore, threading.Lock] = weakref.WeakKeyDictionary()
+
+
+class MemoryCore:
+    """One namespace of a store, with or without a journal."""
+
+    def __init__(
+        self,
+        store: BaseStore,
+        namespace: tuple[str, ...] = ("default", "agent"),
+        *,
+        journal: Journal | None = None,
+        config: RecallConfig | None = None,
+    ) -> None:
+        """Use ``namespace`` of ``store``; without a journal there is no history and no undo.
+
+        Raises:
+            InputError: the namespace is empty or has a label that cannot be stored.
+        """
+        self.store = store
+        self.namespace = check_namespace(namespace)
+        self.journal = journal
+        self.config = config or RecallConfig()
+        self.shelf = Shelf(store, self.namespace)
+        self._lock: Lock = _locks.setdefault(store, threading.Lock())
+        if journal is not None and journal.path is not None:
+            self._lock = FolderLock(journal.path.with_suffix(".lock"))
+
+    @property
+    def floor(self) -> float:
+        """Similarity below which nothing is recalled."""
+        return DEFAULT_FLOOR if self.config.floor is None else self.config.floor
+
+    def close(self) -> None:
+        """Release the store's and the journal's files."""
+        close = getattr(self.store, "close", None)
+        if close is not None:
+            close()
+        if self.journal is not None:
+            self.journal.close()
+
+    def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
+        entry = (yield from self.shelf.get([entry_id])).get(entry_id)
+        if entry is None:
+            raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
+        return entry
+
+    def _history(self, what: str) -> Journal:
+        if self.journal is None:
+            raise InputError(f"{what} needs a journal, which this memory does not keep")
+        return self.journal
+
+    def _once(self, key: str, run: str, attempt: int, plan: Planner) -> Flow[list[object]]:
+        """Plan and carry out a batch unless one of this key was; the answer of whichever was."""
+        yield taking(self._lock)
+        try:
+            yield from self._finish_pending()
+            done = yield from self._answered(key)
+            if done is not None:
+                return done
+            decided, written = yield from plan()
+            batch = Batch(
+                key=key,
+                run=run,
+                attempt=attempt,
+                changes=decided.changes(),
+                result=[row.model_dump(mode="json") for row in written],
+                time=decided.now.timestamp(),
+            )
+            if self.journal is not None:
+                yield blocking(self.journal.append, self.namespace, batch)
+            yield from self._finish(batch)
+            return list(batch.result)
+        finally:
+            self._lock.release()
+
+    def _answered(self, key: str) -> Flow[list[object] | None]:
+        """What was answered to the batch of this key; the journal knows when the store lost it."""
+        done = yield from self.shelf.answer(key)
+        if done is not None:
+            return list(done["result"])
+        if self.journal is None:
+            return None
+        batch: Batch | None = yield blocking(self.journal.batch, self.namespace, key)
+        return None if batch is None else list(batch.result)
+
+    def _finish_pending(self) -> Flow[None]:
+        """Carry out what killed processes left. The lock is held, so no living one is at it."""
+        if self.journal is not None:
+            left: list[Batch] = yield blocking(self.journal.pending, self.namespace)
+            for batch in left:
+                yield from self._finish(batch)
+        return None
+
+    def _finish(self, batch: Batch) -> Flow[None]:
+        yield from self.shelf.carry_out(batch)
+        if self.journal is not None:
+            yield blocking(self.journal.mark_applied, self.namespace, batch.key)
+        return None
+
+
+def person_run(kind: str) -> str:
+    """A run name for what a person does."""
+    return f"person-{kind}-{uuid.uuid4().hex[:8]}"
+
+
+def new_plan(known: dict[str, MemoryEntry]) -> Plan:
+    """A plan that starts from these entries, now."""
+    return Plan(known=known, now=datetime.now(UTC))

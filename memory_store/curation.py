@@ -1,0 +1,180 @@
+"""Looking after a memory: list, edit, review, merge, forget, undo, rebuild."""
+
+from __future__ import annotations
+
+import builtins
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.consolidation import merge
+from vitarmm_agent.memory_store.core import MemoryCore, new_plan, person_run
+from vitarmm_agent.memory_store.journal import Batch, Change, Event
+from vitarmm_agent.memory_store.locks import taking
+from vitarmm_agent.memory_store.operations import Written
+from vitarmm_agent.memory_store.planning import Plan, taken_back
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.twins import blocking, twins
+
+State = Literal["live", "quarantined", "superseded"]
+REBUILD_CHUNK = 500
+
+
+class Curation(MemoryCore):
+    """What a person does with a memory."""
+
+    def _get(self, entry_id: str) -> Flow[MemoryEntry | None]:
+        """The entry with this id, or None."""
+        found = yield from self.shelf.get([entry_id])
+        return found.get(entry_id)
+
+    def _list(
+        self,
+        *,
+        entry_type: str | None = None,
+        state: State | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Flow[builtins.list[MemoryEntry]]:
+        """Entries of one type or state, in the store's order (Chroma: last changed first)."""
+        wanted = {"entry_type": entry_type, "state": state}
+        conditions = {name: value for name, value in wanted.items() if value is not None}
+        options = {} if limit is None else {"limit": limit}
+        return (yield from self.shelf.scan(filter=conditions or None, offset=offset, **options))
+
+    def _change(
+        self, changes: Mapping[str, MemoryEntry | None], *, kind: str, reason: str, run: str = ""
+    ) -> Flow[str]:
+        """Set entries to what a person decided, or delete them (None); returns the run to undo.
+
+        This does not consolidate: what is given is what is kept.
+        """
+        run = run or person_run(kind)
+
+        def plan() -> Flow[tuple[Plan, builtins.list[Written]]]:
+            known = yield from self.shelf.get(list(changes))
+            plan = new_plan(known)
+            for entry_id, entry in changes.items():
+                plan.put(kind, entry_id, entry, reason)
+            return plan, []
+
+        yield from self._once(f"{kind}:{run}", run, 0, plan)
+        return run
+
+    def _forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
+        """Delete an entry; returns the run that ``undo`` takes to bring it back.
+
+        Raises:
+            InputError: there is no such entry.
+        """
+        yield from self._needed(entry_id)
+        return (yield from self._change({entry_id: None}, kind="forget", reason=reason))
+
+    def _edit(self, entry_id: str, fields: Mapping[str, Any], *, reason: str = "") -> Flow[str]:
+        """Change fields of an entry, given by name; returns the run that ``undo`` takes.
+
+        Raises:
+            InputError: there is no such entry, or a field or value is not allowed.
+        """
+        entry = yield from self._needed(entry_id)
+        data = entry.model_dump() | dict(fields) | {"id": entry_id, "updated_at": datetime.now(UTC)}
+        try:
+            changed = MemoryEntry.model_validate(data)
+        except ValidationError as error:
+            raise InputError(f"entry {entry_id}: {error_lines(error)}") from None
+        return (yield from self._change({entry_id: changed}, kind="edit", reason=reason))
+
+    def _review(self, entry_id: str, *, accept: bool, reason: str = "") -> Flow[str]:
+        """Decide on a quarantined entry: recall it again, or forget it.
+
+        Raises:
+            InputError: there is no such entry, or it is not quarantined.
+        """
+        entry = yield from self._needed(entry_id)
+        if not entry.quarantined:
+            raise InputError(f"entry {entry_id!r} is not quarantined; nothing to review")
+        metadata = {k: v for k, v in entry.metadata.items() if k != "quarantined"}
+        update = {"quarantined": False, "metadata": metadata, "updated_at": datetime.now(UTC)}
+        after = entry.model_copy(update=update) if accept else None
+        kind = "accept" if accept else "reject"
+        return (yield from self._change({entry_id: after}, kind=kind, reason=reason))
+
+    def _merge(self, entry_id: str, other_id: str, *, reason: str = "") -> Flow[str]:
+        """Merge the second entry into the first; it stays, superseded.
+
+        Raises:
+            InputError: there is no such entry, or both are the same.
+        """
+        if entry_id == other_id:
+            raise InputError(f"give two different entries to merge, got {entry_id!r} twice")
+        one = yield from self._needed(entry_id)
+        other = yield from self._needed(other_id)
+        gone = {"superseded_by": one.id, "updated_at": datetime.now(UTC)}
+        changes = {one.id: merge(one, other), other.id: other.model_copy(update=gone)}
+        return (yield from self._change(changes, kind="merge", reason=reason))
+
+    # history
+
+    def _undo(self, run: str) -> Flow[builtins.list[str]]:
+        """Take back what one run wrote; returns the ids of the entries that changed.
+
+        What later runs changed stays.
+
+        Raises:
+            InputError: there is no journal, or it knows no such run.
+        """
+        journal = self._history("undo")
+        events: builtins.list[Event] = yield blocking(journal.run_events, self.namespace, run)
+        if not events:
+            raise InputError(f"the journal knows no run {run!r}; see: vitarmm memory log")
+        first = {event.entry_id: event for event in reversed(events)}
+        last = {event.entry_id: event for event in events}
+
+        def plan() -> Flow[tuple[Plan, builtins.list[Written]]]:
+            known = yield from self.shelf.get(list(first))
+            plan = new_plan(known)
+            for entry_id, event in first.items():
+                left = last[entry_id].after
+                entry = taken_back(known.get(entry_id), event.before, left, plan.now)
+                plan.put("undo", entry_id, entry, f"takes back {run}")
+            return plan, []
+
+        yield from self._once(f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan)
+        return list(first)
+
+    def _rebuild(self) -> Flow[int]:
+        """Make the store's entries again from the journal; returns how many there are.
+
+        Raises:
+            InputError: there is no journal.
+        """
+        journal = self._history("rebuild")
+        yield taking(self._lock)
+        try:
+            yield from self.shelf.erase()
+            entries = list(journal.entries(self.namespace))
+            everything = [
+                Change(kind="rebuild", entry_id=e.id, before=None, after=e) for e in entries
+            ]
+            for start in range(0, len(everything), REBUILD_CHUNK):
+                part = tuple(everything[start : start + REBUILD_CHUNK])
+                yield from self.shelf.carry_out(Batch("rebuild", "rebuild", 0, part))
+        finally:
+            self._lock.release()
+        return len(entries)
+
+    get, aget = twins(_get)
+    list, alist = twins(_list)
+    change, achange = twins(_change)
+    forget, aforget = twins(_forget)
+    edit, aedit = twins(_edit)
+    review, areview = twins(_review)
+    merge, amerge = twins(_merge)
+    undo, aundo = twins(_undo)
+    rebuild, arebuild = twins(_rebuild)

@@ -1,0 +1,138 @@
+"""Embedding models by name, loaded once per process and when first used."""
+
+from __future__ import annotations
+
+import json
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from langchain_core.embeddings import Embeddings
+
+from vitarmm_agent.errors import InputError, MissingExtraError, WeightsError
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.weights import resolve
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+BATCH = 32
+
+
+class LocalEmbeddings(Embeddings):
+    """A sentence-transformers model in a folder. Vectors have length 1; safe for threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use the model in ``folder``; it is loaded when the first text is embedded."""
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._model: SentenceTransformer | None = None
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of ``texts``, in order."""
+        if not texts:
+            return []
+        with self._lock:
+            vectors = self._loaded().encode(
+                [_encodable(text) for text in texts],
+                batch_size=BATCH,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return cast("list[list[float]]", vectors.tolist())
+
+    def embed_query(self, text: str) -> list[float]:
+        """Vector of one text."""
+        return self.embed_documents([text])[0]
+
+    @property
+    def dims(self) -> int:
+        """Length of the vectors, read from the model's configuration without loading it."""
+        return local_dims(self.folder)
+
+    def _loaded(self) -> SentenceTransformer:
+        if self._model is None:
+            try:
+                from sentence_transformers import SentenceTransformer
+                from transformers.utils import logging as transformers_logging
+            except ImportError:
+                raise MissingExtraError("a local embedder", "local") from None
+            shown = transformers_logging.is_progress_bar_enabled()
+            transformers_logging.disable_progress_bar()
+            try:
+                self._model = SentenceTransformer(
+                    str(self.folder), device="cpu", local_files_only=True
+                )
+            finally:
+                if shown:
+                    transformers_logging.enable_progress_bar()
+        return self._model
+
+
+def load_embeddings(spec: str, settings: Settings) -> Embeddings:
+    """The embedder that ``spec`` names.
+
+    Args:
+        spec: ``local:NAME_OR_PATH`` for a sentence-transformers model of the catalogue or in a
+            folder, otherwise ``provider:model`` as LangChain's ``init_embeddings`` takes it.
+        settings: where weights are cached.
+
+    Raises:
+        InputError: the spec is malformed or its provider is unknown.
+        MissingExtraError: the provider's package is not installed.
+        WeightsError: local weights are missing or damaged.
+    """
+    kind, _, name = spec.partition(":")
+    if not name:
+        raise InputError(
+            f"embedder {spec!r} must look like local:all-minilm-l6-v2 or openai:text-embedding-3-small"
+        )
+    if kind == "local":
+        return _local(resolve(name, settings.home))
+    from langchain.embeddings import init_embeddings
+
+    try:
+        return init_embeddings(spec)
+    except ImportError:
+        raise MissingExtraError(f"embedder {spec!r}", kind) from None
+    except ValueError as error:
+        raise InputError(f"embedder {spec!r} cannot be used: {error}") from None
+
+
+def embedding_dims(embeddings: Embeddings) -> int:
+    """Length of an embedder's vectors; a model whose folder does not say is asked once."""
+    if isinstance(embeddings, LocalEmbeddings):
+        return embeddings.dims
+    return len(embeddings.embed_query("dimension"))
+
+
+@cache
+def _local(folder: Path) -> LocalEmbeddings:
+    return LocalEmbeddings(folder)
+
+
+def local_dims(folder: Path) -> int:
+    """Vector length of the sentence-transformers model in ``folder``.
+
+    Raises:
+        WeightsError: it is no such model.
+    """
+    for name, field in (
+        ("1_Pooling/config.json", "word_embedding_dimension"),
+        ("config.json", "hidden_size"),
+    ):
+        try:
+            found = json.loads((folder / name).read_text("utf-8")).get(field)
+        except (OSError, ValueError):
+            continue
+        if isinstance(found, int) and found > 0:
+            return found
+    raise WeightsError(
+        f"{str(folder)!r} is no sentence-transformers model: it has no config.json that says the "
+        "length of its vectors"
+    )
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

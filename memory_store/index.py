@@ -1,0 +1,422 @@
+"""A Chroma index of the vectors in :class:`~vitarmm_agent.memory_store.items.Items`.
+
+Embedded Chroma is not safe for several processes: a process never sees vectors that another wrote
+after it opened the folder, and two writers overwrite each other's index files (two processes
+writing 1,500 vectors each lost 100 of 3,000 in a trial). So here only one process at a time
+writes, under a lock and with a freshly opened index, in batches of at least
+:data:`COMPACT_AT` vectors; whatever the index does not hold yet (the *tail*) each process reads
+from SQLite and compares directly. A search is therefore complete in every process at every moment,
+and a damaged index is thrown away and made again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.items import Items, Namespace, VectorRow
+from vitarmm_agent.memory_store.locks import FolderLock, holding
+from vitarmm_agent.memory_store.names import collection_name, namespace_labels
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+logger = logging.getLogger(__name__)
+
+COMPACT_AT = 256
+"""A tail this long is moved into Chroma by the writer that made it so."""
+CATCH_UP = 4_096
+"""At most this many vectors are moved at once, so that no single write takes long."""
+TAIL_MAX = 2_048
+"""A tail this long, held by others' index already, makes a reader open the index anew."""
+
+Matrix = np.ndarray[Any, np.dtype[np.float32]]
+Hits = list[tuple[str, float]]
+"""Keys and cosine similarities, best first, each key once."""
+
+
+@dataclass
+class Tail:
+    """Newest vectors of one namespace: what Chroma does not hold, or holds an old version of."""
+
+    rows: dict[str, VectorRow] = field(default_factory=dict)
+    _matrix: tuple[list[str], Matrix] | None = None
+
+    def add(self, row: VectorRow) -> None:
+        """Take in a change."""
+        self.rows[row.record] = row
+        self._matrix = None
+
+    def search(self, vector: Sequence[float], dims: int) -> Hits:
+        """All records of the tail with their similarity, unsorted."""
+        if self._matrix is None:
+            live = [row for row in self.rows.values() if row.vector is not None]
+            data = b"".join(row.vector or b"" for row in live)
+            matrix: Matrix = np.frombuffer(data, dtype=np.float32).reshape(-1, dims)
+            norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+            matrix = (matrix / np.where(norms == 0, 1, norms)).astype(np.float32)
+            self._matrix = [row.key for row in live], matrix
+        keys, matrix = self._matrix
+        query = np.asarray(vector, dtype=np.float32)
+        norm = float(np.linalg.norm(query)) or 1.0
+        return list(zip(keys, (matrix @ (query / norm)).tolist(), strict=True))
+
+
+class ChromaIndex:
+    """The embedded Chroma index of one folder, or of memory when ``folder`` is None."""
+
+    def __init__(self, items: Items, folder: Path | None, dims: int) -> None:
+        """Index the vectors of ``items``; Chroma itself is opened when first needed."""
+        self.items = items
+        self.folder = folder
+        self.dims = dims
+        self._process = RLock()
+        self._lock = FolderLock(folder.with_suffix(".lock")) if folder else None
+        self._prefix = "" if folder else f"mem-{uuid.uuid4().hex[:12]}"
+        self._client: ClientAPI | None = None
+        self._generation = ""
+        self._collections: dict[int, Collection] = {}
+        self._tails: dict[int, Tail] = {}
+        self._complete = 0  # our Chroma holds all changes up to this number
+        self._seen = 0  # our tails hold all later ones up to this number
+
+    def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
+        """The ``limit`` nearest items of one namespace.
+
+        Raises:
+            MemoryStoreError: the folder cannot be used.
+        """
+        number = self.items.namespace_id(namespace)
+        if number < 0 or limit < 1:
+            return []
+        with self._process:
+            try:
+                return self._search(number, vector, limit)
+            except chroma_errors() as error:
+                if self._lock is None:
+                    raise MemoryStoreError(f"the index in memory failed: {error}") from error
+                logger.info("index %s is opened anew after: %s", self.folder, error)
+                self._close_client()
+            try:
+                return self._search(number, vector, limit)
+            except chroma_errors() as error:
+                self._start_over(error)
+            return self._search(number, vector, limit)
+
+    def note_write(self) -> None:
+        """After a write: move a long tail into Chroma, unless another process is at it."""
+        if self.items.last_seq() - self._applied() >= COMPACT_AT:
+            self.compact(wait=False)
+
+    def compact(self, *, wait: bool = True, limit: int = CATCH_UP) -> None:
+        """Move up to ``limit`` vectors of the tail into Chroma.
+
+        With ``wait`` off, return at once when another process is doing so.
+        """
+        with self._process:
+            if self._lock is None:
+                return self._move(limit)
+            if not self._lock.acquire(blocking=wait):
+                return None
+            try:
+                self._move(limit)
+            except chroma_errors() as error:
+                self._start_over(error, locked=True)
+            finally:
+                self._lock.release()
+
+    def rebuild(self) -> None:
+        """Throw the index away and make it again from the vectors in SQLite."""
+        with self._process:
+            if self._lock is None:
+                return
+            with holding(self._lock):
+                self._start_over(None, locked=True)
+            while self._applied() < self.items.last_seq():
+                self.compact()
+
+    def close(self) -> None:
+        """Bring Chroma up to date if nobody else is at it, and close it."""
+        with self._process:
+            if self.folder and self.items.last_seq() > self._applied():
+                self.compact(wait=False, limit=COMPACT_AT)
+            if self._prefix and self._client:
+                for collection in self._collections.values():
+                    self._client.delete_collection(collection.name)
+            self._close_client()
+
+    def _search(self, number: int, vector: Sequence[float], limit: int) -> Hits:
+        collection = self._ready(number)
+        tail = self._tails.get(number, Tail())
+        best = self._search_chroma(collection, number, vector, limit) if collection else {}
+        for key, score in tail.search(vector, self.dims) if tail.rows else ():
+            best[key] = max(score, best.get(key, -2.0))
+        return heapq.nlargest(limit, best.items(), key=lambda hit: hit[1])
+
+    # the tail
+
+    def _applied(self) -> int:
+        return int(self.items.meta("applied") or 0)
+
+    def _ready(self, number: int) -> Collection | None:
+        """Take in what any process has written; the collection to search, if Chroma has one."""
+        while True:
+            self._catch_up()
+            client = self._client
+            collection = self._collection(number)
+            if self._client is client:
+                return collection
+
+    def _catch_up(self) -> None:
+        """Read changes by any process; open the index anew when it has fallen far behind."""
+        if self._client is None and self._applied():
+            self._open()
+        self._read_tail()
+        current = self._generation == self.items.meta("generation")
+        behind = self._complete < int(self.items.meta("pruned") or 0)
+        long = sum(len(tail.rows) for tail in self._tails.values()) > TAIL_MAX
+        if not current and (behind or (long and self._applied() > self._complete)):
+            self._open()
+            self._read_tail()
+
+    def _read_tail(self) -> None:
+        if self.items.last_seq() > self._seen:
+            for row in self.items.changes(self._seen):
+                self._tails.setdefault(row.namespace, Tail()).add(row)
+                self._seen = row.seq
+
+    def _cut_tail(self, complete: int) -> None:
+        self._complete = complete
+        self._seen = max(self._seen, complete)
+        for tail in self._tails.values():
+            tail.rows = {r: row for r, row in tail.rows.items() if row.seq > complete}
+            tail._matrix = None
+
+    # Chroma
+
+    def _search_chroma(
+        self, collection: Collection, number: int, vector: Sequence[float], limit: int
+    ) -> dict[str, float]:
+        """Best similarity per key, of records that the tail does not know better."""
+        tail = self._tails.get(number, Tail()).rows
+        wanted = limit + 8
+        while True:
+            found = collection.query(
+                query_embeddings=list(vector), n_results=wanted, include=["distances"]
+            )
+            records, distances = found["ids"][0], (found["distances"] or [[]])[0]
+            fresh = {r: d for r, d in zip(records, distances, strict=True) if r not in tail}
+            keys = self.items.keys_of(number, list(fresh))
+            best: dict[str, float] = {}
+            for record, distance in fresh.items():
+                if record in keys:
+                    best[keys[record]] = max(1.0 - distance, best.get(keys[record], -2.0))
+            if len(best) >= limit or len(records) < wanted:
+                return best
+            wanted *= 4
+
+    def _collection(self, number: int) -> Collection | None:
+        """The collection of a namespace; its index files are first read under the lock."""
+        if number in self._collections:
+            return self._collections[number]
+        if self._complete == 0 or self._client is None or self._lock is None:
+            return None
+        with holding(self._lock):
+            if self._generation != self.items.meta("generation"):
+                self._open(locked=True)
+            return self._load(number)
+
+    def _load(self, number: int, *, make: bool = False) -> Collection | None:
+        from chromadb.errors import NotFoundError
+
+        client = self._client
+        if client is None:
+            raise MemoryStoreError("the index is closed; open the store again")
+        labels = namespace_labels(
+            self.items.query("SELECT labels FROM namespaces WHERE id = ?", number)[0][0]
+        )
+        name = collection_name(labels, self._prefix)
+        try:
+            collection = client.get_collection(name, embedding_function=None)
+        except NotFoundError:
+            if not make:
+                return None
+            collection = client.create_collection(
+                name,
+                configuration={"hnsw": {"space": "cosine"}},
+                metadata={"namespace": str(list(labels))[:1000]},
+                embedding_function=None,
+            )
+        if collection.count():
+            probe = [1.0] + [0.0] * (self.dims - 1)
+            collection.query(query_embeddings=probe, n_results=1, include=[])
+        self._collections[number] = collection
+        return collection
+
+    def _open(self, *, locked: bool = False) -> None:
+        """Open Chroma as it is on disk now."""
+        if self._lock is not None and not locked:
+            with holding(self._lock):
+                return self._open(locked=True)
+        self._close_client()
+        try:
+            self._client = _client(self.folder)
+        except chroma_errors() as error:
+            self._set_aside(error)
+            self._client = _client(self.folder)
+        if self._lock is not None and self.items.meta("compacting"):
+            self._recover()
+        self._generation = self.items.meta("generation")
+        self._tails = {}
+        self._complete = self._seen = self._applied()
+        return None
+
+    def _close_client(self) -> None:
+        self._collections = {}
+        client, self._client = self._client, None
+        if client is not None:
+            _open_paths.discard(client.get_settings().persist_directory)
+            cast("Client", client).close()
+
+    def _move(self, limit: int) -> None:
+        """Write changes into Chroma. The lock is held."""
+        if self._client is None or self._generation != self.items.meta("generation"):
+            self._open(locked=True)
+        applied = self._applied()
+        rows = self.items.changes(applied, limit=limit)
+        if not rows or self._client is None:
+            return
+        self._generation = uuid.uuid4().hex
+        self.items.set_meta(generation=self._generation, compacting=self._generation)
+        for number in dict.fromkeys(row.namespace for row in rows):
+            collection = self._collections.get(number) or self._load(number, make=True)
+            changes = [row for row in rows if row.namespace == number]
+            if collection is not None:
+                _apply(collection, changes, self._client.get_max_batch_size())
+        last = rows[-1].seq
+        with self.items.transaction() as db:
+            db.execute("DELETE FROM vectors WHERE vector IS NULL AND seq <= ?", (applied,))
+            db.executemany(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
+                [("applied", str(last)), ("pruned", str(applied)), ("compacting", "")],
+            )
+        self._cut_tail(last)
+
+    # damage
+
+    def _recover(self) -> None:
+        """A process died while it wrote the index: keep the index only if it holds together."""
+        try:
+            for number, labels in self.items.query("SELECT id, labels FROM namespaces"):
+                self._check(number, namespace_labels(labels))
+        except chroma_errors() as error:
+            self._close_client()
+            self._set_aside(error)
+            self._client = _client(self.folder)
+        self.items.set_meta(compacting="", generation=uuid.uuid4().hex)
+
+    def _check(self, number: int, labels: Namespace) -> None:
+        """Look some vectors up by themselves."""
+        rows = self.items.query(
+            "SELECT record, vector FROM vectors WHERE namespace = ? AND seq <= ? "
+            "AND vector IS NOT NULL",
+            number,
+            self._applied(),
+        )
+        collection = self._load(number) if rows else None
+        if rows and collection is None:
+            raise _BrokenIndexError(f"the collection of {labels} is missing")
+        if collection is None:
+            return
+        sample = random.Random(len(rows)).sample(rows, min(64, len(rows)))
+        data = b"".join(vector for _, vector in sample)
+        matrix = np.frombuffer(data, dtype=np.float32).reshape(len(sample), -1)
+        found = collection.query(query_embeddings=matrix, n_results=1, include=["distances"])
+        distances = found["distances"] or []
+        bad = sum(not row or row[0] > 1e-3 for row in distances)
+        if bad > len(sample) // 20 or collection.count() < len(rows):
+            raise _BrokenIndexError(f"{bad} of {len(sample)} vectors of {labels} are not found")
+
+    def _start_over(self, error: BaseException | None, *, locked: bool = False) -> None:
+        """Make a new, empty index; until it is filled, searches compare with all vectors."""
+        if self._lock is not None and not locked:
+            with holding(self._lock):
+                return self._start_over(error, locked=True)
+        self._close_client()
+        self._set_aside(error)
+        self._open(locked=True)
+        return None
+
+    def _set_aside(self, error: BaseException | None) -> None:
+        if self.folder is None:
+            return
+        if error is not None:
+            logger.warning("index %s is damaged and is made again: %s", self.folder, error)
+        if self.folder.exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.items.set_meta(applied=0, compacting="", generation=uuid.uuid4().hex)
+
+
+class _BrokenIndexError(RuntimeError):
+    pass
+
+
+_open_paths: set[str] = set()
+
+
+def _client(folder: Path | None) -> ClientAPI:
+    """A client of its own: Chroma would share one between all that name a path alike."""
+    import chromadb
+    from chromadb.config import Settings
+
+    settings = Settings(anonymized_telemetry=False)
+    if folder is None:
+        return chromadb.EphemeralClient(settings=settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MemoryStoreError(
+            f"index folder {str(folder)!r} cannot be made: {error.strerror}"
+        ) from None
+    path = str(folder)
+    while path in _open_paths:
+        path += "/."
+    client = chromadb.PersistentClient(path, settings=settings)
+    _open_paths.add(path)
+    return client
+
+
+def _apply(collection: Collection, rows: Sequence[VectorRow], batch: int) -> None:
+    gone = [row.record for row in rows if row.vector is None]
+    kept = [row for row in rows if row.vector is not None]
+    for part in _parts(gone, batch):
+        collection.delete(ids=part)
+    for some in _parts(kept, batch):
+        data = b"".join(row.vector or b"" for row in some)
+        matrix = np.frombuffer(data, dtype=np.float32).reshape(len(some), -1)
+        collection.upsert(ids=[row.record for row in some], embeddings=matrix)
+
+
+def _parts(things: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(things), size):
+        yield list(things[start : start + size])
+
+
+def chroma_errors() -> tuple[type[BaseException], ...]:
+    """What Chroma raises when its files are damaged; parts of it raise built-in errors."""
+    from chromadb.errors import ChromaError
+
+    return ChromaError, ValueError, RuntimeError

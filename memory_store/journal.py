@@ -1,0 +1,345 @@
+"""An append-only history of one or more memories, in SQLite.
+
+Every change of an entry is an event with the entry as it was left. The history is what time travel,
+``undo`` and ``rebuild`` read. A batch of events is written before the store is, and marked when the
+store has it; what a killed process left unmarked is carried out by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
+from vitarmm_agent.memory_store.schema import MemoryEntry
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    time REAL NOT NULL,
+    result TEXT NOT NULL,
+    applied INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (namespace, key)
+);
+CREATE INDEX IF NOT EXISTS batches_by_run ON batches (namespace, run);
+CREATE INDEX IF NOT EXISTS batches_pending ON batches (namespace, id) WHERE applied = 0;
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    batch INTEGER NOT NULL REFERENCES batches (id),
+    namespace TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    entry_id TEXT NOT NULL,
+    before TEXT,
+    after TEXT,
+    reason TEXT NOT NULL,
+    time REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_by_entry ON events (namespace, entry_id, seq);
+CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch);
+CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+"""
+
+
+class Change(BaseModel):
+    """One entry before and after; None where it did not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    entry_id: str
+    before: MemoryEntry | None
+    after: MemoryEntry | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Changes made together.
+
+    Attributes:
+        key: unique in its memory, so that the same batch is never carried out twice.
+        run: what made them: a run's thread id, or a name for a person's command.
+        result: what the caller was answered, as JSON.
+    """
+
+    key: str
+    run: str
+    attempt: int
+    changes: tuple[Change, ...]
+    result: Any = None
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change as it stands in the journal."""
+
+    seq: int
+    kind: str
+    entry_id: str
+    before: MemoryEntry | None
+    after: MemoryEntry | None
+    reason: str
+    time: datetime
+    run: str
+    attempt: int
+
+
+class Journal:
+    """The history file. Safe for threads and processes."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or make the file; None keeps it in memory.
+
+        Raises:
+            MemoryStoreError: it cannot be made, or is damaged.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        with self._guarded():
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+
+    def append(self, namespace: Sequence[str], batch: Batch) -> None:
+        """Write a batch; durable when this returns.
+
+        Raises:
+            MemoryStoreError: the file cannot be written, or has a batch of this key already.
+        """
+        text = namespace_text(namespace)
+        with self._guarded(), self._transaction() as db:
+            row = db.execute(
+                "INSERT INTO batches (namespace, key, run, attempt, time, result)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
+            )
+            db.executemany(
+                "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        row.lastrowid,
+                        text,
+                        change.kind,
+                        change.entry_id,
+                        _json(change.before),
+                        _json(change.after),
+                        change.reason,
+                        batch.time,
+                    )
+                    for change in batch.changes
+                ],
+            )
+
+    def mark_applied(self, namespace: Sequence[str], key: str) -> None:
+        """Note that the store has the batch."""
+        with self._guarded(), self._transaction() as db:
+            db.execute(
+                "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
+                (namespace_text(namespace), key),
+            )
+
+    def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
+        """The batch of this key, or None."""
+        rows = self._query(
+            "SELECT id, key, run, attempt, time, result FROM batches "
+            "WHERE namespace = ? AND key = ?",
+            namespace_text(namespace),
+            key,
+        )
+        return self._batch(rows[0]) if rows else None
+
+    def pending(self, namespace: Sequence[str]) -> list[Batch]:
+        """Batches that the store may not have, oldest first."""
+        rows = self._query(
+            "SELECT id, key, run, attempt, time, result FROM batches "
+            "WHERE namespace = ? AND applied = 0 ORDER BY id",
+            namespace_text(namespace),
+        )
+        return [self._batch(row) for row in rows]
+
+    def is_pending(self, namespace: Sequence[str], key: str) -> bool:
+        """Whether the store may not have the batch of this key."""
+        return bool(
+            self._query(
+                "SELECT 1 FROM batches WHERE namespace = ? AND key = ? AND applied = 0",
+                namespace_text(namespace),
+                key,
+            )
+        )
+
+    def events(
+        self,
+        namespace: Sequence[str],
+        *,
+        entry_id: str | None = None,
+        run: str | None = None,
+        limit: int = -1,
+    ) -> list[Event]:
+        """Events of a memory, newest first."""
+        return [
+            _event(row)
+            for row in self._query(
+                f"SELECT {_EVENT} WHERE e.namespace = ? AND (? IS NULL OR e.entry_id = ?) "
+                "AND (? IS NULL OR b.run = ?) ORDER BY e.seq DESC LIMIT ?",
+                namespace_text(namespace),
+                entry_id,
+                entry_id,
+                run,
+                run,
+                limit,
+            )
+        ]
+
+    def run_events(self, namespace: Sequence[str], run: str) -> list[Event]:
+        """Events of one run, oldest first."""
+        rows = self._query(
+            f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
+            namespace_text(namespace),
+            run,
+        )
+        return [_event(row) for row in rows]
+
+    def states(
+        self, namespace: Sequence[str], entry_ids: Sequence[str], moment: datetime
+    ) -> dict[str, MemoryEntry]:
+        """These entries as they were at ``moment``; those that did not exist are left out."""
+        found: dict[str, MemoryEntry] = {}
+        for entry_id in entry_ids:
+            rows = self._query(
+                "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
+                "ORDER BY seq DESC LIMIT 1",
+                namespace_text(namespace),
+                entry_id,
+                moment.timestamp(),
+            )
+            if rows and rows[0][0] is not None:
+                found[entry_id] = _entry(rows[0][0])
+        return found
+
+    def entries(
+        self, namespace: Sequence[str], moment: datetime | None = None
+    ) -> Iterator[MemoryEntry]:
+        """All entries as they are, or were at ``moment``, in the order they were first written."""
+        until = float("inf") if moment is None else moment.timestamp()
+        rows = self._query(
+            "SELECT e.after FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
+            "FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
+            "ON e.seq = l.last WHERE e.after IS NOT NULL ORDER BY l.first",
+            namespace_text(namespace),
+            until,
+        )
+        return (_entry(after) for (after,) in rows)
+
+    def namespaces(self) -> list[tuple[str, ...]]:
+        """Memories with a history."""
+        rows = self._query("SELECT DISTINCT namespace FROM batches")
+        return sorted(namespace_labels(row[0]) for row in rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _batch(self, row: tuple[Any, ...]) -> Batch:
+        changes = self._query(
+            "SELECT kind, entry_id, before, after, reason FROM events WHERE batch = ? ORDER BY seq",
+            row[0],
+        )
+        return Batch(
+            key=row[1],
+            run=row[2],
+            attempt=row[3],
+            time=row[4],
+            result=json.loads(row[5]),
+            changes=tuple(
+                Change(
+                    kind=kind,
+                    entry_id=entry_id,
+                    before=before and _entry(before),
+                    after=after and _entry(after),
+                    reason=reason,
+                )
+                for kind, entry_id, before, after, reason in changes
+            ),
+        )
+
+    def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._guarded(), self._lock:
+            return self._db.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise MemoryStoreError(
+                f"journal {str(self.path)!r} cannot be used: {error}; "
+                "check that the folder exists, can be written and has space"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise MemoryStoreError(
+                f"journal {str(self.path)!r} is damaged: {error}; move it away and begin a new one "
+                "from the entries as they are with: vitarmm memory reindex"
+            ) from error
+
+
+_EVENT = (
+    "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "
+    "FROM events e JOIN batches b ON b.id = e.batch"
+)
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    seq, kind, entry_id, before, after, reason, time, run, attempt = row
+    return Event(
+        seq=seq,
+        kind=kind,
+        entry_id=entry_id,
+        before=before and _entry(before),
+        after=after and _entry(after),
+        reason=reason,
+        time=datetime.fromtimestamp(time, UTC),
+        run=run,
+        attempt=attempt,
+    )
+
+
+def _json(entry: MemoryEntry | None) -> str | None:
+    return None if entry is None else entry.model_dump_json()
+
+
+def _entry(text: str) -> MemoryEntry:
+    return MemoryEntry.model_validate_json(text)

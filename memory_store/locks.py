@@ -1,0 +1,114 @@
+"""Keeping threads and processes out of each other's way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from vitarmm_agent.effects import Call
+from vitarmm_agent.errors import MemoryStoreError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+PATIENCE = 120.0
+"""Seconds to wait for another writer before giving up."""
+POLL = 0.003
+
+
+class Lock(Protocol):
+    """Something one holder at a time can have; any thread may give it back."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take it; without ``blocking``, only if it is free. Returns whether it was taken."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+class FolderLock:
+    """Excludes every other holder of the same file, in this process or another.
+
+    A killed process leaves no lock behind: the system drops it with the file handle.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Lock by the file ``path``, which is made when it is missing."""
+        self.path = path
+        self._threads = threading.Lock()
+        self._held: BaseFileLock | None = None
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take the lock.
+
+        Raises:
+            MemoryStoreError: somebody else has held it for :data:`PATIENCE` seconds, or the file
+                cannot be made.
+        """
+        from filelock import FileLock, Timeout
+
+        patience = PATIENCE if blocking else 0
+        if not self._threads.acquire(timeout=patience):
+            return self._not_taken(blocking)
+        # A new handle is a new holder, also within one process.
+        lock = FileLock(self.path, timeout=patience, poll_interval=POLL, thread_local=False)
+        try:
+            lock.acquire()
+            self._held = lock
+        except Timeout:
+            return self._not_taken(blocking)
+        except OSError as error:
+            raise MemoryStoreError(
+                f"memory folder {str(self.path.parent)!r} cannot be locked: {error.strerror}; "
+                "check that it exists and can be written"
+            ) from None
+        finally:
+            if self._held is None:
+                self._threads.release()
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+            self._threads.release()
+
+    def _not_taken(self, blocking: bool) -> bool:
+        if blocking:
+            raise MemoryStoreError(
+                f"{str(self.path)!r} was locked by another process for {PATIENCE:.0f} s; "
+                "end that process or try again"
+            )
+        return False
+
+
+@contextmanager
+def holding(lock: Lock) -> Iterator[None]:
+    """Hold ``lock`` for the length of a ``with`` block."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def taking(lock: Lock) -> Call:
+    """Take ``lock``; when driven asynchronously the event loop goes on meanwhile."""
+    return Call(lock.acquire, lambda: _take(lock))
+
+
+async def _take(lock: Lock) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not lock.acquire(blocking=False):  # a cancelled waiter leaves nothing taken
+        if time.monotonic() > deadline:
+            return lock.acquire()
+        await asyncio.sleep(POLL)
+    return True

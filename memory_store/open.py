@@ -1,0 +1,76 @@
+"""Open the memory that the settings name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from vitarmm_agent.memory_store.chroma import ChromaStore
+from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
+from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.memory import ReasoningMemory
+from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.settings import Settings
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+def open_memory(settings: Settings) -> ReasoningMemory | None:
+    """The memory of ``settings.namespace`` in the folder or server that the settings name.
+
+    The journal lies in the folder; for a server, in the data folder of this machine.
+
+    Returns:
+        The memory, or None when it is off.
+
+    Raises:
+        InputError: the namespace, embedder or address is malformed.
+        MemoryStoreError: the folder or server cannot be used as it is, or was made with another
+            embedder.
+        WeightsError: the embedder's weights are missing.
+    """
+    location = settings.memory_location
+    if location == "off":
+        return None
+    store = open_store(settings)
+    return ReasoningMemory(
+        store,
+        settings.namespace,
+        journal=Journal(journal_path(settings)),
+        config=RecallConfig(floor=floor_for(settings.embedder)),
+    )
+
+
+def open_store(settings: Settings) -> ChromaStore:
+    """The store of a memory, with the settings' embedder; raises as :func:`open_memory` does."""
+    embeddings = load_embeddings(settings.embedder, settings)
+    location = settings.memory_location
+    remote = is_url(location)
+    return ChromaStore(
+        None if remote else location,
+        url=location if remote else None,
+        index={
+            "embed": embeddings,
+            "dims": embedding_dims(embeddings),
+            "fields": ["index_text"],
+        },
+        embedder=settings.embedder,
+    )
+
+
+def journal_path(settings: Settings) -> Path:
+    """Where the history of the settings' memory is kept; its folder is made."""
+    location = settings.memory_location
+    if not is_url(location):
+        return Path(location) / JOURNAL_FILE
+    slug = re.sub(r"[^a-zA-Z0-9]+", "-", location).strip("-")[:60]
+    digest = hashlib.sha256(location.encode()).hexdigest()[:8]
+    folder = settings.data_dir / "journals"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{slug}-{digest}.sqlite"
+
+
+def is_url(location: str) -> bool:
+    """Whether a memory location is a server's address."""
+    return location.startswith(("http://", "https://"))

@@ -1,0 +1,240 @@
+"""Which of the entries near a problem to recall, and why: pure functions.
+
+Dense similarity and BM25 are fused by reciprocal rank (Cormack, Clarke and Büttcher, SIGIR 2009);
+confidence and proven usefulness move an entry by a few ranks at most; maximal marginal relevance
+(Carbonell and Goldstein, SIGIR 1998) keeps near-copies from filling the few places.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vitarmm_agent.memory_store.operations import Recalled
+from vitarmm_agent.memory_store.schema import MemoryEntry
+
+_WORD = re.compile(r"[^\W_]+")
+_STOP = frozenset(
+    "a an and are as at be been by can did do does for from had has have he her his how i if in is "
+    "it its many much of on or she than that the their them then there they this to was we were "
+    "what when where which who will with would you your applies given problem find".split()
+)
+Z = 1.2816
+"""One-sided 90 % bound."""
+
+
+@dataclass(frozen=True)
+class RecallConfig:
+    """How entries are chosen.
+
+    Attributes:
+        shortlist: nearest entries that are looked at.
+        floor: similarity below which nothing is recalled; None takes the embedder's, see
+            :data:`FLOORS`.
+        lexical: weight of BM25 against the dense rank; 0 ranks by similarity alone.
+        confidence: most that the writer's confidence moves the score, up or down.
+        usefulness: most that experience moves the score, up or down.
+        half_life_days: after this time without change, experience counts half.
+        redundancy: penalty for repeating what is chosen already.
+        linked: linked entries added after the main ones, at most.
+    """
+
+    shortlist: int = 32
+    floor: float | None = None
+    lexical: float = 1.0
+    rrf_k: int = 60
+    confidence: float = 0.02
+    usefulness: float = 0.06
+    half_life_days: float = 180.0
+    redundancy: float = 0.08
+    linked: int = 2
+
+
+FLOORS = {"all-minilm-l6-v2": 0.45}
+"""Similarity floors by embedder name, measured by ``vitarmm_agent.evals.retrieval``."""
+DEFAULT_FLOOR = 0.35
+
+
+def floor_for(embedder: str) -> float:
+    """The similarity floor of an embedder given by its spec."""
+    return FLOORS.get(embedder.rpartition(":")[2].lower(), DEFAULT_FLOOR)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An entry of the shortlist and its cosine similarity to the problem."""
+
+    entry: MemoryEntry
+    similarity: float
+
+
+def rank(
+    query: str,
+    candidates: Sequence[Candidate],
+    *,
+    k: int,
+    floor: float,
+    config: RecallConfig,
+    now: datetime | None = None,
+) -> tuple[list[Recalled], Recalled | None]:
+    """The entries to recall, best first, and the best one left out for its similarity."""
+    scored = score(query, candidates, config, now or datetime.now(UTC))
+    good = [recalled for recalled in scored if recalled.similarity >= floor]
+    poor = [recalled for recalled in scored if recalled.similarity < floor]
+    rejected = max(poor, key=lambda recalled: recalled.similarity, default=None)
+    return diversify(good, k, config), rejected
+
+
+def score(
+    query: str, candidates: Sequence[Candidate], config: RecallConfig, now: datetime
+) -> list[Recalled]:
+    """All candidates with their terms, best first."""
+    ordered = sorted(candidates, key=lambda c: (-c.similarity, c.entry.id))
+    lexical = bm25(query, [_document(c.entry) for c in ordered])
+    by_words = sorted(range(len(ordered)), key=lambda i: (-lexical[i], i))
+    word_rank = {index: place for place, index in enumerate(by_words, start=1)}
+    best = (1 + config.lexical) / (config.rrf_k + 1)
+    found = []
+    for index, candidate in enumerate(ordered):
+        dense = 1 / (config.rrf_k + index + 1) / best
+        words = 0.0
+        if lexical[index] > 0:
+            words = config.lexical / (config.rrf_k + word_rank[index]) / best
+        entry = candidate.entry
+        terms = {
+            "dense": dense,
+            "lexical": words,
+            "confidence": config.confidence * (2 * entry.confidence - 1),
+            "usefulness": config.usefulness * usefulness(entry, now, config.half_life_days),
+        }
+        found.append(_recalled(candidate, terms))
+    return sorted(found, key=lambda recalled: (-recalled.score, recalled.entry.id))
+
+
+def diversify(ranked: Sequence[Recalled], k: int, config: RecallConfig) -> list[Recalled]:
+    """The first ``k`` by score less what they repeat of those already taken."""
+    left = list(ranked)
+    words = {recalled.entry.id: _vector(_document(recalled.entry)) for recalled in left}
+    chosen: list[Recalled] = []
+    while left and len(chosen) < k:
+        penalised = [
+            (recalled, config.redundancy * _repeats(recalled, chosen, words)) for recalled in left
+        ]
+        best, penalty = max(penalised, key=lambda pair: pair[0].score - pair[1])
+        left.remove(best)
+        if penalty:
+            candidate = Candidate(best.entry, best.similarity)
+            best = _recalled(candidate, best.terms | {"redundancy": -penalty})
+        chosen.append(best)
+    return chosen
+
+
+def link(main: Sequence[Recalled], known: Mapping[str, MemoryEntry], most: int) -> list[Recalled]:
+    """Entries that the main ones link to, in the order of those, at most ``most``."""
+    found: dict[str, Recalled] = {}
+    taken = {recalled.entry.id for recalled in main}
+    for recalled in main:
+        for entry_id in recalled.entry.related_to:
+            if entry_id in known and entry_id not in taken | found.keys() and len(found) < most:
+                found[entry_id] = Recalled(
+                    entry=known[entry_id],
+                    score=recalled.score,
+                    similarity=recalled.similarity,
+                    terms={"linked": recalled.score},
+                    reason=f"linked from {recalled.entry.id}",
+                    linked_from=recalled.entry.id,
+                )
+    return list(found.values())
+
+
+def usefulness(entry: MemoryEntry, now: datetime, half_life_days: float) -> float:
+    """What experience says for an entry, -1 to 1; 0 when it was never used.
+
+    Lower bound of the share of helpful uses less that of harmful ones, halved with every half-life
+    since the entry last changed.
+    """
+    helped = wilson_lower(entry.helpful, entry.used)
+    harmed = wilson_lower(entry.harmful, entry.used)
+    days = max((now - entry.updated_at).total_seconds() / 86_400, 0.0)
+    return (helped - harmed) * math.exp2(-days / half_life_days)
+
+
+def wilson_lower(hits: int, total: int, z: float = Z) -> float:
+    """Lower bound of a proportion (Wilson, 1927); 0 when there are no trials."""
+    if total <= 0:
+        return 0.0
+    share = min(hits / total, 1.0)
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max((centre - spread) / (1 + z * z / total), 0.0)
+
+
+def bm25(query: str, documents: Sequence[str], k1: float = 1.2, b: float = 0.75) -> list[float]:
+    """Okapi BM25 of each document, with the documents themselves as the collection."""
+    bags = [Counter(tokens(document)) for document in documents]
+    lengths = [sum(bag.values()) for bag in bags]
+    average = sum(lengths) / len(lengths) if sum(lengths) else 1.0
+    wanted = set(tokens(query))
+    seen = {word: sum(word in bag for bag in bags) for word in wanted}
+    weights = {
+        word: math.log(1 + (len(bags) - count + 0.5) / (count + 0.5))
+        for word, count in seen.items()
+        if count
+    }
+    return [
+        sum(
+            weight * bag[word] * (k1 + 1) / (bag[word] + k1 * (1 - b + b * length / average))
+            for word, weight in weights.items()
+            if bag[word]
+        )
+        for bag, length in zip(bags, lengths, strict=True)
+    ]
+
+
+def tokens(text: str) -> list[str]:
+    """Words and numbers that carry meaning, in lower case, plurals cut."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return [_stem(word) for word in words if word not in _STOP]
+
+
+def _stem(word: str) -> str:
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
+
+
+def _document(entry: MemoryEntry) -> str:
+    return f"{entry.index_text}\n{entry.content}"
+
+
+def _vector(document: str) -> Counter[str]:
+    return Counter(tokens(document))
+
+
+def _repeats(
+    recalled: Recalled, chosen: Sequence[Recalled], words: dict[str, Counter[str]]
+) -> float:
+    own = words[recalled.entry.id]
+    return max((_cosine(own, words[other.entry.id]) for other in chosen), default=0.0)
+
+
+def _cosine(one: Counter[str], other: Counter[str]) -> float:
+    product = sum(count * other[word] for word, count in one.items())
+    norms = math.sqrt(sum(c * c for c in one.values()) * sum(c * c for c in other.values()))
+    return product / norms if norms else 0.0
+
+
+def _recalled(candidate: Candidate, terms: dict[str, float]) -> Recalled:
+    rounded = {name: round(value, 6) for name, value in terms.items()}
+    parts = [f"{name} {value:+.3f}" for name, value in rounded.items() if value]
+    return Recalled(
+        entry=candidate.entry,
+        score=round(sum(rounded.values()), 6),
+        similarity=candidate.similarity,
+        terms=rounded,
+        reason=f"similarity {candidate.similarity:.2f}: {', '.join(parts)}",
+    )

@@ -1,0 +1,410 @@
+"""Items and vectors on a Chroma server.
+
+Each namespace has two collections: ``…-items`` holds the values as documents (its vectors mean
+nothing: Chroma wants some), and ``…-vectors`` the embeddings. Vectors are written first and
+items last, so what is not yet whole is not found. The server itself orders the writes of several
+processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlparse
+
+import numpy as np
+import orjson
+from langgraph.store.base import Item
+
+from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.memory_store.backend import check_embedder
+from vitarmm_agent.memory_store.index import Hits
+from vitarmm_agent.memory_store.items import Namespace, Put, StaleVectorError, dump
+from vitarmm_agent.memory_store.names import (
+    collection_name,
+    namespace_labels,
+    namespace_text,
+    record_id,
+)
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "vitarmm"
+PAGE = 300
+TRIES = 4
+Answer = TypeVar("Answer")
+
+
+class RemoteBackend:
+    """A Chroma server at an http(s) address; safe for threads, processes and machines."""
+
+    def __init__(self, url: str, *, embedder: str, dims: int, timeout: float = 30.0) -> None:
+        """Connect to ``url``; a call fails after ``timeout`` seconds without an answer.
+
+        Raises:
+            InputError: ``url`` is no http(s) address.
+            MemoryStoreError: the server cannot be reached.
+        """
+        parts = urlparse(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(
+                f"Chroma server address {url!r} is not http(s)://host:port; correct it"
+            )
+        self.url = url
+        self._embedder, self._dims, self._timeout = embedder, dims, timeout
+        self._collections: dict[tuple[Namespace, str], Collection] = {}
+        self._client: ClientAPI | None = None
+        self._call(lambda: self._connected().heartbeat())
+
+    # what the store reads
+
+    def get(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
+        """The items of ``keys`` that exist."""
+        collection = self._collection(namespace, "items")
+        found: dict[str, Item] = {}
+        for start in range(0, len(keys) if collection else 0, PAGE):
+            ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
+            for item in self._items(namespace, collection, ids=ids):
+                found[item.key] = item
+        return found
+
+    def scan(self, namespaces: Sequence[Namespace]) -> Iterator[Item]:
+        """All items of the namespaces, last updated first (read completely, then sorted)."""
+        found: list[Item] = []
+        for namespace in namespaces:
+            collection, offset = self._collection(namespace, "items"), 0
+            while collection:
+                page = self._items(namespace, collection, limit=PAGE, offset=offset)
+                found += page
+                offset += PAGE
+                if len(page) < PAGE:
+                    break
+        return iter(sorted(found, key=lambda item: item.updated_at, reverse=True))
+
+    def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
+        """Keys and similarities of the nearest items, best first."""
+        collection = self._collection(namespace, "vectors")
+        wanted = limit
+        while collection and limit > 0:
+            ask = partial(
+                collection.query,
+                query_embeddings=list(vector),
+                n_results=wanted,
+                include=["distances", "metadatas"],
+            )
+            found = self._call(ask)
+            best: dict[str, float] = {}
+            distances = (found["distances"] or [[]])[0]
+            for metadata, distance in zip((found["metadatas"] or [[]])[0], distances, strict=True):
+                best.setdefault(str(metadata["key"]), 1.0 - distance)
+            if len(best) >= limit or len(distances) < wanted:
+                return list(best.items())[:limit]
+            wanted *= 4
+        return []
+
+    def namespaces(self) -> list[Namespace]:
+        """Namespaces that hold an item."""
+        client = self._connected()
+        found: list[Namespace] = []
+        offset = 0
+        while True:
+            page = self._call(partial(client.list_collections, limit=PAGE, offset=offset))
+            for collection in page:
+                metadata = collection.metadata or {}
+                if metadata.get("vitarmm") == "items" and self._call(collection.count):
+                    found.append(namespace_labels(str(metadata["namespace"])))
+            offset += PAGE
+            if len(page) < PAGE:
+                return found
+
+    def count(self, namespace: Namespace) -> int:
+        """How many items the namespace holds."""
+        collection = self._collection(namespace, "items")
+        return self._call(collection.count) if collection else 0
+
+    def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
+        """Text hashes of the first vectors of these items, by record."""
+        collection = self._collection(namespace, "vectors")
+        found: dict[str, str] = {}
+        if collection is None:
+            return found
+        for start in range(0, len(keys), PAGE):
+            ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
+            page = self._call(partial(collection.get, ids=ids, include=["metadatas"]))
+            for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True):
+                found[record] = str(metadata["digest"])
+        return found
+
+    def expired(self, moment: float) -> list[tuple[Namespace, str]]:
+        """Items whose time was over at ``moment``."""
+        found = []
+        for namespace in self.namespaces():
+            collection = self._collection(namespace, "items")
+            if collection:
+                items = self._items(namespace, collection, where={"expires": {"$lte": moment}})
+                found += [(namespace, item.key) for item in items]
+        return found
+
+    # what the store writes
+
+    def write(self, puts: Sequence[Put], deletes: Sequence[tuple[Namespace, str]]) -> None:
+        """Store and delete; durable when it returns. Namespaces are written one after another."""
+        values = [(put, dump(put.value).decode()) for put in puts]
+        for namespace in dict.fromkeys(put.namespace for put in puts):
+            here = [(put, value) for put, value in values if put.namespace == namespace]
+            for start in range(0, len(here), PAGE):
+                part = here[start : start + PAGE]
+                old = self._stored(namespace, [put.key for put, _ in part])
+                self._write_vectors(namespace, [put for put, _ in part], old)
+                self._write_items(namespace, part, old)
+        for namespace in dict.fromkeys(namespace for namespace, _ in deletes):
+            keys = [key for where, key in deletes if where == namespace]
+            for start in range(0, len(keys), PAGE):
+                self._delete(namespace, keys[start : start + PAGE])
+
+    def touch(self, namespace: Namespace, keys: Sequence[str]) -> None:
+        """Start the time-to-live of these items anew."""
+        collection = self._collection(namespace, "items")
+        if collection is None or not keys:
+            return
+        ids = [record_id(key, 0) for key in keys]
+        rows = self._call(lambda: collection.get(ids=ids, include=["metadatas"]))
+        renewed = {
+            record: {**metadata, "expires": time.time() + float(cast(float, metadata["ttl"])) * 60}
+            for record, metadata in zip(rows["ids"], rows["metadatas"] or (), strict=True)
+            if "ttl" in metadata
+        }
+        if renewed:
+            self._call(
+                lambda: collection.update(
+                    ids=list(renewed), metadatas=cast(Any, list(renewed.values()))
+                )
+            )
+
+    def rebuild(self) -> None:
+        """Nothing to do: the server keeps its own index."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            cast("Client", client).close()
+
+    def _stored(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What is noted with these items: when they were made, and how many vectors they have."""
+        collection = self._collection(namespace, "items")
+        if collection is None:
+            return {}
+        ids = [record_id(key, 0) for key in keys]
+        rows = self._call(lambda: collection.get(ids=ids, include=["metadatas"]))
+        return {str(row["key"]): dict(row) for row in rows["metadatas"] or ()}
+
+    def _write_vectors(
+        self, namespace: Namespace, puts: Sequence[Put], old: dict[str, dict[str, Any]]
+    ) -> None:
+        known = self.digests(namespace, [put.key for put in puts])
+        fresh: list[tuple[str, bytes, dict[str, Any]]] = []
+        for put in puts:
+            for number, vector in enumerate(put.vectors):
+                record = record_id(put.key, number)
+                if vector.data is not None:
+                    metadata = {"key": put.key, "digest": vector.digest}
+                    fresh.append((record, vector.data, metadata))
+                elif known.get(record) != vector.digest:
+                    raise StaleVectorError(put.key)
+        keep = {put.key: len(put.vectors) for put in puts}
+        self._drop_vectors(namespace, keep, old)
+        for start in range(0, len(fresh), PAGE):
+            part = fresh[start : start + PAGE]
+            matrix = np.frombuffer(b"".join(data for _, data, _ in part), dtype=np.float32)
+            self._upsert(
+                namespace,
+                "vectors",
+                ids=[record for record, _, _ in part],
+                embeddings=matrix.reshape(len(part), -1),
+                metadatas=[metadata for _, _, metadata in part],
+            )
+
+    def _drop_vectors(
+        self, namespace: Namespace, keep: dict[str, int], old: dict[str, dict[str, Any]]
+    ) -> None:
+        """Delete the vectors of each key beyond the number to keep."""
+        collection = self._collection(namespace, "vectors")
+        gone = [
+            record_id(key, number)
+            for key, first in keep.items()
+            for number in range(first, int(old.get(key, {}).get("vectors", 0)))
+        ]
+        if gone and collection is not None:
+            self._call(lambda: collection.delete(ids=gone))
+
+    def _write_items(
+        self,
+        namespace: Namespace,
+        part: Sequence[tuple[Put, str]],
+        old: dict[str, dict[str, Any]],
+    ) -> None:
+        now = time.time()
+        metadatas = []
+        for put, _ in part:
+            metadata: dict[str, Any] = {
+                "key": put.key,
+                "created": old.get(put.key, {}).get("created", now),
+                "updated": now,
+                "vectors": len(put.vectors),
+            }
+            if put.ttl is not None:
+                metadata |= {"ttl": put.ttl, "expires": now + put.ttl * 60}
+            metadatas.append(metadata)
+        self._upsert(
+            namespace,
+            "items",
+            ids=[record_id(put.key, 0) for put, _ in part],
+            embeddings=[_filler(put.key) for put, _ in part],
+            documents=[value for _, value in part],
+            metadatas=metadatas,
+        )
+
+    def _delete(self, namespace: Namespace, keys: Sequence[str]) -> None:
+        old = self._stored(namespace, keys)
+        items = self._collection(namespace, "items")
+        if items is not None:
+            self._call(lambda: items.delete(ids=[record_id(key, 0) for key in keys]))
+        self._drop_vectors(namespace, dict.fromkeys(keys, 0), old)
+
+    def _upsert(self, namespace: Namespace, kind: str, **rows: Any) -> None:
+        collection = self._made(namespace, kind)
+        self._call(lambda: collection.upsert(**rows))
+
+    # the server
+
+    def _items(self, namespace: Namespace, collection: Any, **options: Any) -> list[Item]:
+        page = self._call(lambda: collection.get(include=["documents", "metadatas"], **options))
+        return [
+            Item(
+                namespace=namespace,
+                key=str(metadata["key"]),
+                value=orjson.loads(document),
+                created_at=datetime.fromtimestamp(metadata["created"], UTC),
+                updated_at=datetime.fromtimestamp(metadata["updated"], UTC),
+            )
+            for document, metadata in zip(page["documents"], page["metadatas"], strict=True)
+        ]
+
+    def _collection(self, namespace: Namespace, kind: str) -> Collection | None:
+        from chromadb.errors import NotFoundError
+
+        known = self._collections.get((namespace, kind))
+        if known is not None:
+            return known
+        name = collection_name(namespace, PREFIX) + f"-{kind}"
+        try:
+            found = self._call(
+                lambda: self._connected().get_collection(name, embedding_function=None)
+            )
+        except NotFoundError:
+            return None
+        return self._checked(namespace, kind, found)
+
+    def _made(self, namespace: Namespace, kind: str) -> Collection:
+        known = self._collection(namespace, kind)
+        if known is not None:
+            return known
+        metadata = {
+            "vitarmm": kind,
+            "namespace": namespace_text(namespace),
+            "embedder": self._embedder,
+            "dims": self._dims,
+        }
+        made = self._call(
+            lambda: self._connected().get_or_create_collection(
+                collection_name(namespace, PREFIX) + f"-{kind}",
+                configuration={"hnsw": {"space": "cosine"}},
+                metadata=metadata,
+                embedding_function=None,
+            )
+        )
+        return self._checked(namespace, kind, made)
+
+    def _checked(self, namespace: Namespace, kind: str, collection: Collection) -> Collection:
+        made = collection.metadata or {}
+        check_embedder(
+            f"memory {namespace} on {self.url}",
+            (str(made.get("embedder", "")), int(cast(int, made.get("dims", 0)))),
+            (self._embedder, self._dims),
+        )
+        self._collections[namespace, kind] = collection
+        return collection
+
+    def _connected(self) -> ClientAPI:
+        if self._client is None:
+            self._client = _connect(self.url, self._timeout)
+        return self._client
+
+    def _call(self, request: Callable[[], Answer]) -> Answer:
+        """Ask the server; when it does not answer, try again for a few seconds.
+
+        Every request can be repeated: it names what it writes.
+        """
+        import httpx
+
+        attempt = 1
+        while True:
+            try:
+                return request()
+            except (httpx.TransportError, ConnectionError) as error:
+                if attempt == TRIES or isinstance(error, httpx.TimeoutException):
+                    raise MemoryStoreError(
+                        f"Chroma server {self.url} does not answer ({error or type(error)}); "
+                        "start it with `chroma run`, or check the address and the network"
+                    ) from error
+                logger.info("Chroma server %s: %s; trying again", self.url, error)
+            time.sleep(0.2 * 2**attempt)
+            attempt += 1
+
+
+def _connect(url: str, timeout: float) -> ClientAPI:
+    import chromadb
+    import httpx
+    from chromadb.config import Settings
+
+    parts = urlparse(url)
+    secure = parts.scheme == "https"
+    answer = httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", timeout=timeout)
+    if answer.status_code != 200:
+        raise MemoryStoreError(
+            f"{url} answers {answer.status_code} where a Chroma server would answer 200; "
+            "check the address and that the server is of version 1"
+        )
+    try:
+        client = chromadb.HttpClient(
+            host=str(parts.hostname),
+            port=parts.port or (443 if secure else 80),
+            ssl=secure,
+            settings=Settings(anonymized_telemetry=False),
+        )
+    except ValueError as error:  # Chroma's word for a server that cannot be reached
+        raise httpx.ConnectError(str(error)) from None
+    # Chroma's client waits for ever, and has no setting for it.
+    session = getattr(getattr(client, "_server", None), "_session", None)
+    if isinstance(session, httpx.Client):
+        session.timeout = httpx.Timeout(timeout)
+    return client
+
+
+def _filler(key: str) -> list[float]:
+    """A vector where Chroma wants one: a direction in the plane, different for each key."""
+    angle = int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:4]) / 2**32 * math.tau
+    return [math.cos(angle), math.sin(angle)]

@@ -1,0 +1,165 @@
+"""The entries of one memory in a LangGraph store: how they are laid out, found and changed.
+
+A memory uses three namespaces of the store, none a prefix of another memory's: ``…/%entries``
+(the entries as they are; only live ones have a vector), ``…/%past`` (texts of entries that are no
+longer live, for time travel and so that what was put aside is recognised when it comes again) and
+``…/%batches`` (which batches of changes were carried out, with what answer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
+from pydantic import ValidationError
+
+from vitarmm_agent.effects import Call, Flow
+from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.journal import Batch, Change
+from vitarmm_agent.memory_store.names import encode_namespace
+from vitarmm_agent.memory_store.ranking import Candidate
+from vitarmm_agent.memory_store.schema import MemoryEntry
+
+ENTRIES, PAST, BATCHES = "entries", "past", "batches"
+EVERYTHING = 10_000_000
+CHUNK = 1_000
+"""Operations of one store call."""
+
+
+class Shelf:
+    """One memory's entries in a store. Methods are flows: see :mod:`vitarmm_agent.effects`."""
+
+    def __init__(self, store: BaseStore, namespace: Sequence[str]) -> None:
+        """Use ``namespace`` of ``store``.
+
+        Raises:
+            InputError: the namespace cannot be used.
+        """
+        self.store = store
+        self.entries = encode_namespace(namespace, ENTRIES)
+        self.past = encode_namespace(namespace, PAST)
+        self.batches = encode_namespace(namespace, BATCHES)
+
+    def batch(self, ops: Sequence[Op]) -> Call:
+        """One call of the store; stores without asynchronous form are called in a thread."""
+
+        async def asynchronous() -> list[Any]:
+            try:
+                return await self.store.abatch(ops)
+            except NotImplementedError:
+                return await asyncio.to_thread(self.store.batch, ops)
+
+        return Call(lambda: self.store.batch(ops), asynchronous)
+
+    def get(self, entry_ids: Sequence[str]) -> Flow[dict[str, MemoryEntry]]:
+        """The entries that exist, by id."""
+        ids = list(dict.fromkeys(entry_ids))
+        found: dict[str, MemoryEntry] = {}
+        for start in range(0, len(ids), CHUNK):
+            ops = [GetOp(self.entries, entry_id) for entry_id in ids[start : start + CHUNK]]
+            items: list[Item | None] = yield self.batch(ops)
+            found.update((item.key, read_entry(item)) for item in items if item is not None)
+        return found
+
+    def near(
+        self, texts: Sequence[str], limit: int, part: str = ENTRIES
+    ) -> Flow[list[list[SearchItem]]]:
+        """For each text, the nearest items of one part, best first."""
+        namespace = {ENTRIES: self.entries, PAST: self.past}[part]
+        ops = [SearchOp(namespace, query=text, limit=limit) for text in texts]
+        found: list[list[SearchItem]] = (yield self.batch(ops)) if ops else []
+        return [
+            [item for item in items if item.namespace == namespace and item.score is not None]
+            for items in found
+        ]
+
+    def scan(
+        self, *, filter: dict[str, Any] | None = None, limit: int = EVERYTHING, offset: int = 0
+    ) -> Flow[list[MemoryEntry]]:
+        """Entries that meet a filter, in the store's order."""
+        op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
+        (items,) = yield self.batch([op])
+        return [read_entry(item) for item in items]
+
+    def answer(self, key: str) -> Flow[dict[str, Any] | None]:
+        """What was answered when the batch of this key was carried out; None if it was not."""
+        (item,) = yield self.batch([GetOp(self.batches, key)])
+        return None if item is None else item.value
+
+    def carry_out(self, batch: Batch) -> Flow[None]:
+        """Make the changes of a batch; doing it again changes nothing."""
+        ops: list[Op] = []
+        for change in batch.changes:
+            ops += self._put(change)
+        ops.append(PutOp(self.batches, batch.key, {"result": batch.result}, index=False))
+        for start in range(0, len(ops), CHUNK):
+            yield self.batch(ops[start : start + CHUNK])
+        return None
+
+    def erase(self) -> Flow[None]:
+        """Take every entry and past text of this memory out of the store."""
+        for namespace in (self.entries, self.past):
+            (items,) = yield self.batch([SearchOp(namespace, limit=EVERYTHING)])
+            ops = [PutOp(i.namespace, i.key, None) for i in items if i.namespace == namespace]
+            for start in range(0, len(ops), CHUNK):
+                yield self.batch(ops[start : start + CHUNK])
+        return None
+
+    def _put(self, change: Change) -> list[Op]:
+        before, after = change.before, change.after
+        ops: list[Op] = []
+        gone = before is not None and before.live
+        if before is not None and gone and not _same_place(before, after):
+            ops.append(self._past(before))
+        if after is None:
+            return [*ops, PutOp(self.entries, change.entry_id, None)]
+        if not after.live:
+            ops.append(self._past(after))
+        index: Literal[False] | list[str] = ["index_text"] if after.live else False
+        return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
+
+    def _past(self, entry: MemoryEntry) -> PutOp:
+        digest = hashlib.sha256(entry.index_text.encode()).hexdigest()[:16]
+        value = {"entry_id": entry.id, "index_text": entry.index_text}
+        return PutOp(self.past, f"{entry.id}@{digest}", value, index=["index_text"])
+
+
+def entry_value(entry: MemoryEntry) -> dict[str, Any]:
+    """An entry as a store keeps it: its fields, the text that is embedded, and its state."""
+    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": state(entry)}
+
+
+def read_entry(item: Item) -> MemoryEntry:
+    """The entry of a store item.
+
+    Raises:
+        MemoryStoreError: it holds something else.
+    """
+    fields = {k: v for k, v in item.value.items() if k not in ("index_text", "state")}
+    try:
+        return MemoryEntry.model_validate(fields)
+    except ValidationError as error:
+        raise MemoryStoreError(
+            f"item {item.key!r} of {item.namespace} is no memory entry: {error_lines(error)}; "
+            "delete it, or make the memory again from its journal with: vitarmm memory reindex"
+        ) from None
+
+
+def candidates(items: Sequence[SearchItem]) -> list[Candidate]:
+    """Found items as entries with their similarity."""
+    return [Candidate(read_entry(item), float(item.score or 0.0)) for item in items]
+
+
+def state(entry: MemoryEntry) -> str:
+    """``live``, ``quarantined`` or ``superseded``."""
+    if entry.superseded_by is not None:
+        return "superseded"
+    return "quarantined" if entry.quarantined else "live"
+
+
+def _same_place(before: MemoryEntry, after: MemoryEntry | None) -> bool:
+    return after is not None and after.live and after.index_text == before.index_text
