@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")
     seed: int | None = Field(None, description="Seed of sampling.")
     base_url: str | None = Field(None, description="OpenAI-compatible server of `openai:` models.")
+    prefix_cache_mb: int = Field(
+        512,
+        ge=0,
+        description="Memory for the key-value cache of reused prompt beginnings, per local model, "
+        "in MiB; 0 turns reuse off.",
+    )
     # where things lie
     home: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("vitarmm"),

@@ -1,0 +1,168 @@
+"""Message content as text and images, whichever of LangChain's forms it comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import BaseMessage, ChatMessage
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.media import MIMES, inspect_image, read_image_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
+_SILENT = frozenset({"reasoning", "thinking", "tool_call", "tool_use", "tool_call_chunk"})
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """An image that was checked: it can be decoded completely and is not too large."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+    name: str
+    sha256: str
+
+    def rgb(self) -> Image:
+        """The picture as RGB, upright, its first frame, transparency laid over white."""
+        from PIL import Image, ImageOps
+
+        with Image.open(io.BytesIO(self.data)) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+                return _eight_bit(picture).convert("RGB")
+            if picture.has_transparency_data:
+                layer = picture.convert("RGBA")
+                white = Image.new("RGBA", layer.size, "white")
+                return Image.alpha_composite(white, layer).convert("RGB")
+            return picture.convert("RGB")
+
+
+Part = str | ImagePart
+"""A stretch of text, or an image."""
+
+
+def role_of(message: BaseMessage) -> str:
+    """The role that chat templates use: system, user, assistant or tool."""
+    if isinstance(message, ChatMessage):
+        return message.role
+    if message.type not in _ROLES:
+        raise InputError(f"a message of type {message.type!r} cannot be sent to a local model")
+    return _ROLES[message.type]
+
+
+def parts_of(message: BaseMessage) -> list[Part]:
+    """Text and images of a message, in order.
+
+    Images may be LangChain's blocks (``url``, ``base64``, ``path``), the older forms of LangChain
+    and Anthropic (``source``), or OpenAI's ``image_url``; ``url`` may be a path, a ``file:`` or a
+    ``data:`` URL.
+
+    Raises:
+        InputError: a block of another kind, a web address, or an image that cannot be used.
+    """
+    if isinstance(message.content, str):
+        return [message.content] if message.content else []
+    parts = [_part(block) for block in message.content]
+    return [part for part in parts if part not in (None, "")]
+
+
+def text_of(message: BaseMessage) -> str:
+    """All text of a message, blocks parted by a line break."""
+    return "\n".join(part for part in parts_of(message) if isinstance(part, str))
+
+
+def images_of(messages: Iterable[BaseMessage]) -> list[ImagePart]:
+    """All images, in order."""
+    return [
+        part for message in messages for part in parts_of(message) if isinstance(part, ImagePart)
+    ]
+
+
+def has_images(messages: Iterable[BaseMessage]) -> bool:
+    """Whether any block is an image; looks at types only, so it is cheap and raises nothing."""
+    return any(
+        isinstance(block, dict) and block.get("type") in ("image", "image_url")
+        for message in messages
+        if isinstance(message.content, list)
+        for block in message.content
+    )
+
+
+def neutralise(text: str, tokens: Sequence[str]) -> str:
+    """Break control tokens that someone typed, so that they stay readable but control nothing.
+
+    A space goes behind the first character: ``<|im_start|>`` becomes ``< |im_start|>``.
+    """
+    for token in tokens:
+        if len(token) > 1 and token in text:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def check_image(source: str | bytes) -> ImagePart:
+    """Read and check one image.
+
+    Raises:
+        InputError: missing, empty, not an image, damaged, too large, or a web address.
+    """
+    data, name = read_image_bytes(source)
+    image_format, width, height = inspect_image(data, name)
+    digest = hashlib.sha256(data).hexdigest()
+    return ImagePart(data, MIMES[image_format], width, height, name, digest)
+
+
+def _part(block: str | dict[str, Any]) -> Part | None:
+    if isinstance(block, str):
+        return block
+    kind = block.get("type")
+    if kind == "text":
+        return str(block.get("text", ""))
+    if kind in ("image", "image_url"):
+        return check_image(_image_source(block))
+    if kind in _SILENT:
+        return None
+    raise InputError(
+        f"a content block of type {kind!r} cannot be sent to a local model; use text or image"
+    )
+
+
+def _image_source(block: dict[str, Any]) -> str:
+    """Path, ``file:`` or ``data:`` URL of an image block."""
+    if block["type"] == "image_url":
+        given = block.get("image_url")
+        url = given.get("url") if isinstance(given, dict) else given
+        return _required(url, block)
+    if isinstance(block.get("source"), dict):
+        block = {"type": "image", **block["source"]}
+    mime = block.get("mime_type") or block.get("media_type") or "image/png"
+    data = block.get("base64") or block.get("data")
+    if data:
+        return f"data:{mime};base64,{data}"
+    return _required(block.get("url") or block.get("path"), block)
+
+
+def _required(source: Any, block: dict[str, Any]) -> str:
+    if not source or not isinstance(source, str):
+        raise InputError(
+            f"an image block needs 'url', 'base64' or 'path'; got only {sorted(block)}"
+        )
+    return source
+
+
+def _eight_bit(picture: Image) -> Image:
+    """Scale 16-bit and float grey values to 8 bits; a plain conversion would clip them."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(picture, dtype=np.float64)
+    top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
+    return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))

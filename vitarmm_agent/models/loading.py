@@ -1,0 +1,96 @@
+"""Weights on disk become a shared :class:`Engine`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+_building: dict[Hashable, threading.Lock] = {}
+_shared: weakref.WeakValueDictionary[Hashable, Engine] = weakref.WeakValueDictionary()
+
+
+def shared_engine(key: Hashable, build: Callable[[], Engine]) -> Engine:
+    """The engine of that key, built when no chat model holds one; threads wait for each other.
+
+    It is freed when the last chat model over it is.
+    """
+    with _lock:
+        building = _building.setdefault(key, threading.Lock())
+    with building:
+        engine = _shared.get(key)
+        if engine is None:
+            engine = _shared[key] = build()
+        return engine
+
+
+def default_device() -> str:
+    """The best device there is: ``cuda``, ``mps`` or ``cpu``."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def open_folder(folder: Path, *, name: str, dtype: str, device: str) -> Engine:
+    """Load a transformers folder: a language model, or a vision-language model.
+
+    Raises:
+        WeightsError: it is no such folder, or transformers cannot open it.
+    """
+    from transformers import AutoConfig
+
+    if not (folder / "config.json").is_file():
+        raise WeightsError(
+            f"{folder} is not a model folder: it has no config.json; "
+            "give a folder as save_pretrained writes it, or a .gguf file"
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        model, processor = _open(folder, config, dtype)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{folder} cannot be opened: {error}") from error
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return Engine(
+        model.to(device),
+        tokenizer,
+        name=name,
+        stop_ids=stop_ids(model, tokenizer),
+        context=getattr(config.get_text_config(), "max_position_embeddings", None),
+        processor=None if processor is tokenizer else processor,
+    )
+
+
+def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end a reply: those of tokenizer, configuration and generation configuration."""
+    found: set[int] = set()
+    for source in (tokenizer, model.config.get_text_config(), model.generation_config):
+        ids = getattr(source, "eos_token_id", None)
+        found.update([ids] if isinstance(ids, int) else ids or ())
+    return frozenset(found)
+
+
+def _open(folder: Path, config: Any, dtype: str) -> tuple[Any, Any]:
+    """Model, and its processor or tokenizer."""
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+    )
+
+    if getattr(config, "vision_config", None) is None:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        return model, AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+    return model, AutoProcessor.from_pretrained(folder, backend="pil")

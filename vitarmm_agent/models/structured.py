@@ -1,0 +1,107 @@
+"""Structured output: from a schema to constrained JSON, and from JSON to the schema's type."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable, RunnableLambda
+from pydantic import BaseModel, ValidationError
+
+from vitarmm_agent.errors import InputError, OutputError
+
+Schema = type | dict[str, Any]
+"""A pydantic class, a TypedDict, or a JSON schema."""
+
+METHODS = ("json_schema", "json_mode", "function_calling")
+_SHOWN = 200
+
+
+def json_schema_of(schema: Schema) -> dict[str, Any]:
+    """The JSON schema of ``schema``.
+
+    Raises:
+        InputError: it is none of the kinds that are understood.
+    """
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema.model_json_schema()
+    if isinstance(schema, dict) and any(
+        key in schema for key in ("type", "properties", "$ref", "anyOf", "oneOf", "enum")
+    ):
+        return schema
+    from langchain_core.utils.function_calling import convert_to_json_schema
+
+    try:
+        return convert_to_json_schema(schema)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{schema!r} is no schema: give a pydantic class, a TypedDict or a JSON schema"
+        ) from error
+
+
+def structured(
+    bound: Runnable[Any, AIMessage], schema: Schema, *, include_raw: bool
+) -> Runnable[Any, Any]:
+    """``bound`` followed by strict parsing of its reply.
+
+    With ``include_raw`` the result is ``{"raw", "parsed", "parsing_error"}`` and a reply that
+    cannot be used is data; without, it raises :class:`OutputError`.
+    """
+    reader = read_with_raw if include_raw else read_reply
+    return bound | RunnableLambda(partial(reader, schema), name="read_structured")
+
+
+def check_options(method: str | None, unknown: dict[str, Any]) -> None:
+    """Refuse options of ``with_structured_output`` that mean nothing here.
+
+    Raises:
+        InputError: an unknown method or option.
+    """
+    if method is not None and method not in METHODS:
+        raise InputError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    if unknown:
+        raise InputError(f"with_structured_output does not know {', '.join(sorted(unknown))}")
+
+
+def read_reply(schema: Schema, message: BaseMessage) -> Any:
+    """Data of the form of ``schema`` from a reply that is JSON and nothing else.
+
+    Raises:
+        OutputError: it is cut off, no JSON, or of another form.
+    """
+    text = message.text
+    if message.response_metadata.get("finish_reason") == "length":
+        raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return data
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()
+        )
+        raise OutputError(
+            f"the reply is no {schema.__name__} ({problems}): {_head(text)}"
+        ) from None
+
+
+def read_with_raw(schema: Schema, message: BaseMessage) -> dict[str, Any]:
+    """The reply, what was read from it, and why nothing was."""
+    try:
+        return {"raw": message, "parsed": read_reply(schema, message), "parsing_error": None}
+    except OutputError as error:
+        return {"raw": message, "parsed": None, "parsing_error": error}
+
+
+def _head(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _tail(text: str) -> str:
+    return repr(text[-_SHOWN:])
