@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.media import MediaStore
@@ -34,14 +36,16 @@ def make_deps(
     settings = settings or Settings.load()
     solver = _model(reasoner, settings.reasoner, settings)
     opened = _memory(memory, store, settings)
+    opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,
         policy=_policy(verifiers, solver, settings),
-        writer=_writer(rmm, solver, settings) if opened else None,
+        writer=_writer(rmm, solver, settings) if opened or opener else None,
         memory=opened,
         media=MediaStore(settings.media_dir),
         limits=limits or limits_of(settings),
-        inherits_store=memory is None and store is None,
+        namespace=opened.namespace if opened else settings.namespace,
+        default_memory=opener,
     )
 
 
@@ -90,5 +94,25 @@ def _memory(
         return memory
     if memory is None and store is not None:
         return ReasoningMemory(store, namespace=settings.namespace)
-    located = settings.model_copy(update={"memory": memory}) if memory else settings
-    return cast("ReasoningMemory | None", open_memory(located))
+    if not _is_named(memory, store, settings):
+        return None
+    return open_memory(settings.model_copy(update={"memory": memory}) if memory else settings)
+
+
+def _is_named(
+    memory: str | ReasoningMemory | None, store: BaseStore | None, settings: Settings
+) -> bool:
+    return memory is not None or store is not None or settings.memory is not None
+
+
+def _opener(settings: Settings) -> Callable[[], ReasoningMemory | None]:
+    """Opens the memory of the settings once, whichever thread asks first."""
+    lock, opened = Lock(), list[ReasoningMemory | None]()
+
+    def open_once() -> ReasoningMemory | None:
+        with lock:
+            if not opened:
+                opened.append(open_memory(settings))
+        return opened[0]
+
+    return open_once

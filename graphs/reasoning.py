@@ -16,6 +16,7 @@ from langgraph.runtime import get_runtime
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, arun, run
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.parts import make_deps
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import feedback
@@ -79,6 +80,17 @@ def build_reasoning_graph(
         limits=limits,
         settings=settings,
     )
+    return compile_graph(deps, checkpointer=checkpointer, store=store)
+
+
+def compile_graph(
+    deps: Deps,
+    *,
+    checkpointer: BaseCheckpointSaver[str] | bool | None = None,
+    store: BaseStore | None = None,
+) -> ReasoningGraph:
+    """Wire the nodes; ``checkpointer`` and ``store`` are as in :func:`build_reasoning_graph`."""
+    _refuse_wrong_kinds(checkpointer, store)
     graph = StateGraph(
         ReasoningState,
         context_schema=RunContext,
@@ -93,6 +105,18 @@ def build_reasoning_graph(
     graph.add_edge("feedback", "remember")
     graph.add_conditional_edges("remember", after_remember)
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
+
+
+def _refuse_wrong_kinds(checkpointer: object, store: object) -> None:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.store.base import BaseStore
+
+    if checkpointer is not None and not isinstance(checkpointer, (bool, BaseCheckpointSaver)):
+        raise InputError(
+            f"checkpointer must be a LangGraph BaseCheckpointSaver, got {checkpointer!r:.200}"
+        )
+    if store is not None and not isinstance(store, BaseStore):
+        raise InputError(f"store must be a LangGraph BaseStore, got {store!r:.200}")
 
 
 def _bind(node: Node, deps: Deps) -> Runnable[ReasoningState, dict[str, Any]]:

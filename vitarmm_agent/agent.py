@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables import RunnableConfig
+
 from vitarmm_agent.effects import Call, Flow, arun, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.problem import Problem, Result
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import RunContext, result_of
+from vitarmm_agent.state import ReasoningInput, RunContext, result_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.runnables import RunnableConfig
     from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.store.base import BaseStore
@@ -34,10 +35,13 @@ STEPS_PER_ITERATION = 4
 class ReasoningAgent:
     """An agent over the compiled graph; make one with :meth:`open`."""
 
-    def __init__(self, graph: ReasoningGraph, settings: Settings) -> None:
-        """Wrap a graph that was compiled with a checkpointer."""
+    def __init__(
+        self, graph: ReasoningGraph, settings: Settings, memory: ReasoningMemory | None = None
+    ) -> None:
+        """Wrap a graph that was compiled with a checkpointer, and the memory it works with."""
         self.graph = graph
         self.settings = settings
+        self.memory = memory
         self._media = MediaStore(settings.media_dir)
 
     @classmethod
@@ -71,22 +75,26 @@ class ReasoningAgent:
             UserError: a spec, folder, or value that cannot be used.
         """
         from vitarmm_agent.graphs.checkpoints import open_checkpoints
-        from vitarmm_agent.graphs.reasoning import build_reasoning_graph
+        from vitarmm_agent.graphs.parts import make_deps
+        from vitarmm_agent.graphs.reasoning import compile_graph
 
         base = settings.model_dump(exclude_unset=True) if settings else {}
         settings = Settings.load(**base | options | {"max_iterations": max_iterations or None})
         if max_iterations is not None and max_iterations < 1:
             raise InputError(f"max_iterations must be at least 1, got {max_iterations!r}")
-        graph = build_reasoning_graph(
+        if memory is None and store is None:
+            memory = settings.memory_location
+        deps = make_deps(
             reasoner=reasoner,
             verifiers=feedback,
             rmm=rmm,
             memory=str(memory) if isinstance(memory, Path) else memory,
-            checkpointer=checkpointer or open_checkpoints(settings.checkpoints_path),
             store=store,
+            limits=None,
             settings=settings,
         )
-        return cls(graph, settings)
+        kept = checkpointer or open_checkpoints(settings.checkpoints_path)
+        return cls(compile_graph(deps, checkpointer=kept, store=store), settings, deps.memory)
 
     def solve(
         self,
@@ -206,15 +214,23 @@ class ReasoningAgent:
         """
         return run(self._read(thread_id))
 
+    async def aresult(self, thread_id: str) -> Result:
+        """As :meth:`result`, on an event loop."""
+        return await arun(self._read(thread_id))
+
     def as_tool(self, name: str = "solve_problem") -> BaseTool:
-        """This agent as a LangChain tool, sync and async, that answers in one line."""
+        """This agent as a LangChain tool, sync and async, that answers in one line.
+
+        Each call is a run of its own thread. What the caller's ``configurable`` says (a
+        ``user_id``, say) fills the memory's namespace template.
+        """
         from langchain_core.tools import StructuredTool
 
-        def solve(problem: str) -> str:
-            return _in_words(self.solve(problem))
+        def solve(problem: str, config: RunnableConfig) -> str:
+            return _in_words(self.solve(problem, configurable=own_settings(config)))
 
-        async def asolve(problem: str) -> str:
-            return _in_words(await self.asolve(problem))
+        async def asolve(problem: str, config: RunnableConfig) -> str:
+            return _in_words(await self.asolve(problem, configurable=own_settings(config)))
 
         return StructuredTool.from_function(
             solve,
@@ -261,16 +277,19 @@ class ReasoningAgent:
         problem: str | Problem | dict[str, Any],
         thread_id: str | None,
         configurable: dict[str, Any] | None,
-    ) -> Flow[tuple[dict[str, Any], RunnableConfig]]:
+    ) -> Flow[tuple[ReasoningInput, RunnableConfig]]:
         parsed = Problem.parse(problem)
         if parsed.images:
             parsed = yield in_thread(store_images, parsed, self._media)
         config = self._config(thread_id or new_thread(), configurable)
-        return {"problem": parsed.model_dump(mode="json")}, config
+        return ReasoningInput(problem=parsed.model_dump(mode="json")), config
 
     def _config(self, thread_id: str, configurable: dict[str, Any] | None = None) -> RunnableConfig:
         steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
-        given = {**(configurable or {}), "thread_id": thread_id, "checkpoint_ns": ""}
+        given = {
+            **(configurable or {}),
+            "thread_id": thread_id,
+        }
         return {"configurable": given, "recursion_limit": steps}
 
     def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
@@ -288,6 +307,12 @@ def new_thread() -> str:
     import time
 
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def own_settings(config: RunnableConfig | None) -> dict[str, Any]:
+    """What a caller's ``configurable`` says apart from LangGraph's own keys."""
+    given = (config or {}).get("configurable", {})
+    return {k: v for k, v in given.items() if not k.startswith(("__", "checkpoint_", "thread_id"))}
 
 
 def _in_words(result: Result) -> str:

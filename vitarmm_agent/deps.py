@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,12 @@ class Deps:
         reasoner: solves.
         policy: judges.
         writer: decides what to remember; None: nothing is written.
-        memory: its namespace may be a template; None: memory is off.
+        memory: what was named; None: memory is off, or nothing was named.
         media: where images lie.
         limits: in force unless a run sets its own.
-        inherits_store: the memory was not named, so the store of a parent graph comes before it.
+        namespace: whose memory it is; may be a template that each run fills.
+        default_memory: opens the memory of the settings, where nothing was named; the store of the
+            graph that runs (a parent's, say) comes before it.
     """
 
     reasoner: BaseChatModel
@@ -52,4 +55,5 @@ class Deps:
     memory: ReasoningMemory | None
     media: MediaStore
     limits: Limits = Limits()
-    inherits_store: bool = False
+    namespace: tuple[str, ...] = ()
+    default_memory: Callable[[], ReasoningMemory | None] | None = None

@@ -28,7 +28,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     limits = Limits(**update.get("limits", state.get("limits", {})))
     problem = update.get("problem") or state["problem"]
     found: dict[str, Any] = {"query": problem["text"], "entries": [], "best_rejected": None}
-    memory = memory_of(deps, run, update.get("namespace", state.get("namespace", [])))
+    memory = yield from memory_of(deps, run, update.get("namespace", state.get("namespace", [])))
     if memory is None or not limits.use_memory:
         found["note"] = "memory is off"
     else:

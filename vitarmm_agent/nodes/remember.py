@@ -32,7 +32,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         "usage": Usage().model_dump(),
         "seconds": 0.0,
     }
-    memory = memory_of(deps, run, state.get("namespace", []))
+    memory = yield from memory_of(deps, run, state.get("namespace", []))
     if memory is None or not Limits(**state["limits"]).use_memory:
         record["note"] = "memory is off"
     else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.deps import Deps
+from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.nodes import Run
 
@@ -22,20 +23,21 @@ def namespace_of(deps: Deps, run: Run) -> list[str]:
     Raises:
         InputError: the template has a variable that the run does not give.
     """
-    if deps.memory is None:
+    if deps.memory is None and deps.default_memory is None:
         return []
-    return list(fill_namespace(deps.memory.namespace, run.configurable))
+    return list(fill_namespace(deps.namespace, run.configurable))
 
 
-def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> ReasoningMemory | None:
-    """The memory of a run, in its namespace; in a parent graph's store where that is meant."""
-    if deps.memory is None:
-        return None
-    if deps.inherits_store and run.store is not None:
-        from vitarmm_agent.memory_store.memory import ReasoningMemory
+def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> Flow[ReasoningMemory | None]:
+    """The memory of a run, in its namespace; None when it is off."""
+    memory = deps.memory
+    if memory is None and deps.default_memory is not None:
+        if run.store is not None:
+            from vitarmm_agent.memory_store.memory import ReasoningMemory
 
-        return ReasoningMemory(run.store, namespace=tuple(namespace))
-    return deps.memory.with_namespace(namespace)
+            return ReasoningMemory(run.store, namespace=tuple(namespace))
+        memory = yield in_thread(deps.default_memory)
+    return None if memory is None else memory.with_namespace(namespace)
 
 
 def fill_namespace(template: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:

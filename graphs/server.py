@@ -1,0 +1,62 @@
+"""The graph as a LangGraph server runs it: what ``langgraph.json`` names.
+
+Everything comes from :class:`~vitarmm_agent.settings.Settings` (environment ``VITARMM_*`` or
+``vitarmm.toml``). The models and the memory are opened once, when the first request needs them; the
+server brings its own store, and the checkpoints are ours, so that ``vitarmm trace`` reads the
+server's runs too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
+    from vitarmm_agent.graphs.reasoning import ReasoningGraph
+
+_opening = threading.Lock()
+
+
+async def make_graph() -> ReasoningGraph:
+    """The reasoning graph of this process's settings.
+
+    Raises:
+        UserError: a setting, model or folder that cannot be used.
+    """
+    return await asyncio.to_thread(_graph)
+
+
+@asynccontextmanager
+async def open_server_checkpoints() -> AsyncIterator[SqliteCheckpoints]:
+    """SQLite checkpoints under ``settings.data_dir``: a killed server finds its threads again."""
+    checkpoints = await asyncio.to_thread(_checkpoints)
+    try:
+        yield checkpoints
+    finally:
+        await asyncio.to_thread(checkpoints.close)
+
+
+def _graph() -> ReasoningGraph:
+    with _opening:
+        return _graph_once()
+
+
+@cache
+def _graph_once() -> ReasoningGraph:
+    from vitarmm_agent.graphs.reasoning import build_reasoning_graph
+    from vitarmm_agent.settings import Settings
+
+    settings = Settings.load()
+    return build_reasoning_graph(settings=settings, memory=settings.memory_location)
+
+
+def _checkpoints() -> SqliteCheckpoints:
+    from vitarmm_agent.graphs.checkpoints import open_checkpoints
+    from vitarmm_agent.settings import Settings
+
+    return open_checkpoints(Settings.load().checkpoints_path)

@@ -1,0 +1,98 @@
+"""``vitarmm mcp``: the agent as an MCP server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitarmm_agent.cli.solve import (
+    FeedbackOption,
+    Judge,
+    MaxIterations,
+    Memory,
+    Namespace,
+    Reasoner,
+    Rmm,
+    open_agent,
+    split_namespace,
+)
+from vitarmm_agent.errors import InputError
+
+if TYPE_CHECKING:
+    from vitarmm_agent.agent import ReasoningAgent
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def mcp(
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve streamable HTTP at /mcp; default: stdio.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address to listen at, with --http.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port, with --http.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="VITARMM_MCP_TOKEN", help="Bearer token that clients must send, with --http."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
+    ] = None,
+    reasoner: Reasoner = None,
+    feedback: FeedbackOption = None,
+    judge: Judge = None,
+    rmm: Rmm = None,
+    memory: Memory = None,
+    namespace: Namespace = None,
+    max_iterations: MaxIterations = None,
+) -> None:
+    """Serve the agent to MCP clients such as Claude Desktop."""
+    from vitarmm_agent.settings import Settings
+
+    if http and host not in LOOPBACK and not token:
+        raise InputError(
+            f"host {host!r} can be reached by others: give a --token that clients must send, "
+            "or listen at 127.0.0.1"
+        )
+    settings = Settings.load(
+        reasoner=reasoner,
+        feedback=feedback,
+        judge=judge,
+        rmm=rmm,
+        memory=memory,
+        namespace=split_namespace(namespace),
+        max_iterations=max_iterations,
+    )
+    configurable = dict(_pair(given) for given in set_ or [])
+    agent = open_agent(settings, quiet=not http)
+    if http:
+        _serve_http(agent, configurable, host, port, token)
+    else:
+        _serve_stdio(agent, configurable)
+
+
+def _serve_stdio(agent: ReasoningAgent, configurable: dict[str, str]) -> None:
+    from vitarmm_agent.integrations.mcp import build_mcp_server
+
+    build_mcp_server(agent, configurable=configurable, local_files=True).run("stdio")
+
+
+def _serve_http(
+    agent: ReasoningAgent, configurable: dict[str, str], host: str, port: int, token: str | None
+) -> None:
+    import uvicorn
+
+    from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
+
+    server = build_mcp_server(agent, configurable=configurable)
+    uvicorn.run(http_app(server, host=host, token=token), host=host, port=port, log_level="info")
+
+
+def _pair(given: str) -> tuple[str, str]:
+    name, separator, value = given.partition("=")
+    if not separator or not name.isidentifier():
+        raise InputError(f"--set takes NAME=VALUE, got {given!r}")
+    return name, value

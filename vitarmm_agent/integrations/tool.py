@@ -1,0 +1,107 @@
+"""A memory as LangChain tools, for any agent that calls tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from pydantic import BaseModel, Field
+
+from vitarmm_agent.agent import own_settings
+from vitarmm_agent.effects import Flow, arun, run
+from vitarmm_agent.errors import UserError
+from vitarmm_agent.integrations.desk import MemoryDesk, recall_in_words, written_in_words
+from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, EntryType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+
+class RecallInput(BaseModel):
+    """Arguments of the tool ``recall``."""
+
+    question: str = Field(min_length=1, description="The problem at hand, in its own words.")
+
+
+class RememberInput(BaseModel):
+    """Arguments of the tool ``remember``."""
+
+    content: str = Field(
+        min_length=1,
+        max_length=MAX_CONTENT,
+        description="What to do or know next time, in one to three sentences.",
+    )
+    title: str = Field("", max_length=MAX_TITLE, description="A few words.")
+    applies_when: str = Field(
+        "", max_length=MAX_CONTENT, description="When it helps: the condition, not the problem."
+    )
+    entry_type: EntryType = Field(
+        "insight", description="correction (a mistake and its remedy), insight or fact."
+    )
+    confidence: float = Field(0.5, ge=0, le=1, description="How sure it is, 0 to 1.")
+
+
+class ForgetInput(BaseModel):
+    """Arguments of the tool ``forget``."""
+
+    entry_id: str = Field(min_length=1, description="Id of the entry, as recall shows it.")
+
+
+def memory_tools(memory: ReasoningMemory) -> list[BaseTool]:
+    """The tools ``recall``, ``remember`` and ``forget``, sync and async.
+
+    What cannot be done is told to the model as the tool's answer. A ``configurable`` of the calling
+    agent (a ``user_id``, say) fills the memory's namespace template.
+
+    Args:
+        memory: the memory to work with, for instance ``agent.memory``.
+    """
+
+    def desk(config: RunnableConfig) -> MemoryDesk:
+        return MemoryDesk(memory, own_settings(config))
+
+    def recall(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
+        return recall_in_words((yield from desk.recall(**arguments)))
+
+    def remember(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
+        return written_in_words((yield from desk.remember(**arguments)))
+
+    def forget(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
+        return (yield from desk.forget(**arguments))
+
+    return [
+        _tool(desk, recall, RecallInput, "Recall what was learned on problems like this one."),
+        _tool(desk, remember, RememberInput, "Keep one lesson for later problems."),
+        _tool(desk, forget, ForgetInput, "Delete an entry that turned out to be wrong."),
+    ]
+
+
+def _tool(
+    desk: Callable[[RunnableConfig], MemoryDesk],
+    body: Callable[..., Flow[str]],
+    arguments: type[BaseModel],
+    description: str,
+) -> BaseTool:
+    def sync(config: RunnableConfig, **given: Any) -> str:
+        try:
+            return run(body(desk(config), **given))
+        except UserError as error:
+            raise ToolException(str(error)) from error
+
+    async def asynchronous(config: RunnableConfig, **given: Any) -> str:
+        try:
+            return await arun(body(desk(config), **given))
+        except UserError as error:
+            raise ToolException(str(error)) from error
+
+    return StructuredTool.from_function(
+        sync,
+        coroutine=asynchronous,
+        name=body.__name__,
+        description=description,
+        args_schema=arguments,
+        handle_tool_error=True,
+    )
