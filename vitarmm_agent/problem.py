@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ ErrorKind = Literal[
     "other",
 ]
 MAX_TEXT = 100_000
+_SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-"})
 
 
 class Data(BaseModel):
@@ -203,9 +205,16 @@ class StepError(Data):
 
     @property
     def signature(self) -> str:
-        """Stable name of the error: its kind and normalised subject."""
-        subject = re.sub(r"[^\w+*/=().,%^<>-]+", " ", self.subject.lower()).strip()
-        return f"{self.kind}:{subject}"
+        """Stable name of the error: its kind and normalised subject.
+
+        Case, spacing, thousands commas and the sign used to multiply or divide make no difference:
+        ``3 × 4 = 1,200`` and ``3*4=1200`` are one error.
+        """
+        subject = unicodedata.normalize("NFKC", self.subject).lower().translate(_SIGNS)
+        subject = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", subject)
+        subject = re.sub(r"[^\w+*/=().,%^<>-]+", " ", subject)
+        subject = re.sub(r" ?([+*/=()%^<>]|(?<=[\d) ])-(?=[\d( ])) ?", r"\1", subject)
+        return f"{self.kind}:{subject.strip(' .,')}"
 
 
 class Feedback(Data):

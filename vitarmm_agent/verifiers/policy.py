@@ -16,6 +16,8 @@ from vitarmm_agent.verifiers.precision import MEASURED
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from vitarmm_agent.media import MediaStore
+
 Role = Literal["full", "fail only", "pass only", "decides", "advises"]
 """``full``: its pass and its fail decide. ``fail only`` / ``pass only``: only that one does.
 ``decides``: as full, and it overrules what verifiers before it said. ``advises``: recorded only."""
@@ -141,6 +143,7 @@ def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
 class _Parts:
     judge: BaseChatModel | None
     reasoner: BaseChatModel | None
+    media: MediaStore | None
 
 
 def _judge(parts: _Parts) -> Verifier:
@@ -148,7 +151,7 @@ def _judge(parts: _Parts) -> Verifier:
 
     if parts.judge is None:
         raise InputError("feedback names 'judge' but no judge model is given; pass judge=MODEL")
-    return Judge(parts.judge)
+    return Judge(parts.judge, media=parts.media)
 
 
 def _self_consistency(parts: _Parts) -> Verifier:
@@ -159,7 +162,7 @@ def _self_consistency(parts: _Parts) -> Verifier:
         raise InputError(
             "feedback names 'self_consistency' but no model is given; pass reasoner=MODEL"
         )
-    return SelfConsistency(model)
+    return SelfConsistency(model, media=parts.media)
 
 
 def _simple(module: str, name: str) -> Callable[[_Parts], Verifier]:
@@ -189,6 +192,7 @@ def build_policy(
     judge: BaseChatModel | None = None,
     oracle: bool = False,
     reasoner: BaseChatModel | None = None,
+    media: MediaStore | None = None,
 ) -> FeedbackPolicy:
     """The policy of verifiers named in order, such as ``"arithmetic,choice,judge"``.
 
@@ -199,6 +203,7 @@ def build_policy(
         oracle: the run may use the gold answer; ``reference`` is added after the verifiers that need
             no model, when it is not named.
         reasoner: the model that ``self_consistency`` samples; default: the judge.
+        media: where images lie; with it, judge and samples are shown the problem's images.
 
     Raises:
         InputError: a name is unknown or twice, a model is missing, or ``reference`` is named outside
@@ -217,5 +222,5 @@ def build_policy(
     if oracle and "reference" not in wanted:
         exact = [name in ("arithmetic", "answer_follows", "choice") for name in wanted]
         wanted.insert(exact.index(False) if False in exact else len(wanted), "reference")
-    parts = _Parts(judge=judge, reasoner=reasoner)
+    parts = _Parts(judge=judge, reasoner=reasoner, media=media)
     return FeedbackPolicy(tuple(FACTORIES[name](parts) for name in wanted))
