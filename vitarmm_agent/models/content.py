@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, ChatMessage
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MIMES, inspect_image, read_image_bytes
+from vitarmm_agent.models.pictures import to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,17 +34,10 @@ class ImagePart:
 
     def rgb(self) -> Image:
         """The picture as RGB, upright, its first frame, transparency laid over white."""
-        from PIL import Image, ImageOps
+        from PIL import Image
 
         with Image.open(io.BytesIO(self.data)) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-                return _eight_bit(picture).convert("RGB")
-            if picture.has_transparency_data:
-                layer = picture.convert("RGBA")
-                white = Image.new("RGBA", layer.size, "white")
-                return Image.alpha_composite(white, layer).convert("RGB")
-            return picture.convert("RGB")
+            return to_rgb(opened)
 
 
 Part = str | ImagePart
@@ -97,17 +91,6 @@ def has_images(messages: Iterable[BaseMessage]) -> bool:
     )
 
 
-def neutralise(text: str, tokens: Sequence[str]) -> str:
-    """Break control tokens that someone typed, so that they stay readable but control nothing.
-
-    A space goes behind the first character: ``<|im_start|>`` becomes ``< |im_start|>``.
-    """
-    for token in tokens:
-        if len(token) > 1 and token in text:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text
-
-
 def check_image(source: str | bytes) -> ImagePart:
     """Read and check one image.
 
@@ -156,13 +139,3 @@ def _required(source: Any, block: dict[str, Any]) -> str:
             f"an image block needs 'url', 'base64' or 'path'; got only {sorted(block)}"
         )
     return source
-
-
-def _eight_bit(picture: Image) -> Image:
-    """Scale 16-bit and float grey values to 8 bits; a plain conversion would clip them."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.asarray(picture, dtype=np.float64)
-    top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
-    return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))

@@ -15,11 +15,11 @@ from vitarmm_agent.models.chat import EngineChatModel
 from vitarmm_agent.models.content import (
     ImagePart,
     has_images,
-    neutralise,
     parts_of,
     role_of,
     text_of,
 )
+from vitarmm_agent.models.control import neutralise
 from vitarmm_agent.models.loading import default_device, open_folder, shared_engine
 from vitarmm_agent.weights import resolve
 
@@ -65,7 +65,7 @@ class LocalChatModel(EngineChatModel):
         engine = shared_engine(("local", path, dtype, device), build)
         if prefix_bytes is not None:
             engine.prefix.limit = prefix_bytes
-        checked = None if adapter is None else _checked_adapter(Path(adapter))
+        checked = None if adapter is None else checked_adapter(Path(adapter))
         name = str(weights) if checked is None else f"{weights}+{adapter}"
         return cls(engine=engine, model=name, adapter=checked, **options)
 
@@ -163,7 +163,12 @@ def _open(path: Path, home: Path, *, name: str, dtype: str, device: str) -> Any:
     return open_folder(path, name=name, dtype=dtype, device=device)
 
 
-def _checked_adapter(folder: Path) -> str:
+def checked_adapter(folder: Path) -> str:
+    """The folder of a peft adapter, complete.
+
+    Raises:
+        WeightsError: it is no such folder.
+    """
     if not (folder / "adapter_config.json").is_file():
         raise WeightsError(
             f"{folder} is not a peft adapter: it has no adapter_config.json; "

@@ -43,7 +43,7 @@ SYSTEM_TEXTS: dict[Modality, str] = {
 
 VITA_15_STATES = {"☜": "text", "☞": "speech", "☟": "background"}
 VITA_10_STATES = {"<3>": "text", "<1>": "speech", "<2>": "background"}
-_READABLE_MARKERS = {"☜": "←", "☞": "→", "☟": "↓"}
+READABLE_MARKERS = {"☜": "←", "☞": "→", "☟": "↓"}
 
 
 @dataclass(frozen=True)
@@ -199,19 +199,3 @@ def conversation(name: str) -> Conversation:
             f"conversation layout {name!r} is unknown; use one of {', '.join(CONVERSATIONS)}"
         )
     return CONVERSATIONS[name]
-
-
-def neutralise(text: str, control: Sequence[str]) -> str:
-    """Text that someone typed, with every control string made harmless but readable.
-
-    A space goes after the first character (``<image>`` becomes ``< image>``); a state marker that
-    is one character becomes a plain arrow.
-
-    Args:
-        text: what was typed.
-        control: strings that the prompt scheme or the tokenizer gives a meaning to.
-    """
-    for word in sorted(set(control), key=len, reverse=True):
-        if word in text:
-            text = text.replace(word, _READABLE_MARKERS.get(word, f"{word[:1]} {word[1:]}"))
-    return text

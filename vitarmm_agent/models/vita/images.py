@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MAX_PIXELS, inspect_image, read_image_bytes
+from vitarmm_agent.models.pictures import to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_TILES = 64
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def open_image(source: Any) -> Image:
-    """One image as RGB, whatever it was.
-
-    The first frame of an animation is taken and EXIF rotation is applied. Transparent pixels are
-    laid on white, 16-bit greys keep their upper eight bits, other deep greys are spread over their
-    own range, and CMYK and every other mode is converted by Pillow.
+    """One image as RGB, whatever it was; see :func:`~vitarmm_agent.models.pictures.to_rgb`.
 
     Args:
         source: path, bytes, ``data:`` or ``file:`` URL, PIL image, or (height, width, 3) uint8
@@ -30,7 +26,7 @@ def open_image(source: Any) -> Image:
     Raises:
         InputError: no image, damaged, of zero size, of more than 64 megapixels, or a web address.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if isinstance(source, (str, Path, bytes)):
         data, name = read_image_bytes(source)
@@ -46,8 +42,7 @@ def open_image(source: Any) -> Image:
             f"image of {width}×{height} pixels is too large; the limit is {MAX_PIXELS}"
         )
     try:
-        image.seek(0)
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return to_rgb(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"image is damaged: {error}") from None
 
@@ -62,33 +57,6 @@ def _from_array(source: Any) -> Image:
             f"an image array must be (height, width, 3) of uint8, got {array.shape} of {array.dtype}"
         )
     return Image.fromarray(array)
-
-
-def _to_rgb(image: Image) -> Image:
-    from PIL import Image
-
-    if image.mode in _SIXTEEN_BIT:
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
-    if image.mode in ("I", "F"):
-        return _spread(image)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _spread(image: Image) -> Image:
-    """A 32-bit grey image on 0 … 255: 16-bit values by their upper bits, others by their range."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = float(values.min()), float(values.max())
-    if image.mode == "I" and 0 <= low and high <= 65535:
-        low, high = 0.0, 65535.0
-    scaled = (values - low) / ((high - low) or 1.0) * 255
-    return Image.fromarray(scaled.astype(np.uint8), "L").convert("RGB")
 
 
 def tile_grid(

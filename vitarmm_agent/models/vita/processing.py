@@ -20,13 +20,14 @@ from transformers import (
 from transformers.image_transforms import normalize, rescale
 
 from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.models.control import neutralise
 from vitarmm_agent.models.vita.configuration import IMAGE_TOKEN_ID, VitaConfig
 from vitarmm_agent.models.vita.conversation import (
     IMAGE_TAG,
     MEDIA_TAGS,
+    READABLE_MARKERS,
     Conversation,
     conversation,
-    neutralise,
 )
 from vitarmm_agent.models.vita.images import cut_tiles, open_image
 from vitarmm_agent.models.vita.loading import checkpoint_folder, is_published
@@ -203,7 +204,8 @@ class VitaProcessor(ProcessorMixin):
         layout = self.conversation
         special = [str(token) for token in self.tokenizer.all_special_tokens]
         added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
-        return neutralise(text, [*MEDIA_TAGS, *layout.control, *layout.states, *special, *added])
+        control = {*MEDIA_TAGS, *layout.control, *layout.states, *special, *added}
+        return neutralise(text, sorted(control), READABLE_MARKERS)
 
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """Token ids with one placeholder per ``<image>``; a BOS token stays only in front.
