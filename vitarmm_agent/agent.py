@@ -221,22 +221,30 @@ class ReasoningAgent:
     def as_tool(self, name: str = "solve_problem") -> BaseTool:
         """This agent as a LangChain tool, sync and async, that answers in one line.
 
-        Each call is a run of its own thread. What the caller's ``configurable`` says (a
+        Each call is a run of its own thread. A problem that cannot be used is told to the calling
+        model. What the caller's ``configurable`` says (a
         ``user_id``, say) fills the memory's namespace template.
         """
-        from langchain_core.tools import StructuredTool
+        from langchain_core.tools import StructuredTool, ToolException
 
         def solve(problem: str, config: RunnableConfig) -> str:
-            return _in_words(self.solve(problem, configurable=own_settings(config)))
+            try:
+                return _in_words(self.solve(problem, configurable=own_settings(config)))
+            except InputError as error:
+                raise ToolException(str(error)) from error
 
         async def asolve(problem: str, config: RunnableConfig) -> str:
-            return _in_words(await self.asolve(problem, configurable=own_settings(config)))
+            try:
+                return _in_words(await self.asolve(problem, configurable=own_settings(config)))
+            except InputError as error:
+                raise ToolException(str(error)) from error
 
         return StructuredTool.from_function(
             solve,
             coroutine=asolve,
             name=name,
             description="Solve a problem step by step, checked by verifiers and helped by memory.",
+            handle_tool_error=True,
         )
 
     def _solve(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from vitarmm_agent.agent import own_settings
 from vitarmm_agent.effects import Flow, arun, run
-from vitarmm_agent.errors import UserError
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.integrations.desk import MemoryDesk, recall_in_words, written_in_words
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, EntryType
 
@@ -53,7 +53,7 @@ class ForgetInput(BaseModel):
 def memory_tools(memory: ReasoningMemory) -> list[BaseTool]:
     """The tools ``recall``, ``remember`` and ``forget``, sync and async.
 
-    What cannot be done is told to the model as the tool's answer. A ``configurable`` of the calling
+    Arguments that cannot be used are told to the model as the tool's answer. A ``configurable`` of the calling
     agent (a ``user_id``, say) fills the memory's namespace template.
 
     Args:
@@ -88,13 +88,13 @@ def _tool(
     def sync(config: RunnableConfig, **given: Any) -> str:
         try:
             return run(body(desk(config), **given))
-        except UserError as error:
+        except InputError as error:
             raise ToolException(str(error)) from error
 
     async def asynchronous(config: RunnableConfig, **given: Any) -> str:
         try:
             return await arun(body(desk(config), **given))
-        except UserError as error:
+        except InputError as error:
             raise ToolException(str(error)) from error
 
     return StructuredTool.from_function(
