@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,24 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"benchmark data is not at {SHARED}; see CONTRIBUTING.md")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[str], Path]:
+    """``weights(name)``: path of pulled weights; skips where they are not on this machine."""
+    from vitarmm_agent.errors import WeightsError
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.weights import resolve
+
+    home = Settings.load().home
+
+    def find(name: str) -> Path:
+        try:
+            return resolve(name, home)
+        except WeightsError as error:
+            pytest.skip(str(error))
+
+    return find
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
