@@ -1,0 +1,111 @@
+"""``vitarmm models``: what weights there are, fetching and removing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.weights import CATALOGUE, installed, pull, remove, resolve
+from vitarmm_agent.weights.store import lookup, megabytes
+
+app = typer.Typer(help="Fetch, list and remove model weights.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the weights; `vitarmm models list` shows all.")]
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the weights that can be pulled, and which are on this machine."""
+    present = installed(Settings.load().home)
+    if as_json:
+        rows = [
+            {
+                "name": entry.name,
+                "kind": entry.kind,
+                "licence": entry.licence,
+                "bytes": entry.size,
+                "about": entry.about,
+                "sha256": {file.path: file.sha256 for file in entry.files},
+                "path": str(present[entry.name]) if entry.name in present else None,
+            }
+            for entry in CATALOGUE.values()
+        ]
+        print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("name", "kind", "licence", "size", "here", "what it is")
+    for entry in CATALOGUE.values():
+        here = "yes" if entry.name in present else ""
+        table.add_row(
+            entry.name, entry.kind, entry.licence, megabytes(entry.size), here, entry.about
+        )
+    out.print(table)
+
+
+@app.command("pull")
+def pull_models(
+    names: Annotated[list[str], typer.Argument(help="Names of the weights to fetch.")],
+) -> None:
+    """Fetch weights, check their SHA-256, and keep them in the cache."""
+    home = Settings.load().home
+    for name in names:
+        lookup(name)
+    for name in names:
+        out.print(f"{name}: {pull_with_progress(name, home)}", markup=False)
+
+
+@app.command("path")
+def path_of(name: Name) -> None:
+    """Print where weights lie."""
+    out.print(str(resolve(name, Settings.load().home)), markup=False)
+
+
+@app.command("remove")
+def remove_models(
+    names: Annotated[list[str], typer.Argument(help="Names of the weights to delete.")],
+) -> None:
+    """Delete weights and their converted copy from the cache."""
+    home = Settings.load().home
+    for name in names:
+        freed = remove(name, home)
+        out.print(f"removed {name}: {megabytes(freed)} freed", markup=False)
+
+
+def pull_with_progress(name: str, home: Path) -> Path:
+    """Pull weights while a progress bar on standard error shows how far it is.
+
+    Raises:
+        WeightsError: as :func:`vitarmm_agent.weights.pull`.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(name, total=lookup(name).size)
+        return pull(
+            name,
+            home,
+            lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
