@@ -20,9 +20,14 @@ Record = dict[str, Any]
 
 
 def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Record]:
-    """Reducer: add records, replacing one of the same number, so that a replay adds nothing."""
-    merged = {record["number"]: record for record in left or []}
-    merged.update({record["number"]: record for record in right or []})
+    """Reducer: add records, replacing one of the same number, so that a replay adds nothing.
+
+    An empty list, or a record of number 1, begins anew: it is the next problem of a thread.
+    """
+    if not right:
+        return []
+    kept = [] if right[0]["number"] == 1 else left or []
+    merged = {record["number"]: record for record in [*kept, *right]}
     return [merged[number] for number in sorted(merged)]
 
 

@@ -7,8 +7,6 @@ import uuid
 from dataclasses import asdict
 from typing import Any
 
-from langgraph.types import Overwrite
-
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, call
 from vitarmm_agent.nodes import Run
@@ -36,7 +34,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         found = recalled.model_dump(mode="json")
     record = {"number": update["iteration"], **found}
     run.emit(recalled_event(update.get("run", run.thread_id), record))
-    update["recalls"] = Overwrite([record]) if update["iteration"] == 1 else [record]
+    update["recalls"] = [record]
     return update
 
 
@@ -59,7 +57,7 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "status": "running",
         "answer": None,
         "stopped_because": "",
-        "attempts": Overwrite([]),
-        "feedback": Overwrite([]),
-        "written": Overwrite([]),
+        "attempts": [],
+        "feedback": [],
+        "written": [],
     }
