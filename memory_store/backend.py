@@ -9,7 +9,7 @@ from typing import Protocol
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.index import ChromaIndex, Hits
+from vitarmm_agent.memory_store.index import COMPACT_AT, ChromaIndex, Hits
 from vitarmm_agent.memory_store.items import Items, Namespace, Put
 from vitarmm_agent.memory_store.locks import FolderLock, holding
 
@@ -69,7 +69,9 @@ class Backend(Protocol):
 class LocalBackend:
     """Items in SQLite, their vectors indexed by embedded Chroma; a folder, or memory."""
 
-    def __init__(self, folder: Path | None, *, embedder: str, dims: int) -> None:
+    def __init__(
+        self, folder: Path | None, *, embedder: str, dims: int, batch: int = COMPACT_AT
+    ) -> None:
         """Open or make ``folder``; None keeps everything in memory. ``dims`` 0: no vectors.
 
         Raises:
@@ -83,7 +85,7 @@ class LocalBackend:
             with holding(_folder_lock(folder)):
                 self.items = self._open_items(folder, embedder, dims)
         index_folder = folder / INDEX_FOLDER if folder else None
-        self.index = ChromaIndex(self.items, index_folder, dims) if dims else None
+        self.index = ChromaIndex(self.items, index_folder, dims, batch) if dims else None
         self.get, self.scan, self.namespaces = (
             self.items.get,
             self.items.scan,

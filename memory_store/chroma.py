@@ -35,6 +35,7 @@ from vitarmm_agent.effects import Flow, arun, call, run
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
+from vitarmm_agent.memory_store.index import COMPACT_AT
 from vitarmm_agent.memory_store.items import Namespace, Put, StaleVectorError, Vector
 from vitarmm_agent.memory_store.names import record_id
 from vitarmm_agent.memory_store.twins import blocking
@@ -68,6 +69,7 @@ class ChromaStore(BaseStore):
         ttl: TTLConfig | None = None,
         embedder: str = "",
         timeout: float = 30.0,
+        index_batch: int = COMPACT_AT,
     ) -> None:
         """Open or make a store.
 
@@ -80,6 +82,8 @@ class ChromaStore(BaseStore):
             ttl: default time-to-live and whether reading renews it, as in ``TTLConfig``.
             embedder: name of the embedder; recorded, and compared when the store is opened again.
             timeout: seconds to wait for a server's answer.
+            index_batch: how many new vectors are written into a folder's Chroma index at once;
+                those not yet in it are searched all the same.
 
         Raises:
             InputError: both path and url are given, or the index names no dims or embedder.
@@ -104,7 +108,9 @@ class ChromaStore(BaseStore):
             self._backend = RemoteBackend(url, embedder=embedder, dims=self._dims, timeout=timeout)
         else:
             folder = None if path is None else Path(path)
-            self._backend = LocalBackend(folder, embedder=embedder, dims=self._dims)
+            self._backend = LocalBackend(
+                folder, embedder=embedder, dims=self._dims, batch=index_batch
+            )
         self._sweeping: threading.Event | None = None
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -235,7 +241,7 @@ class ChromaStore(BaseStore):
                 for namespace in namespaces
                 for key, score in self._backend.search(namespace, vector, wanted)
             ]
-            hits.sort(key=lambda hit: -hit[0])
+            hits.sort(key=lambda hit: (-hit[0], hit[1:]))
             keys: dict[Namespace, list[str]] = defaultdict(list)
             for _, namespace, key in hits:
                 keys[namespace].append(key)

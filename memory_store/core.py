@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import UTC, datetime
+from typing import Self
 
 from langgraph.store.base import BaseStore
 
@@ -55,6 +57,17 @@ class MemoryCore:
     def floor(self) -> float:
         """Similarity below which nothing is recalled."""
         return DEFAULT_FLOOR if self.config.floor is None else self.config.floor
+
+    def with_namespace(self, namespace: Sequence[str]) -> Self:
+        """Another memory of the same store, journal and configuration: another tenant's.
+
+        Raises:
+            InputError: see :meth:`__init__`.
+        """
+        view = copy(self)
+        view.namespace = check_namespace(tuple(namespace))
+        view.shelf = Shelf(self.store, view.namespace)
+        return view
 
     def close(self) -> None:
         """Release the store's and the journal's files."""

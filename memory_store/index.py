@@ -78,11 +78,17 @@ class Tail:
 class ChromaIndex:
     """The embedded Chroma index of one folder, or of memory when ``folder`` is None."""
 
-    def __init__(self, items: Items, folder: Path | None, dims: int) -> None:
-        """Index the vectors of ``items``; Chroma itself is opened when first needed."""
+    def __init__(
+        self, items: Items, folder: Path | None, dims: int, batch: int = COMPACT_AT
+    ) -> None:
+        """Index the vectors of ``items``; Chroma itself is opened when first needed.
+
+        ``batch`` is the length of the tail at which it is moved into Chroma.
+        """
         self.items = items
         self.folder = folder
         self.dims = dims
+        self.batch = batch
         self._process = RLock()
         self._lock = FolderLock(folder.with_suffix(".lock")) if folder else None
         self._prefix = "" if folder else f"mem-{uuid.uuid4().hex[:12]}"
@@ -118,7 +124,7 @@ class ChromaIndex:
 
     def note_write(self) -> None:
         """After a write: move a long tail into Chroma, unless another process is at it."""
-        if self.items.last_seq() - self._applied() >= COMPACT_AT:
+        if self.items.last_seq() - self._applied() >= self.batch:
             self.compact(wait=False)
 
     def compact(self, *, wait: bool = True, limit: int = CATCH_UP) -> None:
