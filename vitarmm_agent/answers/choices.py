@@ -15,6 +15,7 @@ _LETTER = re.compile(
 )
 
 
+_SENTENCE = re.compile(r"\b(?:is|are|was|not|cannot|and|or|so|but)\b|[(][A-Z][)]", re.IGNORECASE)
 MAX_MENTIONS = 200
 
 
@@ -44,7 +45,9 @@ def choice_index(choices: Sequence[str], text: str) -> int | None:
     match = _LETTER.fullmatch(bare)
     if match and (index := letter_index(match["letter"], len(choices))) is not None:
         rest = (match["rest"] or "").strip()
-        if not rest or match["letter"].isupper() or _by_text(choices, rest) == index:
+        if not rest or _by_text(choices, rest) == index:
+            return index
+        if match["letter"].isupper() and len(rest) <= 60 and not _SENTENCE.search(rest):
             return index
     return _by_value(choices, text if "\\" in text else bare)
 

@@ -14,6 +14,8 @@ _MATHEMATICAL = re.compile(
     r"\\[a-zA-Z]|[\^_√π∞∪∩=<>≤≥]|\d\s*[a-z]\b|[a-z]\s*[-+*/]\s*\w|sqrt", re.I
 )
 MIN_PLACES = 2
+FLOAT_PLACES = 12
+"""With as many decimals a number is a calculator's, and its last figures are noise."""
 
 
 def answers_equal(problem: Problem, a: str | None, b: str | None) -> bool:
@@ -73,6 +75,8 @@ def _close(problem: Problem, a: tuple[str, Fraction], b: tuple[str, Fraction]) -
     if problem.answer_type == "float" and problem.precision is not None:
         return round(a[1], problem.precision) == round(b[1], problem.precision)
     places = [len(m[1]) for text, _ in (a, b) if (m := _DECIMALS.search(text))]
+    if places and max(places) >= FLOAT_PLACES:
+        return abs(a[1] - b[1]) <= Fraction(1, 10**9) * max(abs(a[1]), abs(b[1]))
     if not places or min(places) < MIN_PLACES:
         return False
     return round(a[1], min(places)) == round(b[1], min(places)) and abs(a[1] - b[1]) <= Fraction(

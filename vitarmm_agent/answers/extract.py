@@ -20,23 +20,23 @@ WINDOW = 20_000
 """Characters of a response that are read, from its end."""
 
 MAX_PARTS = 20
-"""Bold parts that are read, from the end."""
+"""Commitments, and parts in bold, that are read, from the end."""
 
 _BARE_NUMBER = re.compile(r"\s*-?\d{1,18}\s*")
 _A_LINE = re.compile(r"(?:^|\n)A: ?(-?\d{1,18})\s*$")
 _MARK = r"[*_`\s]{0,6}"
 _NOUN = r"(?:answer|option|choice|solution|result)"
 _MARKERS = re.compile(
-    rf"(?:^|\n)[ \t]*####[ \t]*(?P<hash>[^\n]*)"
-    rf"|(?:^|\n)[ \t>*_#-]{{0,6}}A{_MARK}[:：]{_MARK}(?P<gsm>[^\n]*)"
-    rf"|\b(?:(?:final|correct|right|best|my)\s+)?(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?"
-    rf"{_MARK}[:：]{_MARK}(?P<colon>[^\n]*(?:\n(?!\s*\n)[^\n]*)?)"
-    rf"|\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?\s+"
-    rf"(?:is|are|must be|should be|would be|will be|was)\b\s*(?:therefore|thus|then|that)?\s*:?{_MARK}"
-    r"(?P<is>[^\n]*(?:\n(?!\s*\n)[^\n]*)?)"
-    r"|(?P<ans>答案|选项)(?:应该)?(?:是|为|：|:)\s*(?P<zh>[^\n]*)",
+    rf"(?P<hash>(?:^|\n)[ \t]*####[ \t]*)"
+    rf"|(?P<line>(?:^|\n)[ \t>*_#-]{{0,6}}A{_MARK}[:：]{_MARK})"
+    rf"|(?P<colon>\b(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?{_MARK}[:：]{_MARK})"
+    rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
+    rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
+    rf"(?:therefore|thus|then|that)?\s*:?{_MARK})"
+    r"|(?P<zh>(?:答案|选项)(?:应该)?(?:是|为|：|:)\s*)",
     re.IGNORECASE,
 )
+_BEHIND = re.compile(r"[^\n]{0,400}(?:\n(?!\s*\n)[^\n]{0,400})?")
 _SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
 _STATING = re.compile(
@@ -84,7 +84,7 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
     if whole is not None and _is_only_answer(problem, text):
         return whole
-    for _, content, strong in reversed(commitments(text)):
+    for _, content, strong in reversed(commitments(text)[-MAX_PARTS:]):
         answer = _read(problem, content)
         if answer is not None:
             return answer
@@ -106,10 +106,12 @@ def commitments(text: str) -> list[tuple[int, str, bool]]:
     found = [(at, content, True) for at, content in latex.boxes(text)]
     inside = [(at, at + len(content)) for at, content, _ in found]
     for match in _MARKERS.finditer(text):
-        name = match.lastgroup or "is"
-        content = match[{"ans": "zh"}.get(name, name)] or ""
-        if not any(start <= match.start() <= end for start, end in inside):
-            found.append((match.start(), content, name in ("hash", "gsm")))
+        if any(start <= match.start() <= end for start, end in inside):
+            continue
+        strong = match.lastgroup in ("hash", "line")
+        behind = _BEHIND.match(text, match.end())
+        content = behind[0] if behind else ""
+        found.append((match.start(), content.split("\n")[0] if strong else content, strong))
     return sorted(found)
 
 
@@ -168,10 +170,12 @@ def _read_number(content: str) -> str | None:
         content = boxed[-1][1]
     line = content.strip().split("\n")[0] or content.strip()
     bare = plain(line)
-    if value_of(line) is not None:
+    if parse_number(line) is not None:
         return bare
     if "=" in bare and value_of(tail := bare.rsplit("=", 1)[1].strip()) is not None:
         return tail
+    if value_of(line) is not None:
+        return bare
     for match in _AMOUNT.finditer(fold_digits(bare)):
         return _amount_text(match)
     words = re.match(r"[A-Za-z-]+(?:\s+[A-Za-z-]+){0,3}", bare)
@@ -255,10 +259,13 @@ def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str 
     for part in [*_bold(sentences), *drawn, *reversed(sentences[-2:])]:
         if (letter := _read_choice(problem, part)) is not None:
             return letter
-        number = stated_number(part) if part in drawn else None
+        number = stated_number(part)
         if number is not None and all(value_of(choice) is not None for choice in problem.choices):
             index = choice_index(problem.choices, number)
-            return None if index is None else letter_of(index)
+            if index is not None:
+                return letter_of(index)
+            if part in drawn:
+                return None
     text = "\n".join(sentences)
     letters = {letter_index(m, len(problem.choices)) for m in _ROUND_LETTER.findall(text)} - {None}
     if len(letters) == 1:
@@ -294,8 +301,6 @@ def stated_number(sentence: str) -> str | None:
 
 
 def _concluded_text(text: str, sentences: list[str]) -> str | None:
-    if len(text) <= 80 and len(sentences) == 1:
-        return plain(text) or None
     last = sentences[-1]
     if bold := _bold([last]):
         return bold[0].strip()
@@ -303,4 +308,6 @@ def _concluded_text(text: str, sentences: list[str]) -> str | None:
     tail = (math[-1] if math else last).rsplit("=", 1)
     if len(tail) == 2 and plain(tail[1]):
         return tail[1].strip(" .$*")
+    if len(text) <= 80 and len(sentences) == 1:
+        return plain(text) or None
     return stated_number(last)

@@ -13,7 +13,7 @@ from vitarmm_agent.problem import Problem
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
-_EDGES = " \t\n.,:;!?*_`'\"“”‘’$"
+_EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
 
 

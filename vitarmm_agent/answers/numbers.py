@@ -81,6 +81,8 @@ def literal(text: str) -> Fraction | None:
 
 def words_value(text: str) -> Fraction | None:
     """Value of a number written in words (``one hundred and five``, ``3 million``), or None."""
+    if not text.isascii():
+        return None
     words = re.findall(r"[a-z]+|\d[\d,.]*", text.lower().replace("-", " "))
     if not words or len(words) > 24:
         return None
@@ -115,7 +117,7 @@ def parse_number(text: str) -> Fraction | None:
         return Fraction(int(text))
     if len(text) > 2 * MAX_DIGITS:
         return None
-    text = fold_digits(text).strip().strip(".:;!?,*`'\" ").strip()
+    text = fold_digits(text).strip().strip(".:;!?,*`'\"。 ").strip()
     text = re.sub(_CURRENCY, "", text).strip()
     sign = 1
     if match := re.match(r"[+-]\s*", text):

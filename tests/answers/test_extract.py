@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from vitarmm_agent.answers import extract_answer
+from vitarmm_agent.problem import Problem
+
+NUMBER = Problem(text="How many?", answer_type="integer")
+TEXT = Problem(text="What is it?")
+LIST = Problem(text="Which?", answer_type="list")
+CHOICE = Problem(text="Which?", choices=("90", "100", "110", "120"))
+ANGLES = Problem(text="Which?", choices=("30°", "45°", "60°", "70°"))
+WORDS = Problem(text="Which?", choices=("Shark", "Small Shrimp", "Octopus", "Shrimp"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("18", "18"),
+        ("3 + 4 = 7\nAnswer: 7", "7"),
+        ("work\n#### 1,234", "1,234"),
+        ("work\nA: 90,000", "90,000"),
+        (r"So it is \boxed{42}.", "42"),
+        (r"First \boxed{41}, no: \boxed{42}.", "42"),
+        ("The answer is 5 apples.", "5 apples"),
+        ("The answer is $18.", "18"),
+        ("**Final answer:** 12", "12"),
+        ("The final answer is: **12** eggs", "12 eggs"),
+        ("She has **7** eggs left.", "7"),
+        ("The age gap is 30 years.", "30"),
+        ("There are two models greater than 60.", "two"),
+        ("The answer is -3.", "-3"),
+        ("Answer: 3/4", "3/4"),
+        ("Answer: 2 × 10^3", "2 × 10^3"),
+        ("Answer: 15%", "15%"),
+        ("Answer: twelve", "twelve"),
+        ("The answer is x = 5", "5"),
+        ("Answer:\n12", "12"),
+        ("The answer is 4. Wait, no. The answer is 6.", "6"),
+        ("3 + 4 = 7\n\nI hope this helps! Let me know if you have 2 more questions.", "7"),
+        ("答案是７。", "7"),
+    ],
+)
+def test_numbers(text: str, answer: str) -> None:
+    assert extract_answer(NUMBER, text) == answer
+
+
+@pytest.mark.parametrize(
+    ("problem", "text", "letter"),
+    [
+        (CHOICE, "C", "C"),
+        (CHOICE, "(C)", "C"),
+        (CHOICE, "c)", "C"),
+        (CHOICE, "The answer is (B).", "B"),
+        (CHOICE, "**B**", "B"),
+        (CHOICE, r"$\boxed{\text{(A)}}$", "A"),
+        (CHOICE, "The correct option is D, not (A).", "D"),
+        (CHOICE, "Answer: 110", "C"),
+        (CHOICE, "(A) is wrong. Therefore, (D) is the answer", "D"),
+        (CHOICE, "It cannot be (A). So the answer is (B).", "B"),
+        (ANGLES, "Therefore, the angle is 60°.", "C"),
+        (ANGLES, "The angle is 60 degrees.", "C"),
+        (WORDS, "The answer is (D). Shrimp.", "D"),
+        (WORDS, "It is the small shrimp that will grow.", "B"),
+        (WORDS, "Answer: Octopus", "C"),
+        (ANGLES, "正确选项是（Ｂ）", "B"),
+    ],
+)
+def test_choices(problem: Problem, text: str, letter: str) -> None:
+    assert extract_answer(problem, text) == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Answer: Paris", "Paris"),
+        (r"Hence $x = \boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+        ("blue", "blue"),
+        ("The total is $3 + 4 = 7$.", "7"),
+    ],
+)
+def test_text(text: str, answer: str) -> None:
+    assert extract_answer(TEXT, text) == answer
+
+
+def test_lists() -> None:
+    assert extract_answer(LIST, "The answer is [1, 2, 3].") == "[1, 2, 3]"
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (NUMBER, ""),
+        (NUMBER, "   \n"),
+        (NUMBER, "I do not know."),
+        (NUMBER, "Sorry, I can't help with images of people yet."),
+        (CHOICE, "The figure is not given, so no choice can be made."),
+        (CHOICE, r"\boxed{Cannot determine}"),
+        (CHOICE, "Therefore, the value is 77."),
+        (CHOICE, "Choose one:\n(A) 90\n(B) 100\n(C) 110\n(D) 120"),
+        (NUMBER, "\x00\x01\x02\ufffe"),
+    ],
+)
+def test_no_commitment_is_none_and_never_a_guess(problem: Problem, text: str) -> None:
+    assert extract_answer(problem, text) is None
+
+
+def test_the_reference_is_not_looked_at() -> None:
+    text = "It is 3, or 4, or 5. I can't say which"
+    seen = {
+        extract_answer(NUMBER.model_copy(update={"reference": r}), text) for r in ("3", "4", "5")
+    }
+    assert len(seen) == 1
