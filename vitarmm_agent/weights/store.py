@@ -13,13 +13,14 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
 from vitarmm_agent.errors import WeightsError
-from vitarmm_agent.weights.catalog import CATALOGUE, WeightFile, WeightsEntry
+from vitarmm_agent.weights.catalog import CATALOG, WeightFile, WeightsEntry
 from vitarmm_agent.weights.fetch import (
     Progress,
     SourceError,
@@ -35,8 +36,22 @@ PULL_COMMAND = "vitarmm models pull"
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Installed:
+    """Weights on this machine.
+
+    Attributes:
+        path: what a loader opens, a file or a folder.
+        size: bytes.
+    """
+
+    name: str
+    path: Path
+    size: int
+
+
 def resolve(
-    name_or_path: str | Path, home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE
+    name_or_path: str | Path, home: Path, *, catalog: Mapping[str, WeightsEntry] = CATALOG
 ) -> Path:
     """Path of weights given by catalogue name or by path.
 
@@ -46,9 +61,9 @@ def resolve(
     Raises:
         WeightsError: no such name or path, not pulled yet, or bytes that are not the catalogue's.
     """
-    entry = catalogue.get(str(name_or_path))
+    entry = catalog.get(str(name_or_path))
     if entry is None:
-        return _given_path(name_or_path, catalogue)
+        return _given_path(name_or_path, catalog)
     folder = home / "weights" / entry.name
     if not folder.is_dir():
         raise WeightsError(
@@ -64,7 +79,7 @@ def pull(
     home: Path,
     progress: Progress = lambda what, done, total: None,
     *,
-    catalogue: Mapping[str, WeightsEntry] = CATALOGUE,
+    catalog: Mapping[str, WeightsEntry] = CATALOG,
     hub_endpoint: str | None = None,
 ) -> Path:
     """Make the weights of ``name`` present and verified; does nothing when they are.
@@ -75,7 +90,7 @@ def pull(
     Raises:
         WeightsError: unknown name, no source reachable, wrong hash, disk full.
     """
-    entry = lookup(name, catalogue)
+    entry = lookup(name, catalog)
     folder = home / "weights" / entry.name
     with disk_errors(home):
         (home / "locks").mkdir(parents=True, exist_ok=True)
@@ -90,22 +105,24 @@ def pull(
     return entry_path(entry, folder)
 
 
-def installed(home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> dict[str, Path]:
-    """Names of the catalogue whose weights are on this machine, with their paths."""
-    return {
-        name: entry_path(entry, home / "weights" / name)
-        for name, entry in catalogue.items()
+def installed(
+    home: Path, *, catalog: Mapping[str, WeightsEntry] = CATALOG
+) -> tuple[Installed, ...]:
+    """Weights of the catalogue that are on this machine, in its order."""
+    return tuple(
+        Installed(name, entry_path(entry, home / "weights" / name), entry.size)
+        for name, entry in catalog.items()
         if _complete(entry, home / "weights" / name)
-    }
+    )
 
 
-def remove(name: str, home: Path, *, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> int:
+def remove(name: str, home: Path, *, catalog: Mapping[str, WeightsEntry] = CATALOG) -> int:
     """Delete the weights of ``name``, their converted copy and downloads; returns bytes freed.
 
     Raises:
         WeightsError: unknown name, or nothing of it is on this machine.
     """
-    entry = lookup(name, catalogue)
+    entry = lookup(name, catalog)
     folders = [
         folder
         for kind in ("weights", "converted", "downloads")
@@ -123,15 +140,15 @@ def remove(name: str, home: Path, *, catalogue: Mapping[str, WeightsEntry] = CAT
     return freed
 
 
-def lookup(name: str, catalogue: Mapping[str, WeightsEntry] = CATALOGUE) -> WeightsEntry:
+def lookup(name: str, catalog: Mapping[str, WeightsEntry] = CATALOG) -> WeightsEntry:
     """The entry of that name.
 
     Raises:
         WeightsError: there is none.
     """
-    if name not in catalogue:
-        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(catalogue)}")
-    return catalogue[name]
+    if name not in catalog:
+        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(catalog)}")
+    return catalog[name]
 
 
 def entry_path(entry: WeightsEntry, folder: Path) -> Path:
@@ -150,14 +167,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _given_path(name_or_path: str | Path, catalogue: Mapping[str, WeightsEntry]) -> Path:
+def _given_path(name_or_path: str | Path, catalog: Mapping[str, WeightsEntry]) -> Path:
     path = Path(name_or_path).expanduser()
     if path.exists():
         return path
     if path.suffix or len(path.parts) > 1:
         raise WeightsError(f"no weights at {str(name_or_path)!r}: there is no such file or folder")
     raise WeightsError(
-        f"unknown weights {str(name_or_path)!r}: neither a path nor one of {', '.join(catalogue)}"
+        f"unknown weights {str(name_or_path)!r}: neither a path nor one of {', '.join(catalog)}"
     )
 
 
