@@ -28,6 +28,8 @@ Progress = Callable[[str, int, int], None]
 CHUNK = 4 * 1024 * 1024
 PROBE_SECONDS = 4.0
 POLL_SECONDS = 0.25
+FULL_BYTES = 1024 * 1024
+"""With less than this left, a failed download is put down to the full disk."""
 
 logger = logging.getLogger(__name__)
 
@@ -159,23 +161,24 @@ def _run_polling(
     command: list[str], partial: Path, progress: Callable[[int], None]
 ) -> tuple[str, int]:
     """Run pip with its temporary files below ``partial``, whose size tells how far it is."""
-    log = partial / "pip.log"
-    environment = {**os.environ, "TMPDIR": str(partial)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-        )
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(partial)},
+    )
+    with process:
         try:
-            while process.poll() is None:
+            while True:
                 try:
-                    process.wait(POLL_SECONDS)
+                    output, _ = process.communicate(timeout=POLL_SECONDS)
+                    return output.decode("utf-8", "replace"), process.returncode
                 except subprocess.TimeoutExpired:
                     progress(_tree_bytes(partial))
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    return log.read_text("utf-8", "replace"), process.returncode
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _tree_bytes(folder: Path) -> int:
@@ -189,7 +192,8 @@ def _tree_bytes(folder: Path) -> int:
 
 
 def _pip_failure(requirement: str, output: str, downloads: Path) -> Exception:
-    if "No space left on device" in output:
+    free = shutil.disk_usage(downloads).free
+    if "No space left on device" in output or free < FULL_BYTES:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(downloads))
     if "No module named pip" in output:
         return SourceError("pip is not installed in this environment; run: python -m ensurepip")
