@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from tests.verifiers.helpers import RIGHT, SQUARE, WRONG, attempt
+from vitarmm_agent.effects import arun, run
+from vitarmm_agent.errors import ModelServerError
+from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.problem import Feedback, Problem
+from vitarmm_agent.verifiers import Judge, SelfConsistency, build_policy
+from vitarmm_agent.verifiers.judge import Judgement
+
+GOLD = "8731"
+SECRET = Problem(
+    text="What is the number?", reference=GOLD, metadata={"solution": f"It is {GOLD}."}
+)
+
+
+def judgement(verdict: str, wrong: int = 0, mistake: str = "", **more: Any) -> dict[str, Any]:
+    steps = [{"step": 1, "check": "20 / 4 = 5", "verdict": "wrong" if wrong == 1 else "right"}]
+    return {
+        "structured": {
+            "steps": steps, "first_wrong_step": wrong, "mistake": mistake, "kind": "arithmetic",
+            "verdict": verdict, **more,
+        }
+    }  # fmt: skip
+
+
+def judged(reply: Any, text: str = WRONG) -> Feedback:
+    return run(Judge(ScriptedChatModel.of(reply)).check(SQUARE, attempt(text)))
+
+
+def test_it_names_the_first_wrong_step() -> None:
+    feedback = judged(judgement("wrong", 1, "20 / 4 is 5, not 6."))
+    assert feedback.verdict == "fail" and feedback.failure is None
+    assert feedback.errors[0].step == 1 and feedback.errors[0].kind == "arithmetic"
+    assert "20 / 4 is 5" in feedback.message
+    assert feedback.usage.calls == 1
+
+
+def test_it_may_pass_and_may_abstain() -> None:
+    assert judged(judgement("right"), RIGHT).verdict == "pass"
+    unsure = judged(judgement("unsure"))
+    assert unsure.verdict == "abstain" and unsure.failure is None
+
+
+def test_reasoning_comes_before_the_verdict() -> None:
+    assert list(Judgement.model_fields) == [
+        "steps",
+        "first_wrong_step",
+        "mistake",
+        "kind",
+        "verdict",
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I think it looks fine!",
+        "",
+        '{"steps": [], "verdict": "maybe"}',
+        {"error": "refuse"},
+        judgement("right", 1, "20 / 4 is 5"),
+        judgement("wrong", 1, "  "),
+        {"structured": {"steps": "none"}},
+    ],
+)
+def test_what_cannot_be_used_is_an_abstention_and_recorded(reply: Any) -> None:
+    feedback = judged(reply)
+    assert feedback.verdict == "abstain"
+    assert feedback.failure
+    assert feedback.message == "" and feedback.errors == ()
+
+
+def test_a_dead_server_is_passed_on_so_that_the_run_can_be_resumed() -> None:
+    with pytest.raises(ModelServerError):
+        judged({"error": "die"})
+
+
+class Slow(ScriptedChatModel):
+    """A model whose server answers too late."""
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
+        def late(messages: list[BaseMessage]) -> Any:
+            raise TimeoutError("read timed out")
+
+        return RunnableLambda(late)
+
+
+def test_a_time_out_is_an_abstention() -> None:
+    feedback = run(Judge(Slow(replies=[])).check(SQUARE, attempt(WRONG)))
+    assert feedback.verdict == "abstain" and feedback.failure == "the judge timed out"
+
+
+def test_sync_and_async_agree() -> None:
+    reply = judgement("wrong", 1, "20 / 4 is 5, not 6.")
+    feedback = asyncio.run(arun(Judge(ScriptedChatModel.of(reply)).check(SQUARE, attempt(WRONG))))
+    assert feedback.model_copy(update={"seconds": 0.0}) == judged(reply).model_copy(
+        update={"seconds": 0.0}
+    )
+
+
+def test_no_prompt_contains_the_gold_answer() -> None:
+    model = ScriptedChatModel.of(judgement("unsure"), *["Answer: 5"] * 4)
+    policy = build_policy("arithmetic,judge,self_consistency", judge=model, oracle=True)
+    # even with the oracle's verifiers in the policy, whose fail would end it, the judge is asked first
+    order = {v.name: v for v in policy.verifiers}
+    run(order["judge"].check(SECRET, attempt("Answer: 5", SECRET)))
+    run(order["self_consistency"].check(SECRET, attempt("Answer: 5", SECRET)))
+    sent = "\n".join(str(message.content) for call in model.calls for message in call.messages)
+    assert len(model.calls) == 5 and "What is the number?" in sent
+    assert GOLD not in sent
+
+
+def test_images_it_cannot_see_are_mentioned() -> None:
+    problem = SQUARE.model_copy(
+        update={"images": Problem(images=["a.png"]).images}  # type: ignore[arg-type]
+    )
+    model = ScriptedChatModel.of(judgement("unsure"))
+    run(Judge(model).check(problem, attempt(WRONG)))
+    assert "1 image that you cannot see" in str(model.calls[0].messages[0].content)
+
+
+def test_self_consistency_votes() -> None:
+    def vote(*answers: str, own: str = RIGHT) -> str:
+        model = ScriptedChatModel.of(*answers)
+        return run(SelfConsistency(model).check(SQUARE, attempt(own))).verdict
+
+    assert vote("Answer: 25", "Answer: 25", "Answer: 9", "Answer: 25.0") == "pass"
+    assert vote("Answer: 25", "Answer: 25", "Answer: 25", "Answer: 9", own=WRONG) == "fail"
+    assert vote("Answer: 1", "Answer: 2", "Answer: 3", "Answer: 4") == "abstain"
+    assert vote("dunno", "dunno", "dunno", "Answer: 25") == "abstain"
+    assert vote("Answer: 25", "Answer: 25", "Answer: 25", "Answer: 25", own="dunno") == "fail"
+
+
+def test_self_consistency_sends_the_attempt_s_own_prompt() -> None:
+    prompt = ({"role": "system", "content": "Be brief."},
+              {"role": "user", "content": [{"type": "text", "text": "Solve it."}]})  # fmt: skip
+    model = ScriptedChatModel.of(*["Answer: 25"] * 4)
+    feedback = run(SelfConsistency(model).check(SQUARE, attempt(RIGHT, prompt=prompt)))
+    assert feedback.verdict == "pass" and feedback.usage.calls == 4
+    assert [m.text for m in model.calls[0].messages] == ["Be brief.", "Solve it."]
