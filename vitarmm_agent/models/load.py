@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError, MissingExtraError
@@ -67,11 +67,16 @@ def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> 
     except ImportError as error:
         raise MissingExtraError(f"the model {spec!r}", "local") from error
     path, _, adapter = rest.partition("+")
+    tiles = {
+        "min_tiles": settings.min_tiles,
+        "max_tiles": settings.max_tiles,
+        "use_thumbnail": settings.thumbnail,
+    }
     model: BaseChatModel = VitaChatModel.load(
-        Path(path),
+        path,
         adapter=adapter or None,
         prefix_bytes=settings.prefix_cache_mb * 1024 * 1024,
-        **_decoding(settings) | options,
+        **{"vita_model_type": settings.vita_model_type} | _decoding(settings) | tiles | options,
     )
     return model
 
@@ -88,19 +93,36 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
 
     provider = spec.partition(":")[0]
     values = _decoding(settings) | options
-    if provider != "openai":
+    if provider == "openai":
+        values = _server(settings) | values
+    else:
         values.pop("seed", None)  # not every provider knows it
-    elif settings.base_url:
-        values.setdefault("base_url", settings.base_url)
-        values.setdefault("api_key", "none")
+    given = {name: value for name, value in values.items() if value is not None}
     try:
-        return init_chat_model(spec, **{k: v for k, v in values.items() if v is not None})
+        model: BaseChatModel = init_chat_model(spec, **given)
     except ImportError as error:
         if provider == "openai":
             raise MissingExtraError(f"the model {spec!r}", "openai") from error
         raise InputError(f"the model {spec!r} cannot be loaded: {error}") from error
     except ValueError as error:
         raise InputError(f"unknown model {spec!r}: {error}; use {FORMS}") from error
+    return model
+
+
+def _server(settings: Settings) -> dict[str, Any]:
+    """Where ``openai:`` models run; a server of one's own needs no key.
+
+    Raises:
+        InputError: neither a server nor a key is given.
+    """
+    key = os.environ.get("OPENAI_API_KEY")
+    if settings.base_url:
+        return {"base_url": settings.base_url, "api_key": key or "none"}
+    if not key:
+        raise InputError(
+            "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
+        )
+    return {}
 
 
 def _decoding(settings: Settings) -> dict[str, Any]:
