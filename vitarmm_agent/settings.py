@@ -60,6 +60,15 @@ class Settings(BaseSettings):
         description="Memory for the key-value cache of reused prompt beginnings, per local model, "
         "in MiB; 0 turns reuse off.",
     )
+    # vita: models
+    vita_model_type: str | None = Field(
+        None,
+        description="`qwen2p5_instruct`, `qwen2p5_fo_instruct`, `mixtral-8x7b` or `nemo`; "
+        "default: what the checkpoint says.",
+    )
+    min_tiles: int = Field(1, ge=1, le=64, description="Tiles per image at least.")
+    max_tiles: int = Field(12, ge=1, le=64, description="Tiles per image at most.")
+    thumbnail: bool = Field(True, description="Add the whole image, small, behind its tiles.")
     # where things lie
     home: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("vitarmm"),

@@ -58,6 +58,10 @@ def solve(
     images: Annotated[
         str | None, typer.Option(help="model: hand images over; ocr: read them first.")
     ] = None,
+    max_tiles: Annotated[int | None, typer.Option(help="Tiles per image of vita: models.")] = None,
+    vita_model_type: Annotated[
+        str | None, typer.Option(help="Model type of vita: models; default: the checkpoint's.")
+    ] = None,
     thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -90,6 +94,8 @@ def solve(
         seed=seed,
         base_url=base_url,
         images=images,
+        max_tiles=max_tiles,
+        vita_model_type=vita_model_type,
         oracle=oracle or None,
     )
     thread_id = thread or new_thread()

@@ -93,6 +93,19 @@ def tile_grid(
     return best
 
 
+def count_tiles(
+    width: int,
+    height: int,
+    size: int,
+    min_tiles: int = 1,
+    max_tiles: int = 12,
+    thumbnail: bool = True,
+) -> int:
+    """Number of tiles that :func:`cut_tiles` makes of an image of this size."""
+    columns, rows = tile_grid(width, height, size, min_tiles, max_tiles)
+    return columns * rows + (thumbnail and columns * rows > 1)
+
+
 def cut_tiles(
     image: Image, size: int, min_tiles: int = 1, max_tiles: int = 12, thumbnail: bool = True
 ) -> list[Image]:

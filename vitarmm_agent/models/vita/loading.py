@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,13 @@ def is_published(folder: Path) -> bool:
     return config.get("model_type") != "vita" and "text_config" not in config
 
 
+def stored_dtype(headers: Mapping[str, TensorHeader]) -> str | None:
+    """Dtype of the token embeddings, such as ``bfloat16``."""
+    names = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
+    found = next((headers[name].dtype for name in names if name in headers), "")
+    return _DTYPES.get(found)
+
+
 class Source:
     """A folder and the configuration it is to be loaded with."""
 
@@ -92,9 +100,7 @@ class Source:
     @property
     def dtype(self) -> str | None:
         """Dtype of the language model's weights; what ``config.json`` says may be wrong."""
-        names = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
-        found = next((self.headers[name].dtype for name in names if name in self.headers), None)
-        return _DTYPES.get(found or "")
+        return stored_dtype(self.headers)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All weights under their published names, mapped from disk, with the borrowed tower."""

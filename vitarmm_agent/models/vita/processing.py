@@ -29,7 +29,7 @@ from vitarmm_agent.models.vita.conversation import (
     Conversation,
     conversation,
 )
-from vitarmm_agent.models.vita.images import cut_tiles, open_image
+from vitarmm_agent.models.vita.images import count_tiles, cut_tiles, open_image
 from vitarmm_agent.models.vita.loading import checkpoint_folder, is_published
 from vitarmm_agent.models.vita.template import chat_template_of
 
@@ -45,13 +45,11 @@ class Prepared:
         input_ids: token ids, each tile as ``tokens_per_tile`` placeholders.
         pixel_values: (tiles, 3, side, side), or None without images.
         tiles: tiles per image, thumbnails included.
-        image_tokens: placeholders in ``input_ids``.
     """
 
     input_ids: list[int]
     pixel_values: torch.Tensor | None
     tiles: tuple[int, ...]
-    image_tokens: int
 
 
 class VitaImageProcessor(BaseImageProcessor):
@@ -78,6 +76,24 @@ class VitaImageProcessor(BaseImageProcessor):
         self.image_mean = tuple(image_mean)
         self.image_std = tuple(image_std)
 
+    def tiling(
+        self,
+        min_tiles: int | None = None,
+        max_tiles: int | None = None,
+        use_thumbnail: bool | None = None,
+    ) -> dict[str, Any]:
+        """The limits in force: what is given, else the processor's own."""
+        return {
+            "min_tiles": self.min_tiles if min_tiles is None else min_tiles,
+            "max_tiles": self.max_tiles if max_tiles is None else max_tiles,
+            "thumbnail": self.use_thumbnail if use_thumbnail is None else use_thumbnail,
+        }
+
+    def count(self, image: Any, **tiling: Any) -> int:
+        """Number of tiles that an image becomes, thumbnail included."""
+        width, height = image.size
+        return count_tiles(width, height, self.size, **self.tiling(**tiling))
+
     def preprocess(
         self,
         images: Any,
@@ -94,17 +110,9 @@ class VitaImageProcessor(BaseImageProcessor):
         Raises:
             InputError: an image that cannot be used, or contradicting limits.
         """
+        limits = self.tiling(min_tiles, max_tiles, use_thumbnail)
         items = images if isinstance(images, (list, tuple)) else [images]
-        cut = [
-            cut_tiles(
-                open_image(item),
-                self.size,
-                self.min_tiles if min_tiles is None else min_tiles,
-                self.max_tiles if max_tiles is None else max_tiles,
-                self.use_thumbnail if use_thumbnail is None else use_thumbnail,
-            )
-            for item in items
-        ]
+        cut = [cut_tiles(open_image(item), self.size, **limits) for item in items]
         pixels = np.stack([self._pixels(np.asarray(tile)) for tiles in cut for tile in tiles])
         data = {"pixel_values": torch.from_numpy(pixels)}
         return BatchFeature({**data, "tiles_per_image": [len(tiles) for tiles in cut]})
@@ -221,6 +229,27 @@ class VitaProcessor(ProcessorMixin):
             ids += tokens[1:] if has_bos and number else tokens
         return ids
 
+    def expand(
+        self, prompt: str, tiles: Sequence[int] = (), max_length: int | None = None
+    ) -> list[int]:
+        """Token ids of a prompt, each tile as ``tokens_per_tile`` placeholders.
+
+        Args:
+            prompt: with ``<image>`` once per image, or once per tile.
+            tiles: number of tiles of each image.
+            max_length: longest prompt; default: what the model was trained for.
+
+        Raises:
+            InputError: tags and images differ in number, or the prompt is too long.
+        """
+        ids = self.tokenize_prompt(_one_tag_per_tile(prompt, tiles))
+        per = self.tokens_per_tile
+        expanded = [t for i in ids for t in [i] * (per if i == self.image_token_id else 1)]
+        limit = max_length or self.max_sequence_length
+        if limit is not None and len(expanded) > limit:
+            raise InputError(_too_long(len(expanded), limit, tiles, per))
+        return expanded
+
     def prepare(self, prompt: str, images: Sequence[Any] = (), **tiling: Any) -> Prepared:
         """One prompt with its images.
 
@@ -233,34 +262,11 @@ class VitaProcessor(ProcessorMixin):
             InputError: tags and images differ in number, an image cannot be used, or the prompt is
                 longer than the model was trained for.
         """
-        cut = self.image_processor(list(images), **tiling) if images else {}
-        tiles = tuple(cut.get("tiles_per_image", ()))
-        ids = self.tokenize_prompt(_one_tag_per_tile(prompt, tiles))
-        expanded = [
-            token
-            for ident in ids
-            for token in ([ident] * (self.tokens_per_tile if ident == self.image_token_id else 1))
-        ]
-        image_tokens = sum(tiles) * self.tokens_per_tile
-        self._refuse_too_long(len(expanded), image_tokens, len(images))
-        return Prepared(expanded, cut.get("pixel_values"), tiles, image_tokens)
-
-    def _refuse_too_long(self, length: int, image_tokens: int, images: int) -> None:
-        limit = self.max_sequence_length
-        if limit is None or length <= limit:
-            return
-        text = length - image_tokens
-        if not image_tokens:
-            raise InputError(
-                f"the prompt has {length} tokens; the model was trained for {limit}: shorten it"
-            )
-        fits = max(0, (limit - text) // self.tokens_per_tile)
-        raise InputError(
-            f"the prompt has {length} tokens, {image_tokens} of them for "
-            f"{image_tokens // self.tokens_per_tile} tiles of {images} images; the model was "
-            f"trained for {limit}. Beside {text} tokens of text, {fits} tiles fit in all: lower "
-            "max_tiles (each image adds a thumbnail), or give fewer images"
-        )
+        opened = [open_image(image) for image in images]
+        tiles = tuple(self.image_processor.count(image, **tiling) for image in opened)
+        ids = self.expand(prompt, tiles)
+        pixels = self.image_processor(opened, **tiling)["pixel_values"] if opened else None
+        return Prepared(ids, pixels, tiles)
 
     def __call__(
         self,
@@ -329,6 +335,22 @@ def load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{folder} has no usable tokenizer: {reason}") from None
+
+
+def _too_long(length: int, limit: int, tiles: Sequence[int], tokens_per_tile: int) -> str:
+    if not tiles:
+        return (
+            f"the prompt has {length:,} tokens, but the model was trained for {limit:,}: shorten it"
+        )
+    image_tokens = sum(tiles) * tokens_per_tile
+    text = length - image_tokens
+    fits = max(0, (limit - text) // tokens_per_tile)
+    return (
+        f"the prompt has {length:,} tokens, {image_tokens:,} of them for {sum(tiles)} tiles of "
+        f"{len(tiles)} images, but the model was trained for {limit:,}. Beside {text:,} tokens of "
+        f"text, {fits} tiles fit in all: lower max_tiles (an image in several tiles has a "
+        "thumbnail, too), or give fewer images. Nothing is cut silently"
+    )
 
 
 def _one_tag_per_tile(prompt: str, tiles: Sequence[int]) -> str:
