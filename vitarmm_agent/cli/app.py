@@ -9,7 +9,7 @@ import click
 import typer
 
 from vitarmm_agent import __version__
-from vitarmm_agent.cli import demo, doctor, evaluate, mcp, memory, models, solve, trace
+from vitarmm_agent.cli import demo, doctor, evaluate, mcp, memory, models, solve, trace, ui
 from vitarmm_agent.cli.console import out, print_error
 from vitarmm_agent.errors import ModelError, UserError
 
@@ -25,6 +25,7 @@ app.command("resume")(solve.resume)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("mcp")(mcp.mcp)
+app.command("ui")(ui.ui)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")
 app.add_typer(memory.app, name="memory", help="Look after what was learned.")
 app.add_typer(models.app, name="models", help="Fetch and list local model weights.")

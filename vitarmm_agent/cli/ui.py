@@ -1,0 +1,95 @@
+"""``vitarmm ui``: the web page."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from typing import Annotated
+
+import typer
+
+from vitarmm_agent.cli.console import out, safe
+from vitarmm_agent.cli.solve import FeedbackOption, Judge, Memory, Namespace, Reasoner, Rmm
+from vitarmm_agent.errors import InputError, MissingExtraError
+
+
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    token: Annotated[
+        str | None, typer.Option(help="What a visitor must know; made when beyond loopback.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Name this machine is reached by; repeatable.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
+    reasoner: Reasoner = None,
+    feedback: FeedbackOption = None,
+    judge: Judge = None,
+    rmm: Rmm = None,
+    memory: Memory = None,
+    namespace: Namespace = None,
+) -> None:
+    """Serve the page: runs, memory, and a form to start a run. Ctrl-C stops it."""
+    try:
+        import uvicorn
+
+        from vitarmm_agent.viewer import create_app
+    except ImportError as error:
+        if error.name and error.name.startswith("vitarmm_agent"):
+            raise
+        raise MissingExtraError("the web page", "ui") from None
+    from vitarmm_agent.cli.solve import split_namespace
+    from vitarmm_agent.settings import Settings
+
+    settings = Settings.load(
+        reasoner=reasoner,
+        feedback=feedback,
+        judge=judge,
+        rmm=rmm,
+        memory=memory,
+        namespace=split_namespace(namespace),
+    )
+    if token is not None and len(token) < 16:
+        raise InputError(f"a token needs at least 16 characters, got {len(token)}")
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    listening = _listen(host, port)
+    port = listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    out.print(safe(f"vitarmm ui at {url}"))
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(url)
+    app = create_app(settings, token=token, hosts=[host, *(allow_host or [])])
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=2, server_header=False
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot listen on {host} port {port}: {reason}; choose another with --port"
+        ) from None
+    return listening

@@ -1,0 +1,70 @@
+"""A run as one HTML file: opens without network, can be mailed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+from markupsafe import Markup
+
+from vitarmm_agent.media import MIMES, SUFFIXES, MediaStore
+from vitarmm_agent.traces import Trace
+from vitarmm_agent.viewer.render import page, static_bytes, static_text
+from vitarmm_agent.viewer.run_view import view_of
+
+MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
+_FONT = re.compile(r"url\((fonts/[\w-]+\.woff2)\)")
+
+
+def export_html(trace: Trace, media: MediaStore) -> str:
+    """The page of a run with its images, styles and script inside.
+
+    A policy in the file lets only these very scripts run, and nothing be fetched. KaTeX and its
+    fonts are put in only where the run holds a formula.
+    """
+    from vitarmm_agent.viewer.run_pages import run_context
+
+    context = run_context(trace, live=None, thread=trace.result.thread_id)
+    body = page("run_body", **context, exported=True, image_of=_images(trace, media))
+    formulas = 'class="tex"' in body
+    styles = [static_text("app.css")] + ([_katex_css()] if formulas else [])
+    scripts = ([static_text("katex/katex.min.js")] if formulas else []) + [static_text("app.js")]
+    hashes = " ".join(f"'sha256-{_sha(text)}'" for text in scripts)
+    return page(
+        "export",
+        result=trace.result,
+        view=view_of(trace),
+        body=Markup(body),
+        styles=[Markup(text) for text in styles],
+        scripts=[Markup(text) for text in scripts],
+        policy=f"default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+        f"script-src {hashes}",
+    )
+
+
+def _images(trace: Trace, media: MediaStore) -> dict[str, str]:
+    """Data URLs of the run's images by hash; those that are missing are left out."""
+    hashes = {image.sha256 for image in trace.result.problem.images}
+    for attempt in trace.result.attempts:
+        hashes |= set(re.findall(r'"sha256": "([0-9a-f]{64})"', json.dumps(attempt.prompt)))
+    found = {}
+    for sha256 in sorted(hashes):
+        path = media.find(sha256)
+        if path is not None and path.suffix in MIME_OF:
+            data = base64.b64encode(path.read_bytes()).decode()
+            found[sha256] = f"data:{MIME_OF[path.suffix]};base64,{data}"
+    return found
+
+
+def _katex_css() -> str:
+    def inline(match: re.Match[str]) -> str:
+        font = base64.b64encode(static_bytes(f"katex/{match.group(1)}")).decode()
+        return f"url(data:font/woff2;base64,{font})"
+
+    return _FONT.sub(inline, static_text("katex/katex.min.css"))
+
+
+def _sha(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

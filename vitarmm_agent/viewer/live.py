@@ -1,0 +1,192 @@
+"""Runs that go on in this server, and who watches them.
+
+A run is one asyncio task over ``graph.astream``. What it streams is turned into a few small events
+(``node``, ``token``, ``refresh``, ``end``) and handed to every page that watches; the page then asks
+for the run as its checkpoints tell it, so that there is one truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.agent import STEPS_PER_ITERATION
+from vitarmm_agent.errors import VitaRMMError
+from vitarmm_agent.problem import Problem
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+
+    from vitarmm_agent.agent import ReasoningAgent
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15
+QUEUE_SIZE = 10_000
+Event = tuple[str, dict[str, Any]]
+OpenAgent = Callable[[], Awaitable["ReasoningAgent"]]
+
+
+@dataclass
+class LiveRun:
+    """A run under way, or one that failed in this server.
+
+    Attributes:
+        phase: ``loading`` (models), ``running``, ``done`` or ``failed``.
+        nodes: the nodes that run now.
+        text: what the reasoner has streamed of the current attempt.
+        error: why it failed, for the person who looks.
+    """
+
+    thread_id: str
+    problem: Problem | None = None
+    phase: str = "loading"
+    nodes: tuple[str, ...] = ()
+    text: str = ""
+    error: str = ""
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def going(self) -> bool:
+        """Whether it is not over."""
+        return self.phase in ("loading", "running")
+
+
+class LiveRuns:
+    """All runs of this server."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.runs: dict[str, LiveRun] = {}
+        self._watchers: dict[str, set[asyncio.Queue[Event]]] = {}
+
+    def start(
+        self,
+        thread_id: str,
+        open_agent: OpenAgent,
+        inputs: Any,
+        *,
+        problem: Problem | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> LiveRun:
+        """Begin or go on with a run; ``inputs`` is what LangGraph's ``astream`` takes.
+
+        Raises:
+            VitaRMMError: that run is under way already.
+        """
+        if (known := self.runs.get(thread_id)) is not None and known.going:
+            raise VitaRMMError(f"run {thread_id!r} is under way")
+        live = LiveRun(thread_id, problem)
+        self.runs[thread_id] = live
+        live.task = asyncio.create_task(self._run(live, open_agent, inputs, metadata or {}))
+        live.task.add_done_callback(lambda task: self._over(live, task))
+        self._tell(live, "refresh", {})
+        return live
+
+    def live(self, thread_id: str) -> LiveRun | None:
+        """A run of this server."""
+        return self.runs.get(thread_id)
+
+    def going(self) -> set[str]:
+        """Threads of the runs under way."""
+        return {name for name, run in self.runs.items() if run.going}
+
+    async def watch(self, thread_id: str = "") -> AsyncIterator[Event]:
+        """Events of one run until it ends; of all runs, without end, for ""."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._watchers.setdefault(thread_id, set()).add(queue)
+        try:
+            for event in self._so_far(thread_id):
+                yield event
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    event = ("heartbeat", {})
+                yield event
+                if thread_id and event[0] == "end":
+                    return
+        finally:
+            self._watchers[thread_id].discard(queue)
+
+    async def stop(self) -> None:
+        """Cancel what is under way; each run can be resumed from its last checkpoint."""
+        tasks = [run.task for run in self.runs.values() if run.going and run.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _so_far(self, thread_id: str) -> list[Event]:
+        live = self.runs.get(thread_id)
+        if not thread_id:
+            return []
+        if live is None or not live.going:
+            return [("end", {})]
+        events: list[Event] = [("node", {"nodes": live.nodes, "phase": live.phase})]
+        return [*events, ("token", {"text": live.text})] if live.text else events
+
+    async def _run(
+        self, live: LiveRun, open_agent: OpenAgent, inputs: Any, metadata: dict[str, Any]
+    ) -> None:
+        agent = await open_agent()
+        live.phase = "running"
+        config: RunnableConfig = {
+            "configurable": {"thread_id": live.thread_id, "checkpoint_ns": ""},
+            "metadata": metadata,
+            "recursion_limit": (agent.settings.max_iterations + 2) * STEPS_PER_ITERATION,
+        }
+        stream = agent.graph.astream(
+            inputs, config, stream_mode=["tasks", "messages"], durability="sync"
+        )
+        async for mode, chunk in stream:
+            if mode == "messages":
+                self._token(live, *chunk)
+            elif "input" in chunk:
+                self._node(live, chunk["name"])
+
+    def _node(self, live: LiveRun, node: str) -> None:
+        """A node begins; all before it is in the checkpoints by now."""
+        live.nodes, live.text = (node,), ""
+        self._tell(live, "node", {"nodes": live.nodes, "phase": live.phase})
+        self._tell(live, "refresh", {})
+
+    def _token(self, live: LiveRun, message: Any, metadata: dict[str, Any]) -> None:
+        if metadata.get("langgraph_node") != "reason" or message.type != "AIMessageChunk":
+            return
+        if message.text:
+            live.text += message.text
+            self._tell(live, "token", {"text": message.text})
+
+    def _over(self, live: LiveRun, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        live.phase, live.nodes = ("failed" if error or task.cancelled() else "done"), ()
+        if task.cancelled():
+            live.error = "the server was stopped"
+        elif error is not None:
+            known = isinstance(error, VitaRMMError)
+            live.error = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            logger.warning("run %s failed", live.thread_id, exc_info=None if known else error)
+        self._tell(live, "end", {"phase": live.phase, "error": live.error})
+
+    def _tell(self, live: LiveRun, kind: str, data: dict[str, Any]) -> None:
+        watchers = list(self._watchers.get(live.thread_id, ()))
+        if kind in ("refresh", "end"):
+            watchers += self._watchers.get("", ())
+        for queue in watchers:
+            if queue.full():  # a page that does not listen loses events, not memory
+                queue.get_nowait()
+            queue.put_nowait((kind, data))
+
+
+async def as_server_sent(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """Events in the form that a browser's ``EventSource`` reads."""
+    yield b"retry: 2000\n\n"
+    async for kind, data in events:
+        if kind == "heartbeat":
+            yield b": still here\n\n"
+        else:
+            yield f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()

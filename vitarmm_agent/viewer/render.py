@@ -1,0 +1,61 @@
+"""Templates and what they may use. Autoescaping is on; every value passes through ``visible``."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from vitarmm_agent.viewer import drawing, text
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The one template environment."""
+    env = Environment(
+        loader=PackageLoader("vitarmm_agent.viewer", "templates"),
+        autoescape=True,
+        finalize=text.visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "rich": text.rich,
+        "ago": text.ago,
+        "when": text.when,
+        "seconds": text.seconds,
+        "number": text.number,
+        "clip": text.clip,
+        "pretty": pretty,
+        "from_time": text.from_time,
+    }
+    env.globals |= {"machine": drawing.state_machine, "bar": drawing.bar, "signed": signed}
+    return env
+
+
+def page(name: str, **context: Any) -> str:
+    """One template, rendered."""
+    return environment().get_template(f"{name}.html").render(**context)
+
+
+def static_text(name: str) -> str:
+    """A static file as text."""
+    return resources.files("vitarmm_agent.viewer").joinpath("static", name).read_text("utf-8")
+
+
+def static_bytes(name: str) -> bytes:
+    """A static file as bytes."""
+    return resources.files("vitarmm_agent.viewer").joinpath("static", name).read_bytes()
+
+
+def pretty(value: Any) -> str:
+    """Data as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def signed(value: float) -> str:
+    """``+0.12`` or ``−0.05``."""
+    return f"{value:+.2f}".replace("-", "−")

@@ -1,0 +1,117 @@
+"""Changing runs: fork, answer a waiting question, go on, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vitarmm_agent.agent import new_thread
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.traces import Edit, fork_run
+from vitarmm_agent.viewer.responses import go, html, one, site, whole
+from vitarmm_agent.viewer.run_pages import run_address
+from vitarmm_agent.viewer.run_view import view_of
+from vitarmm_agent.viewer.security import checked_form
+from vitarmm_agent.viewer.solve_pages import model_options
+
+
+async def fork_form(request: Request) -> Response:
+    """What can be changed before going on from a checkpoint."""
+    trace = await site(request).trace(request.path_params["thread"])
+    wanted = request.query_params.get("checkpoint", "")
+    found = next((m for m in trace.moments if m.checkpoint_id == wanted), None)
+    if found is None or not found.next:
+        raise InputError("choose a checkpoint of this run that something comes after")
+    number = {"reason": "recalls", "remember": "feedback"}.get(found.next[0], "attempts")
+    index = found.counts.get(number, 0) - 1
+    view = view_of(trace)
+    iteration = view.iterations[index] if 0 <= index < len(view.iterations) else None
+    return html(
+        request,
+        "fork",
+        trace=trace,
+        moment=found,
+        iteration=iteration,
+        settings=site(request).settings,
+    )
+
+
+async def fork(request: Request) -> Response:
+    """Begin a new run from a checkpoint and go on with it."""
+    here, thread = site(request), request.path_params["thread"]
+    form = await checked_form(request)
+    agent = await here.agent(**model_options(form))
+    new = new_thread()
+    config = await asyncio.to_thread(
+        fork_run, agent.graph, thread, one(form, "checkpoint"), new, _edit(form)
+    )
+
+    async def opened() -> Any:
+        return agent
+
+    here.live.start(new, opened, None, metadata=config.get("metadata"))
+    return go(run_address(new))
+
+
+def _edit(form: dict[str, list[object]]) -> Edit:
+    changed: dict[str, str | None] = {}
+    for name in form:
+        if not name.startswith("entry:"):
+            continue
+        entry_id, text = name.removeprefix("entry:"), one(form, name)
+        if f"drop:{entry_id}" in form:
+            changed[entry_id] = None
+        elif text != one(form, f"was:{entry_id}"):
+            changed[entry_id] = text
+    verdict = one(form, "verdict")
+    if verdict not in ("", "pass", "fail", "abstain"):
+        raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
+    return Edit(
+        memory=changed,
+        verdict=verdict or None,
+        message=one(form, "message"),
+        step=whole(one(form, "step"), "step", low=1),
+    )
+
+
+async def resume(request: Request) -> Response:
+    """Answer a waiting question, or go on with a run that stopped half-way."""
+    from langgraph.types import Command
+
+    here, thread = site(request), request.path_params["thread"]
+    form = await checked_form(request)
+    trace = await here.trace(thread)
+    options = model_options(form)
+    inputs: Any = None
+    if trace.waiting_for:
+        verdict = one(form, "verdict")
+        if verdict not in ("pass", "fail", "abstain"):
+            raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
+        reply = {"verdict": verdict, "message": one(form, "message")}
+        step = whole(one(form, "step"), "step", low=1)
+        inputs = Command(resume=reply | ({"step": step} if step else {}))
+        options.setdefault("feedback", with_human(here.settings.feedback))
+    elif not (trace.moments and trace.moments[-1].next):
+        raise InputError(f"run {thread!r} is over; fork it to go on from a checkpoint")
+    here.live.start(thread, lambda: here.agent(**options), inputs, problem=trace.result.problem)
+    return go(run_address(thread))
+
+
+def with_human(feedback: str) -> str:
+    """The verifiers of a run that waits for a person: a person comes last."""
+    names = [name.strip() for name in feedback.split(",") if name.strip()]
+    return ",".join([*(name for name in names if name != "human"), "human"])
+
+
+async def delete(request: Request) -> Response:
+    """Delete a run's checkpoints; what it wrote to memory stays."""
+    here, thread = site(request), request.path_params["thread"]
+    await checked_form(request)
+    if thread in here.live.going():
+        raise InputError(f"run {thread!r} is under way; wait until it is over")
+    await here.trace(thread)
+    await asyncio.to_thread(here.checkpointer.delete_thread, thread)
+    return go("/runs?done=deleted")

@@ -1,0 +1,175 @@
+"""Looking at runs: the list, one run, two runs, their events, images and exports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.media import MIMES, SUFFIXES
+from vitarmm_agent.traces import Moment, RunFilter, Trace, word_diff
+from vitarmm_agent.viewer.export import export_html
+from vitarmm_agent.viewer.live import as_server_sent
+from vitarmm_agent.viewer.responses import address, fragment_wanted, html, site, whole
+from vitarmm_agent.viewer.run_view import view_of
+
+PER_PAGE = 50
+READ_SECONDS = 0.2
+"""How long one request reads runs that the index does not know yet; the page says what is left."""
+FIELDS = tuple(RunFilter.model_fields)
+MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
+
+
+async def runs(request: Request) -> Response:
+    """The list of runs."""
+    here = site(request)
+    where = RunFilter(**{name: request.query_params.get(name, "").strip() for name in FIELDS})
+    number = whole(request.query_params.get("page", "1"), "page", low=1) or 1
+    found = await asyncio.to_thread(
+        here.index.page, where, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, seconds=READ_SECONDS
+    )
+    known = {run.thread_id for run in found.runs}
+    starting = [
+        run
+        for run in here.live.runs.values()
+        if run.going and run.thread_id not in known and run.problem and number == 1 and where.empty
+    ]
+    return html(
+        request,
+        "runs_table" if fragment_wanted(request) else "runs",
+        runs=found.runs,
+        total=found.total,
+        unread=found.unread,
+        where=where,
+        page_number=number,
+        pages=max(1, -(-found.total // PER_PAGE)),
+        going=here.live.going(),
+        starting=starting,
+        benchmarks=await asyncio.to_thread(here.index.benchmarks),
+        link=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
+        pager=_pager(request),
+    )
+
+
+async def run(request: Request) -> Response:
+    """One run."""
+    here, thread = site(request), request.path_params["thread"]
+    live = here.live.live(thread)
+    turn = whole(request.query_params.get("turn", ""), "turn", low=1)
+    name = "run_body" if fragment_wanted(request) else "run"
+    try:
+        trace = await here.trace(thread, turn)
+    except InputError:
+        if live is None:
+            raise
+        return html(request, name, thread=thread, live=live, view=None)
+    return html(request, name, **run_context(trace, live=live), thread=thread)
+
+
+def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
+    """What the template of a run needs."""
+    view = view_of(trace)
+    return {
+        "view": view,
+        "trace": trace,
+        "result": trace.result,
+        "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
+        **more,
+    }
+
+
+def _told(moment: Moment, index: int, trace: Trace) -> dict[str, Any]:
+    last = index == len(trace.moments) - 1
+    words = [f"Checkpoint {index + 1} of {len(trace.moments)}:", f"after {moment.node}"]
+    if attempts := moment.counts.get("attempts"):
+        words.append(f"(attempt {attempts})")
+    words.append(f"+{moment.seconds:.2f} s")
+    node = "end" if last and not moment.next and not trace.waiting_for else moment.node
+    return {
+        "node": node,
+        "label": " ".join(words),
+        "id": moment.checkpoint_id,
+        "fork": bool(moment.next),
+    }
+
+
+async def diff(request: Request) -> Response:
+    """Two runs side by side."""
+    here = site(request)
+    names = [request.query_params.get(name, "") for name in ("a", "b")]
+    if not all(names):
+        raise InputError("name two runs to compare: /diff?a=RUN&b=RUN")
+    one, other = [await here.trace(name) for name in names]
+    texts = ["\n\n".join(a.text for a in trace.result.attempts[-1:]) for trace in (one, other)]
+    changes = await asyncio.to_thread(word_diff, *texts)
+    views = (view_of(one), view_of(other))
+    return html(request, "diff", one=one, other=other, views=views, changes=changes)
+
+
+async def run_events(request: Request) -> Response:
+    """Server-sent events of one run."""
+    return _events(request, request.path_params["thread"])
+
+
+async def all_events(request: Request) -> Response:
+    """Server-sent events of all runs of this server."""
+    return _events(request, "")
+
+
+def _events(request: Request, thread: str) -> Response:
+    return StreamingResponse(
+        as_server_sent(site(request).live.watch(thread)),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def export(request: Request) -> Response:
+    """One run as a file that opens without this server."""
+    trace = await site(request).trace(request.path_params["thread"])
+    text = await asyncio.to_thread(export_html, trace, site(request).media)
+    return Response(text, media_type="text/html; charset=utf-8", headers=_as_file(trace, "html"))
+
+
+async def export_json(request: Request) -> Response:
+    """One run as data."""
+    trace = await site(request).trace(request.path_params["thread"])
+    text = json.dumps(trace.model_dump(mode="json"), indent=2)
+    return Response(text, media_type="application/json", headers=_as_file(trace, "json"))
+
+
+def _as_file(trace: Trace, suffix: str) -> dict[str, str]:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_"
+                   for c in trace.result.thread_id)  # fmt: skip
+    return {"content-disposition": f'attachment; filename="run-{name}.{suffix}"'}
+
+
+async def media(request: Request) -> Response:
+    """An image, by its hash only."""
+    path = site(request).media.find(request.path_params["sha256"])
+    if path is None or path.suffix not in MIME_OF:
+        raise HTTPException(404, "there is no image with this hash")
+    return FileResponse(
+        path,
+        media_type=MIME_OF[path.suffix],
+        headers={"cache-control": "private, max-age=31536000, immutable"},
+    )
+
+
+def _pager(request: Request) -> Any:
+    def link(number: int) -> str:
+        query = {k: v for k, v in request.query_params.items() if v and k != "page"}
+        url = request.url.replace(query="").include_query_params(**query, page=number)
+        return f"{request.url.path}?{url.query}"
+
+    return link
+
+
+def run_address(thread: str) -> str:
+    """Where a run is shown."""
+    return address("runs", thread)

@@ -1,0 +1,196 @@
+"""A trace, arranged for the page: iterations side by side, a waterfall, and when each part came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
+from vitarmm_agent.problem import Attempt, Feedback, StepError
+from vitarmm_agent.traces import Change, Moment, Trace, word_diff
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """A step of an attempt with what the verifiers say is wrong with it."""
+
+    number: int
+    text: str
+    errors: tuple[StepError, ...]
+
+
+@dataclass(frozen=True)
+class PromptPart:
+    """A stretch of the prompt: text, or an image by its hash; ``memory`` marks the recalled block."""
+
+    role: str
+    text: str = ""
+    image: str = ""
+    memory: bool = False
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One round: what was recalled, the attempt, its feedback and what was written.
+
+    Attributes:
+        seen: for each of these parts, the index of the moment at which it was there first.
+        changes: how the attempt's text differs from the one before.
+    """
+
+    number: int
+    recall: dict[str, Any] | None
+    attempt: Attempt | None
+    feedback: Feedback | None
+    written: dict[str, Any] | None
+    steps: tuple[ShownStep, ...] = ()
+    loose: tuple[StepError, ...] = ()
+    changes: tuple[Change, ...] = ()
+    prompt: tuple[PromptPart, ...] = ()
+    seen: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of the waterfall: seconds since the run began, and tokens."""
+
+    node: str
+    number: int
+    start: float
+    seconds: float
+    tokens_in: int
+    tokens_out: int
+    index: int
+
+    @property
+    def tokens(self) -> int:
+        """In and out together."""
+        return self.tokens_in + self.tokens_out
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that the page of a run shows."""
+
+    trace: Trace
+    iterations: tuple[Iteration, ...]
+    bars: tuple[Bar, ...]
+    current: tuple[str, ...]
+    seconds: float
+
+    @property
+    def most_tokens(self) -> int:
+        """Of any row of the waterfall."""
+        return max((bar.tokens for bar in self.bars), default=0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.current and not self.trace.waiting_for
+
+
+def view_of(trace: Trace) -> RunView:
+    """Arrange a trace for the page."""
+    result = trace.result
+    count = max(len(result.attempts), len(result.recalled), 1 if trace.moments else 0)
+    iterations = tuple(_iteration(trace, index) for index in range(count))
+    bars = tuple(_bars(trace))
+    current = trace.moments[-1].next if trace.moments else ()
+    total = max((bar.start + bar.seconds for bar in bars), default=0.0)
+    return RunView(trace, iterations, bars, current, total)
+
+
+def _iteration(trace: Trace, index: int) -> Iteration:
+    result, number = trace.result, index + 1
+    attempt = result.attempts[index] if index < len(result.attempts) else None
+    feedback = result.feedback[index] if index < len(result.feedback) else None
+    before = result.attempts[index - 1] if attempt and index else None
+    recall = result.recalled[index] if index < len(result.recalled) else None
+    errors = feedback.errors if feedback else ()
+    numbers = {step.number for step in attempt.steps} if attempt else set()
+    return Iteration(
+        number=number,
+        recall=recall,
+        attempt=attempt,
+        feedback=feedback,
+        written=result.written[index] if index < len(result.written) else None,
+        steps=_steps(attempt, errors),
+        loose=tuple(error for error in errors if error.step not in numbers),
+        changes=tuple(word_diff(before.text, attempt.text)) if before and attempt else (),
+        prompt=tuple(_prompt(attempt)) if attempt else (),
+        seen={
+            kind: _first(trace.moments, kind, number)
+            for kind in ("recalls", "attempts", "feedback", "written")
+        },
+    )
+
+
+def _steps(attempt: Attempt | None, errors: tuple[StepError, ...]) -> tuple[ShownStep, ...]:
+    """Steps with their errors; the line that only repeats the final answer is left to it."""
+    if attempt is None:
+        return ()
+    shown = [
+        ShownStep(s.number, s.text, tuple(e for e in errors if e.step == s.number))
+        for s in attempt.steps
+    ]
+    last = shown[-1] if shown else None
+    if last and attempt.answer and not last.errors and last.text.lower().startswith("answer:"):
+        shown.pop()
+    return tuple(shown)
+
+
+def _first(moments: tuple[Moment, ...], kind: str, number: int) -> int:
+    found = (i for i, moment in enumerate(moments) if moment.counts.get(kind, 0) >= number)
+    return next(found, len(moments))
+
+
+def _prompt(attempt: Attempt) -> list[PromptPart]:
+    parts: list[PromptPart] = []
+    for message in attempt.prompt:
+        role, content = str(message.get("role", "")), message.get("content", "")
+        pieces = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        for piece in pieces:
+            if piece.get("type") == "image":
+                parts.append(PromptPart(role, image=str(piece.get("sha256", ""))))
+                continue
+            before, found, after = _split(str(piece.get("text", "")))
+            texts = ((before, False), (found, True), (after, False))
+            parts += [PromptPart(role, text=t, memory=m) for t, m in texts if t.strip()]
+    return parts
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Before, within and after the memory block, which opens the part that memory is in."""
+    opening, closing = OPENING.partition("\n")[0], CLOSING
+    end = text.find(closing)
+    if not text.startswith(opening) or end < 0:
+        return text, "", ""
+    return "", text[: end + len(closing)], text[end + len(closing) :]
+
+
+def _bars(trace: Trace) -> list[Bar]:
+    bars: list[Bar] = []
+    elapsed = 0.0
+    counted = {"recall": "recalls", "reason": "attempts", "feedback": "feedback",
+               "remember": "written"}  # fmt: skip
+    for index, moment in enumerate(trace.moments):
+        start, elapsed = elapsed, elapsed + moment.seconds
+        if moment.node in counted:
+            number = moment.counts.get(counted[moment.node], 0)
+            tokens = _tokens(trace, moment.node, number)
+            bars.append(Bar(moment.node, number, start, moment.seconds, *tokens, index))
+    return bars
+
+
+def _tokens(trace: Trace, node: str, number: int) -> tuple[int, int]:
+    result, at = trace.result, number - 1
+    if node == "reason" and at < len(result.attempts):
+        usage = result.attempts[at].usage
+    elif node == "feedback" and at < len(result.feedback):
+        usage = result.feedback[at].usage
+    elif node == "remember" and at < len(result.written):
+        spent = result.written[at].get("usage") or {}
+        return int(spent.get("input_tokens", 0)), int(spent.get("output_tokens", 0))
+    else:
+        return 0, 0
+    return usage.input_tokens, usage.output_tokens

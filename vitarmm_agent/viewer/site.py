@@ -1,0 +1,108 @@
+"""What the pages work with: checkpoints, their index, images, memory, agents and live runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from vitarmm_agent.agent import ReasoningAgent
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.media import MediaStore
+from vitarmm_agent.memory_store.open import open_memory
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.traces import RunIndex, Trace, read_trace
+from vitarmm_agent.viewer.live import LiveRuns
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+AGENTS_KEPT = 3
+
+
+class Site:
+    """Everything that requests share. Opened lazily: looking at runs loads no model."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        checkpointer: BaseCheckpointSaver[str] | None = None,
+        memory: ReasoningMemory | None = None,
+        agent: ReasoningAgent | None = None,
+    ) -> None:
+        """Use what is given; open the rest from ``settings`` when first needed."""
+        self.settings = settings
+        own = checkpointer is None
+        self.checkpointer = checkpointer or open_checkpoints(settings.checkpoints_path)
+        self.index = RunIndex(
+            self.checkpointer, settings.data_dir / "traces-index.sqlite" if own else None
+        )
+        self.media = MediaStore(settings.media_dir)
+        self.live = LiveRuns()
+        self._memory = memory
+        self._agent = agent
+        self._agents: OrderedDict[str, ReasoningAgent] = OrderedDict()
+        self._lock = threading.Lock()
+        self._opening = asyncio.Lock()
+
+    def memory(self) -> ReasoningMemory:
+        """The memory that the settings name.
+
+        Raises:
+            InputError: it is off.
+            MemoryStoreError: it cannot be opened.
+        """
+        with self._lock:
+            if self._memory is None:
+                self._memory = open_memory(self.settings)
+        if self._memory is None:
+            raise InputError("memory is off; set VITARMM_MEMORY to a folder to look at it")
+        return self._memory
+
+    async def agent(self, **options: Any) -> ReasoningAgent:
+        """An agent with these settings changed; the last few are kept open.
+
+        Raises:
+            UserError: a model, verifier or value that cannot be used.
+        """
+        given = {name: value for name, value in options.items() if value not in (None, "")}
+        if self._agent is not None and not given:
+            return self._agent
+        key = repr(sorted(given.items()))
+        async with self._opening:
+            if key not in self._agents:
+                self._agents[key] = await asyncio.to_thread(self._open, given)
+                while len(self._agents) > AGENTS_KEPT:
+                    self._agents.popitem(last=False)
+            self._agents.move_to_end(key)
+            return self._agents[key]
+
+    def _open(self, options: dict[str, Any]) -> ReasoningAgent:
+        base = self.settings.model_dump(exclude_unset=True)
+        settings = Settings.load(**base | options)
+        off = settings.memory_location == "off"
+        return ReasoningAgent.open(
+            settings=settings,
+            checkpointer=self.checkpointer,
+            memory="off" if off else self.memory(),
+        )
+
+    async def trace(self, thread_id: str, turn: int | None = None) -> Trace:
+        """One run, read in a worker thread.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        return await asyncio.to_thread(read_trace, self.checkpointer, thread_id, turn=turn)
+
+    async def close(self) -> None:
+        """Stop what is under way and close the files."""
+        await self.live.stop()
+        self.index.close()
+        if self._memory is not None:
+            self._memory.close()

@@ -1,0 +1,158 @@
+"use strict";
+// The page works without this file, except for what is live. No framework, nothing from elsewhere.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+function drawFormulas(root) {
+  if (!window.katex) return;
+  for (const span of all(".tex:not([data-drawn])", root)) {
+    span.dataset.drawn = "yes";
+    try {
+      window.katex.render(span.dataset.tex, span, {
+        displayMode: span.dataset.display === "block", throwOnError: true, trust: false, maxExpand: 500,
+      });
+    } catch {
+      span.title = "not a formula that can be drawn";  // the source stays readable
+    }
+  }
+}
+
+function setTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("vitarmm-theme", root.dataset.theme);
+}
+
+// The slider: what had not happened yet at a checkpoint fades, and its node is lit.
+function moveSlider(slider) {
+  const moments = JSON.parse(slider.dataset.moments);
+  const at = Number(slider.value);
+  const moment = moments[at];
+  const root = slider.closest("[data-run]");
+  $("output", root).textContent = moment.label;
+  slider.setAttribute("aria-valuetext", moment.label);
+  light(root, [moment.node]);
+  for (const part of all("[data-seen]", root)) part.classList.toggle("later", Number(part.dataset.seen) > at);
+  const fork = $("[data-fork]", root);
+  if (fork) {
+    fork.hidden = !moment.fork;
+    fork.href = `${fork.dataset.fork}?checkpoint=${encodeURIComponent(moment.id)}`;
+  }
+}
+
+function light(root, nodes) {
+  for (const node of all("svg.machine [data-node]", root)) node.classList.toggle("lit", nodes.includes(node.dataset.node));
+}
+
+function prepare(root) {
+  drawFormulas(root);
+  for (const slider of all("input[data-moments]", root)) {
+    slider.addEventListener("input", () => moveSlider(slider));
+    slider.dataset.touched = "";
+  }
+}
+
+// Take a new version of a part of the page, keeping open what was open and the place of the slider.
+async function refresh(part, url) {
+  const answer = await fetch(url, { headers: { "X-Fragment": "1" } });
+  if (!answer.ok) return;
+  const open = all("details[open][id]", part).map((element) => element.id);
+  const focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.id : "";
+  const scroll = $(".attempts", part)?.scrollLeft;
+  part.innerHTML = await answer.text();
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  if (scroll !== undefined && $(".attempts", part)) $(".attempts", part).scrollLeft = scroll;
+  prepare(part);
+  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+}
+
+function queued(work) {
+  let running = false, again = false;
+  return async function next() {
+    if (running) { again = true; return; }
+    running = true;
+    try { await work(); } finally { running = false; }
+    if (again) { again = false; await next(); }
+  };
+}
+
+function watchRun(part) {
+  const events = new EventSource(part.dataset.events);
+  const update = queued(() => refresh(part, part.dataset.live));
+  let text = "", nodes = [];
+  const show = () => {
+    const pre = $("[data-live-text]", part);
+    if (pre) { pre.textContent = text; pre.hidden = !text; }
+    if (nodes.length) light(part, nodes);
+  };
+  events.addEventListener("node", (event) => {
+    nodes = JSON.parse(event.data).nodes; text = ""; show();
+  });
+  events.addEventListener("token", (event) => { text += JSON.parse(event.data).text; show(); });
+  events.addEventListener("refresh", async () => { await update(); show(); });
+  events.addEventListener("end", async () => {
+    events.close(); text = ""; nodes = [];
+    await update();
+    part.removeAttribute("data-events");
+    document.title = document.title.replace(/^● /, "");
+    say($("[data-outcome]", part)?.textContent || "the run is over");
+  });
+}
+
+function watchList(part) {
+  const update = queued(() => refresh(part, part.dataset.live));
+  const events = new EventSource("/events");
+  events.addEventListener("refresh", update);
+  events.addEventListener("end", update);
+  setInterval(() => { if (!document.hidden && $("[data-going]", part)) update(); }, 5000);
+}
+
+function say(words) { const region = $("#said"); if (region) region.textContent = words.trim(); }
+
+function prepareDrop(zone) {
+  const input = $("input[type=file]", zone), previews = $(".previews", zone);
+  const draw = () => {
+    previews.replaceChildren(...[...input.files].map((file) => {
+      const image = document.createElement("img");
+      image.src = URL.createObjectURL(file);
+      image.alt = file.name;
+      return image;
+    }));
+  };
+  input.addEventListener("change", draw);
+  for (const kind of ["dragover", "dragenter"])
+    zone.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const files = new DataTransfer();
+    for (const file of [...input.files, ...event.dataTransfer.files]) files.items.add(file);
+    input.files = files.files;
+    draw();
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-theme-toggle], [data-confirm]");
+  if (!target) return;
+  if (target.matches("[data-theme-toggle]")) setTheme();
+  else if (!window.confirm(target.dataset.confirm)) event.preventDefault();
+});
+document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input, textarea, select");
+  if (event.key === "/" && !typing && $("[type=search]")) { event.preventDefault(); $("[type=search]").focus(); }
+  const slider = $("input[data-moments]");
+  if ((event.key === "[" || event.key === "]") && !typing && slider) {
+    slider.value = Number(slider.value) + (event.key === "]" ? 1 : -1);
+    moveSlider(slider);
+  }
+});
+
+prepare(document);
+for (const zone of all(".drop")) prepareDrop(zone);
+for (const part of all("[data-events]")) watchRun(part);
+for (const part of all("[data-list]")) watchList(part);
