@@ -85,6 +85,23 @@ def print_reason(console: Console, update: Record, streamed: bool = False) -> No
             f"  attempt {attempt['number']}, {tokens} tokens, {attempt['seconds']:.1f} s",
         )
     )
+    if facts := prompt_facts(attempt["metadata"]):
+        console.print(Text(f"    {facts}", style="dim"))
+
+
+def prompt_facts(metadata: Record) -> str:
+    """How the model got its prompt: tiles and image tokens, OCR, reuse, and its state marker."""
+    facts = []
+    if tiles := metadata.get("tiles_per_image"):
+        shown = " + ".join(map(str, tiles))
+        facts.append(f"{shown} tiles, {metadata['image_tokens']} image tokens")
+    if "ocr" in metadata:
+        facts.append("images read as text (OCR)")
+    if prefix := metadata.get("prefix"):
+        facts.append(f"{prefix['reused']} of {prefix['given']} prompt tokens reused")
+    if state := metadata.get("vita_state"):
+        facts.append(f"state {state}")
+    return ", ".join(facts)
 
 
 def print_feedback(console: Console, update: Record, streamed: bool = False) -> None:
