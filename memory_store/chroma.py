@@ -126,6 +126,15 @@ class ChromaStore(BaseStore):
         """:meth:`batch`, without blocking the event loop."""
         return await arun(self._batch(list(ops)))
 
+    @property
+    def blocks_briefly(self) -> bool:
+        """Whether all of its calls block for milliseconds: nothing goes over a network."""
+        own = getattr(type(self.embeddings), "aembed_documents", None)
+        return isinstance(self._backend, LocalBackend) and own in (
+            None,
+            Embeddings.aembed_documents,
+        )
+
     def count(self, namespace: tuple[str, ...]) -> int:
         """How many items a namespace holds, not counting those below it."""
         return self._backend.count(namespace)

@@ -6,6 +6,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from copy import copy
 from datetime import UTC, datetime
 from typing import Self
@@ -25,6 +26,7 @@ from vitarmm_agent.memory_store.shelf import Shelf
 from vitarmm_agent.memory_store.twins import blocking
 
 Planner = Callable[[], Flow[tuple[Plan, list[Written]]]]
+_workers: weakref.WeakKeyDictionary[BaseStore, dict[str, Executor]] = weakref.WeakKeyDictionary()
 _locks: weakref.WeakKeyDictionary[BaseStore, threading.Lock] = weakref.WeakKeyDictionary()
 
 
@@ -68,6 +70,19 @@ class MemoryCore:
         view.namespace = check_namespace(tuple(namespace))
         view.shelf = Shelf(self.store, view.namespace)
         return view
+
+    def worker(self, lane: str) -> Executor | None:
+        """The thread for all calls of one kind; None where the store is best awaited natively.
+
+        On embedded Chroma a write takes a few milliseconds in a dozen small calls: hundreds of runs
+        that end together would spend far longer on hops between threads and on the lock.
+        """
+        if not getattr(self.store, "blocks_briefly", False):
+            return None
+        lanes = _workers.setdefault(self.store, {})
+        if lane not in lanes:
+            lanes[lane] = ThreadPoolExecutor(1, thread_name_prefix=f"memory-{lane}")
+        return lanes[lane]
 
     def close(self) -> None:
         """Release the store's and the journal's files."""

@@ -6,7 +6,8 @@ import builtins
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal
 
 from pydantic import ValidationError
 
@@ -20,10 +21,20 @@ from vitarmm_agent.memory_store.locks import taking
 from vitarmm_agent.memory_store.operations import Written
 from vitarmm_agent.memory_store.planning import Plan, taken_back
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.transfer import (
+    Conflict,
+    Imported,
+    dump_lines,
+    parse_lines,
+    read_lines,
+    without_loose_ends,
+    writing,
+)
 from vitarmm_agent.memory_store.twins import blocking, twins
 
 State = Literal["live", "quarantined", "superseded"]
-REBUILD_CHUNK = 500
+BULK = 500
+"""Entries of one batch when many are written."""
 
 
 class Curation(MemoryCore):
@@ -49,7 +60,13 @@ class Curation(MemoryCore):
         return (yield from self.shelf.scan(filter=conditions or None, offset=offset, **options))
 
     def _change(
-        self, changes: Mapping[str, MemoryEntry | None], *, kind: str, reason: str, run: str = ""
+        self,
+        changes: Mapping[str, MemoryEntry | None],
+        *,
+        kind: str,
+        reason: str,
+        run: str = "",
+        part: int = 0,
     ) -> Flow[str]:
         """Set entries to what a person decided, or delete them (None); returns the run to undo.
 
@@ -64,7 +81,7 @@ class Curation(MemoryCore):
                 plan.put(kind, entry_id, entry, reason)
             return plan, []
 
-        yield from self._once(f"{kind}:{run}", run, 0, plan)
+        yield from self._once(f"{kind}:{run}:{part}", run, 0, plan)
         return run
 
     def _forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
@@ -119,6 +136,74 @@ class Curation(MemoryCore):
         changes = {one.id: merge(one, other), other.id: other.model_copy(update=gone)}
         return (yield from self._change(changes, kind="merge", reason=reason))
 
+    # transfer
+
+    def _export(self, target: Path | str | IO[str]) -> Flow[int]:
+        """Write all entries as JSON Lines, put-aside ones included; returns how many.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        entries = yield from self.shelf.scan()
+        with writing(target) as file:
+            file.writelines(dump_lines(entries))
+        return len(entries)
+
+    def _import_(
+        self,
+        source: Path | str | IO[str],
+        *,
+        keep_good: bool = False,
+        on_conflict: Conflict = "fail",
+    ) -> Flow[Imported]:
+        """Take in entries from JSON Lines as they are, without consolidating them.
+
+        Args:
+            source: file or stream.
+            keep_good: take the good lines of a file that has bad ones; otherwise take none.
+            on_conflict: what to do with an id that is here already, with other content.
+
+        Raises:
+            InputError: the file cannot be read, or has bad lines or conflicts that were not
+                allowed; nothing was written.
+        """
+        entries, bad = parse_lines(read_lines(source))
+        if bad and not keep_good:
+            lines = "; ".join(f"line {line.number} {line.reason}" for line in bad[:20])
+            raise InputError(
+                f"{len(bad)} of the lines cannot be imported, so none was: {lines}; "
+                "correct them, or take the others with --keep-good"
+            )
+        known = yield from self.shelf.get([entry.id for entry in entries])
+        conflicts = [e for e in entries if e.id in known and known[e.id] != e]
+        if conflicts and on_conflict == "fail":
+            ids = ", ".join(entry.id for entry in conflicts[:5])
+            raise InputError(
+                f"{len(conflicts)} entries are here already with other content ({ids}), so none "
+                "was imported; choose --on-conflict skip or replace"
+            )
+        wanted = [
+            e for e in entries
+            if e.id not in known or (e in conflicts and on_conflict == "replace")
+        ]  # fmt: skip
+        linked = yield from self.shelf.get([i for e in wanted for i in e.related_to])
+        wanted, notes = without_loose_ends(wanted, {e.id for e in entries} | linked.keys())
+        run = ""
+        for start in range(0, len(wanted), BULK):
+            part = {entry.id: entry for entry in wanted[start : start + BULK]}
+            run = yield from self._change(
+                part, kind="import", reason="imported", run=run, part=start // BULK
+            )
+        replaced = sum(entry.id in known for entry in wanted)
+        return Imported(
+            run=run,
+            added=len(wanted) - replaced,
+            replaced=replaced,
+            skipped=len(entries) - len(wanted),
+            bad=tuple(bad),
+            notes=tuple(notes),
+        )
+
     # history
 
     def _undo(self, run: str) -> Flow[builtins.list[str]]:
@@ -157,14 +242,20 @@ class Curation(MemoryCore):
         journal = self._history("rebuild")
         yield taking(self._lock)
         try:
-            yield from self.shelf.erase()
-            entries = list(journal.entries(self.namespace))
-            everything = [
-                Change(kind="rebuild", entry_id=e.id, before=None, after=e) for e in entries
-            ]
-            for start in range(0, len(everything), REBUILD_CHUNK):
-                part = tuple(everything[start : start + REBUILD_CHUNK])
+            entries: builtins.list[MemoryEntry] = yield blocking(
+                lambda: list(journal.entries(self.namespace))
+            )
+            past: builtins.list[MemoryEntry] = yield blocking(
+                lambda: list(journal.past_texts(self.namespace))
+            )
+            stored = yield from self.shelf.scan()
+            kept = {entry.id for entry in entries}
+            changes = [_made(entry.id, None, entry) for entry in entries]
+            changes += [_made(entry.id, entry, None) for entry in stored if entry.id not in kept]
+            for start in range(0, len(changes), BULK):
+                part = tuple(changes[start : start + BULK])
                 yield from self.shelf.carry_out(Batch("rebuild", "rebuild", 0, part))
+            yield from self.shelf.put_past(past)
         finally:
             self._lock.release()
         return len(entries)
@@ -176,5 +267,11 @@ class Curation(MemoryCore):
     edit, aedit = twins(_edit)
     review, areview = twins(_review)
     merge, amerge = twins(_merge)
+    export, aexport = twins(_export)
+    import_, aimport_ = twins(_import_)
     undo, aundo = twins(_undo)
     rebuild, arebuild = twins(_rebuild)
+
+
+def _made(entry_id: str, before: MemoryEntry | None, after: MemoryEntry | None) -> Change:
+    return Change(kind="rebuild", entry_id=entry_id, before=before, after=after)

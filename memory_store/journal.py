@@ -252,6 +252,19 @@ class Journal:
         )
         return (_entry(after) for (after,) in rows)
 
+    def past_texts(self, namespace: Sequence[str]) -> Iterator[MemoryEntry]:
+        """Entries as they once were, one for each text that is no longer a live entry's."""
+        current = {e.id: e.index_text for e in self.entries(namespace) if e.live}
+        seen = set(current.items())
+        for (after,) in self._query(
+            "SELECT after FROM events WHERE namespace = ? AND after IS NOT NULL ORDER BY seq",
+            namespace_text(namespace),
+        ):
+            entry = _entry(after)
+            if (entry.id, entry.index_text) not in seen:
+                seen.add((entry.id, entry.index_text))
+                yield entry
+
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
         rows = self._query("SELECT DISTINCT namespace FROM batches")

@@ -249,9 +249,9 @@ class ReasoningMemory(Curation):
         yield from self._once(f"credit:{run}:{attempt}", run, attempt, plan)
         return None
 
-    recall, arecall = twins(_recall)
-    write, awrite = twins(_write)
-    credit, acredit = twins(_credit)
+    recall, arecall = twins(_recall, "read")
+    write, awrite = twins(_write, "write")
+    credit, acredit = twins(_credit, "write")
 
 
 def _searchable(text: str) -> str:

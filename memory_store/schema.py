@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,6 +13,8 @@ EntryType = Literal["correction", "insight", "fact"]
 SCHEMA_VERSION = 1
 MAX_CONTENT = 4_000
 MAX_TITLE = 200
+MAX_METADATA = 16_384
+MAX_LINKS = 64
 
 
 def new_id() -> str:
@@ -63,7 +66,7 @@ class MemoryEntry(BaseModel):
     applies_when: str = Field("", max_length=MAX_CONTENT)
     content: str = Field(min_length=1, max_length=MAX_CONTENT)
     confidence: float = Field(0.5, ge=0, le=1)
-    related_to: tuple[str, ...] = ()
+    related_to: tuple[str, ...] = Field((), max_length=MAX_LINKS)
     metadata: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance = Provenance()
     used: int = Field(0, ge=0)
@@ -75,7 +78,7 @@ class MemoryEntry(BaseModel):
     quarantined: bool = False
     schema_version: int = SCHEMA_VERSION
 
-    @field_validator("title", "applies_when", "content")
+    @field_validator("id", "title", "applies_when", "content")
     @classmethod
     def _storable(cls, value: str) -> str:
         if "\x00" in value:
@@ -85,6 +88,25 @@ class MemoryEntry(BaseModel):
         except UnicodeEncodeError:
             raise ValueError("contains a lone surrogate, which is no character") from None
         return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            size = len(text.encode("utf-8"))
+        except UnicodeEncodeError:
+            raise ValueError("contains a lone surrogate, which is no character") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"is not plain JSON: {error}") from None
+        if size > MAX_METADATA:
+            raise ValueError(f"has {size:,} bytes; the limit is {MAX_METADATA:,}")
+        return cast("dict[str, Any]", json.loads(text))
+
+    @field_validator("created_at", "updated_at")
+    @classmethod
+    def _zoned(cls, value: datetime) -> datetime:
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
     @property
     def live(self) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
+from langgraph.store.memory import InMemoryStore
 from pydantic import ValidationError
 
 from vitarmm_agent.effects import Call, Flow
@@ -92,26 +93,45 @@ class Shelf:
 
     def carry_out(self, batch: Batch) -> Flow[None]:
         """Make the changes of a batch; doing it again changes nothing."""
-        ops: list[Op] = []
+        ops: list[PutOp] = []
         for change in batch.changes:
             ops += self._put(change)
         ops.append(PutOp(self.batches, batch.key, {"result": batch.result}, index=False))
-        for start in range(0, len(ops), CHUNK):
-            yield self.batch(ops[start : start + CHUNK])
+        for part in self._parts(ops):
+            yield self.batch(part)
         return None
 
-    def erase(self) -> Flow[None]:
-        """Take every entry and past text of this memory out of the store."""
-        for namespace in (self.entries, self.past):
-            (items,) = yield self.batch([SearchOp(namespace, limit=EVERYTHING)])
-            ops = [PutOp(i.namespace, i.key, None) for i in items if i.namespace == namespace]
+    def put_past(self, entries: Sequence[MemoryEntry]) -> Flow[None]:
+        """Keep the texts of entries as they once were."""
+        ops = [self._past(entry) for entry in entries]
+        for part in self._parts(ops):
+            yield self.batch(part)
+        return None
+
+    def _parts(self, ops: Sequence[PutOp]) -> Iterator[Sequence[PutOp]]:
+        """Operations in calls of bounded size.
+
+        ``InMemoryStore`` refuses two items with the same text in one call (it counts vectors and
+        texts differently), so there such items go into separate calls.
+        """
+        if not isinstance(self.store, InMemoryStore):
             for start in range(0, len(ops), CHUNK):
-                yield self.batch(ops[start : start + CHUNK])
-        return None
+                yield ops[start : start + CHUNK]
+            return
+        part: list[PutOp] = []
+        texts: set[str] = set()
+        for op in ops:
+            text = str((op.value or {}).get("index_text", ""))
+            if text in texts:
+                yield part
+                part, texts = [], set()
+            part.append(op)
+            texts |= {text} if op.index else set()
+        yield part
 
-    def _put(self, change: Change) -> list[Op]:
+    def _put(self, change: Change) -> list[PutOp]:
         before, after = change.before, change.after
-        ops: list[Op] = []
+        ops: list[PutOp] = []
         gone = before is not None and before.live
         if before is not None and gone and not _same_place(before, after):
             ops.append(self._past(before))

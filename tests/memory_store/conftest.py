@@ -22,7 +22,7 @@ from langgraph.store.sqlite import SqliteStore
 
 from vitarmm_agent.memory_store import ChromaStore
 
-DIMS = 64
+DIMS = 512
 OpenStore = Callable[..., BaseStore]
 
 
@@ -36,8 +36,8 @@ class WordEmbeddings(Embeddings):
         vector = [0.0] * DIMS
         for word in re.findall(r"\w+", text.lower()):
             digest = hashlib.sha256(word.encode("utf-8", "replace")).digest()
-            vector[digest[0] % DIMS] += 1.0
-            vector[digest[1] % DIMS] += 0.5
+            vector[int.from_bytes(digest[:4]) % DIMS] += 1.0
+            vector[int.from_bytes(digest[4:8]) % DIMS] += 0.5
         vector[-1] += 0.01
         return vector
 

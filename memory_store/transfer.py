@@ -1,0 +1,150 @@
+"""Entries as JSON Lines: one entry a line, with everything that is known of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
+
+MAX_LINE = 200_000
+Conflict = Literal["skip", "replace", "fail"]
+"""What an import does with an id that the memory has already, with other content."""
+
+
+class BadLine(BaseModel):
+    """A line that cannot be imported; ``number`` counts from 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    reason: str
+
+
+class Imported(BaseModel):
+    """What an import did.
+
+    Attributes:
+        run: the run that ``undo`` takes to take it back; empty when nothing was written.
+        added, replaced: how many entries were new, and how many took the place of another.
+        skipped: how many were there already, the same or (by choice) another version.
+        bad: lines left out.
+        notes: links to unknown entries that were dropped.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str = ""
+    added: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    bad: tuple[BadLine, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def dump_lines(entries: Iterable[MemoryEntry]) -> Iterator[str]:
+    """Each entry as a line, oldest first."""
+    for entry in sorted(entries, key=lambda e: (e.created_at, e.id)):
+        yield entry.model_dump_json() + "\n"
+
+
+def parse_lines(lines: Iterable[str]) -> tuple[list[MemoryEntry], list[BadLine]]:
+    """Entries of the good lines, and what is wrong with the others; empty lines are passed over."""
+    entries: dict[str, MemoryEntry] = {}
+    bad: list[BadLine] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = _parse_line(line)
+            if entry.id in entries:
+                raise InputError(f"id {entry.id!r} is on an earlier line already")
+            entries[entry.id] = entry
+        except InputError as error:
+            bad.append(BadLine(number=number, reason=str(error)))
+    return list(entries.values()), bad
+
+
+def without_loose_ends(
+    entries: Iterable[MemoryEntry], known: set[str]
+) -> tuple[list[MemoryEntry], list[str]]:
+    """Entries without links to ids that are not ``known``, and what was dropped."""
+    kept, notes = [], []
+    for entry in entries:
+        links = tuple(i for i in entry.related_to if i in known)
+        if links != entry.related_to:
+            dropped = [i for i in entry.related_to if i not in known]
+            notes.append(f"{entry.id}: link to unknown {', '.join(dropped)} dropped")
+            entry = entry.model_copy(update={"related_to": links})
+        kept.append(entry)
+    return kept, notes
+
+
+def read_lines(source: Path | str | IO[str]) -> list[str]:
+    """The lines of a file or stream.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not isinstance(source, (str, Path)):
+        return list(source)
+    try:
+        with open(source, encoding="utf-8", errors="surrogateescape") as file:
+            return list(file)
+    except OSError as error:
+        raise InputError(f"{str(source)!r} cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def writing(target: Path | str | IO[str]) -> Iterator[IO[str]]:
+    """A stream to write to; a file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if not isinstance(target, (str, Path)):
+        yield target
+        return
+    path = Path(target)
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, delete=False, encoding="utf-8", suffix=".part"
+        ) as file:
+            name = file.name
+            yield file
+        os.replace(name, path)
+        name = ""
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
+    finally:
+        if name:
+            Path(name).unlink(missing_ok=True)
+
+
+def _parse_line(line: str) -> MemoryEntry:
+    if len(line) > MAX_LINE:
+        raise InputError(f"has {len(line):,} characters; the limit is {MAX_LINE:,}")
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise InputError(f"is a JSON {type(row).__name__}, not an object")
+    version = row.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise InputError(f"has schema_version {version!r}; this version reads {SCHEMA_VERSION}")
+    try:
+        return MemoryEntry.model_validate(row)
+    except ValidationError as error:
+        raise InputError(error_lines(error)) from None

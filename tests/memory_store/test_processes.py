@@ -1,0 +1,135 @@
+"""Several processes on one memory, and processes that are killed while they write."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.memory_store.conftest import ChromaServer
+from tests.memory_store.worker import NAMESPACE, lesson, open_memory
+
+
+def start(role: str, place: str, name: str, count: float, folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.memory_store.worker", role, place, name, str(count),
+         str(folder / f"{name}.ack")],
+        cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors[-2000:]
+
+
+def check(place: str, folder: Path, names: list[str], count: int) -> None:
+    """Everything is there once, recalled by its text, and the journal agrees."""
+    memory = open_memory(place, folder / "journal.sqlite")
+    entries = memory.list()
+    wanted = sorted(f"{name}-{number}" for name in names for number in range(count))
+    assert sorted(entry.id for entry in entries) == wanted
+    for name in names:
+        for number in random.Random(name).sample(range(count), min(count, 25)):
+            one = lesson(name, number)
+            found = memory.recall(one.applies_when, k=2).entries
+            assert [r.entry.id for r in found] == [one.id]
+    assert memory.journal is not None
+    events = memory.journal.events(NAMESPACE)
+    assert sorted(event.entry_id for event in events) == wanted
+    assert memory.journal.pending(NAMESPACE) == []
+    memory.close()
+
+
+def work_together(place: str, folder: Path, writers: int, count: int) -> None:
+    names = [f"w{n}" for n in range(writers)]
+    processes = [start("write", place, name, count, folder) for name in names]
+    readers = [start("read", place, f"r{n}", 900, folder) for n in range(2)]
+    for process in processes:
+        finished(process)
+    (folder / "stop").touch()
+    for process in readers:
+        finished(process)
+    check(place, folder, names, count)
+
+
+def survive_kills(place: str, folder: Path, kills: int, count: int) -> None:
+    """Kill a writer again and again at any moment; each time its work goes on."""
+    dice = random.Random(7)
+    acknowledged: list[str] = []
+    for _ in range(kills):
+        process = start("write", place, "w", count, folder)
+        _wait_for_lines(folder / "w.ack", len(acknowledged) + 1, process)
+        time.sleep(dice.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        memory = open_memory(place, folder / "journal.sqlite")
+        acknowledged = (folder / "w.ack").read_text().splitlines()
+        for entry_id in dict.fromkeys(acknowledged):
+            assert memory.get(entry_id) is not None, f"{entry_id} was acknowledged and is lost"
+        one = lesson("w", int(acknowledged[-1].partition("-")[2]))
+        assert memory.recall(one.applies_when, k=1).entries[0].entry.id == one.id
+        memory.close()
+    finished(start("write", place, "w", count, folder))
+    check(place, folder, ["w"], count)
+
+
+def _wait_for_lines(file: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.time() + 60
+    while time.time() < deadline and process.poll() is None:
+        if file.exists() and len(file.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.02)
+    assert process.poll() is None or process.returncode == 0
+
+
+def test_processes_share_a_folder(tmp_path: Path) -> None:
+    work_together(str(tmp_path / "memory"), tmp_path, writers=4, count=60)
+
+
+def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
+    survive_kills(str(tmp_path / "memory"), tmp_path, kills=3, count=300)
+
+
+def test_processes_share_a_server(tmp_path: Path, chroma_server: ChromaServer) -> None:
+    work_together(chroma_server.url, tmp_path, writers=2, count=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_eight_processes_write_500_each(tmp_path: Path) -> None:
+    work_together(str(tmp_path / "memory"), tmp_path, writers=8, count=500)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_kills(tmp_path: Path) -> None:
+    survive_kills(str(tmp_path / "memory"), tmp_path, kills=10, count=1000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_eight_processes_through_a_server(tmp_path: Path) -> None:
+    server = ChromaServer(tmp_path / "server")
+    try:
+        work_together(server.url, tmp_path, writers=8, count=500)
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ten_kills_through_a_server(tmp_path: Path) -> None:
+    server = ChromaServer(tmp_path / "server")
+    try:
+        survive_kills(server.url, tmp_path, kills=10, count=400)
+    finally:
+        server.stop()
