@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @dataclass(frozen=True)
 class Figures:
-    """What an engine has done since it was made."""
+    """What an engine has done since it was made; ends of replies count as output tokens."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -247,41 +247,32 @@ class Engine:
                 reused=reused,
                 length=len(request.prompt.keys),
             )
+            self._count(
+                requests=1,
+                prompt_tokens=row.length,
+                computed_tokens=row.length - reused,
+                output_tokens=1,
+            )
             row.accept(logits)
             if row.finish_reason is None:
                 batch.add(row, cache)
         except BaseException as error:
             request.deliver(error)
-            return
-        self._count(requests=1, prompt=row.length, computed=row.length - reused, output=1)
 
     def _step(self, batch: Batch) -> None:
         rows = list(batch.rows)
+        self._count(output_tokens=len(rows), steps=1)
         try:
             batch.step()
         except BaseException as error:
             batch.drop(lambda row: True)
             for row in rows:
                 row.request.deliver(error)
-            return
-        self._count(output=len(rows), steps=1)
 
-    def _count(
-        self,
-        *,
-        requests: int = 0,
-        prompt: int = 0,
-        computed: int = 0,
-        output: int = 0,
-        steps: int = 0,
-    ) -> None:
-        was = self.figures
-        self.figures = Figures(
-            requests=was.requests + requests,
-            prompt_tokens=was.prompt_tokens + prompt,
-            computed_tokens=was.computed_tokens + computed,
-            output_tokens=was.output_tokens + output,
-            steps=was.steps + steps,
+    def _count(self, **more: int) -> None:
+        """Add to the figures; called before what is counted is delivered."""
+        self.figures = replace(
+            self.figures, **{name: getattr(self.figures, name) + n for name, n in more.items()}
         )
 
     def _use_adapter(self, adapter: str | None) -> None:

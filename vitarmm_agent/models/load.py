@@ -94,7 +94,7 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
     provider = spec.partition(":")[0]
     values = _decoding(settings) | options
     if provider == "openai":
-        values = _server(settings) | values
+        values = _server(settings, options) | values
     else:
         values.pop("seed", None)  # not every provider knows it
     given = {name: value for name, value in values.items() if value is not None}
@@ -109,15 +109,16 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
     return model
 
 
-def _server(settings: Settings) -> dict[str, Any]:
+def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
     """Where ``openai:`` models run; a server of one's own needs no key.
 
     Raises:
         InputError: neither a server nor a key is given.
     """
-    key = os.environ.get("OPENAI_API_KEY")
-    if settings.base_url:
-        return {"base_url": settings.base_url, "api_key": key or "none"}
+    key = options.get("api_key") or os.environ.get("OPENAI_API_KEY")
+    base_url = options.get("base_url") or settings.base_url
+    if base_url:
+        return {"base_url": base_url, "api_key": key or "none"}
     if not key:
         raise InputError(
             "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
