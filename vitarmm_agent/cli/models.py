@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.errors import MissingExtraError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import CATALOG, installed, pull, remove, resolve
 from vitarmm_agent.weights.store import lookup, megabytes
@@ -75,6 +76,27 @@ def remove_models(
     for name in names:
         freed = remove(name, home)
         out.print(f"removed {name}: {megabytes(freed)} freed", markup=False)
+
+
+@app.command("convert-vita")
+def convert_vita(
+    source: Annotated[Path, typer.Argument(help="VITA checkpoint in the published layout.")],
+    target: Annotated[Path, typer.Argument(help="New folder to write.")],
+    vita_model_type: Annotated[
+        str | None, typer.Option(help="Model type; default: what the checkpoint says.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="bfloat16, float16 or float32; default: the checkpoint's.")
+    ] = None,
+) -> None:
+    """Write a VITA checkpoint as a normal transformers folder, which loads without conversion."""
+    from vitarmm_agent.models.vita.conversion import convert
+
+    try:
+        written = convert(source, target, vita_model_type, dtype)
+    except ImportError as error:
+        raise MissingExtraError("converting VITA", "local") from error
+    out.print(f"written: {written}", markup=False)
 
 
 def pull_with_progress(name: str, home: Path) -> Path:

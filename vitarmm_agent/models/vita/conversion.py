@@ -25,6 +25,7 @@ from vitarmm_agent.models.vita.conversation import (
 logger = logging.getLogger(__name__)
 
 TOWER_PREFIX = "model.vision_tower.vision_tower."
+DTYPES = ("bfloat16", "float16", "float32")
 DEFAULT_TOWER = "InternViT-300M-448px"
 _VISION_KEYS = (
     "hidden_size",
@@ -260,7 +261,10 @@ def generation_settings(name: str, tokenizer: Any, vocabulary: int) -> dict[str,
 
 
 def convert(
-    source: str | Path, target: str | Path, vita_model_type: str | None = None, **kwargs: Any
+    source: str | Path,
+    target: str | Path,
+    vita_model_type: str | None = None,
+    dtype: str | None = None,
 ) -> Path:
     """Write a checkpoint as a normal transformers folder, which loads without any conversion.
 
@@ -268,21 +272,23 @@ def convert(
         source: folder in the published layout.
         target: folder to write; made when it is not there.
         vita_model_type: overrides what the folder says.
-        kwargs: for ``from_pretrained``, such as ``dtype``.
+        dtype: ``bfloat16``, ``float16`` or ``float32``; default: the checkpoint's.
 
     Raises:
         InputError: ``target`` is not empty, or ``source`` is no VITA checkpoint.
         WeightsError: tensors are missing or misshapen.
     """
-    from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
-    from vitarmm_agent.models.vita.processing import VitaProcessor
-
     target = Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is not empty; name a new folder")
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r} is unknown; use one of {', '.join(DTYPES)}")
+    from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
+    from vitarmm_agent.models.vita.processing import VitaProcessor
+
     processor = VitaProcessor.from_pretrained(source, vita_model_type=vita_model_type)
     model = VitaForConditionalGeneration.from_pretrained(
-        source, vita_model_type=vita_model_type, **kwargs
+        source, vita_model_type=vita_model_type, **({"dtype": dtype} if dtype else {})
     )
     model.save_pretrained(target)
     processor.save_pretrained(target)
