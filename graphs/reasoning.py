@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
 from vitarmm_agent.deps import Deps, Limits
@@ -24,7 +24,7 @@ from vitarmm_agent.nodes.reason import reason
 from vitarmm_agent.nodes.recall import recall
 from vitarmm_agent.nodes.remember import remember
 from vitarmm_agent.nodes.routing import after_remember
-from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, RunContext
+from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, Route, RunContext
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -98,12 +98,12 @@ def compile_graph(
         output_schema=ReasoningOutput,
     )
     for node in (recall, reason, feedback, remember):
-        graph.add_node(node.__name__, _bind(node, deps))
+        graph.add_node(node.__name__, _Bound(node, deps))
     graph.add_edge(START, "recall")
     graph.add_edge("recall", "reason")
     graph.add_edge("reason", "feedback")
     graph.add_edge("feedback", "remember")
-    graph.add_conditional_edges("remember", after_remember)
+    graph.add_conditional_edges("remember", _route, ["recall", END])
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
 
 
@@ -119,16 +119,37 @@ def _refuse_wrong_kinds(checkpointer: object, store: object) -> None:
         raise InputError(f"store must be a LangGraph BaseStore, got {store!r:.200}")
 
 
-def _bind(node: Node, deps: Deps) -> Runnable[ReasoningState, dict[str, Any]]:
-    """A node as LangGraph runs it: one body, sync and async."""
+class _Bound(Runnable[ReasoningState, dict[str, Any]]):
+    """A node with its deps as LangGraph runs it: one body, sync and async.
 
-    def sync(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
-        return run(node(state, deps, _run_of(state, config)))
+    LangGraph traces the node and sets its context itself; ``RunnableLambda`` would do both again,
+    at a third of the graph's own cost.
+    """
 
-    async def asynchronous(state: ReasoningState, config: RunnableConfig) -> dict[str, Any]:
-        return await arun(node(state, deps, _run_of(state, config)))
+    def __init__(self, node: Node, deps: Deps) -> None:
+        self.name = node.__name__
+        self._node, self._deps = node, deps
 
-    return RunnableLambda(sync, asynchronous, name=node.__name__)
+    def invoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        return run(self._node(input, self._deps, _run_of(input, config or {})))
+
+    async def ainvoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        return await arun(self._node(input, self._deps, _run_of(input, config or {})))
+
+
+def _decide(state: ReasoningState) -> Route:
+    return after_remember(state)
+
+
+async def _adecide(state: ReasoningState) -> Route:
+    return after_remember(state)  # given nothing asynchronous, LangGraph would call it in a thread
+
+
+_route = RunnableLambda(_decide, _adecide, name="after_remember")
 
 
 def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:

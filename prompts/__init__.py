@@ -17,6 +17,7 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("vitarmm_agent", "prompts"),
         undefined=StrictUndefined,
+        auto_reload=False,  # else each prompt costs a look at its file
         autoescape=False,  # prompts are plain text, not HTML
         trim_blocks=True,
         lstrip_blocks=True,

@@ -258,8 +258,9 @@ class ReasoningAgent:
             raise InputError(
                 f"thread {thread_id!r} has a run already; resume it, or use another thread"
             )
-        yield self._invoke(inputs, config)
-        return (yield from self._read(config["configurable"]["thread_id"]))
+        output = yield self._invoke(inputs, config)
+        interrupted = bool(output.get("__interrupt__"))
+        return result_of(output, config["configurable"]["thread_id"], interrupted=interrupted)
 
     def _resume(self, thread_id: str, value: Any) -> Flow[Result]:
         from langgraph.types import Command

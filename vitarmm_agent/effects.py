@@ -15,9 +15,11 @@ call and receives its result. :func:`run` drives it synchronously, :func:`arun` 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -65,9 +67,18 @@ def run(flow: Flow[T]) -> T:
 
 
 async def arun(flow: Flow[T]) -> T:
-    """Drive ``flow`` to its end, awaiting each call."""
+    """Drive ``flow`` to its end, awaiting each call.
+
+    Steps of different flows take turns, one per round of the event loop: when hundreds of calls end
+    at once, whatever else runs on the loop is served in between.
+    """
+    turns = Turns.of_running_loop()
     step: Callable[[], Call] = lambda: next(flow)  # noqa: E731
     while True:
+        try:
+            await turns.next()
+        except BaseException as error:  # cancelled meanwhile: the flow has things to give back
+            step = _throw(flow, error)
         try:
             request = step()
         except StopIteration as stop:
@@ -79,6 +90,49 @@ async def arun(flow: Flow[T]) -> T:
             step = _throw(flow, error)
         else:
             step = _send(flow, value)
+
+
+class Turns:
+    """Lets coroutines of one event loop go on one per round, in the order in which they came."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give turns on ``loop``."""
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._giving = False
+
+    @classmethod
+    def of_running_loop(cls) -> Turns:
+        """The turns of the loop that runs."""
+        loop = asyncio.get_running_loop()
+        if loop not in _turns:
+            _turns[loop] = cls(loop)
+        return _turns[loop]
+
+    async def next(self) -> None:
+        """Wait for a turn; there is no wait when nobody had one in this round."""
+        if not self._giving:
+            self._give_later()
+            return
+        waiting = self._loop.create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    def _give_later(self) -> None:
+        self._giving = True
+        self._loop.call_soon(self._give)
+
+    def _give(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                self._give_later()
+                return
+        self._giving = False
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
 def _send(flow: Flow[T], value: Any) -> Callable[[], Call]:

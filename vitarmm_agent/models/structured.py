@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from copy import deepcopy
+from functools import cache, partial
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -26,7 +27,7 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
         InputError: it is none of the kinds that are understood.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema.model_json_schema()
+        return deepcopy(_class_schema(schema))
     if isinstance(schema, dict) and any(
         key in schema for key in ("type", "properties", "$ref", "anyOf", "oneOf", "enum")
     ):
@@ -41,6 +42,12 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
         ) from error
 
 
+@cache
+def _class_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """Made once per class: it takes pydantic milliseconds."""
+    return schema.model_json_schema()
+
+
 def structured(
     bound: Runnable[Any, AIMessage], schema: Schema, *, include_raw: bool
 ) -> Runnable[Any, Any]:
@@ -49,8 +56,12 @@ def structured(
     With ``include_raw`` the result is ``{"raw", "parsed", "parsing_error"}`` and a reply that
     cannot be used is data; without, it raises :class:`OutputError`.
     """
-    reader = read_with_raw if include_raw else read_reply
-    return bound | RunnableLambda(partial(reader, schema), name="read_structured")
+    reader = partial(read_with_raw if include_raw else read_reply, schema)
+
+    async def asynchronous(message: BaseMessage) -> Any:
+        return reader(message)  # given nothing asynchronous, LangChain would call it in a thread
+
+    return bound | RunnableLambda(reader, asynchronous, name="read_structured")
 
 
 def check_options(method: str | None, unknown: dict[str, Any]) -> None:
@@ -75,7 +86,8 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     if message.response_metadata.get("finish_reason") == "length":
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
     try:
-        data = json.loads(text)
+        # not strict: a grammar with maxLength lets raw control characters into strings
+        data = json.loads(text, strict=False)
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
