@@ -59,6 +59,14 @@ def test_reasoning_comes_before_the_verdict() -> None:
     ]
 
 
+def test_one_opinion_is_asked_for_each_step_but_not_for_the_answer_line() -> None:
+    model = ScriptedChatModel.of(judgement("unsure"))
+    run(Judge(model).check(SQUARE, attempt(WRONG)))
+    steps = model.calls[0].options["json_schema"]["properties"]["steps"]
+    assert (steps["minItems"], steps["maxItems"]) == (2, 2)
+    assert "3. Answer" not in str(model.calls[0].messages[0].content)
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -68,6 +76,7 @@ def test_reasoning_comes_before_the_verdict() -> None:
         {"error": "refuse"},
         judgement("right", 1, "20 / 4 is 5"),
         judgement("wrong", 1, "  "),
+        judgement("wrong", 0, "It is wrong."),
         {"structured": {"steps": "none"}},
     ],
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from vitarmm_agent.answers.steps import parse_steps
+from vitarmm_agent.answers.steps import is_final_line, parse_steps
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import ModelServerError, OutputError, RefusalError
 from vitarmm_agent.models.calls import StructuredReply, ask_structured
@@ -28,7 +28,7 @@ class StepOpinion(BaseModel):
     """The judge's opinion of one step; the check comes before the verdict."""
 
     step: int = Field(ge=1, le=200)
-    check: str = Field(max_length=160, description="Redo the step in a few words.")
+    check: str = Field(max_length=100, description="The step done again, with its result.")
     verdict: Opinion
 
 
@@ -63,10 +63,10 @@ class Judge:
             ModelServerError: the model server refused or died (not: timed out).
         """
         problem = problem.without_reference()
-        steps = (attempt.steps or parse_steps(attempt.text))[:MAX_STEPS]
+        steps = judged_steps(attempt)
         messages = judge_messages(problem, attempt, steps, self.media)
         try:
-            reply = yield from ask_structured(self.model, Judgement, messages)
+            reply = yield from ask_structured(self.model, judgement_schema(len(steps)), messages)
         except (OutputError, RefusalError, TimeoutError) as error:
             return self._abstain(_failure(error))
         except ModelServerError as error:
@@ -106,6 +106,19 @@ class Judge:
             usage=usage or Usage(),
             seconds=seconds,
         )
+
+
+def judged_steps(attempt: Attempt) -> tuple[Step, ...]:
+    """The steps that are judged: at most 20, without lines that only state the final answer."""
+    steps = attempt.steps or parse_steps(attempt.text)
+    return tuple(step for step in steps if not is_final_line(step.text))[:MAX_STEPS]
+
+
+def judgement_schema(count: int) -> dict[str, Any]:
+    """JSON schema of :class:`Judgement` with one opinion for each of ``count`` steps."""
+    schema = Judgement.model_json_schema()
+    schema["properties"]["steps"] |= {"minItems": count, "maxItems": count}
+    return schema
 
 
 def judge_messages(
@@ -161,6 +174,12 @@ def _contradiction(judgement: Judgement) -> str | None:
         return "the judge contradicts itself: a step is wrong but the answer is right"
     if judgement.verdict == "wrong" and not judgement.mistake.strip():
         return "the judge gives no grounds for its fail"
+    if (
+        judgement.verdict == "wrong"
+        and judgement.steps
+        and not (wrong or judgement.first_wrong_step)
+    ):
+        return "the judge fails the answer but finds no wrong step"
     return None
 
 
