@@ -129,10 +129,19 @@ class VitaModel(VitaPreTrainedModel):
         merged = pixel_shuffle(patches.unflatten(1, (side, side)))
         return cast(Tensor, self.mm_projector(merged))
 
-    def _embed(
-        self, input_ids: Tensor, pixel_values: Tensor | None, cached: int
+    def embed(
+        self, input_ids: Tensor, pixel_values: Tensor | None, cached: int = 0
     ) -> tuple[Tensor, Tensor | None]:
-        """Embeddings with the placeholders replaced, and the image features that replaced them."""
+        """Embeddings with the placeholders replaced, and the image features that replaced them.
+
+        Args:
+            input_ids: (batch, length).
+            pixel_values: (tiles, 3, side, side), or None.
+            cached: positions before ``input_ids`` that are in the cache.
+
+        Raises:
+            InputError: image tokens and tiles differ in number.
+        """
         if pixel_values is None and input_ids.shape[1] == 1:  # a decoding step
             return self.get_input_embeddings()(input_ids), None
         places = input_ids == self.config.image_token_id
@@ -193,7 +202,7 @@ class VitaModel(VitaPreTrainedModel):
         features = None
         cached = past_key_values.get_seq_length() if past_key_values is not None else 0
         if input_ids is not None:
-            inputs_embeds, features = self._embed(input_ids, pixel_values, cached)
+            inputs_embeds, features = self.embed(input_ids, pixel_values, cached)
         assert inputs_embeds is not None
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             positions = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
