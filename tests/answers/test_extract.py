@@ -10,6 +10,7 @@ TEXT = Problem(text="What is it?")
 LIST = Problem(text="Which?", answer_type="list")
 CHOICE = Problem(text="Which?", choices=("90", "100", "110", "120"))
 ANGLES = Problem(text="Which?", choices=("30°", "45°", "60°", "70°"))
+YES_NO = Problem(text="Is it?", choices=("Yes", "No"))
 WORDS = Problem(text="Which?", choices=("Shark", "Small Shrimp", "Octopus", "Shrimp"))
 
 
@@ -63,6 +64,7 @@ def test_numbers(text: str, answer: str) -> None:
         (WORDS, "The answer is (D). Shrimp.", "D"),
         (WORDS, "It is the small shrimp that will grow.", "B"),
         (WORDS, "Answer: Octopus", "C"),
+        (YES_NO, "No, it is not.", "B"),
         (ANGLES, "正确选项是（Ｂ）", "B"),
     ],
 )
@@ -98,6 +100,9 @@ def test_lists() -> None:
         (CHOICE, r"\boxed{Cannot determine}"),
         (CHOICE, "Therefore, the value is 77."),
         (CHOICE, "Choose one:\n(A) 90\n(B) 100\n(C) 110\n(D) 120"),
+        (CHOICE, r"The answer is \boxed{(A) and (B)}."),
+        (CHOICE, r"\boxed{(A), (B), (C), (D)}"),
+        (YES_NO, "There is no information about buses."),
         (NUMBER, "\x00\x01\x02\ufffe"),
     ],
 )

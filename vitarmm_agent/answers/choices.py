@@ -97,6 +97,8 @@ def mentioned(choices: Sequence[str], text: str) -> list[tuple[int, int]]:
         seen.add(needle)
         left = r"(?<![\w.])" if needle[0].isalnum() else ""
         right = r"(?!\w|[.,]\d)" if needle[-1].isalnum() else ""
+        if needle == "no":
+            right += r"(?!\s+\w)"  # "no information" is not the answer No
         found = re.finditer(left + re.escape(needle) + right, lowered)
         spans += [(match.start(), match.end(), index) for match in found]
     spans = sorted(spans)[-MAX_MENTIONS:]

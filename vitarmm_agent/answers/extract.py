@@ -53,6 +53,9 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
+_SEVERAL = re.compile(
+    r"\W{0,3}[A-Z]\b\)?\s*(?:,|and\b|or\b|&)\s*(?:and\b|or\b)?\s*\(?[A-Z](?:\)|\b(?!['’]))"
+)
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ROUND_LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _AMOUNT = re.compile(
@@ -136,6 +139,8 @@ def _read(problem: Problem, content: str) -> str | None:
 
 def _read_choice(problem: Problem, content: str) -> str | None:
     choices = problem.choices
+    if _SEVERAL.match(plain(content)) and choice_index(choices, content) is None:
+        return None  # it names more than one
     for candidate in (content, content.split("\n")[0], _first_sentence(content)):
         index = choice_index(choices, candidate)
         if index is not None:
