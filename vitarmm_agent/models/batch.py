@@ -125,6 +125,7 @@ class Batch:
         self.alone = False
         self._cache: Any = None
         self._pads: list[int] = []
+        self._own_positions = [m for m in model.modules() if hasattr(m, "rope_deltas")]
 
     def prefill(self, request: Request) -> tuple[torch.Tensor, Any, int]:
         """Compute a prompt: logits of the next token, its cache, and positions reused."""
@@ -132,6 +133,8 @@ class Batch:
 
         prompt, cache = request.prompt, DynamicCache(config=self.model.config)
         if prompt.whole:
+            for module in self._own_positions:  # what the last image left must not shift this one
+                module.rope_deltas = None
             inputs = self._on_device(prompt.inputs(0, len(prompt.keys)))
             return self._forward(cache, **inputs)[0], cache, 0
         reused = 0

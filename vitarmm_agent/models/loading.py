@@ -11,6 +11,7 @@ from typing import Any
 
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.models.engine import Engine
+from vitarmm_agent.models.processors import open_processor
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,6 @@ def _open(folder: Path, config: Any, dtype: str) -> tuple[Any, Any]:
     from transformers import (
         AutoModelForCausalLM,
         AutoModelForImageTextToText,
-        AutoProcessor,
         AutoTokenizer,
     )
 
@@ -93,4 +93,4 @@ def _open(folder: Path, config: Any, dtype: str) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         return model, AutoTokenizer.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
-    return model, AutoProcessor.from_pretrained(folder, backend="pil")
+    return model, open_processor(folder, config.model_type)

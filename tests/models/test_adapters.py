@@ -1,0 +1,106 @@
+"""peft adapters over shared base weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from langchain_core.messages import HumanMessage
+
+from tests.models.conftest import make_model
+from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models import load_chat_model
+from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.settings import Settings
+
+Load = Callable[..., LocalChatModel]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two random adapters that change replies."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folders = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        config = LoraConfig(
+            r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False
+        )
+        folders.append(tmp_path_factory.mktemp(f"adapter{seed}"))
+        get_peft_model(model, config).save_pretrained(folders[-1])
+    return folders
+
+
+def peft_reply(base: Path, adapter: Path, model: LocalChatModel, question: str) -> str:
+    """Greedy reply by peft and transformers themselves."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    bare = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    ids = torch.tensor([list(model.prepare([HumanMessage(question)]).keys)])
+    out = PeftModel.from_pretrained(bare, adapter).generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=12,
+        do_sample=False,
+        suppress_tokens=list(range(len(model.engine.tokenizer), bare.config.vocab_size)),
+    )
+    text: str = model.engine.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+    return text
+
+
+def test_an_adapter_replies_as_peft_does_and_the_base_stays(
+    base: Path, adapters: list[Path], load: Load
+) -> None:
+    bare = load(base)
+    before = bare.invoke("Hi").text
+    adapted = [load(base, adapter=folder) for folder in adapters]
+    assert all(model.engine is bare.engine for model in adapted)
+    for folder, model in zip(adapters, adapted, strict=True):
+        reply = model.invoke("Hi").text
+        assert reply == peft_reply(base, folder, bare, "Hi")
+        assert reply != before
+    assert bare.invoke("Hi").text == before
+
+
+def test_base_and_adapters_at_once_do_not_mix(base: Path, adapters: list[Path], load: Load) -> None:
+    models = [load(base), *(load(base, adapter=folder) for folder in adapters)] * 3
+    long = "Why is it so? " * 12  # long enough for the prefix cache, which must not mix them either
+    alone = [model.invoke(long).text for model in models]
+    assert len(set(alone)) == 3
+    with ThreadPoolExecutor(len(models)) as pool:
+        together = list(pool.map(lambda model: model.invoke(long).text, models))
+    assert together == alone
+
+
+def test_the_spec_names_base_and_adapter(base: Path, adapters: list[Path]) -> None:
+    model = load_chat_model(
+        f"local:{base}+{adapters[0]}", settings=Settings(max_tokens=4), device="cpu"
+    )
+    assert isinstance(model, LocalChatModel)
+    assert model.adapter == str(adapters[0])
+    assert model.invoke("Hi").response_metadata["model_name"] == f"{base}+{adapters[0]}"
+
+
+def test_a_folder_that_is_no_adapter_is_named(base: Path, tmp_path: Path, load: Load) -> None:
+    with pytest.raises(WeightsError, match="not a peft adapter: it has no adapter_config.json"):
+        load(base, adapter=tmp_path)
+
+
+def test_an_adapter_of_another_model_is_refused(
+    adapters: list[Path], tmp_path: Path, load: Load
+) -> None:
+    other = make_model(tmp_path / "other", hidden_size=32, intermediate_size=48)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load(other, adapter=adapters[0]).invoke("Hi")
