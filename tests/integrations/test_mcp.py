@@ -16,6 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+pytest.importorskip("mcp", reason="needs the extra `mcp`")
+
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult
 
