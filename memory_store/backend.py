@@ -9,9 +9,11 @@ from typing import Protocol
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.index import COMPACT_AT, ChromaIndex, Hits
-from vitarmm_agent.memory_store.items import Items, Namespace, Put
+from vitarmm_agent.memory_store.index import COMPACT_AT, ChromaIndex
+from vitarmm_agent.memory_store.items import Items
 from vitarmm_agent.memory_store.locks import FolderLock, holding
+from vitarmm_agent.memory_store.rows import Namespace, Put
+from vitarmm_agent.memory_store.tail import Hits
 
 LAYOUT = "1"
 ITEMS_FILE = "items.sqlite"

@@ -36,8 +36,8 @@ from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
 from vitarmm_agent.memory_store.index import COMPACT_AT
-from vitarmm_agent.memory_store.items import Namespace, Put, StaleVectorError, Vector
 from vitarmm_agent.memory_store.names import record_id
+from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector
 from vitarmm_agent.memory_store.twins import blocking
 
 Paths = list[tuple[str, Any]]

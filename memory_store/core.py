@@ -15,14 +15,15 @@ from langgraph.store.base import BaseStore
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.locks import FolderLock, Lock, taking
-from vitarmm_agent.memory_store.names import check_namespace
+from vitarmm_agent.memory_store.names import check_namespace, decode_namespace
 from vitarmm_agent.memory_store.operations import Written
 from vitarmm_agent.memory_store.planning import Plan
 from vitarmm_agent.memory_store.ranking import DEFAULT_FLOOR, RecallConfig
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.shelf import Shelf
+from vitarmm_agent.memory_store.shelf import ENTRIES, EVERYTHING, Shelf
 from vitarmm_agent.memory_store.twins import blocking
 
 Planner = Callable[[], Flow[tuple[Plan, list[Written]]]]
@@ -83,6 +84,17 @@ class MemoryCore:
         if lane not in lanes:
             lanes[lane] = ThreadPoolExecutor(1, thread_name_prefix=f"memory-{lane}")
         return lanes[lane]
+
+    def namespaces(self) -> dict[tuple[str, ...], int]:
+        """All memories of the store and how many entries each has, put-aside ones included."""
+        found = self.store.list_namespaces(suffix=(f"%{ENTRIES}",), limit=EVERYTHING)
+        return {decode_namespace(stored): self._size(stored) for stored in found}
+
+    def _size(self, stored: tuple[str, ...]) -> int:
+        if isinstance(self.store, ChromaStore):
+            return self.store.count(stored)
+        items = self.store.search(stored, limit=EVERYTHING)
+        return sum(item.namespace == stored for item in items)
 
     def close(self) -> None:
         """Release the store's and the journal's files."""

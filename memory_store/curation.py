@@ -239,25 +239,29 @@ class Curation(MemoryCore):
         Raises:
             InputError: there is no journal.
         """
-        journal = self._history("rebuild")
         yield taking(self._lock)
         try:
-            entries: builtins.list[MemoryEntry] = yield blocking(
-                lambda: list(journal.entries(self.namespace))
-            )
-            past: builtins.list[MemoryEntry] = yield blocking(
-                lambda: list(journal.past_texts(self.namespace))
-            )
-            stored = yield from self.shelf.scan()
-            kept = {entry.id for entry in entries}
-            changes = [_made(entry.id, None, entry) for entry in entries]
-            changes += [_made(entry.id, entry, None) for entry in stored if entry.id not in kept]
-            for start in range(0, len(changes), BULK):
-                part = tuple(changes[start : start + BULK])
-                yield from self.shelf.carry_out(Batch("rebuild", "rebuild", 0, part))
-            yield from self.shelf.put_past(past)
+            return (yield from self.refill())
         finally:
             self._lock.release()
+
+    def refill(self) -> Flow[int]:
+        """:meth:`rebuild` for a caller that holds the journal's lock."""
+        journal = self._history("rebuild")
+        entries: builtins.list[MemoryEntry] = yield blocking(
+            lambda: list(journal.entries(self.namespace))
+        )
+        past: builtins.list[MemoryEntry] = yield blocking(
+            lambda: list(journal.past_texts(self.namespace))
+        )
+        stored = yield from self.shelf.scan()
+        kept = {entry.id for entry in entries}
+        changes = [_made(entry.id, None, entry) for entry in entries]
+        changes += [_made(entry.id, entry, None) for entry in stored if entry.id not in kept]
+        for start in range(0, len(changes), BULK):
+            part = tuple(changes[start : start + BULK])
+            yield from self.shelf.carry_out(Batch("rebuild", "rebuild", 0, part))
+        yield from self.shelf.put_past(past)
         return len(entries)
 
     get, aget = twins(_get)

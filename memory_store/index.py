@@ -17,21 +17,22 @@ import random
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.items import Items, Namespace, VectorRow
+from vitarmm_agent.memory_store.clients import chroma_errors, close_client, embedded_client
+from vitarmm_agent.memory_store.items import Items
 from vitarmm_agent.memory_store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.names import collection_name, namespace_labels
+from vitarmm_agent.memory_store.rows import Namespace, VectorRow
+from vitarmm_agent.memory_store.tail import Hits, Tail
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
 logger = logging.getLogger(__name__)
@@ -42,37 +43,6 @@ CATCH_UP = 4_096
 """At most this many vectors are moved at once, so that no single write takes long."""
 TAIL_MAX = 2_048
 """A tail this long, held by others' index already, makes a reader open the index anew."""
-
-Matrix = np.ndarray[Any, np.dtype[np.float32]]
-Hits = list[tuple[str, float]]
-"""Keys and cosine similarities, best first, each key once."""
-
-
-@dataclass
-class Tail:
-    """Newest vectors of one namespace: what Chroma does not hold, or holds an old version of."""
-
-    rows: dict[str, VectorRow] = field(default_factory=dict)
-    _matrix: tuple[list[str], Matrix] | None = None
-
-    def add(self, row: VectorRow) -> None:
-        """Take in a change."""
-        self.rows[row.record] = row
-        self._matrix = None
-
-    def search(self, vector: Sequence[float], dims: int) -> Hits:
-        """All records of the tail with their similarity, unsorted."""
-        if self._matrix is None:
-            live = [row for row in self.rows.values() if row.vector is not None]
-            data = b"".join(row.vector or b"" for row in live)
-            matrix: Matrix = np.frombuffer(data, dtype=np.float32).reshape(-1, dims)
-            norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-            matrix = (matrix / np.where(norms == 0, 1, norms)).astype(np.float32)
-            self._matrix = [row.key for row in live], matrix
-        keys, matrix = self._matrix
-        query = np.asarray(vector, dtype=np.float32)
-        norm = float(np.linalg.norm(query)) or 1.0
-        return list(zip(keys, (matrix @ (query / norm)).tolist(), strict=True))
 
 
 class ChromaIndex:
@@ -279,10 +249,10 @@ class ChromaIndex:
                 return self._open(locked=True)
         self._close_client()
         try:
-            self._client = _client(self.folder)
+            self._client = embedded_client(self.folder)
         except chroma_errors() as error:
             self._set_aside(error)
-            self._client = _client(self.folder)
+            self._client = embedded_client(self.folder)
         if self._lock is not None and self.items.meta("compacting"):
             self._recover()
         self._generation = self.items.meta("generation")
@@ -294,8 +264,7 @@ class ChromaIndex:
         self._collections = {}
         client, self._client = self._client, None
         if client is not None:
-            _open_paths.discard(client.get_settings().persist_directory)
-            cast("Client", client).close()
+            close_client(client)
 
     def _move(self, limit: int) -> None:
         """Write changes into Chroma. The lock is held."""
@@ -331,7 +300,7 @@ class ChromaIndex:
         except chroma_errors() as error:
             self._close_client()
             self._set_aside(error)
-            self._client = _client(self.folder)
+            self._client = embedded_client(self.folder)
         self.items.set_meta(compacting="", generation=uuid.uuid4().hex)
 
     def _check(self, number: int, labels: Namespace) -> None:
@@ -380,31 +349,6 @@ class _BrokenIndexError(RuntimeError):
     pass
 
 
-_open_paths: set[str] = set()
-
-
-def _client(folder: Path | None) -> ClientAPI:
-    """A client of its own: Chroma would share one between all that name a path alike."""
-    import chromadb
-    from chromadb.config import Settings
-
-    settings = Settings(anonymized_telemetry=False)
-    if folder is None:
-        return chromadb.EphemeralClient(settings=settings)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MemoryStoreError(
-            f"index folder {str(folder)!r} cannot be made: {error.strerror}"
-        ) from None
-    path = str(folder)
-    while path in _open_paths:
-        path += "/."
-    client = chromadb.PersistentClient(path, settings=settings)
-    _open_paths.add(path)
-    return client
-
-
 def _apply(collection: Collection, rows: Sequence[VectorRow], batch: int) -> None:
     gone = [row.record for row in rows if row.vector is None]
     kept = [row for row in rows if row.vector is not None]
@@ -419,10 +363,3 @@ def _apply(collection: Collection, rows: Sequence[VectorRow], batch: int) -> Non
 def _parts(things: Sequence[Any], size: int) -> Iterator[list[Any]]:
     for start in range(0, len(things), size):
         yield list(things[start : start + size])
-
-
-def chroma_errors() -> tuple[type[BaseException], ...]:
-    """What Chroma raises when its files are damaged; parts of it raise built-in errors."""
-    from chromadb.errors import ChromaError
-
-    return ChromaError, ValueError, RuntimeError

@@ -10,20 +10,24 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import orjson
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.names import namespace_labels, namespace_text, record_id
-
-Namespace = tuple[str, ...]
+from vitarmm_agent.memory_store.rows import (
+    Namespace,
+    Put,
+    StaleVectorError,
+    Vector,
+    VectorRow,
+    dump,
+    read_item,
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -55,45 +59,6 @@ CREATE INDEX IF NOT EXISTS vectors_by_key ON vectors (namespace, key);
 """
 
 
-@dataclass(frozen=True)
-class Vector:
-    """One text of an item.
-
-    Attributes:
-        digest: hash of the text.
-        data: its embedding, float32 of shape (dims,) as bytes; None keeps the stored one.
-    """
-
-    digest: str
-    data: bytes | None
-
-
-@dataclass(frozen=True)
-class Put:
-    """One item to store, with the vectors of its texts."""
-
-    namespace: Namespace
-    key: str
-    value: Mapping[str, Any]
-    ttl: float | None = None
-    vectors: tuple[Vector, ...] = ()
-
-
-class StaleVectorError(Exception):
-    """A vector that was to be kept is no longer there; embed the text again."""
-
-
-@dataclass(frozen=True)
-class VectorRow:
-    """One vector, or the notice that it is gone (``vector`` is None)."""
-
-    seq: int
-    namespace: int
-    record: str
-    key: str
-    vector: bytes | None
-
-
 class Items:
     """The SQLite file of one store. Safe for threads and for processes."""
 
@@ -109,6 +74,7 @@ class Items:
             self._db = sqlite3.connect(
                 path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
             )
+            self._inode = path.stat().st_ino if path else 0
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
@@ -123,6 +89,7 @@ class Items:
             MemoryStoreError: the file is damaged or cannot be written.
         """
         with self._lock:
+            self._check_same_file()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -141,6 +108,7 @@ class Items:
             MemoryStoreError: the file is damaged.
         """
         with self._lock:
+            self._check_same_file()
             try:
                 return self._db.execute(sql, parameters).fetchall()
             except sqlite3.Error as error:
@@ -165,7 +133,7 @@ class Items:
                 namespace_text(namespace),
                 *chunk,
             )
-            found.update((row[0], _item(namespace, *row)) for row in rows)
+            found.update((row[0], read_item(namespace, *row)) for row in rows)
         return found
 
     def scan(self, namespaces: Sequence[Namespace], *, page: int = 500) -> Iterator[Item]:
@@ -183,7 +151,7 @@ class Items:
                 page,
             )
             for row in rows:
-                yield _item(names[row[1]], *row[2:])
+                yield read_item(names[row[1]], *row[2:])
             if len(rows) < page:
                 return
             after = (rows[-1][5], rows[-1][0])
@@ -357,6 +325,18 @@ class Items:
                 [(name, str(value)) for name, value in values.items()],
             )
 
+    def _check_same_file(self) -> None:
+        """Refuse to go on in a file that another process has replaced."""
+        try:
+            if self.path is None or self.path.stat().st_ino == self._inode:
+                return
+        except OSError:
+            pass
+        raise MemoryStoreError(
+            f"memory file {str(self.path)!r} was replaced or removed by another process "
+            "(perhaps by `vitarmm memory reindex`); open the memory again"
+        )
+
     def _unusable(self, error: sqlite3.Error) -> MemoryStoreError:
         where = str(self.path or "memory")
         if isinstance(error, sqlite3.OperationalError):
@@ -368,25 +348,3 @@ class Items:
             f"memory file {where!r} is damaged: {error}; move it away and make it again from the "
             "journal with: vitarmm memory reindex"
         )
-
-
-def dump(value: Mapping[str, Any]) -> bytes:
-    """A value as JSON.
-
-    Raises:
-        InputError: it is not JSON, or holds a lone surrogate.
-    """
-    try:
-        return orjson.dumps(dict(value), option=orjson.OPT_NON_STR_KEYS)
-    except TypeError as error:
-        raise InputError(f"value cannot be stored as JSON: {error}, got {value!r:.200}") from None
-
-
-def _item(namespace: Namespace, key: str, value: bytes, created: float, updated: float) -> Item:
-    return Item(
-        namespace=namespace,
-        key=key,
-        value=orjson.loads(value),
-        created_at=datetime.fromtimestamp(created, UTC),
-        updated_at=datetime.fromtimestamp(updated, UTC),
-    )

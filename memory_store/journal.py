@@ -153,12 +153,19 @@ class Journal:
             )
 
     def mark_applied(self, namespace: Sequence[str], key: str) -> None:
-        """Note that the store has the batch."""
-        with self._guarded(), self._transaction() as db:
-            db.execute(
-                "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
-                (namespace_text(namespace), key),
-            )
+        """Note that the store has the batch.
+
+        The note need not survive a power cut: the batch would be carried out again, to no effect.
+        """
+        with self._guarded(), self._lock:
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                self._db.execute(
+                    "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
+                    (namespace_text(namespace), key),
+                )
+            finally:
+                self._db.execute("PRAGMA synchronous = FULL")
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""

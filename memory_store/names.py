@@ -63,6 +63,23 @@ def decode_namespace(stored: Sequence[str]) -> tuple[str, ...]:
     return tuple(label.replace("%2E", ".").replace("%25", "%") for label in labels)
 
 
+def parse_namespace(text: str) -> tuple[str, ...]:
+    """A namespace as people write it: ``team/agent``, or a JSON array for odd labels.
+
+    Raises:
+        InputError: it is neither, or a label cannot be used.
+    """
+    if not text.startswith("["):
+        return check_namespace(text.split("/"))
+    try:
+        labels = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"namespace {text!r} is no JSON array of labels: {error}") from None
+    if not isinstance(labels, list):
+        raise InputError(f"namespace {text!r} is no JSON array of labels")
+    return check_namespace(labels)
+
+
 def check_namespace(namespace: Sequence[str]) -> tuple[str, ...]:
     """``namespace`` as a tuple of usable labels.
 

@@ -25,18 +25,18 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import check_embedder
-from vitarmm_agent.memory_store.index import Hits
-from vitarmm_agent.memory_store.items import Namespace, Put, StaleVectorError, dump
+from vitarmm_agent.memory_store.clients import close_client, server_client
 from vitarmm_agent.memory_store.names import (
     collection_name,
     namespace_labels,
     namespace_text,
     record_id,
 )
+from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, dump
+from vitarmm_agent.memory_store.tail import Hits
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
 logger = logging.getLogger(__name__)
@@ -193,6 +193,18 @@ class RemoteBackend:
                 )
             )
 
+    def drop(self, namespace: Namespace) -> None:
+        """Delete the collections of a namespace, whatever embedder they were made with."""
+        from chromadb.errors import NotFoundError
+
+        for kind in ("items", "vectors"):
+            name = collection_name(namespace, PREFIX) + f"-{kind}"
+            self._collections.pop((namespace, kind), None)
+            try:
+                self._call(partial(self._connected().delete_collection, name))
+            except NotFoundError:
+                continue
+
     def rebuild(self) -> None:
         """Nothing to do: the server keeps its own index."""
 
@@ -200,7 +212,7 @@ class RemoteBackend:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            cast("Client", client).close()
+            close_client(client)
 
     def _stored(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What is noted with these items: when they were made, and how many vectors they have."""
@@ -350,7 +362,7 @@ class RemoteBackend:
 
     def _connected(self) -> ClientAPI:
         if self._client is None:
-            self._client = _connect(self.url, self._timeout)
+            self._client = server_client(self.url, self._timeout)
         return self._client
 
     def _call(self, request: Callable[[], Answer]) -> Answer:
@@ -373,35 +385,6 @@ class RemoteBackend:
                 logger.info("Chroma server %s: %s; trying again", self.url, error)
             time.sleep(0.2 * 2**attempt)
             attempt += 1
-
-
-def _connect(url: str, timeout: float) -> ClientAPI:
-    import chromadb
-    import httpx
-    from chromadb.config import Settings
-
-    parts = urlparse(url)
-    secure = parts.scheme == "https"
-    answer = httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", timeout=timeout)
-    if answer.status_code != 200:
-        raise MemoryStoreError(
-            f"{url} answers {answer.status_code} where a Chroma server would answer 200; "
-            "check the address and that the server is of version 1"
-        )
-    try:
-        client = chromadb.HttpClient(
-            host=str(parts.hostname),
-            port=parts.port or (443 if secure else 80),
-            ssl=secure,
-            settings=Settings(anonymized_telemetry=False),
-        )
-    except ValueError as error:  # Chroma's word for a server that cannot be reached
-        raise httpx.ConnectError(str(error)) from None
-    # Chroma's client waits for ever, and has no setting for it.
-    session = getattr(getattr(client, "_server", None), "_session", None)
-    if isinstance(session, httpx.Client):
-        session.timeout = httpx.Timeout(timeout)
-    return client
 
 
 def _filler(key: str) -> list[float]:

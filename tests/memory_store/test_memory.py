@@ -118,9 +118,7 @@ def test_consolidation(memory: ReasoningMemory) -> None:
     memory.write(add(base), run="r1", attempt=1)
     exact = memory.write(add(entry(base.content)), run="r2", attempt=1)[0]
     assert (exact.kind, exact.entry_id) == ("skipped", base.id)
-    near = entry(
-        "The side is the perimeter divided by 4, then square that side.", used=3, helpful=3
-    )
+    near = entry("The side is the perimeter divided by 4, then square that side.", used=3)
     merged = memory.write(add(near), run="r3", attempt=1)[0]
     assert (merged.kind, merged.entry_id) == ("merged", base.id)
     assert merged.entry is not None and (merged.entry.used, merged.entry.helpful) == (5, 1)

@@ -1,0 +1,85 @@
+"""Chroma clients: embedded, and of a server. Telemetry is off in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlparse
+
+from vitarmm_agent.errors import MemoryStoreError
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.api.client import Client
+
+_open_paths: set[str] = set()
+
+
+def embedded_client(folder: Path | None) -> ClientAPI:
+    """A client of its own: Chroma would share one between all that name a path alike."""
+    import chromadb
+    from chromadb.config import Settings
+
+    settings = Settings(anonymized_telemetry=False)
+    if folder is None:
+        return chromadb.EphemeralClient(settings=settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MemoryStoreError(
+            f"index folder {str(folder)!r} cannot be made: {error.strerror}"
+        ) from None
+    path = str(folder)
+    while path in _open_paths:
+        path += "/."
+    client = chromadb.PersistentClient(path, settings=settings)
+    _open_paths.add(path)
+    return client
+
+
+def close_client(client: ClientAPI) -> None:
+    """Close a client and the files or connections it holds."""
+    _open_paths.discard(client.get_settings().persist_directory)
+    cast("Client", client).close()
+
+
+def server_client(url: str, timeout: float) -> ClientAPI:
+    """A client of the server at ``url``; a call fails after ``timeout`` seconds without an answer.
+
+    Raises:
+        httpx.TransportError: the server does not answer.
+        MemoryStoreError: something else than a Chroma server answers.
+    """
+    import chromadb
+    import httpx
+    from chromadb.config import Settings
+
+    parts = urlparse(url)
+    secure = parts.scheme == "https"
+    answer = httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", timeout=timeout)
+    if answer.status_code != 200:
+        raise MemoryStoreError(
+            f"{url} answers {answer.status_code} where a Chroma server would answer 200; "
+            "check the address and that the server is of version 1"
+        )
+    try:
+        client = chromadb.HttpClient(
+            host=str(parts.hostname),
+            port=parts.port or (443 if secure else 80),
+            ssl=secure,
+            settings=Settings(anonymized_telemetry=False),
+        )
+    except ValueError as error:  # Chroma's word for a server that cannot be reached
+        raise httpx.ConnectError(str(error)) from None
+    # Chroma's client waits for ever, and has no setting for it.
+    session = getattr(getattr(client, "_server", None), "_session", None)
+    if isinstance(session, httpx.Client):
+        session.timeout = httpx.Timeout(timeout)
+    return client
+
+
+def chroma_errors() -> tuple[type[BaseException], ...]:
+    """What Chroma raises when its files are damaged; parts of it raise built-in errors."""
+    from chromadb.errors import ChromaError
+
+    return ChromaError, ValueError, RuntimeError

@@ -1,0 +1,42 @@
+"""Vectors that a Chroma index does not hold yet, compared directly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vitarmm_agent.memory_store.rows import VectorRow
+
+Matrix = np.ndarray[Any, np.dtype[np.float32]]
+Hits = list[tuple[str, float]]
+"""Keys and cosine similarities, best first, each key once."""
+
+
+@dataclass
+class Tail:
+    """Newest vectors of one namespace: what Chroma does not hold, or holds an old version of."""
+
+    rows: dict[str, VectorRow] = field(default_factory=dict)
+    _matrix: tuple[list[str], Matrix] | None = None
+
+    def add(self, row: VectorRow) -> None:
+        """Take in a change."""
+        self.rows[row.record] = row
+        self._matrix = None
+
+    def search(self, vector: Sequence[float], dims: int) -> Hits:
+        """All records of the tail with their similarity, unsorted."""
+        if self._matrix is None:
+            live = [row for row in self.rows.values() if row.vector is not None]
+            data = b"".join(row.vector or b"" for row in live)
+            matrix: Matrix = np.frombuffer(data, dtype=np.float32).reshape(-1, dims)
+            norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+            matrix = (matrix / np.where(norms == 0, 1, norms)).astype(np.float32)
+            self._matrix = [row.key for row in live], matrix
+        keys, matrix = self._matrix
+        query = np.asarray(vector, dtype=np.float32)
+        norm = float(np.linalg.norm(query)) or 1.0
+        return list(zip(keys, (matrix @ (query / norm)).tolist(), strict=True))

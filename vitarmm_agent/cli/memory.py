@@ -1,0 +1,369 @@
+"""``vitarmm memory``: look after what was learned."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from vitarmm_agent.cli import memory_tables as tables
+from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.memory_options import (
+    EntryId,
+    Json,
+    MemoryOption,
+    NamespaceOption,
+    Reason,
+    TypeOption,
+    Yes,
+    entry_from,
+    existing,
+    memory_settings,
+    moment,
+    one_of,
+    opened,
+    say_done,
+)
+from vitarmm_agent.errors import InputError
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    entry_type: TypeOption = None,
+    state: Annotated[
+        str | None, typer.Option(help="live, quarantined or superseded; default: all.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Entries per page.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, help="Entries to pass over.")] = 0,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """List entries, the last changed first."""
+    one_of("--type", entry_type, ("correction", "insight", "fact"))
+    one_of("--state", state, ("live", "quarantined", "superseded"))
+    with opened(memory, namespace) as found:
+        entries = found.list(
+            entry_type=entry_type, state=cast(Any, state), limit=limit, offset=offset
+        )
+    if as_json:
+        print_json([entry.model_dump(mode="json") for entry in entries])
+    else:
+        out.print(tables.entry_table(entries) if entries else "no entries")
+
+
+@app.command()
+def show(
+    entry_id: EntryId,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show one entry, where it comes from and what happened to it."""
+    with opened(memory, namespace) as found:
+        entry = existing(found, entry_id)
+        events = found.journal.events(found.namespace, entry_id=entry_id) if found.journal else []
+    if as_json:
+        history = [tables.event_data(event) for event in events]
+        print_json({"entry": entry.model_dump(mode="json"), "history": history})
+        return
+    out.print(tables.entry_details(entry))
+    out.print(tables.event_table(events))
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A problem, or what an entry is about.")],
+    k: Annotated[int, typer.Option(min=1, help="Entries at most, linked ones aside.")] = 3,
+    as_of: Annotated[
+        str | None, typer.Option(help="Recall as the memory was at this time (ISO 8601).")
+    ] = None,
+    exclude_problem: Annotated[
+        list[str] | None, typer.Option(help="Leave out what was learned on this problem.")
+    ] = None,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Recall entries for a problem as the agent does, and say why each was chosen."""
+    with opened(memory, namespace) as found:
+        recall = found.recall(
+            query, k=k, exclude_problems=exclude_problem or (), as_of=moment(as_of)
+        )
+    if as_json:
+        print_json(recall.model_dump(mode="json"))
+        return
+    if recall.entries:
+        out.print(tables.recall_table(recall))
+    if recall.note:
+        out.print(safe(recall.note))
+
+
+@app.command()
+def add(
+    content: Annotated[str, typer.Argument(help="What to do or know; - reads standard input.")],
+    entry_type: Annotated[
+        str, typer.Option("--type", help="correction, insight or fact.")
+    ] = "fact",
+    title: Annotated[str, typer.Option(help="A few words.")] = "",
+    when: Annotated[str, typer.Option(help="The condition under which it helps.")] = "",
+    confidence: Annotated[float, typer.Option(help="0 to 1.")] = 0.9,
+    related: Annotated[list[str] | None, typer.Option(help="Id of a linked entry.")] = None,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Add an entry; it is compared with what is known, as the agent's own are."""
+    from vitarmm_agent.memory_store.core import person_run
+    from vitarmm_agent.memory_store.operations import Operation
+
+    entry = entry_from(
+        entry_type=entry_type,
+        title=title,
+        applies_when=when,
+        content=sys.stdin.read() if content == "-" else content,
+        confidence=confidence,
+        related_to=tuple(related or ()),
+        provenance={"writer": "person"},
+    )
+    with opened(memory, namespace) as found:
+        run = person_run("add")
+        written = found.write([Operation(kind="add", entry=entry)], run=run, attempt=0)[0]
+    if as_json:
+        print_json(written.model_dump(mode="json") | {"run": run})
+        return
+    out.print(f"{written.kind}", safe(written.entry_id), safe(written.reason))
+
+
+@app.command()
+def edit(
+    entry_id: EntryId,
+    content: Annotated[str | None, typer.Option(help="New content.")] = None,
+    title: Annotated[str | None, typer.Option(help="New title.")] = None,
+    when: Annotated[str | None, typer.Option(help="New condition.")] = None,
+    entry_type: TypeOption = None,
+    confidence: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    reason: Reason = "",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Change an entry."""
+    given = {
+        "content": content,
+        "title": title,
+        "applies_when": when,
+        "entry_type": entry_type,
+        "confidence": confidence,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    if not fields:
+        raise InputError("nothing to change: give --content, --title, --when, --type, …")
+    with opened(memory, namespace) as found:
+        run = found.edit(entry_id, fields, reason=reason)
+    say_done(f"changed {entry_id}", run, as_json)
+
+
+@app.command()
+def forget(
+    entry_ids: Annotated[list[str], typer.Argument(help="Ids of entries.")],
+    yes: Yes = False,
+    reason: Reason = "",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Delete entries; asks first, and can be undone."""
+    with opened(memory, namespace) as found:
+        for entry_id in entry_ids:
+            err.print(safe(tables.one_line(existing(found, entry_id))))
+        if not yes and not typer.confirm(f"Forget {len(entry_ids)}?", err=True):
+            raise typer.Exit(1)
+        run = found.change(dict.fromkeys(entry_ids), kind="forget", reason=reason)
+    say_done(f"forgot {', '.join(entry_ids)}", run, as_json)
+
+
+@app.command()
+def review(
+    entry_id: Annotated[str | None, typer.Argument(help="Entry; default: list all.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Recall it again.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Forget it.")] = False,
+    reason: Reason = "",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Decide on entries that were put aside: harmful ones, and such as instruct the model."""
+    with opened(memory, namespace) as found:
+        if entry_id is None:
+            waiting = found.list(state="quarantined")
+            if as_json:
+                print_json([entry.model_dump(mode="json") for entry in waiting])
+            else:
+                out.print(tables.review_table(waiting) if waiting else "nothing waits for review")
+            return
+        if accept == reject:
+            raise InputError("give --accept or --reject")
+        run = found.review(entry_id, accept=accept, reason=reason)
+    say_done(f"{'accepted' if accept else 'rejected'} {entry_id}", run, as_json)
+
+
+@app.command()
+def merge(
+    entry_id: EntryId,
+    other_id: Annotated[str, typer.Argument(help="Entry to merge into it.")],
+    reason: Reason = "",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the second entry into the first: counts are summed, the second stays superseded."""
+    with opened(memory, namespace) as found:
+        run = found.merge(entry_id, other_id, reason=reason)
+    say_done(f"merged {other_id} into {entry_id}", run, as_json)
+
+
+@app.command()
+def stats(
+    memory: MemoryOption = None, namespace: NamespaceOption = None, as_json: Json = False
+) -> None:
+    """Count entries, by type and state, and what came of them."""
+    with opened(memory, namespace) as found:
+        counts = tables.statistics(found.list())
+        counts |= {"floor": found.floor, "namespace": list(found.namespace)}
+    if as_json:
+        print_json(counts)
+    else:
+        out.print(tables.statistics_table(counts))
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Write all entries as JSON Lines."""
+    with opened(memory, namespace) as found:
+        count = found.export(sys.stdout if file == "-" else file)
+    if as_json and file != "-":
+        print_json({"file": file, "entries": count})
+    else:
+        err.print(f"{count} entries")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="JSON Lines; - is standard input.")],
+    keep_good: Annotated[
+        bool, typer.Option("--keep-good", help="Take the good lines of a file with bad ones.")
+    ] = False,
+    on_conflict: Annotated[
+        str, typer.Option(help="An id that is here with other content: fail, skip or replace.")
+    ] = "fail",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Take in entries from JSON Lines, as they are."""
+    one_of("--on-conflict", on_conflict, ("fail", "skip", "replace"))
+    choice = cast(Literal["fail", "skip", "replace"], on_conflict)
+    with opened(memory, namespace) as found:
+        source = sys.stdin if file == "-" else file
+        report = found.import_(source, keep_good=keep_good, on_conflict=choice)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    for bad in report.bad:
+        err.print(safe(f"line {bad.number} {bad.reason}"))
+    for note in report.notes:
+        err.print(safe(note))
+    out.print(f"{report.added} added, {report.replaced} replaced, {report.skipped} skipped, "
+              f"{len(report.bad)} bad lines")  # fmt: skip
+    if report.run:
+        out.print(f"undo with: vitarmm memory undo {report.run}")
+
+
+@app.command()
+def reindex(
+    embedder: Annotated[
+        str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")
+    ] = None,
+    memory: MemoryOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make the store and its vectors again from the journal, perhaps with another embedder."""
+    from vitarmm_agent.memory_store.reindex import reindex as make_again
+
+    settings = memory_settings(memory, None, embedder)
+    with err.status("reading the journal and embedding"):
+        done = make_again(settings)
+    counts = {"/".join(name): count for name, count in done.entries.items()}
+    if as_json:
+        print_json({"entries": counts, "others": done.others, "adopted": done.adopted,
+                    "damaged": done.damaged, "embedder": settings.embedder})  # fmt: skip
+        return
+    if done.damaged:
+        err.print(safe(done.damaged))
+    for name, count in counts.items():
+        out.print(safe(f"{name}: {count} entries"))
+    out.print(safe(f"embedder: {settings.embedder}"))
+
+
+@app.command()
+def undo(
+    run: Annotated[str, typer.Argument(help="A run's thread, or what a command printed.")],
+    yes: Yes = False,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Take back what one run wrote; what later runs changed stays."""
+    with opened(memory, namespace) as found:
+        if not yes and not as_json and found.journal is not None:
+            events = found.journal.events(found.namespace, run=run)
+            if events:
+                err.print(tables.event_table(events))
+                if not typer.confirm("Take this back?", err=True):
+                    raise typer.Exit(1)
+        changed = found.undo(run)
+    if as_json:
+        print_json({"undone": run, "entries": changed})
+    else:
+        out.print(safe(f"took back {run}: {', '.join(changed)}"))
+
+
+@app.command()
+def log(
+    entry: Annotated[str | None, typer.Option(help="Only this entry.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Events at most.")] = 30,
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Print the journal, the newest change first."""
+    with opened(memory, namespace) as found:
+        journal = found.journal
+        events = (
+            journal.events(found.namespace, entry_id=entry, run=run, limit=limit) if journal else []
+        )
+    if as_json:
+        print_json([tables.event_data(event) for event in events])
+    else:
+        out.print(tables.event_table(events) if events else "no changes")
+
+
+@app.command()
+def namespaces(memory: MemoryOption = None, as_json: Json = False) -> None:
+    """List whose memories there are, and how many entries each has."""
+    with opened(memory, None) as found:
+        counts = found.namespaces()
+    if as_json:
+        print_json([{"namespace": list(name), "entries": n} for name, n in counts.items()])
+    else:
+        out.print(tables.namespace_table(counts) if counts else "no memories")

@@ -1,0 +1,116 @@
+"""Options and helpers of the ``vitarmm memory`` commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.errors import InputError
+
+if TYPE_CHECKING:
+    from vitarmm_agent.memory_store.memory import ReasoningMemory
+    from vitarmm_agent.memory_store.schema import MemoryEntry
+    from vitarmm_agent.settings import Settings
+
+MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory folder or server URL.")]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", help='Whose memory: team/agent, or as JSON ["team", "a/b"].'),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+EntryId = Annotated[str, typer.Argument(help="Id of the entry.")]
+TypeOption = Annotated[str | None, typer.Option("--type", help="correction, insight or fact.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
+
+
+@contextmanager
+def opened(memory: str | None, namespace: str | None) -> Iterator[ReasoningMemory]:
+    """The memory that options and settings name, closed afterwards."""
+    from vitarmm_agent.memory_store.open import open_memory
+
+    found = open_memory(memory_settings(memory, namespace))
+    if found is None:
+        raise InputError("memory is off; name its folder or server with --memory")
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def memory_settings(
+    memory: str | None, namespace: str | None, embedder: str | None = None
+) -> Settings:
+    """Settings from options."""
+    from vitarmm_agent.memory_store.names import parse_namespace
+    from vitarmm_agent.settings import Settings
+
+    labels = parse_namespace(namespace) if namespace is not None else None
+    return Settings.load(memory=memory, namespace=labels, embedder=embedder)
+
+
+def entry_from(**fields: Any) -> MemoryEntry:
+    """An entry from options.
+
+    Raises:
+        InputError: a field is not allowed.
+    """
+    from pydantic import ValidationError
+
+    from vitarmm_agent.memory_store.buffer import error_lines
+    from vitarmm_agent.memory_store.schema import MemoryEntry
+
+    try:
+        return MemoryEntry.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(f"entry cannot be used: {error_lines(error)}") from None
+
+
+def existing(memory: ReasoningMemory, entry_id: str) -> MemoryEntry:
+    """The entry of this id.
+
+    Raises:
+        InputError: there is none.
+    """
+    entry = memory.get(entry_id)
+    if entry is None:
+        raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
+    return entry
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time from text, in UTC.
+
+    Raises:
+        InputError: it is no ISO 8601 time.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--as-of must be a time such as 2026-01-31T12:00, got {text!r}") from None
+    return found.astimezone(UTC)
+
+
+def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not allowed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value is not None and value not in allowed:
+        raise InputError(f"{option} must be one of {', '.join(allowed)}; got {value!r}")
+
+
+def say_done(what: str, run: str, as_json: bool) -> None:
+    """Say what was done and how to undo it."""
+    if as_json:
+        print_json({"done": what, "run": run})
+    else:
+        out.print(safe(f"{what}; undo with: vitarmm memory undo {run}"))

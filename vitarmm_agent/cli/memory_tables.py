@@ -1,0 +1,173 @@
+"""How ``vitarmm memory`` shows entries, recalls and history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Column, Table
+
+from vitarmm_agent.cli.console import safe
+
+if TYPE_CHECKING:
+    from vitarmm_agent.memory_store.journal import Event
+    from vitarmm_agent.memory_store.operations import Recall
+    from vitarmm_agent.memory_store.schema import MemoryEntry
+
+WIDTH = 70
+
+
+def entry_table(entries: Sequence[MemoryEntry]) -> Table:
+    """Entries, one a row."""
+    table = Table(_id_column(), "type", "state", "conf", "used", "helped", "entry", "changed")
+    for entry in entries:
+        table.add_row(
+            safe(entry.id),
+            entry.entry_type,
+            _state(entry),
+            f"{entry.confidence:.2f}",
+            str(entry.used),
+            str(entry.helpful),
+            safe(_short(f"{entry.title}: {entry.content}" if entry.title else entry.content)),
+            f"{entry.updated_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def entry_details(entry: MemoryEntry) -> Table:
+    """Everything about one entry."""
+    table = Table(show_header=False, box=None)
+    origin = entry.provenance
+    rows = {
+        "id": entry.id,
+        "type": entry.entry_type,
+        "state": _state(entry),
+        "title": entry.title,
+        "applies when": entry.applies_when,
+        "content": entry.content,
+        "confidence": f"{entry.confidence:.2f}",
+        "counts": f"used {entry.used}, helpful {entry.helpful}, harmful {entry.harmful}",
+        "learned on": f"{origin.problem_id or 'no problem'}, attempt {origin.attempt} of "
+        f"{origin.run or 'no run'}",
+        "checked by": origin.verifier,
+        "written by": origin.writer,
+        "linked to": ", ".join(entry.related_to),
+        "superseded by": entry.superseded_by or "",
+        "metadata": str(entry.metadata or ""),
+        "made": f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
+        "changed": f"{entry.updated_at:%Y-%m-%d %H:%M:%S}",
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, safe(value))
+    return table
+
+
+def recall_table(recall: Recall) -> Table:
+    """Recalled entries and why."""
+    table = Table(_id_column(), "score", "similarity", "entry", "why")
+    for found in recall.entries:
+        table.add_row(
+            safe(found.entry.id),
+            f"{found.score:.3f}",
+            f"{found.similarity:.2f}",
+            safe(_short(str(found.entry))),
+            safe(found.reason),
+        )
+    return table
+
+
+def review_table(entries: Sequence[MemoryEntry]) -> Table:
+    """Entries that wait for review, and why."""
+    table = Table(_id_column(), "entry", "why")
+    for entry in entries:
+        why = str(entry.metadata.get("quarantined", "put aside"))
+        table.add_row(safe(entry.id), safe(_short(str(entry))), safe(why))
+    return table
+
+
+def event_table(events: Sequence[Event]) -> Table:
+    """Changes, one a row."""
+    table = Table("time (UTC)", "change", "entry", "run", "attempt", "reason")
+    for event in events:
+        table.add_row(
+            f"{event.time:%Y-%m-%d %H:%M:%S}",
+            event.kind,
+            safe(event.entry_id),
+            safe(event.run),
+            str(event.attempt or ""),
+            safe(_short(event.reason)),
+        )
+    return table
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """One change as JSON data."""
+    return {
+        "seq": event.seq,
+        "time": event.time.isoformat(),
+        "kind": event.kind,
+        "entry_id": event.entry_id,
+        "run": event.run,
+        "attempt": event.attempt,
+        "reason": event.reason,
+        "before": event.before.model_dump(mode="json") if event.before else None,
+        "after": event.after.model_dump(mode="json") if event.after else None,
+    }
+
+
+def statistics(entries: Sequence[MemoryEntry]) -> dict[str, Any]:
+    """Counts over all entries."""
+    live = [entry for entry in entries if entry.live]
+    return {
+        "entries": len(entries),
+        "by_state": dict(Counter(_state(entry) for entry in entries)),
+        "by_type": dict(Counter(entry.entry_type for entry in live)),
+        "used": sum(entry.used for entry in entries),
+        "helpful": sum(entry.helpful for entry in entries),
+        "harmful": sum(entry.harmful for entry in entries),
+        "never_used": sum(entry.used == 0 for entry in live),
+        "problems": len({e.provenance.problem_id for e in entries if e.provenance.problem_id}),
+        "mean_confidence": round(sum(e.confidence for e in live) / len(live), 3) if live else None,
+    }
+
+
+def statistics_table(counts: Mapping[str, Any]) -> Table:
+    """Counts as rows."""
+    table = Table(show_header=False, box=None)
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{count} {what}" for what, count in value.items()) or "none"
+        if isinstance(value, list):
+            value = "/".join(value)
+        table.add_row(name.replace("_", " "), safe("" if value is None else value))
+    return table
+
+
+def namespace_table(counts: Mapping[tuple[str, ...], int]) -> Table:
+    """Memories and their size."""
+    table = Table("namespace", "entries")
+    for name, count in counts.items():
+        table.add_row(safe("/".join(name)), str(count))
+    return table
+
+
+def one_line(entry: MemoryEntry) -> str:
+    """An entry in one line, for questions."""
+    return f"{entry.id}  {_short(str(entry), 120)}"
+
+
+def _id_column() -> Column:
+    return Column("id", no_wrap=True, min_width=18)
+
+
+def _state(entry: MemoryEntry) -> str:
+    if entry.superseded_by is not None:
+        return "superseded"
+    return "quarantined" if entry.quarantined else "live"
+
+
+def _short(text: str, width: int = WIDTH) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
