@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.runnables import RunnableConfig
 
@@ -174,14 +175,16 @@ class ReasoningAgent:
     ) -> AsyncIterator[Any]:
         """As :meth:`stream`, on an event loop."""
         inputs, config = await arun(self._prepare(problem, thread_id, configurable))
-        async for chunk in self.graph.astream(
+        chunks = self.graph.astream(
             inputs,
             config,
             stream_mode=stream_mode,
             context=RunContext(stream_tokens="custom" in stream_mode),
             durability="sync",
-        ):
-            yield chunk
+        )
+        async with aclosing(cast("AsyncGenerator[Any, None]", chunks)):
+            async for chunk in chunks:  # a reader that leaves ends the run here, not later
+                yield chunk
 
     def batch(
         self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 8
@@ -267,11 +270,11 @@ class ReasoningAgent:
 
         config = self._config(thread_id)
         snapshot = yield self._state(config)
-        if not snapshot.values and not snapshot.next:
+        if not snapshot.values and not snapshot.tasks:
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
         if snapshot.interrupts and value is None:
             raise InputError(f"run {thread_id!r} waits for a person; pass the reply")
-        if snapshot.next:
+        if snapshot.tasks:  # `next` leaves out a task that had ended when the process was killed
             yield self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
         return (yield from self._read(thread_id))
 
