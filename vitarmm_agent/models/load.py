@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError, MissingExtraError
@@ -47,11 +48,10 @@ def load_chat_model(
 
 
 def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
-    try:
-        from vitarmm_agent.models.local import LocalChatModel
-    except ImportError as error:
-        raise MissingExtraError(f"the model {spec!r}", "local") from error
     weights, _, adapter = rest.partition("+")
+    _require(spec, adapter)
+    from vitarmm_agent.models.local import LocalChatModel
+
     return LocalChatModel.load(
         weights,
         home=settings.home,
@@ -62,11 +62,10 @@ def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) ->
 
 
 def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
-    try:
-        from vitarmm_agent.models.vita.chat import VitaChatModel
-    except ImportError as error:
-        raise MissingExtraError(f"the model {spec!r}", "local") from error
     path, _, adapter = rest.partition("+")
+    _require(spec, adapter)
+    from vitarmm_agent.models.vita.chat import VitaChatModel
+
     tiles = {
         "min_tiles": settings.min_tiles,
         "max_tiles": settings.max_tiles,
@@ -79,6 +78,19 @@ def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> 
         **{"vita_model_type": settings.vita_model_type} | _decoding(settings) | tiles | options,
     )
     return model
+
+
+def _require(spec: str, adapter: str) -> None:
+    """Look for the packages of in-process models before anything of them is imported.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    packages = ["torch", "transformers", "accelerate", "xgrammar"]
+    if adapter:
+        packages.append("peft")
+    if any(find_spec(package) is None for package in packages):
+        raise MissingExtraError(f"the model {spec!r}", "local")
 
 
 def _scripted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
@@ -105,7 +117,8 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
             raise MissingExtraError(f"the model {spec!r}", "openai") from error
         raise InputError(f"the model {spec!r} cannot be loaded: {error}") from error
     except ValueError as error:
-        raise InputError(f"unknown model {spec!r}: {error}; use {FORMS}") from error
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise InputError(f"unknown model {spec!r} ({reason}); use {FORMS}") from error
     return model
 
 

@@ -171,7 +171,7 @@ def _given_path(name_or_path: str | Path, catalog: Mapping[str, WeightsEntry]) -
     path = Path(name_or_path).expanduser()
     if path.exists():
         return path
-    if path.suffix or len(path.parts) > 1:
+    if any(sign in str(name_or_path) for sign in ("/", os.sep, "~", ".gguf")):
         raise WeightsError(f"no weights at {str(name_or_path)!r}: there is no such file or folder")
     raise WeightsError(
         f"unknown weights {str(name_or_path)!r}: neither a path nor one of {', '.join(catalog)}"

@@ -1,0 +1,102 @@
+"""From specs to chat models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.models import LocalChatModel, load_chat_model
+from vitarmm_agent.settings import Settings
+
+
+@pytest.mark.parametrize("spec", ["", "gpt", "local:", ":x", "nobody:model", "local"])
+def test_an_unknown_spec_lists_the_forms(spec: str) -> None:
+    with pytest.raises(InputError, match="unknown model .*local:NAME_OR_PATH.*scripted:FILE"):
+        load_chat_model(spec, settings=Settings())
+
+
+def test_missing_weights_name_the_command(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="vitarmm models pull smollm2-135m-instruct"):
+        load_chat_model("local:smollm2-135m-instruct", settings=Settings(home=tmp_path))
+    with pytest.raises(WeightsError, match="no such file or folder"):
+        load_chat_model("local:./nowhere", settings=Settings(home=tmp_path))
+
+
+def test_settings_decide_decoding_and_options_win(tiny: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, temperature=0.5, max_tokens=7, seed=3, prefix_cache_mb=1)
+    model = load_chat_model(f"local:{tiny}", settings=settings, device="cpu", temperature=0.25)
+    assert isinstance(model, LocalChatModel)
+    assert (model.temperature, model.max_tokens, model.seed) == (0.25, 7, 3)
+    assert model.engine.prefix.limit == 1024 * 1024
+    assert str(model.engine.model.dtype) == "torch.bfloat16"
+
+
+def test_hosted_models_get_settings_and_server() -> None:
+    settings = Settings(base_url="http://127.0.0.1:9/v1", temperature=0.5, max_tokens=7, seed=3)
+    model = load_chat_model("openai:some-model", settings=settings)
+    assert model.model_name == "some-model"  # type: ignore[attr-defined]
+    assert model.openai_api_base == "http://127.0.0.1:9/v1"  # type: ignore[attr-defined]
+    assert (model.temperature, model.max_tokens, model.seed) == (0.5, 7, 3)  # type: ignore[attr-defined]
+
+
+def test_a_hosted_model_without_key_or_server_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InputError, match="OPENAI_API_KEY, or base_url"):
+        load_chat_model("openai:some-model", settings=Settings())
+
+
+def test_a_provider_that_is_not_installed_names_its_package() -> None:
+    with pytest.raises(InputError, match="langchain-cohere"):
+        load_chat_model("cohere:command", settings=Settings())
+
+
+@pytest.mark.parametrize(
+    ("package", "spec", "extra"),
+    [
+        ("langchain_openai", "openai:x", "openai"),
+        ("transformers", "local:x", "local"),
+        ("torch", "vita:x", "local"),
+        ("rapidocr_onnxruntime", "scripted:SCRIPT", "ocr"),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    package: str, spec: str, extra: str, tmp_path: Path
+) -> None:
+    """In a process where the package cannot be imported."""
+    (tmp_path / "script.json").write_text("[]")
+    spec = spec.replace("SCRIPT", str(tmp_path / "script.json"))
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from vitarmm_agent.errors import MissingExtraError\n"
+        "from vitarmm_agent.models import load_chat_model\n"
+        "from vitarmm_agent.settings import Settings\n"
+        f"settings = Settings(images={'ocr' if extra == 'ocr' else 'model'!r}, base_url='http://127.0.0.1:9')\n"
+        f"try: load_chat_model({spec!r}, settings=settings)\n"
+        "except MissingExtraError as error: print(error.extra, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{extra} ") and f"vitarmm-agent[{extra}]" in done.stdout
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = (
+        "import sys, vitarmm_agent.models, vitarmm_agent.models.load, vitarmm_agent.weights;"
+        "print([m for m in ('torch', 'transformers', 'langchain') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.weights
+def test_the_smallest_catalogue_model_speaks(weights: object) -> None:
+    weights("smollm2-135m-instruct")  # type: ignore[operator]
+    model = load_chat_model("local:smollm2-135m-instruct", max_tokens=12)
+    reply = model.invoke([HumanMessage("What is the capital of France?")])
+    assert "Paris" in reply.text
