@@ -96,7 +96,7 @@ def test_mathvista_always_picks_a_choice_and_strict_never_guesses() -> None:
     problem = Problem(text="Is it?", choices=("Yes", "No"), reference="Yes")
     assert grade(problem, "Cannot be determined.", policy="mathvista").normalized in ("Yes", "No")
     assert grade(problem, "Cannot be determined.").normalized is None
-    assert grade(problem, "The nest is larger than a fist.", policy="mathvista").correct
+    assert grade(problem, "The tower is taller than the tree.", policy="mathvista").correct
     assert grade(problem, "", policy="mathvista").normalized in ("Yes", "No")
 
 

@@ -56,6 +56,12 @@ _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
 _SEVERAL = re.compile(
     r"\W{0,3}[A-Z]\b\)?\s*(?:,|and\b|or\b|&)\s*(?:and\b|or\b)?\s*\(?[A-Z](?:\)|\b(?!['’]))"
 )
+UNDETERMINED = re.compile(
+    r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
+    r"[^.\n]{0,60}\b(?:determine|answer|provide|identify|tell|say|calculate|find|see|if|which|whether)",
+    re.IGNORECASE,
+)
+"""A response that says it has no answer."""
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ROUND_LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _AMOUNT = re.compile(
@@ -87,7 +93,10 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
     if whole is not None and _is_only_answer(problem, text):
         return whole
-    for _, content, strong in reversed(commitments(text)[-MAX_PARTS:]):
+    found = commitments(text)[-MAX_PARTS:]
+    if found and _gives_up(problem, text, found[-1][0]):
+        return None
+    for _, content, strong in reversed(found):
         answer = _read(problem, content)
         if answer is not None:
             return answer
@@ -116,6 +125,15 @@ def commitments(text: str) -> list[tuple[int, str, bool]]:
         content = behind[0] if behind else ""
         found.append((match.start(), content.split("\n")[0] if strong else content, strong))
     return sorted(found)
+
+
+def _gives_up(problem: Problem, text: str, committed_at: int) -> bool:
+    """Whether the last commitment is conditional, and the last sentence says there is no answer."""
+    before = re.split(r"[.!?\n]", text[max(0, committed_at - 300) : committed_at])[-1]
+    if not re.match(r"\W*(?:if|otherwise|unless)\b", before, re.IGNORECASE):
+        return False
+    last = (sentences_of(problem, text) or [""])[-1]
+    return text.rfind(last) > committed_at and bool(UNDETERMINED.search(last))
 
 
 def _is_only_answer(problem: Problem, text: str) -> bool:

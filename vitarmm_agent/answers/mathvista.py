@@ -11,6 +11,7 @@ from rapidfuzz.distance import Levenshtein
 
 from vitarmm_agent.answers.choices import covered, letter_index, mentioned
 from vitarmm_agent.answers.extract import (
+    UNDETERMINED,
     WINDOW,
     commitments,
     extract_answer,
@@ -22,11 +23,6 @@ from vitarmm_agent.answers.normalise import clean, plain, value_of
 from vitarmm_agent.problem import Problem
 
 _LETTER = re.compile(r"\(([a-zA-Z])\)")
-_UNDETERMINED = re.compile(
-    r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
-    r"[^.\n]{0,60}\b(?:determine|answer|provide|identify|tell|say|calculate|find|see|if|which|whether)",
-    re.IGNORECASE,
-)
 _DENIAL = re.compile(r"\b(?:not|isn't|aren't|doesn't|don't|neither|none|no)\b", re.IGNORECASE)
 MAX_TEXT = 5_000
 
@@ -70,7 +66,7 @@ def _refusal(text: str) -> str | None:
         return "N/A"
     if re.match(r"\W*(?:i'?m )?sorry\b", text, re.IGNORECASE):
         return text
-    return "Cannot be determined" if _UNDETERMINED.search(text) else None
+    return "Cannot be determined" if UNDETERMINED.search(text) else None
 
 
 def _some_choice(problem: Problem, text: str) -> str:
