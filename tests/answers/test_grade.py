@@ -153,6 +153,17 @@ def test_the_time_bound_holds_in_threads_and_the_worker_recovers() -> None:
     assert same_mathematics("x+y", "y+x")
 
 
+def test_the_worker_gives_up_by_itself_and_stays_warm() -> None:
+    from vitarmm_agent.answers import mathematics
+
+    assert same_mathematics("x+y", "y+x")
+    process = mathematics._WORKER._process
+    slow = r"\int_0^x \sin(\cos(\tan(t^{t^{t}}))) dt + \sum_{n=1}^{10^{9}} \frac{x^{n}}{n!}"
+    assert not same_mathematics(slow, slow + "+x", seconds=60)
+    assert mathematics._WORKER._process is process
+    assert same_mathematics("x+y", "y+x")
+
+
 def test_many_threads_grade_alike() -> None:
     failures: list[int] = []
 

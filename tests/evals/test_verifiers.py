@@ -95,6 +95,19 @@ def test_measured_precision_is_what_the_package_says(
     assert {key: pytest.approx(right[key] / count[key], abs=0.01) for key in count} == MEASURED
 
 
+def test_the_tables_in_the_docs_are_what_is_measured(
+    solutions: dict[str, list[Solution]],
+) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    feedback, answers = ((docs / f"{n}.md").read_text("utf-8") for n in ("feedback", "answers"))
+    for name, rows in solutions.items():
+        for row in measure_verifiers(rows):
+            line = f"| {name} | {row.verifier} | {row.verdict} | {row.n} of {row.total} |"
+            assert f"{line} {row.coverage:.1%} | {row.precision} |" in feedback
+        for graded in measure_grading(rows):
+            assert f"| {graded.policy} | {graded.n:,} | {graded.agreement} |" in answers
+
+
 def test_fails_are_better_than_the_base_rate(solutions: dict[str, list[Solution]]) -> None:
     rows = {(r.verifier, r.verdict): r for r in measure_verifiers(solutions["gsm8k"])}
     arithmetic, follows = rows["arithmetic", "fail"], rows["answer_follows", "fail"]

@@ -21,8 +21,8 @@ from vitarmm_agent.answers.closed_form import closed_form
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 0.8
-"""Time bound of one comparison in the warm worker."""
+SECONDS = 2.0
+"""Wall time after which the warm worker is killed; it gives up itself after 0.8 s of processor time."""
 START_SECONDS = 60.0
 MAX_EXPRESSION = 300
 RELATIVE = 1e-9
@@ -74,7 +74,7 @@ class _Worker:
             return self._process
         self.stop()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vitarmm_agent.answers.worker"],
+            [sys.executable, "-P", "-m", "vitarmm_agent.answers.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

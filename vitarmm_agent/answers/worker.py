@@ -1,17 +1,24 @@
 """The process that runs math-verify: pairs of expressions in, ``true`` or ``false`` out.
 
-Run as ``python -m vitarmm_agent.answers.worker``. Its memory is bounded, and whoever started it
-kills it when an answer takes too long.
+Run as ``python -m vitarmm_agent.answers.worker``. Its memory is bounded, so is the processor time of
+one comparison, and whoever started it kills it when an answer does not come for too long.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from contextlib import suppress
 from typing import Any
 
+CPU_SECONDS = 0.8
+"""Processor time of one comparison; unlike wall time it does not depend on how busy the machine is."""
 MEMORY_BYTES = 2 * 1024**3
+
+
+class _OutOfTime(BaseException):  # noqa: N818 - not an Exception, so that sympy cannot swallow it
+    pass
 
 
 def main() -> None:
@@ -31,9 +38,12 @@ def main() -> None:
     for line in sys.stdin:
         a, b = json.loads(line)
         try:
+            _set_timer(CPU_SECONDS)
             answer = same(a, b)
-        except Exception:  # one comparison; sympy raises of every kind
+        except (Exception, _OutOfTime):  # one comparison; sympy raises of every kind
             answer = False
+        finally:
+            _set_timer(0)
         print(json.dumps(answer), flush=True)  # noqa: T201
 
 
@@ -42,6 +52,17 @@ def _parsed(parse: Any, text: str) -> Any:
     if not (text.startswith("$") and text.endswith("$") and len(text) > 2):
         text = f"${text.strip('$')}$"
     return parse(text, parsing_timeout=None, raise_on_error=False)
+
+
+def _set_timer(seconds: float) -> None:
+    if not hasattr(signal, "setitimer"):  # on Windows only the parent's bound holds
+        return
+
+    def stop(*_: object) -> None:
+        raise _OutOfTime
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _bound_memory() -> None:
