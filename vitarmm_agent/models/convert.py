@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def load_gguf(gguf: Path) -> tuple[Any, Any]:
             **source, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
         )
         tokenizer = AutoTokenizer.from_pretrained(**source)
-    except (ValueError, KeyError, NotImplementedError, RuntimeError, IndexError) as error:
+    except (ValueError, LookupError, RuntimeError, struct.error) as error:
         raise WeightsError(f"{gguf} cannot be opened: {type(error).__name__}: {error}") from error
     return model, tokenizer
 
