@@ -1,0 +1,117 @@
+"""Every code block of README and docs runs, in the order of its page.
+
+A block that needs hardware or a server that is not here says ``notest`` in its fence.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.docs.conftest import ROOT
+from vitarmm_agent import Settings
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = {"python", "bash", "json", "toml"}
+PLAIN = {"", "text", "console"}
+MAY_BE_LEFT_OUT = 8
+
+
+class Block(NamedTuple):
+    page: Path
+    line: int
+    language: str
+    info: str
+    code: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    found = []
+    for match in re.finditer(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```", text, re.M | re.S):
+        indent, language, info, code = match.groups()
+        code = re.sub(rf"^{indent}", "", code, flags=re.M)
+        found.append(Block(page, text.count("\n", 0, match.start()) + 2, language, info, code))
+    return found
+
+
+WITH_BLOCKS = [page for page in PAGES if any(b.language in RUN for b in blocks_of(page))]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(ROOT)))
+async def test_blocks_of(page: Path, rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples"))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks_of(page):
+        if "notest" in block.info.split():
+            continue
+        if block.language == "python":
+            await run_python(block, names)
+        elif block.language == "bash":
+            run_shell(block)
+        elif block.language == "json":
+            json.loads(block.code)
+        elif block.language == "toml":
+            check_settings(block)
+
+
+async def run_python(block: Block, names: dict[str, Any]) -> None:
+    """Run a block as a notebook would: ``await`` may stand at the top."""
+    code = compile(
+        "\n" * (block.line - 1) + block.code,
+        str(block.page),
+        "exec",
+        flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+    )
+    outcome = eval(code, names)
+    if inspect.iscoroutine(outcome):
+        await outcome
+
+
+def run_shell(block: Block) -> None:
+    """Run each line; ``vitarmm`` is this checkout's."""
+    for line in block.code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        assert words[0] == "vitarmm", f"{block.page}:{block.line}: mark `{line}` as notest"
+        command = [sys.executable, "-m", "vitarmm_agent.cli", *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def check_settings(block: Block) -> None:
+    """A ``vitarmm.toml`` has only settings there are, with values they take."""
+    Settings(**tomllib.loads(block.code))
+
+
+def test_blocks_that_do_not_run_are_few() -> None:
+    every = [block for page in PAGES for block in blocks_of(page)]
+    left_out = [block for block in every if "notest" in block.info.split()]
+    assert len(left_out) <= MAY_BE_LEFT_OUT, [f"{b.page.name}:{b.line}" for b in left_out]
+    unknown = {block.language for block in every} - RUN - PLAIN
+    assert unknown == set()
+
+
+def test_pages_are_found() -> None:
+    assert ROOT / "README.md" in WITH_BLOCKS
+    assert any(block.language == "python" for block in blocks_of(ROOT / "README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

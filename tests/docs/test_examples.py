@@ -1,0 +1,212 @@
+"""Every example runs, against real memory and checkpoints and a scripted model."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import runpy
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.docs.conftest import ATTEMPT, JUDGEMENT, LESSON, ROOT, opening
+
+EXAMPLES = ROOT / "docs" / "examples"
+RUN_HERE = {
+    "chat_agent.py",
+    "supervisor.py",
+    "own_verifier.py",
+    "own_store.py",
+    "fastapi_app.py",
+    "vllm_server.py",
+    "vita_gpu.py",
+    "image_problems.ipynb",
+    "claude_desktop_config.json",
+}
+pytestmark = pytest.mark.weights
+
+
+def run_example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_no_example_is_left_out() -> None:
+    assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == RUN_HERE
+
+
+def test_chat_agent(rehearsal: Path, capsys: pytest.CaptureFixture[str],
+                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["chat_agent.py", "How large is it?"])
+    names = run_example("chat_agent.py")
+    shown = capsys.readouterr().out
+    assert "25 (passed: " in shown
+    assert "It is 25 cm²." in shown
+    ada = names["solver"].memory.with_namespace(("team", "ada"))
+    assert [entry.title for entry in ada.list()] == ["Area of a square from its perimeter"]
+
+
+def test_supervisor(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("supervisor.py")
+    shown = capsys.readouterr().out
+    assert shown == f"Give me something to calculate.\n{ATTEMPT}\n"
+
+
+def test_own_verifier(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_example("own_verifier.py")
+    assert capsys.readouterr().out == "25 passed ['is_positive', 'table_of_areas']\n"
+    assert names["is_positive"](None, names["result"].attempts[0]) is None
+    negative = names["result"].attempts[0].model_copy(update={"answer": "-25"})
+    assert "negative" in names["is_positive"](None, negative)
+
+
+def test_own_store(
+    rehearsal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    run_example("own_store.py")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "25 recalled: []"
+    assert second == "25 recalled: ['Area of a square from its perimeter']"
+
+
+@pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="no Postgres at DATABASE_URL")
+def test_own_store_on_postgres(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("own_store.py")
+    assert "recalled: ['Area of a square" in capsys.readouterr().out
+
+
+async def test_image_notebook(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = json.loads((EXAMPLES / "image_problems.ipynb").read_text("utf-8"))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["outputs"] == [], "keep outputs out of the repository"
+        code = compile(
+            "".join(cell["source"]), f"cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )
+        outcome = eval(code, names)
+        if inspect.iscoroutine(outcome):
+            await outcome
+    shown = capsys.readouterr().out
+    assert "image/png 320 320" in shown
+    assert "stopped_because 1" in shown
+
+
+def test_fastapi_app(rehearsal: Path) -> None:
+    pytest.importorskip("fastapi")
+    names = runpy.run_path(str(EXAMPLES / "fastapi_app.py"), run_name="fastapi_app")
+    with serving(names["app"]) as url:
+        events: list[dict[str, Any]] = []
+        body = {"text": "A square has a perimeter of 20 cm. Its area?"}
+        with httpx.stream("POST", f"{url}/runs", json=body, timeout=60) as response:
+            thread = response.headers["x-thread-id"]
+            for line in response.iter_lines():
+                if line.startswith("data: "):
+                    events.append(json.loads(line.removeprefix("data: ")))
+        resumed = httpx.post(f"{url}/runs/{thread}/resume", timeout=60)
+        unknown = httpx.post(f"{url}/runs/none/resume", timeout=60)
+        empty = httpx.post(f"{url}/runs", json={"text": ""}, timeout=60)
+    assert [e["event"] for e in events if e["event"] != "attempt_token"] == [
+        "recalled", "verdict", "written", "stopped_because",
+    ]  # fmt: skip
+    assert "".join(e["text"] for e in events if e["event"] == "attempt_token") == ATTEMPT
+    assert resumed.json() == {"answer": "25", "status": "passed"}
+    assert (unknown.status_code, empty.status_code) == (404, 422)
+
+
+def test_vllm_server(rehearsal: Path, capsys: pytest.CaptureFixture[str],
+                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Against a server that speaks the same protocol; its first answer is an error."""
+    app, asked = chat_server()
+    with serving(app) as url:
+        monkeypatch.setenv("BASE_URL", f"{url}/v1")
+        run_example("vllm_server.py")
+    assert capsys.readouterr().out == "25 passed 45 tokens\n"
+    assert asked == ["Qwen/Qwen2.5-7B-Instruct"] * 4
+
+
+def test_vita_gpu_is_importable(rehearsal: Path) -> None:
+    """It needs a checkpoint and a GPU; its calls are those of the other examples."""
+    names = runpy.run_path(str(EXAMPLES / "vita_gpu.py"), run_name="vita_gpu")
+    assert list(inspect.signature(names["main"]).parameters) == ["folder", "picture", "question"]
+
+
+async def test_mcp_configuration(rehearsal: Path) -> None:
+    pytest.importorskip("mcp")
+    from mcp import Client, StdioServerParameters, stdio_client
+
+    config = json.loads((EXAMPLES / "claude_desktop_config.json").read_text("utf-8"))
+    server = config["mcpServers"]["vitarmm"]
+    command = shutil.which(server["command"], path=str(Path(sys.executable).parent))
+    assert command is not None
+    environment = {
+        **os.environ,
+        **server["env"],
+        "VITARMM_REASONER": os.environ["VITARMM_REASONER"],
+    }
+    parameters = StdioServerParameters(command=command, args=server["args"], env=environment)
+    async with Client(stdio_client(parameters)) as client:
+        asked = {"problem": "A square has a perimeter of 20 cm. Its area?"}
+        result = await client.call_tool("solve", asked)
+    assert result.structured_content is not None
+    assert result.structured_content["answer"] == "25"
+
+
+def chat_server() -> tuple[Any, list[str]]:
+    """An OpenAI-compatible server over the script's roles, and the models it was asked for."""
+    from fastapi import FastAPI, HTTPException
+
+    asked: list[str] = []
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def complete(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body["model"])
+        if len(asked) == 1:
+            raise HTTPException(503, "still loading")
+        prompt = str(body["messages"])
+        content = ATTEMPT
+        if opening("judge") in prompt:
+            content = json.dumps(JUDGEMENT)
+        elif opening("remember_system") in prompt:
+            content = json.dumps(LESSON)
+        message = {"role": "assistant", "content": content}
+        return {
+            "id": "c",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        }
+
+    return app, asked
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The app on a free port of loopback, in a thread."""
+    import uvicorn
+
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
