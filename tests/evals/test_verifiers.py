@@ -58,7 +58,7 @@ def test_strict_grading_differs_from_mathv_only_where_its_script_cannot_read(
     assert sum(not by_id[i].correct for i in row.disagreements) >= 0.9 * len(row.disagreements)
 
 
-def test_every_equation_called_false_was_read_by_a_person(
+def test_every_equation_called_false_has_a_label(
     solutions: dict[str, list[Solution]],
 ) -> None:
     labels: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
