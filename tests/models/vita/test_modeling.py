@@ -113,6 +113,22 @@ def test_generation_goes_on_from_a_cache_cut_anywhere(loaded, where):
     assert reused.tolist() == fresh.tolist()
 
 
+def test_copies_of_a_prompt_keep_their_tiles_together(loaded):
+    model, processor = loaded
+    texts = [ask(processor, "Which?"), "no image", ask(processor, "And these?", images=2)]
+    images = [[noise(112, 56)], [], [noise(56, 56, 1), noise(56, 56, 2)]]
+    batch = processor(text=texts, images=images)
+    numbers = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 56, 56)  # 3 tiles, then 1 + 1
+    ids, expanded = model._expand_inputs_for_generation(
+        2, input_ids=batch["input_ids"], pixel_values=numbers
+    )
+    assert ids.shape[0] == 6
+    order = expanded["pixel_values"][:, 0, 0, 0].tolist()
+    assert order == [0, 1, 2, 0, 1, 2, 3, 4, 3, 4]
+    beams = model.generate(**batch, max_new_tokens=6, eos_token_id=None, num_beams=3)
+    assert beams.shape == (3, batch["input_ids"].shape[1] + 6)
+
+
 def test_a_repetition_penalty_sees_new_tokens_only(loaded):
     model, processor = loaded
     inputs = processor(text=ask(processor, "Again?"), images=noise(56, 56))
@@ -149,8 +165,14 @@ def test_labels_give_a_loss_whose_gradient_reaches_the_tower(tiny_dir):
     labels = inputs["input_ids"].masked_fill(inputs["input_ids"] == -200, -100)
     loss = model(**inputs, labels=labels).loss
     loss.backward()
+    assert torch.isfinite(loss)
     patch = model.model.vision_tower.embeddings.patch_embeddings.projection.weight
-    assert torch.isfinite(loss) and patch.grad.abs().sum() > 0
+    plain = patch.grad.clone()
+    assert plain.abs().sum() > 0
+    model.zero_grad()
+    model.activation_checkpointing_enable()
+    model.train()(**inputs, labels=labels).loss.backward()
+    assert torch.allclose(patch.grad, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(

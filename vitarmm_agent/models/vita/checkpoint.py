@@ -11,6 +11,7 @@ from typing import Any
 from vitarmm_agent.errors import WeightsError
 
 SHOWN = 10
+WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
@@ -41,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Safetensors files at the top level of a folder: those of its index, or else all.
+    """Safetensors files at the top level of a folder: those of its index, or the only one.
 
     Raises:
         WeightsError: there is none, or one that the index names is missing.
@@ -55,10 +56,11 @@ def weight_files(folder: Path) -> list[Path]:
                 "download the rest"
             )
         return [folder / name for name in names]
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise WeightsError(f"{folder} holds no *.safetensors; is it the checkpoint folder?")
-    return files
+    if not (folder / WEIGHTS).is_file():
+        raise WeightsError(
+            f"{folder} holds neither {WEIGHTS} nor {INDEX}; is it the checkpoint folder?"
+        )
+    return [folder / WEIGHTS]
 
 
 def read_headers(folder: Path) -> dict[str, TensorHeader]:

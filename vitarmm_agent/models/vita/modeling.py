@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
@@ -311,6 +312,20 @@ class VitaForConditionalGeneration(VitaPreTrainedModel, GenerationMixin):
             kwargs["logits_processor"] = LogitsProcessorList(processors)
             kwargs["repetition_penalty"] = 1.0
         return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, *args: Any, input_ids: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """Copy each row's tiles together; by default every single tile would be doubled."""
+        pixels = kwargs.pop("pixel_values", None)
+        if pixels is not None and input_ids is not None:
+            places = (input_ids == self.config.image_token_id).sum(1)
+            per_row = pixels.split((places // self.config.tokens_per_tile).tolist())
+            pixels = torch.cat([tiles for tiles in per_row for _ in range(expand_size)])
+        ids, expanded = super()._expand_inputs_for_generation(  # type: ignore[misc]
+            expand_size, *args, input_ids=cast(Any, input_ids), **kwargs
+        )
+        return ids, expanded if pixels is None else expanded | {"pixel_values": pixels}
 
     @classmethod
     def from_pretrained(
