@@ -80,10 +80,24 @@ def test_own_store(
     assert second == "25 recalled: ['Area of a square from its perimeter']"
 
 
-@pytest.mark.skipif("DATABASE_URL" not in os.environ, reason="no Postgres at DATABASE_URL")
-def test_own_store_on_postgres(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_example("own_store.py")
-    assert "recalled: ['Area of a square" in capsys.readouterr().out
+def test_own_store_on_postgres(
+    rehearsal: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A real Postgres with pgvector, from a wheel."""
+    pgserver = pytest.importorskip("pgserver")
+    server = pgserver.get_server(tmp_path / "postgres")
+    try:
+        server.psql("CREATE EXTENSION vector;")
+        monkeypatch.setenv("DATABASE_URL", server.get_uri())
+        run_example("own_store.py")
+    finally:
+        server.cleanup()
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == "25 recalled: []"
+    assert second == "25 recalled: ['Area of a square from its perimeter']"
 
 
 async def test_image_notebook(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
