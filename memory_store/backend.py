@@ -59,6 +59,10 @@ class Backend(Protocol):
         """How many items the namespace holds."""
         ...
 
+    def flush(self) -> None:
+        """Bring the index up to date."""
+        ...
+
     def rebuild(self) -> None:
         """Make the index again from the stored vectors."""
         ...
@@ -105,6 +109,11 @@ class LocalBackend:
         self.items.write(puts, deletes)
         if self.index:
             self.index.note_write()
+
+    def flush(self) -> None:
+        """Bring the index up to date."""
+        if self.index:
+            self.index.flush()
 
     def rebuild(self) -> None:
         """Make the index again from the stored vectors."""

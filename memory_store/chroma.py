@@ -37,7 +37,7 @@ from vitarmm_agent.memory_store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
 from vitarmm_agent.memory_store.index import COMPACT_AT
 from vitarmm_agent.memory_store.names import record_id
-from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector
+from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
 from vitarmm_agent.memory_store.twins import blocking
 
 Paths = list[tuple[str, Any]]
@@ -138,6 +138,10 @@ class ChromaStore(BaseStore):
     def count(self, namespace: tuple[str, ...]) -> int:
         """How many items a namespace holds, not counting those below it."""
         return self._backend.count(namespace)
+
+    def flush(self) -> None:
+        """Bring a folder's Chroma index up to date now, rather than with the next batches."""
+        self._backend.flush()
 
     def rebuild_index(self) -> None:
         """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
@@ -290,6 +294,8 @@ class ChromaStore(BaseStore):
     def _write(self, ops: Sequence[PutOp]) -> Flow[None]:
         deletes = [(op.namespace, op.key) for op in ops if op.value is None]
         kept = [op for op in ops if op.value is not None]
+        for op in kept:
+            dump(op.value or {})  # refuse what is not JSON before anything is embedded
         texts = [self._texts(op) for op in kept]
         try:
             known = yield blocking(self._known, kept)

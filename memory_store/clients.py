@@ -79,7 +79,10 @@ def server_client(url: str, timeout: float) -> ClientAPI:
 
 
 def chroma_errors() -> tuple[type[BaseException], ...]:
-    """What Chroma raises when its files are damaged; parts of it raise built-in errors."""
+    """What Chroma raises when its files are damaged; parts of it raise built-in errors.
+
+    AttributeError is what its own clean-up raises after it could not open a folder.
+    """
     from chromadb.errors import ChromaError
 
-    return ChromaError, ValueError, RuntimeError
+    return ChromaError, ValueError, RuntimeError, AttributeError

@@ -41,6 +41,8 @@ COMPACT_AT = 256
 """A tail this long is moved into Chroma by the writer that made it so."""
 CATCH_UP = 4_096
 """At most this many vectors are moved at once, so that no single write takes long."""
+SAMPLE = 16
+"""Vectors looked up by themselves when an index is opened."""
 TAIL_MAX = 2_048
 """A tail this long, held by others' index already, makes a reader open the index anew."""
 
@@ -114,6 +116,11 @@ class ChromaIndex:
             finally:
                 self._lock.release()
 
+    def flush(self) -> None:
+        """Move the whole tail into Chroma."""
+        while self._applied() < self.items.last_seq():
+            self.compact()
+
     def rebuild(self) -> None:
         """Throw the index away and make it again from the vectors in SQLite."""
         with self._process:
@@ -121,14 +128,16 @@ class ChromaIndex:
                 return
             with holding(self._lock):
                 self._start_over(None, locked=True)
-            while self._applied() < self.items.last_seq():
-                self.compact()
+            self.flush()
 
     def close(self) -> None:
         """Bring Chroma up to date if nobody else is at it, and close it."""
         with self._process:
-            if self.folder and self.items.last_seq() > self._applied():
-                self.compact(wait=False, limit=COMPACT_AT)
+            try:
+                if self.folder and self.items.last_seq() > self._applied():
+                    self.compact(wait=False, limit=COMPACT_AT)
+            except MemoryStoreError as error:
+                logger.info("index %s stays as it is: %s", self.folder, error)
             if self._prefix and self._client:
                 for collection in self._collections.values():
                     self._client.delete_collection(collection.name)
@@ -225,9 +234,12 @@ class ChromaIndex:
             self.items.query("SELECT labels FROM namespaces WHERE id = ?", number)[0][0]
         )
         name = collection_name(labels, self._prefix)
+        held = self._held_by_chroma(number)
         try:
             collection = client.get_collection(name, embedding_function=None)
         except NotFoundError:
+            if held:
+                raise _BrokenIndexError(f"the collection of {labels} is missing") from None
             if not make:
                 return None
             collection = client.create_collection(
@@ -236,11 +248,21 @@ class ChromaIndex:
                 metadata={"namespace": str(list(labels))[:1000]},
                 embedding_function=None,
             )
-        if collection.count():
-            probe = [1.0] + [0.0] * (self.dims - 1)
-            collection.query(query_embeddings=probe, n_results=1, include=[])
+        if collection.count() < held:
+            raise _BrokenIndexError(f"the collection of {labels} lacks vectors")
+        if held:  # reads its files, now and under the lock
+            self._check(collection, number, labels)
         self._collections[number] = collection
         return collection
+
+    def _held_by_chroma(self, number: int) -> int:
+        """How many vectors of a namespace Chroma must hold."""
+        ((count,),) = self.items.query(
+            "SELECT count(*) FROM vectors WHERE namespace = ? AND seq <= ? AND vector IS NOT NULL",
+            number,
+            self._applied(),
+        )
+        return int(count)
 
     def _open(self, *, locked: bool = False) -> None:
         """Open Chroma as it is on disk now."""
@@ -295,34 +317,34 @@ class ChromaIndex:
     def _recover(self) -> None:
         """A process died while it wrote the index: keep the index only if it holds together."""
         try:
-            for number, labels in self.items.query("SELECT id, labels FROM namespaces"):
-                self._check(number, namespace_labels(labels))
+            for (number,) in self.items.query("SELECT id FROM namespaces"):
+                self._load(number)
         except chroma_errors() as error:
             self._close_client()
             self._set_aside(error)
             self._client = embedded_client(self.folder)
         self.items.set_meta(compacting="", generation=uuid.uuid4().hex)
 
-    def _check(self, number: int, labels: Namespace) -> None:
-        """Look some vectors up by themselves."""
-        rows = self.items.query(
-            "SELECT record, vector FROM vectors WHERE namespace = ? AND seq <= ? "
-            "AND vector IS NOT NULL",
-            number,
-            self._applied(),
-        )
-        collection = self._load(number) if rows else None
-        if rows and collection is None:
-            raise _BrokenIndexError(f"the collection of {labels} is missing")
-        if collection is None:
+    def _check(self, collection: Collection, number: int, labels: Namespace) -> None:
+        """Look some vectors up by themselves: Chroma opens some damaged files without a word."""
+        last, dice = self._applied(), random.Random()
+        found = [
+            self.items.query(
+                "SELECT vector FROM vectors WHERE namespace = ? AND seq BETWEEN ? AND ? "
+                "AND vector IS NOT NULL ORDER BY seq LIMIT 1",
+                number,
+                dice.randint(0, last),
+                last,
+            )
+            for _ in range(SAMPLE)
+        ]
+        sample = [rows[0][0] for rows in found if rows]
+        if not sample:
             return
-        sample = random.Random(len(rows)).sample(rows, min(64, len(rows)))
-        data = b"".join(vector for _, vector in sample)
-        matrix = np.frombuffer(data, dtype=np.float32).reshape(len(sample), -1)
-        found = collection.query(query_embeddings=matrix, n_results=1, include=["distances"])
-        distances = found["distances"] or []
-        bad = sum(not row or row[0] > 1e-3 for row in distances)
-        if bad > len(sample) // 20 or collection.count() < len(rows):
+        matrix = np.frombuffer(b"".join(sample), dtype=np.float32).reshape(len(sample), -1)
+        nearest = collection.query(query_embeddings=matrix, n_results=1, include=["distances"])
+        bad = sum(not row or row[0] > 1e-3 for row in nearest["distances"] or [])
+        if bad > len(sample) // 4:
             raise _BrokenIndexError(f"{bad} of {len(sample)} vectors of {labels} are not found")
 
     def _start_over(self, error: BaseException | None, *, locked: bool = False) -> None:

@@ -105,12 +105,17 @@ class Items:
         """Rows of one SELECT.
 
         Raises:
+            InputError: a parameter holds a lone surrogate.
             MemoryStoreError: the file is damaged.
         """
         with self._lock:
             self._check_same_file()
             try:
                 return self._db.execute(sql, parameters).fetchall()
+            except UnicodeEncodeError:
+                raise InputError(
+                    f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
+                ) from None
             except sqlite3.Error as error:
                 raise self._unusable(error) from error
 

@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "vitarmm"
 PAGE = 300
-TRIES = 4
+PATIENCE = 12.0
+"""Seconds in which a server that went away may come back."""
 Answer = TypeVar("Answer")
 
 
@@ -66,6 +67,7 @@ class RemoteBackend:
         self._embedder, self._dims, self._timeout = embedder, dims, timeout
         self._collections: dict[tuple[Namespace, str], Collection] = {}
         self._client: ClientAPI | None = None
+        self._reached = False
         self._call(lambda: self._connected().heartbeat())
 
     # what the store reads
@@ -204,6 +206,9 @@ class RemoteBackend:
                 self._call(partial(self._connected().delete_collection, name))
             except NotFoundError:
                 continue
+
+    def flush(self) -> None:
+        """Nothing to do: the server keeps its own index."""
 
     def rebuild(self) -> None:
         """Nothing to do: the server keeps its own index."""
@@ -372,19 +377,24 @@ class RemoteBackend:
         """
         import httpx
 
-        attempt = 1
+        deadline = time.monotonic() + (PATIENCE if self._reached else 0.5)
+        pause = 0.1
         while True:
             try:
-                return request()
+                answer = request()
             except (httpx.TransportError, ConnectionError) as error:
-                if attempt == TRIES or isinstance(error, httpx.TimeoutException):
+                late = time.monotonic() + pause > deadline
+                if late or isinstance(error, httpx.TimeoutException):
                     raise MemoryStoreError(
                         f"Chroma server {self.url} does not answer ({error or type(error)}); "
                         "start it with `chroma run`, or check the address and the network"
                     ) from error
                 logger.info("Chroma server %s: %s; trying again", self.url, error)
-            time.sleep(0.2 * 2**attempt)
-            attempt += 1
+            else:
+                self._reached = True
+                return answer
+            time.sleep(pause)
+            pause *= 1.5
 
 
 def _filler(key: str) -> list[float]:

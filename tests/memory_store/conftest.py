@@ -10,10 +10,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import BaseStore, IndexConfig, TTLConfig
@@ -22,24 +24,27 @@ from langgraph.store.sqlite import SqliteStore
 
 from vitarmm_agent.memory_store import ChromaStore
 
-DIMS = 512
+DIMS = 256
 OpenStore = Callable[..., BaseStore]
 
 
 class WordEmbeddings(Embeddings):
-    """Each word is a direction: texts are near when they share words. No model is needed."""
+    """Each word is a random direction: texts are near when they share words. No model is needed."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [self.embed_query(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
-        vector = [0.0] * DIMS
+        vector = np.full(DIMS, 1e-3)
         for word in re.findall(r"\w+", text.lower()):
-            digest = hashlib.sha256(word.encode("utf-8", "replace")).digest()
-            vector[int.from_bytes(digest[:4]) % DIMS] += 1.0
-            vector[int.from_bytes(digest[4:8]) % DIMS] += 0.5
-        vector[-1] += 0.01
-        return vector
+            vector += _direction(word)
+        return (vector / np.linalg.norm(vector)).tolist()  # type: ignore[no-any-return]
+
+
+@cache
+def _direction(word: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    seed = hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8]
+    return np.random.default_rng(int.from_bytes(seed)).normal(size=DIMS) / DIMS**0.5
 
 
 def index_config(fields: list[str] | None = None) -> IndexConfig:
