@@ -40,6 +40,7 @@ class LiveRun:
         nodes: the nodes that run now.
         text: what the reasoner has streamed of the current attempt.
         error: why it failed, for the person who looks.
+        open_agent: what it runs with, and is resumed with.
     """
 
     thread_id: str
@@ -48,6 +49,7 @@ class LiveRun:
     nodes: tuple[str, ...] = ()
     text: str = ""
     error: str = ""
+    open_agent: OpenAgent | None = field(default=None, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -80,7 +82,7 @@ class LiveRuns:
         """
         if (known := self.runs.get(thread_id)) is not None and known.going:
             raise VitaRMMError(f"run {thread_id!r} is under way")
-        live = LiveRun(thread_id, problem)
+        live = LiveRun(thread_id, problem, open_agent=open_agent)
         self.runs[thread_id] = live
         live.task = asyncio.create_task(self._run(live, open_agent, inputs, metadata or {}))
         live.task.add_done_callback(lambda task: self._over(live, task))
@@ -100,9 +102,10 @@ class LiveRuns:
         queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._watchers.setdefault(thread_id, set()).add(queue)
         try:
-            for event in self._so_far(thread_id):
+            so_far = self._so_far(thread_id)
+            for event in so_far:
                 yield event
-            while True:
+            while ("end", {}) not in so_far:
                 try:
                     event = await asyncio.wait_for(queue.get(), HEARTBEAT_SECONDS)
                 except TimeoutError:
@@ -139,7 +142,7 @@ class LiveRuns:
             "metadata": metadata,
             "recursion_limit": (agent.settings.max_iterations + 2) * STEPS_PER_ITERATION,
         }
-        stream = agent.graph.astream(
+        stream: AsyncIterator[Any] = agent.graph.astream(
             inputs, config, stream_mode=["tasks", "messages"], durability="sync"
         )
         async for mode, chunk in stream:

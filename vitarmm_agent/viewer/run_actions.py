@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vitarmm_agent.agent import new_thread
+from vitarmm_agent.agent import ReasoningAgent, new_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.traces import Edit, fork_run
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
@@ -84,20 +84,32 @@ async def resume(request: Request) -> Response:
     here, thread = site(request), request.path_params["thread"]
     form = await checked_form(request)
     trace = await here.trace(thread)
-    options = model_options(form)
     inputs: Any = None
     if trace.waiting_for:
-        verdict = one(form, "verdict")
-        if verdict not in ("pass", "fail", "abstain"):
-            raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
-        reply = {"verdict": verdict, "message": one(form, "message")}
-        step = whole(one(form, "step"), "step", low=1)
-        inputs = Command(resume=reply | ({"step": step} if step else {}))
-        options.setdefault("feedback", with_human(here.settings.feedback))
+        inputs = Command(resume=_reply(form))
     elif not (trace.moments and trace.moments[-1].next):
         raise InputError(f"run {thread!r} is over; fork it to go on from a checkpoint")
-    here.live.start(thread, lambda: here.agent(**options), inputs, problem=trace.result.problem)
+    earlier, options = here.live.live(thread), model_options(form)
+    if earlier is not None and earlier.open_agent is not None and not options:
+        open_agent = earlier.open_agent
+    else:
+        if trace.waiting_for:
+            options.setdefault("feedback", with_human(here.settings.feedback))
+
+        async def open_agent() -> ReasoningAgent:
+            return await here.agent(**options)
+
+    here.live.start(thread, open_agent, inputs, problem=trace.result.problem)
     return go(run_address(thread))
+
+
+def _reply(form: dict[str, list[object]]) -> dict[str, Any]:
+    """The verdict of a person, as the human verifier takes it."""
+    verdict = one(form, "verdict")
+    if verdict not in ("pass", "fail", "abstain"):
+        raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
+    step = whole(one(form, "step"), "step", low=1)
+    return {"verdict": verdict, "message": one(form, "message")} | ({"step": step} if step else {})
 
 
 def with_human(feedback: str) -> str:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.viewer.conftest import PAYLOADS
+from vitarmm_agent.media import ImageRef, MediaStore
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, StepError
+from vitarmm_agent.traces import Moment, Trace
+from vitarmm_agent.viewer.export import export_html
+from vitarmm_agent.viewer.render import page
+from vitarmm_agent.viewer.run_pages import run_context
+from vitarmm_agent.viewer.text import rich, visible
+
+HASH = "0" * 64
+MAY_DIFFER = {("span", ("class", "data-display", "data-tex")), ("ins", ()), ("del", ())}
+
+
+class Shape(HTMLParser):
+    """The kinds of elements of a page, by name and attributes; and where its links lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.kinds: set[tuple[str, tuple[str, ...]]] = set()
+        self.links: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.kinds.add((tag, tuple(sorted(name for name, _ in attrs))))
+        self.links |= {
+            v or "" for name, v in attrs if name in ("href", "src", "action", "xlink:href")
+        }
+
+
+def trace_of(text: str) -> Trace:
+    """A trace that says ``text`` wherever a model or a person may have a say."""
+    entry = MemoryEntry(
+        id="m-1", entry_type="fact", title=text[:200], applies_when=text, content=text
+    ).model_dump(mode="json")
+    found = {"entry": entry, "score": 1.0, "similarity": 0.9, "terms": {text: 0.1}, "reason": text}
+    recall = {"query": text, "entries": [found], "best_rejected": found, "note": text}
+    empty = {"query": text, "entries": [], "best_rejected": found, "note": text}
+    prompt: Any = ({"role": "user", "content": [{"type": "text", "text": text},
+                                                {"type": "image", "sha256": HASH}]},)  # fmt: skip
+    attempts = tuple(
+        Attempt(number=n, text=f"{n} {text}", steps=(Step(number=1, text=text),), answer=text,
+                model=text, prompt=prompt, prompt_hash=HASH, metadata={text: text})
+        for n in (1, 2)
+    )  # fmt: skip
+    errors = (StepError(step=1, message=text), StepError(step=9, message=text))
+    part = Feedback(verdict="fail", source=text, message=text, failure=text, errors=errors)
+    feedback = Feedback(verdict="fail", source=text, message=text, errors=errors, parts=(part,))
+    operation = {"kind": "added", "entry_id": "m-1", "reason": text, "entry": entry}
+    written = {"number": 1, "operations": [operation], "failure": text, "note": text, "raw": text,
+               "usage": {}, "seconds": 0.0}  # fmt: skip
+    image = ImageRef(source=text, sha256=HASH, mime="image/png", width=2, height=2, name=text)
+    problem = Problem(text=text, images=(image,), choices=(text,), unit=text, metadata={text: text})
+    result = Result(problem=problem, answer=text, passed=False, status="failed",
+                    stopped_because=text, attempts=attempts, feedback=(feedback, feedback),
+                    recalled=({"number": 1, **recall}, {"number": 2, **empty}),
+                    written=(written,), thread_id="run-1")  # fmt: skip
+    moments = tuple(
+        Moment(
+            node=node,
+            at="2026-01-01T00:00:00+00:00",
+            seconds=0.1,
+            checkpoint_id="c",
+            next=following,
+        )
+        for node, following in (("input", ("recall",)), (text, ()))
+    )
+    waiting = (
+        {"value": {"question": text, "fault": text, "attempt": {"number": 1, "answer": text}}},
+    )
+    forked = {"thread": "run-0", "checkpoint": "c", "edit": text}
+    return Trace(
+        result=result, moments=moments, waiting_for=waiting, forked_from=forked, problems=(text,)
+    )
+
+
+def pages_of(text: str, folder: Path) -> str:
+    trace = trace_of(text)
+    context = run_context(trace, live=None, thread=text, csrf="0", section="runs", path=text)
+    iteration = context["view"].iterations[0]
+    entry = MemoryEntry(entry_type="fact", title=text[:200], applies_when=text, content=text)
+    common = {"csrf": "0", "section": text, "query": {"q": text, "type": text}}
+    return "".join(
+        [
+            page("run", **context),
+            export_html(trace, MediaStore(folder)),
+            page("fork", trace=trace, moment=trace.moments[0], iteration=iteration,
+                 settings={"reasoner": text, "feedback": text}, **common),
+            page("diff", one=trace, other=trace, views=(context["view"],), changes=[], **common),
+            page("review", waiting=[entry], **common),
+            page("error", words=text, code=400, **common),
+            page("solve", values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
+                 fault=text, settings={"reasoner": text, "max_iterations": text}, **common),
+            page("memory", memory={"namespace": (text,)}, found=None, shown=[entry], page_number=2,
+                 more=True, as_of=None, kinds=(), states=(), waiting=0, **common),
+            page("evaluations", reports=[], folder=text, **common),
+        ]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Shape:
+    return Shape(pages_of("plain", tmp_path_factory.mktemp("media")))
+
+
+def test_there_are_enough_payloads() -> None:
+    assert len(set(PAYLOADS)) >= 60
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_text_adds_no_element_no_attribute_and_no_link(
+    payload: str, plain: Shape, tmp_path: Path
+) -> None:
+    shape = Shape(pages_of(payload, tmp_path))
+    added = shape.kinds - plain.kinds - MAY_DIFFER
+    assert {kind for kind in added if kind[0] != "textarea"} == set()
+    assert all(link.startswith(("/", "data:image/", "#")) for link in shape.links - plain.links)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "␛[31mred"),
+        ("a\x00b\x07", "a␀b␇"),
+        ("user\u202egnp.exe", "user⟨U+202E⟩gnp.exe"),
+        ("half \ud83d pair", "half ⟨U+D83D⟩ pair"),
+        ("line\r\nend\ttab", "line\nend\ttab"),
+        ("\x9bcsi", "⟨U+009B⟩csi"),
+    ],
+)
+def test_what_cannot_be_seen_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert rich(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "formulas"),
+    [
+        ("the side $s = 20 / 4 = 5$ and $x^2$", ["s = 20 / 4 = 5", "x^2"]),
+        (r"so \(a\sqrt{b}\) and \[\frac{1}{2}\] and $$y$$", [r"a\sqrt{b}", r"\frac{1}{2}", "y"]),
+        ("it costs $5 and then $6 more", []),
+        ("Ann has $20, Bob has $30. They pay $15 each.", []),
+        ("a price of $5.00$ or so", []),
+        (r"an escaped \$x$ sign", []),
+    ],
+)
+def test_formulas_are_told_from_money(text: str, formulas: list[str]) -> None:
+    import html
+    import re
+
+    assert [html.unescape(f) for f in re.findall(r'data-tex="([^"]*)"', rich(text))] == formulas

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from tests.scripts import LESSON, QUESTION, RIGHT, WRONG
+from tests.viewer.conftest import script
+from vitarmm_agent import Settings
+from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.traces import list_runs, read_trace
+from vitarmm_agent.viewer.live import LiveRuns, as_server_sent
+
+Runs = dict[str, str]
+
+
+def csrf(client: TestClient) -> str:
+    return re.findall(r'name="csrf" value="([0-9a-f]{64})"', client.get("/solve").text)[0]
+
+
+def send(client: TestClient, path: str, **fields: str) -> str:
+    """Post a form; the text of the page it leads to."""
+    answer = client.post(path, data={"csrf": csrf(client), **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def finished(client: TestClient, thread: str) -> str:
+    """The page of a run, once it is over."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = client.get(f"/runs/{thread}").text
+        if "data-events" not in text:
+            return text
+        time.sleep(0.05)
+    raise AssertionError("the run goes on")
+
+
+def thread_in(text: str) -> str:
+    return re.findall(r'data-live="/runs/([\w-]+)"', text)[0]
+
+
+def test_an_empty_page_says_what_to_do(client: TestClient) -> None:
+    assert "No runs yet" in client.get("/").text
+    assert "Nothing learned yet" in client.get("/memory").text
+    assert "No reports yet" in client.get("/evaluations").text
+    assert client.get("/runs/nothing").status_code == 404
+    assert client.get("/memory/entry/nothing").status_code == 400
+
+
+def test_runs_are_listed_and_filtered(client: TestClient, runs: Runs) -> None:
+    text = client.get("/runs").text
+    assert all(thread in text for thread in runs.values()) and "waits for you" in text
+    for query, wanted in (
+        ("status=interrupted", "waiting"),
+        ("benchmark=squares", "taught"),
+        ("text=36+CM", "helped"),
+        ("verdict=fail", "taught"),
+    ):
+        found = client.get(f"/runs?{query}").text
+        shown = {name for name, thread in runs.items() if f"/runs/{thread}" in found}
+        assert shown == {wanted}, query
+    assert "No run matches" in client.get("/runs?text=circle").text
+    assert client.get("/runs?page=x").status_code == 400
+
+
+def test_a_run_shows_the_wrong_step_the_memory_and_the_prompt(
+    client: TestClient, runs: Runs
+) -> None:
+    text = client.get(f"/runs/{runs['taught']}").text
+    assert re.search(r'<li class="wrong">.*?20 / 4 = 6', text, re.DOTALL)
+    assert "20 / 4 comes to 5, not 6" in text
+    assert "What changed since attempt 1" in text and "<del>" in text
+    helped = client.get(f"/runs/{runs['helped']}").text
+    assert LESSON["content"] in helped and 'class="memory"' in helped
+    assert "similarity 0." in helped and "dense +" in helped
+    data = client.get(f"/runs/{runs['taught']}/export.json")
+    assert data.json()["result"]["answer"] == "25"
+    assert "attachment" in data.headers["content-disposition"]
+    both = client.get(f"/diff?a={runs['taught']}&b={runs['helped']}").text
+    assert runs["taught"] in both and "<ins>" in both
+    assert client.get("/diff?a=x").status_code == 400
+
+
+def test_a_run_started_from_the_form_goes_to_its_end(client: TestClient) -> None:
+    text = send(client, "/solve", text=QUESTION, no_memory="on", max_iterations="2")
+    thread = thread_in(text)
+    assert "abstained" in finished(client, thread)
+    (run,) = client.get(f"/runs/{thread}/export.json").json()["result"]["attempts"][1:]
+    assert run["answer"] == "25"
+
+
+def test_a_form_that_cannot_be_used_is_shown_again_with_the_reason(client: TestClient) -> None:
+    token = csrf(client)
+    for fields, words in (
+        ({"text": " "}, "give a text or an image"),
+        ({"text": "a", "max_iterations": "0"}, "attempts at most must be a whole number"),
+        ({"text": "a", "answer_type": "poem"}, "answer_type"),
+        ({"text": "kept <b>", "oracle": "on"}, "fill in the reference"),
+    ):
+        answer = client.post("/solve", data={"csrf": token, **fields})
+        assert answer.status_code == 400 and words in answer.text
+    assert "kept &lt;b&gt;" in answer.text
+    bad = client.post("/solve", data={"csrf": token, "text": "x"},
+                      files={"images": ("<i>.png", b"no image", "image/png")})  # fmt: skip
+    assert bad.status_code == 400 and "&lt;i&gt;.png: " in bad.text
+
+
+def test_a_model_that_cannot_be_had_is_said_on_the_page_of_the_run(client: TestClient) -> None:
+    text = send(client, "/solve", text=QUESTION, no_memory="on", reasoner="scripted:/nowhere.json")
+    shown = finished(client, thread_in(text))
+    assert "/nowhere.json" in shown and 'role="alert"' in shown
+
+
+def test_a_server_that_dies_leaves_a_run_to_go_on_with(client: TestClient, tmp_path: Path) -> None:
+    dies = script(tmp_path / "dies.json", WRONG, {"error": "die"}, RIGHT)
+    text = send(client, "/solve", text=QUESTION, no_memory="on", reasoner=dies)
+    thread = thread_in(text)
+    assert "Go on from the last checkpoint" in finished(client, thread)
+    send(client, f"/runs/{thread}/resume")  # with the models it was started with
+    assert "Go on from" not in finished(client, thread)
+    result = client.get(f"/runs/{thread}/export.json").json()["result"]
+    assert [a["answer"] for a in result["attempts"]] == ["36", "25"]
+
+
+def test_a_person_answers_a_waiting_run(client: TestClient, runs: Runs) -> None:
+    path = f"/runs/{runs['waiting']}"
+    assert "This run waits for your verdict" in client.get(path).text
+    assert (
+        client.post(f"{path}/resume", data={"csrf": csrf(client), "verdict": "?"}).status_code
+        == 400
+    )
+    send(client, f"{path}/resume", verdict="pass", message="It is.")
+    text = finished(client, runs["waiting"])
+    assert "passed by human" in text and "It is." in text
+    assert client.post(f"{path}/resume", data={"csrf": csrf(client)}).status_code == 400
+
+
+def test_a_checkpoint_is_forked_with_other_memory(client: TestClient, runs: Runs) -> None:
+    trace = client.get(f"/runs/{runs['helped']}/export.json").json()
+    (at,) = [m["checkpoint_id"] for m in trace["moments"] if m["node"] == "recall"]
+    (found,) = trace["result"]["recalled"][0]["entries"]
+    form = client.get(f"/runs/{runs['helped']}/fork?checkpoint={at}").text
+    assert LESSON["content"] in form
+    entry = found["entry"]["id"]
+    text = send(
+        client,
+        f"/runs/{runs['helped']}/fork",
+        checkpoint=at,
+        **{f"entry:{entry}": "Count the sides.", f"was:{entry}": LESSON["content"]},
+    )
+    shown = finished(client, thread_in(text))
+    assert "forked from" in shown and "with memory edited" in shown and "Count the sides." in shown
+    assert client.get(f"/runs/{runs['helped']}/fork?checkpoint=none").status_code == 400
+
+
+def test_a_run_is_deleted_and_what_it_taught_stays(client: TestClient, runs: Runs) -> None:
+    text = send(client, f"/runs/{runs['taught']}/delete")
+    assert runs["taught"] not in text and runs["helped"] in text
+    assert LESSON["title"] in client.get("/memory").text
+
+
+def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs: Runs) -> None:
+    found = client.get("/memory?q=area+of+a+square+with+a+given+perimeter").text
+    assert LESSON["title"] in found and "lexical +" in found
+    path = re.findall(r'href="(/memory/entry/[\w-]+)"', found)[0]
+    entry = client.get(path).text
+    assert f'href="/runs/{runs["taught"]}"' in entry and f'href="/runs/{runs["helped"]}"' in entry
+    edited = send(client, f"{path}/edit", content="Quarter it, then square it.", confidence="0.8")
+    assert "Quarter it, then square it." in edited and "<del>" in edited
+    undo = re.findall(r'name="run" value="(person-edit-\w+)"', edited)[0]
+    undone = send(client, "/memory/undo", run=undo)
+    assert f'<p class="problem wrote">{LESSON["content"]}</p>' in undone
+    bad = client.post(f"{path}/edit", data={"csrf": csrf(client), "confidence": "7"})
+    assert bad.status_code == 400 and "confidence" in bad.text
+    forgotten = send(client, f"{path}/forget")
+    assert "This entry was forgotten" in forgotten
+    assert "Nothing learned yet" in client.get("/memory").text
+    back = re.findall(r'name="run" value="(person-forget-\w+)"', forgotten)[0]
+    send(client, "/memory/undo", run=back)
+    assert LESSON["title"] in client.get("/memory").text
+    assert LESSON["title"] not in client.get("/memory?as_of=2001-01-01").text
+    assert LESSON["title"] in client.get("/memory?as_of=2999-01-01").text
+    assert client.get("/memory?as_of=soon").status_code == 400
+
+
+def test_an_entry_that_waits_for_review_is_decided_on(
+    client: TestClient, runs: Runs, settings: Settings
+) -> None:
+    memory = client.app.state.site.memory()  # type: ignore[attr-defined]
+    (entry,) = memory.list()
+    memory.edit(entry.id, {"quarantined": True})
+    assert entry.title in client.get("/memory/review").text
+    assert "Nothing would be recalled" in client.get("/memory?q=area+of+a+square").text
+    path = f"/memory/entry/{entry.id}/review"
+    assert client.post(path, data={"csrf": csrf(client), "decision": "?"}).status_code == 400
+    assert "Done: accepted" in send(client, path, decision="accept")
+    assert "Nothing waits for review" in client.get("/memory/review").text
+
+
+def test_a_run_with_a_missing_image_shows_the_rest(client: TestClient, settings: Settings) -> None:
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6), "navy").save(data, "PNG")
+    answer = client.post(
+        "/solve",
+        data={"csrf": csrf(client), "text": QUESTION, "no_memory": "on"},
+        files={"images": ("../navy.png", data.getvalue(), "image/png")},
+    )
+    thread = thread_in(answer.text)
+    text = finished(client, thread)
+    assert "navy.png · 8×6" in text and ".." not in re.findall(r"<figcaption>(.*?)·", text)[0]
+    exported = client.get(f"/runs/{thread}/export.html").text
+    assert "data:image/png;base64," in exported and "is missing" not in exported
+    for path in settings.media_dir.rglob("*.png"):
+        path.unlink()
+    exported = client.get(f"/runs/{thread}/export.html").text
+    assert "is missing" in exported and "navy.png" in exported
+    sha256 = re.findall(r'src="/media/([0-9a-f]{64})"', text)[0]
+    assert client.get(f"/media/{sha256}").status_code == 404
+
+
+def test_an_export_needs_nothing_from_elsewhere(client: TestClient, runs: Runs) -> None:
+    text = client.get(f"/runs/{runs['taught']}/export.html").text
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"#]', text)
+    assert "default-src &#39;none&#39;" in text and "20 / 4 comes to 5, not 6" in text
+    assert len(text) < 200_000 and "katex" not in text.split("</style>")[0][-200:]
+
+
+async def test_several_pages_watch_one_run(settings: Settings) -> None:
+    from vitarmm_agent import ReasoningAgent
+
+    live = LiveRuns()
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
+
+    async def opened() -> ReasoningAgent:
+        return agent
+
+    live.start("watched", opened, {"problem": {"text": QUESTION}})
+
+    async def watch() -> list[str]:
+        return [line.decode() async for line in as_server_sent(live.watch("watched"))]
+
+    one, other = await asyncio.gather(watch(), watch())
+    for lines in (one, other):
+        told = "".join(lines)
+        nodes = [json.loads(d)["nodes"] for d in re.findall(r"event: node\ndata: (.*)", told)]
+        assert [n[0] for n in nodes if n][:4] == ["recall", "reason", "feedback", "remember"]
+        tokens = re.findall(r"event: token\ndata: (.*)", told)
+        assert "".join(json.loads(t)["text"] for t in tokens) == WRONG + RIGHT
+        assert told.rstrip().endswith('data: {"phase": "done", "error": ""}')
+    late = [event async for event in live.watch("watched")]
+    assert late == [("end", {})]
+
+
+def test_the_page_reads_what_the_command_line_wrote(
+    client: TestClient, runs: Runs, settings: Settings
+) -> None:
+    kept = open_checkpoints(settings.checkpoints_path)
+    assert {run.thread_id for run in list_runs(kept)} == set(runs.values())
+    assert read_trace(kept, runs["helped"]).problems == ()
