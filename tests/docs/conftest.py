@@ -66,6 +66,18 @@ def rehearsal(
     return folder
 
 
+def furnish(page: Path, folder: Path) -> None:
+    """Put down what a page takes for granted: the VITA page its weights, tiny, and a picture."""
+    if page.name != "vita.md":
+        return
+    from PIL import Image
+
+    from tests.models.vita.tiny import Tiny
+
+    Tiny(max_length=6200).write(folder / "VITA-1.5")
+    Image.radial_gradient("L").save(folder / "figure.png")
+
+
 def chat_replies() -> list[dict[str, Any]]:
     """A chat model that calls the solver once and then answers, twice over."""
     problem = "A square has a perimeter of 20 cm. What is its area?"

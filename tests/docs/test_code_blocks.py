@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.docs.conftest import ROOT
+from tests.docs.conftest import ROOT, furnish
 from vitarmm_agent import Settings
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -53,6 +53,7 @@ WITH_BLOCKS = [page for page in PAGES if any(b.language in RUN for b in blocks_o
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(ROOT)))
 async def test_blocks_of(page: Path, rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples"))
+    furnish(page, rehearsal)
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks_of(page):
         if "notest" in block.info.split():

@@ -42,6 +42,7 @@ class Tiny:
     width: int = 32
     tower_width: int = 16
     seed: int = 0
+    max_length: int = 2000
     text: Any = field(init=False)
     tower: Any = field(init=False)
     projector: nn.Sequential = field(init=False)
@@ -76,7 +77,7 @@ class Tiny:
             num_hidden_layers=self.layers,
             num_attention_heads=4,
             num_key_value_heads=2,
-            max_position_embeddings=4096,
+            max_position_embeddings=8192,
             rope_parameters={"rope_type": "default", "rope_theta": 5e5},
             tie_word_embeddings=False,
             bos_token_id=self.tokenizer.bos_token_id,
@@ -194,7 +195,7 @@ class Tiny:
             "mm_projector_type": "mlp2x_gelu",
             "mm_hidden_size": 4 * self.tower_width,
             "mm_audio_encoder": "VITA-MLLM/VITA-1.5_AudioEnc",
-            "tokenizer_model_max_length": 2000,
+            "tokenizer_model_max_length": self.max_length,
             "use_mm_proj": True,
         }
 
