@@ -12,7 +12,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 EXTRAS      ?= local,openai,ocr,ui,mcp,server,docs
 MODELS      ?= qwen2.5-coder-0.5b-instruct smollm2-135m-instruct all-minilm-l6-v2
 
-.PHONY: demo test test-slow lint types format install weights clean
+BROWSER := $(VENV)/browser
+AXE     := $(BROWSER)/node_modules/axe-core/axe.min.js
+
+.PHONY: demo test test-slow test-browser lint types format install weights clean
 
 demo: weights
 	@$(BIN)/vitarmm demo
@@ -22,6 +25,16 @@ test: weights
 
 test-slow: weights
 	$(BIN)/python -m pytest -m slow
+
+# Needs Chromium and axe-core: Debian's package is installed as root, axe-core comes from npm.
+# Screenshots are kept with: make test-browser PICTURES=docs/images
+test-browser: weights
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || \
+	  echo "Chromium is not here and cannot be installed: the browser tests will be skipped"
+	@test -f $(AXE) || npm install --silent --no-audit --no-fund --prefix $(BROWSER) axe-core@4 >/dev/null || \
+	  echo "axe-core cannot be installed: the accessibility tests will be skipped"
+	VITARMM_AXE=$(abspath $(AXE)) PICTURES=$(if $(PICTURES),$(abspath $(PICTURES))) $(BIN)/python -m pytest -m browser
 
 lint: install
 	$(BIN)/ruff check .
