@@ -38,7 +38,10 @@ HEAVY = {
     "math_verify", "torch", "transformers", "trl", "xgrammar",
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.
-MAY_BE_HEAVY = ("models.vita.", "models.local", "models.engine", "evals.speed.")
+MAY_BE_HEAVY = (
+    "models.vita.", "models.local", "models.engine", "models.batch", "models.convert",
+    "models.decoding", "models.prefix_cache", "evals.speed.",
+)  # fmt: skip
 
 
 @cache

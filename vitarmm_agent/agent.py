@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from vitarmm_agent.verifiers.policy import FeedbackPolicy
 
 STEPS_PER_ITERATION = 4
+SETTINGS_KEY = "vitarmm_settings"
+"""Checkpoint metadata: the settings that were chosen for the run, as JSON."""
 
 
 class ReasoningAgent:
@@ -302,7 +305,9 @@ class ReasoningAgent:
             **(configurable or {}),
             "thread_id": thread_id,
         }
-        return {"configurable": given, "recursion_limit": steps}
+        chosen = self.settings.model_dump_json(exclude_unset=True)
+        metadata = {SETTINGS_KEY: chosen}
+        return {"configurable": given, "metadata": metadata, "recursion_limit": steps}
 
     def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
         return Call(
@@ -312,6 +317,19 @@ class ReasoningAgent:
 
     def _state(self, config: RunnableConfig) -> Call:
         return Call(lambda: self.graph.get_state(config), lambda: self.graph.aget_state(config))
+
+
+def settings_of_run(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> dict[str, Any]:
+    """The settings that were chosen for a run, by name, so that it is resumed under the same.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
+    if found is None:
+        raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+    chosen: dict[str, Any] = json.loads(found.metadata.get(SETTINGS_KEY, "{}"))
+    return chosen
 
 
 def new_thread() -> str:

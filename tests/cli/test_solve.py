@@ -90,7 +90,7 @@ def test_a_second_problem_recalls_what_the_first_taught(
         ([QUESTION, "--reasoner", "scripted:missing.json"], "missing.json"),
         ([QUESTION, "--feedback", "magic"], "magic"),
         ([QUESTION, "--max-iterations", "0"], "max_iterations"),
-        ([QUESTION, "--max-iterations", "many"], "many"),
+        ([QUESTION, "--max-iterations", "many"], "--max-iterations"),
         ([QUESTION, "--image", "missing.png"], "missing.png"),
         ([QUESTION, "--image", "{text}"], "not an image"),
         ([QUESTION, "--oracle"], "--reference"),
@@ -186,3 +186,23 @@ def wait_for_attempt(data_dir: Path, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(f"no second iteration: {process.communicate()}")
+
+
+def test_a_person_answers_in_another_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasoner = script(tmp_path / "r.json", RIGHT)
+    started = ["solve", QUESTION, "--reasoner", reasoner, "--memory", "off", "--human"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "vitarmm_agent.cli", *started, "--thread", "t"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "vitarmm resume t --verdict" in shown.stdout
+    assert run_app(["trace", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "interrupted"
+    assert run_app(["resume", "t", "--verdict", "pass", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["status"], result["feedback"][0]["source"]) == ("passed", "human")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-import click
 import typer
 
 from vitarmm_agent import __version__
@@ -55,10 +54,11 @@ def run_app(arguments: list[str]) -> int:
     """
     try:
         code = app(arguments, prog_name="vitarmm", standalone_mode=False)
-    except click.ClickException as error:
-        print_error(ValueError(error.format_message()))
+    except typer.TyperException as error:  # a command line that cannot be read
+        words = getattr(error, "format_message", error.__str__)()
+        print_error(ValueError(words or "the command line cannot be read; see vitarmm --help"))
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except UserError as error:
         print_error(error)

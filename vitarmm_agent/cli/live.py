@@ -166,6 +166,11 @@ def print_result(console: Console, result: Result) -> None:
     tokens = result.usage.total_tokens
     console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
     console.print(f"trace   vitarmm trace show {result.thread_id}")
+    if result.status == "interrupted":
+        reply = "--verdict pass|fail --message WHY"
+        console.print(
+            f"waits   for a person: vitarmm resume {result.thread_id} {reply}", markup=False
+        )
 
 
 def _standing_text(result: Result) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,7 @@ from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
-    from vitarmm_agent.problem import Result
+    from vitarmm_agent.problem import Problem, Result
     from vitarmm_agent.settings import Settings
 
 Reasoner = Annotated[
@@ -103,9 +104,9 @@ def solve(
     if thread is not None:
         refuse_used_thread(agent, thread)
     with resumable(thread_id):
-        follow(agent, lambda mode: agent.stream(problem, thread_id=thread_id, stream_mode=mode),
-               quiet=as_json)  # fmt: skip
-    finish(agent.result(thread_id), as_json)
+        asyncio.run(follow(agent, problem, thread_id, quiet=as_json))
+        result = ask_person(agent, agent.result(thread_id), quiet=as_json)
+    finish(result, as_json)
 
 
 def resume(
@@ -123,26 +124,33 @@ def resume(
     namespace: Namespace = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was interrupted, killed, failed, or waits for a person."""
+    """Go on with a run that was interrupted, killed, failed, or waits for a person.
+
+    The run goes on under the settings it was started with, unless given others.
+    """
+    from vitarmm_agent.agent import settings_of_run
+    from vitarmm_agent.cli.trace import checkpoints, print_run
     from vitarmm_agent.settings import Settings
 
-    settings = Settings.load(
-        reasoner=reasoner,
-        feedback=feedback,
-        judge=judge,
-        rmm=rmm,
-        memory=memory,
-        namespace=split_namespace(namespace),
-    )
+    given = {
+        "reasoner": reasoner,
+        "feedback": feedback,
+        "judge": judge,
+        "rmm": rmm,
+        "memory": memory,
+        "namespace": split_namespace(namespace),
+    }
+    chosen = settings_of_run(checkpoints(), thread)
+    settings = Settings.load(**chosen | {k: v for k, v in given.items() if v is not None})
     agent = open_agent(settings, quiet=as_json)
-    agent.result(thread)  # says so if there is no such run
     reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
     with resumable(thread):
-        result = agent.resume(thread, reply)
-    if not as_json:
-        from vitarmm_agent.cli.trace import print_run
-
-        print_run(result)
+        result = agent.result(thread)
+        if reply is not None or result.status != "interrupted":
+            result = asyncio.run(agent.aresume(thread, reply))
+        if not as_json:
+            print_run(result)
+        result = ask_person(agent, result, quiet=as_json)
     finish(result, as_json)
 
 
@@ -189,13 +197,32 @@ def resumable(thread_id: str) -> Iterator[None]:
         raise ModelServerError(f"{error}. Go on with: vitarmm resume {thread_id}") from None
 
 
-def follow(agent: ReasoningAgent, stream: Any, *, quiet: bool) -> None:
-    """Print each node as it finishes, and the reasoner's tokens as they come."""
+async def follow(agent: ReasoningAgent, problem: Problem, thread_id: str, *, quiet: bool) -> None:
+    """Print each node as it finishes, and the reasoner's tokens as they come.
+
+    On an event loop, so that Ctrl-C cancels the model call under way instead of waiting for it.
+    """
     from vitarmm_agent.cli.live import LiveView
 
     view = LiveView(out, quiet=quiet)
-    for mode, chunk in stream(["updates", "messages"]):
+    modes = ["updates", "messages"]
+    async for mode, chunk in agent.astream(problem, thread_id=thread_id, stream_mode=modes):
         view.show(mode, chunk)
+
+
+def ask_person(agent: ReasoningAgent, result: Result, *, quiet: bool) -> Result:
+    """While the run waits for a person and one is at the terminal, ask for the verdict."""
+    import sys
+
+    from vitarmm_agent.cli.trace import print_run
+
+    while result.status == "interrupted" and not quiet and sys.stdin.isatty():
+        verdict = typer.prompt("Is this attempt right? pass, fail or abstain")
+        message = typer.prompt("Why", default="") if verdict == "fail" else ""
+        reply = {"verdict": verdict, "message": message}
+        result = asyncio.run(agent.aresume(result.thread_id, reply))
+        print_run(result, last_only=True)
+    return result
 
 
 def finish(result: Result, as_json: bool) -> None:

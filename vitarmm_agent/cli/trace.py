@@ -76,12 +76,15 @@ def delete(
     out.print(f"deleted {thread}")
 
 
-def print_run(result: Result, *, prompt: bool = False) -> None:
-    """Print a run as it was: iteration by iteration, node by node."""
+def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) -> None:
+    """Print a run as it was: iteration by iteration, node by node; or only the last iteration."""
     from vitarmm_agent.cli import live
 
-    out.print(safe(f"problem  {result.problem.text}"))
+    if not last_only:
+        out.print(safe(f"problem  {result.problem.text}"))
     for number, attempt in enumerate(result.attempts):
+        if last_only and number < len(result.attempts) - 1:
+            continue
         out.rule(f"iteration {attempt.number}")
         live.print_recall(out, {"recalls": [result.recalled[number]]})
         if prompt:
