@@ -56,7 +56,8 @@ def run_app(arguments: list[str]) -> int:
         code = app(arguments, prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
         words = getattr(error, "format_message", error.__str__)()
-        print_error(ValueError(words or "the command line cannot be read; see vitarmm --help"))
+        if words:  # without words it was a bare command, whose help is printed
+            print_error(ValueError(words))
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
