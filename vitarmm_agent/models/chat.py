@@ -20,6 +20,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.batch import Completion, Prompt
 from vitarmm_agent.models.decoding import Decoding
 from vitarmm_agent.models.engine import Engine
+from vitarmm_agent.models.fetching import fetch_images
 from vitarmm_agent.models.structured import (
     Schema,
     check_options,
@@ -75,6 +76,7 @@ class EngineChatModel(BaseChatModel):
         model: its name, for people and traces.
         adapter: folder of a peft adapter to use, or None.
         prefix_reuse: reuse the key-value cache of prompt beginnings.
+        allow_urls: fetch images that messages name by a web address; refused otherwise.
     """
 
     engine: Engine = Field(exclude=True, repr=False)
@@ -86,6 +88,7 @@ class EngineChatModel(BaseChatModel):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     prefix_reuse: bool = True
+    allow_urls: bool = False
 
     def prepare(self, messages: Sequence[BaseMessage]) -> Prompt:
         """Turn messages into model input; called on any thread.
@@ -146,6 +149,9 @@ class EngineChatModel(BaseChatModel):
         bound = self.bind(json_schema=as_json, ls_structured_output_format=described)
         return structured(bound, schema, include_raw=include_raw)
 
+    def _prepare_allowed(self, messages: Sequence[BaseMessage]) -> Prompt:
+        return self.prepare(fetch_images(messages) if self.allow_urls else messages)
+
     @property
     def _llm_type(self) -> str:
         return "vitarmm-local"
@@ -162,7 +168,7 @@ class EngineChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         decoding = self.decoding(stop, **kwargs)
-        reply = _Reply(self, self.prepare(messages), decoding)
+        reply = _Reply(self, self._prepare_allowed(messages), decoding)
         events = self.engine.generate(
             reply.prompt, decoding, adapter=self.adapter, reuse=self.prefix_reuse
         )
@@ -180,7 +186,8 @@ class EngineChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         decoding = self.decoding(stop, **kwargs)
-        reply = _Reply(self, await asyncio.to_thread(self.prepare, messages), decoding)
+        prompt = await asyncio.to_thread(self._prepare_allowed, messages)
+        reply = _Reply(self, prompt, decoding)
         events = self.engine.agenerate(
             reply.prompt, decoding, adapter=self.adapter, reuse=self.prefix_reuse
         )
