@@ -328,7 +328,7 @@ def settings_of_run(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> d
     found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
     if found is None:
         raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-    chosen: dict[str, Any] = json.loads(found.metadata.get(SETTINGS_KEY, "{}"))
+    chosen: dict[str, Any] = json.loads(str(found.metadata.get(SETTINGS_KEY, "{}")))
     return chosen
 
 

@@ -133,9 +133,10 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
     """What a run has come to so far."""
     attempts, feedback = all_attempts(state), all_feedback(state)
     written = state.get("written", [])
-    costs = [record.usage for record in (*attempts, *feedback)]
+    judged: list[Attempt | Feedback] = [*attempts, *feedback]
+    costs = [record.usage for record in judged]
     costs += [Usage.model_validate(record["usage"]) for record in written]
-    seconds = [record.seconds for record in (*attempts, *feedback)]
+    seconds = [record.seconds for record in judged]
     status = "interrupted" if interrupted else state.get("status", "running")
     return Result(
         problem=current_problem(state),

@@ -11,7 +11,16 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 from PIL import Image
 
-from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, nothing, operations, script
+from tests.scripts import (
+    LESSON,
+    QUESTION,
+    RELATED_QUESTION,
+    RIGHT,
+    WRONG,
+    nothing,
+    operations,
+    script,
+)
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
@@ -113,9 +122,7 @@ def test_what_is_learned_is_recalled_and_credited(tmp_path: Path, memory: Reason
     assert result.written[1]["note"] == "nothing worth remembering"
 
 
-def test_an_unusable_writer_is_recorded_not_silent(
-    tmp_path: Path, memory: ReasoningMemory
-) -> None:
+def test_an_unusable_writer_is_recorded_not_silent(tmp_path: Path, memory: ReasoningMemory) -> None:
     writer = script(tmp_path / "rmm.json", "no json", "still none")
     agent = open_agent(tmp_path, RIGHT, feedback=[Verdicts("pass")], memory=memory, rmm=writer)
     result = agent.solve(QUESTION)
@@ -137,9 +144,7 @@ def test_the_reference_reaches_no_prompt_and_no_verifier(
     gold = "GOLD-98765"
     verifier = Verdicts("fail", "pass")
     writer = script(tmp_path / "rmm.json", operations(LESSON), nothing())
-    agent = open_agent(
-        tmp_path, WRONG, RIGHT, feedback=[verifier], memory=memory, rmm=writer
-    )
+    agent = open_agent(tmp_path, WRONG, RIGHT, feedback=[verifier], memory=memory, rmm=writer)
     problem = Problem(text=QUESTION, reference=gold, metadata={"gold": gold})
     result = agent.solve(problem)
     assert result.problem.reference == gold
@@ -202,9 +207,7 @@ def test_no_image_bytes_reach_a_checkpoint(tmp_path: Path, own_data_dir: Path) -
     assert stored < 60_000
 
 
-def test_a_failed_call_is_resumed_where_it_stopped(
-    tmp_path: Path, memory: ReasoningMemory
-) -> None:
+def test_a_failed_call_is_resumed_where_it_stopped(tmp_path: Path, memory: ReasoningMemory) -> None:
     replies = [WRONG, {"error": "die"}]
     writer = script(tmp_path / "rmm.json", operations(LESSON), nothing())
     options = {"feedback": [Verdicts("fail")], "memory": memory, "rmm": writer}

@@ -9,7 +9,7 @@ from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import verdict_event
-from vitarmm_agent.problem import Attempt, Feedback, Status
+from vitarmm_agent.problem import Attempt, Feedback, Status, Usage
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
 from vitarmm_agent.verifiers.stopping import Decision, decide_next, standing_answer
 
@@ -40,14 +40,16 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
 
 def _decide(state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback]) -> Decision:
     limits = Limits(**state["limits"])
-    spent = sum(record.usage.total_tokens for record in (*attempts, *verdicts))
-    written = sum(w["usage"]["input_tokens"] + w["usage"]["output_tokens"]
-                  for w in state.get("written", []))  # fmt: skip
+    judged: list[Attempt | Feedback] = [*attempts, *verdicts]
+    spent = sum(record.usage.total_tokens for record in judged)
+    spent += sum(
+        Usage.model_validate(record["usage"]).total_tokens for record in state.get("written", [])
+    )
     return decide_next(
         verdicts,
         iteration=state["iteration"],
         max_iterations=limits.max_iterations,
-        tokens_used=spent + written,
+        tokens_used=spent,
         max_tokens=limits.max_tokens,
         seconds_used=time.time() - state["started_at"],
         max_seconds=limits.max_seconds,
