@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
@@ -103,7 +103,7 @@ def compile_graph(
     graph.add_edge("recall", "reason")
     graph.add_edge("reason", "feedback")
     graph.add_edge("feedback", "remember")
-    graph.add_conditional_edges("remember", _route, ["recall", END])
+    graph.add_conditional_edges("remember", _Router(), ["recall", END])
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
 
 
@@ -141,15 +141,20 @@ class _Bound(Runnable[ReasoningState, dict[str, Any]]):
         return await arun(self._node(input, self._deps, _run_of(input, config or {})))
 
 
-def _decide(state: ReasoningState) -> Route:
-    return after_remember(state)
+class _Router(Runnable[ReasoningState, Route]):
+    """The router on the loop itself: LangGraph would call a plain function in a thread."""
 
+    name = "after_remember"
 
-async def _adecide(state: ReasoningState) -> Route:
-    return after_remember(state)  # given nothing asynchronous, LangGraph would call it in a thread
+    def invoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Route:
+        return after_remember(input)
 
-
-_route = RunnableLambda(_decide, _adecide, name="after_remember")
+    async def ainvoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Route:
+        return after_remember(input)
 
 
 def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:

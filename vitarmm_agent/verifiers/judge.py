@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -116,9 +118,15 @@ def judged_steps(attempt: Attempt) -> tuple[Step, ...]:
 
 def judgement_schema(count: int) -> dict[str, Any]:
     """JSON schema of :class:`Judgement` with one opinion for each of ``count`` steps."""
-    schema = Judgement.model_json_schema()
+    schema = deepcopy(_judgement_schema())
     schema["properties"]["steps"] |= {"minItems": count, "maxItems": count}
     return schema
+
+
+@cache
+def _judgement_schema() -> dict[str, Any]:
+    """Made once: it takes pydantic milliseconds, on the event loop of all runs."""
+    return Judgement.model_json_schema()
 
 
 def judge_messages(
