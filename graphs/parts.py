@@ -35,14 +35,15 @@ def make_deps(
     """Load what is named, take what is given."""
     settings = settings or Settings.load()
     solver = _model(reasoner, settings.reasoner, settings)
+    media = MediaStore(settings.media_dir)
     opened = _memory(memory, store, settings)
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,
-        policy=_policy(verifiers, solver, settings),
+        policy=_policy(verifiers, solver, media, settings),
         writer=_writer(rmm, solver, settings) if opened or opener else None,
         memory=opened,
-        media=MediaStore(settings.media_dir),
+        media=media,
         limits=limits or limits_of(settings),
         namespace=opened.namespace if opened else settings.namespace,
         default_memory=opener,
@@ -67,6 +68,7 @@ def _model(given: str | BaseChatModel | None, default: str, settings: Settings) 
 def _policy(
     verifiers: str | list[Verifier] | FeedbackPolicy | None,
     solver: BaseChatModel,
+    media: MediaStore,
     settings: Settings,
 ) -> FeedbackPolicy:
     if isinstance(verifiers, FeedbackPolicy):
@@ -74,8 +76,13 @@ def _policy(
     if isinstance(verifiers, list):
         return FeedbackPolicy(tuple(verifiers))
     judge = _model(settings.judge, settings.judge, settings) if settings.judge else solver
-    names = verifiers or settings.feedback
-    return build_policy(names, judge=judge, oracle=settings.oracle, reasoner=solver)
+    return build_policy(
+        verifiers or settings.feedback,
+        judge=judge,
+        oracle=settings.oracle,
+        reasoner=solver,
+        media=media if getattr(judge, "sees_images", True) else None,
+    )
 
 
 def _writer(
