@@ -157,3 +157,15 @@ def test_formulas_are_told_from_money(text: str, formulas: list[str]) -> None:
     import re
 
     assert [html.unescape(f) for f in re.findall(r'data-tex="([^"]*)"', rich(text))] == formulas
+
+
+def test_the_tiles_of_an_image_are_drawn_where_vita_cut_it(tmp_path: Path) -> None:
+    trace = trace_of("plain")
+    image = ImageRef(source="x", sha256=HASH, mime="image/png", width=896, height=448)
+    problem = trace.result.problem.model_copy(update={"images": (image,)})
+    attempt = trace.result.attempts[0].model_copy(update={"metadata": {"tiles_per_image": [3]}})
+    result = trace.result.model_copy(update={"problem": problem, "attempts": (attempt,)})
+    text = export_html(trace.model_copy(update={"result": result}), MediaStore(tmp_path))
+    assert "2 tiles" in text
+    assert '<rect x="0.0" y="0.0" width="448.0" height="448.0"/>' in text
+    assert '<rect x="448.0" y="0.0" width="448.0" height="448.0"/>' in text

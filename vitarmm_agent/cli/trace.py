@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
     from vitarmm_agent.problem import Result
+    from vitarmm_agent.traces import RunIndex
 
 app = typer.Typer(no_args_is_help=True)
+STATUSES = ("running", "interrupted", "passed", "failed", "abstained")
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 @app.command("list")
 def list_(
+    text: Annotated[str, typer.Argument(help="Words in problem, answer or run id.")] = "",
+    status: Annotated[
+        str, typer.Option(help="running, interrupted, passed, failed or abstained.")
+    ] = "",
+    verdict: Annotated[str, typer.Option(help="Of some attempt: pass, fail or abstain.")] = "",
+    memory: Annotated[str, typer.Option(help="used, written or none.")] = "",
+    benchmark: Annotated[str, typer.Option(help="Name of a benchmark.")] = "",
+    since: Annotated[str, typer.Option(help="First day: 2026-01-31.")] = "",
+    until: Annotated[str, typer.Option(help="Last day.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Runs per page.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="Runs to pass over.")] = 0,
     as_json: Json = False,
 ) -> None:
     """List runs, the newest first."""
-    from vitarmm_agent.traces import list_runs
+    from vitarmm_agent.traces import RunFilter
 
-    runs = list_runs(checkpoints(), limit=limit, offset=offset)
+    where = RunFilter(
+        text=text,
+        status=_one_of("--status", status, STATUSES),
+        verdict=_one_of("--verdict", verdict, ("pass", "fail", "abstain")),
+        memory=_one_of("--memory", memory, ("used", "written", "none")),
+        benchmark=benchmark,
+        since=_day("--since", since),
+        until=_day("--until", until),
+    )
+    page = _index().page(where, limit=limit, offset=offset)
     if as_json:
-        print_json([run.model_dump() for run in runs])
+        print_json([run.model_dump() for run in page.runs])
         return
     table = Table("run", "status", "answer", "attempts", "recalled", "written", "problem")
-    for run in runs:
+    for run in page.runs:
         counts = (str(run.attempts), str(run.recalled), str(run.written))
         answer = safe(run.answer if run.answer is not None else "")
-        table.add_row(run.thread_id, run.status, answer, *counts, safe(run.text[:60]))
-    out.print(table if runs else "no runs yet")
+        shown = safe(run.text[:60] if not run.unreadable else f"cannot be read: {run.unreadable}")
+        table.add_row(safe(run.thread_id), run.status, answer, *counts, shown)
+    out.print(table if page.runs else "no runs yet" if where.empty else "no run matches")
+    if page.total > offset + len(page.runs):
+        out.print(f"{page.total} runs; the next page: --offset {offset + len(page.runs)}")
 
 
 @app.command()
@@ -51,6 +79,8 @@ def show(
     if as_json:
         print_json(trace.model_dump(mode="json"))
         return
+    for problem in trace.problems:
+        out.print(safe(f"not all can be shown: {problem}"))
     print_run(trace.result, prompt=prompt)
     from vitarmm_agent.cli.live import print_result
 
@@ -58,6 +88,69 @@ def show(
     for waiting in trace.waiting_for:
         out.print(safe(f"waiting for a person: {waiting['value']}"))
         out.print(f"answer it: vitarmm resume {thread} --verdict pass|fail --message …")
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A run.")],
+    b: Annotated[str, typer.Argument(help="Another run.")],
+) -> None:
+    """Compare two runs: figures, memory shown, and the words of their last attempts."""
+    from vitarmm_agent.traces import read_trace, word_diff
+
+    kept = checkpoints()
+    one, other = read_trace(kept, a).result, read_trace(kept, b).result
+    table = Table("", Column(safe(a)), Column(safe(b)))
+    for name, *values in (
+        ("problem", *(r.problem.text[:60] for r in (one, other))),
+        ("status", one.status, other.status),
+        ("answer", one.answer, other.answer),
+        ("verdicts", *(", ".join(f.verdict for f in r.feedback) for r in (one, other))),
+        ("memory shown", *(", ".join(_shown(r)) for r in (one, other))),
+        ("tokens", one.usage.total_tokens, other.usage.total_tokens),
+        ("seconds", one.seconds, other.seconds),
+    ):
+        table.add_row(name, *(safe("–" if value is None else value) for value in values))
+    out.print(table)
+    last = ["\n".join(attempt.text for attempt in r.attempts[-1:]) for r in (one, other)]
+    style = {"same": "", "removed": "red strike", "added": "green bold"}
+    marks = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
+    line = Text()
+    for change in word_diff(*last):
+        line.append(marks[change.kind].format(safe(change.text).plain), style[change.kind])
+    out.print(line)
+
+
+@app.command()
+def export(
+    thread: Annotated[str, typer.Argument(help="The run.")],
+    as_html: Annotated[bool, typer.Option("--html", help="One file that opens offline.")] = False,
+    as_json: Json = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+) -> None:
+    """Write one run as a self-contained HTML file, or as JSON."""
+    from vitarmm_agent.media import MediaStore
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces import read_trace
+
+    if as_html == as_json:
+        raise InputError("say how to export: either --html or --json")
+    trace = read_trace(checkpoints(), thread)
+    if as_json and output is None:
+        print_json(trace.model_dump(mode="json"))
+        return
+    if as_json:
+        text = json.dumps(trace.model_dump(mode="json"), indent=2)
+    else:
+        from vitarmm_agent.viewer.export import export_html
+
+        text = export_html(trace, MediaStore(Settings.load().media_dir))
+    path = output or Path(f"run-{thread.replace('/', '_')}.html")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
+    out.print(safe(f"wrote {path}"))
 
 
 @app.command()
@@ -95,6 +188,33 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
             live.print_feedback(out, {"feedback": [result.feedback[number].model_dump()]})
         if number < len(result.written):
             live.print_remember(out, {"written": [result.written[number]]})
+
+
+def _index() -> RunIndex:
+    """The summaries of all runs, kept beside the checkpoints."""
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces import RunIndex
+
+    return RunIndex(checkpoints(), Settings.load().data_dir / "traces-index.sqlite")
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value and value not in allowed:
+        raise InputError(f"{option} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def _day(option: str, value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat() if value else ""
+    except ValueError:
+        raise InputError(f"{option} must be a day like 2026-01-31, got {value!r}") from None
+
+
+def _shown(result: Result) -> list[str]:
+    """Ids of the entries that a run was shown."""
+    found = (r["entry"]["id"] for record in result.recalled for r in record["entries"])
+    return list(dict.fromkeys(found))
 
 
 def checkpoints() -> SqliteCheckpoints:

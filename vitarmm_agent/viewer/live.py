@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.agent import STEPS_PER_ITERATION
+from vitarmm_agent.agent import SETTINGS_KEY, STEPS_PER_ITERATION
 from vitarmm_agent.errors import VitaRMMError
 from vitarmm_agent.problem import Problem
 
@@ -40,7 +40,6 @@ class LiveRun:
         nodes: the nodes that run now.
         text: what the reasoner has streamed of the current attempt.
         error: why it failed, for the person who looks.
-        open_agent: what it runs with, and is resumed with.
     """
 
     thread_id: str
@@ -49,7 +48,6 @@ class LiveRun:
     nodes: tuple[str, ...] = ()
     text: str = ""
     error: str = ""
-    open_agent: OpenAgent | None = field(default=None, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -82,7 +80,7 @@ class LiveRuns:
         """
         if (known := self.runs.get(thread_id)) is not None and known.going:
             raise VitaRMMError(f"run {thread_id!r} is under way")
-        live = LiveRun(thread_id, problem, open_agent=open_agent)
+        live = LiveRun(thread_id, problem)
         self.runs[thread_id] = live
         live.task = asyncio.create_task(self._run(live, open_agent, inputs, metadata or {}))
         live.task.add_done_callback(lambda task: self._over(live, task))
@@ -139,7 +137,10 @@ class LiveRuns:
         live.phase = "running"
         config: RunnableConfig = {
             "configurable": {"thread_id": live.thread_id, "checkpoint_ns": ""},
-            "metadata": metadata,
+            "metadata": {
+                SETTINGS_KEY: agent.settings.model_dump_json(exclude_unset=True),
+                **metadata,
+            },
             "recursion_limit": (agent.settings.max_iterations + 2) * STEPS_PER_ITERATION,
         }
         stream: AsyncIterator[Any] = agent.graph.astream(

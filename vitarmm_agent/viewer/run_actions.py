@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vitarmm_agent.agent import ReasoningAgent, new_thread
+from vitarmm_agent.agent import new_thread, settings_of_run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.traces import Edit, fork_run
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
@@ -43,7 +43,8 @@ async def fork(request: Request) -> Response:
     """Begin a new run from a checkpoint and go on with it."""
     here, thread = site(request), request.path_params["thread"]
     form = await checked_form(request)
-    agent = await here.agent(**model_options(form))
+    chosen = await asyncio.to_thread(settings_of_run, here.checkpointer, thread)
+    agent = await here.agent(chosen, **model_options(form))
     new = new_thread()
     config = await asyncio.to_thread(
         fork_run, agent.graph, thread, one(form, "checkpoint"), new, _edit(form)
@@ -89,17 +90,11 @@ async def resume(request: Request) -> Response:
         inputs = Command(resume=_reply(form))
     elif not (trace.moments and trace.moments[-1].next):
         raise InputError(f"run {thread!r} is over; fork it to go on from a checkpoint")
-    earlier, options = here.live.live(thread), model_options(form)
-    if earlier is not None and earlier.open_agent is not None and not options:
-        open_agent = earlier.open_agent
-    else:
-        if trace.waiting_for:
-            options.setdefault("feedback", with_human(here.settings.feedback))
-
-        async def open_agent() -> ReasoningAgent:
-            return await here.agent(**options)
-
-    here.live.start(thread, open_agent, inputs, problem=trace.result.problem)
+    options = model_options(form)
+    chosen = await asyncio.to_thread(settings_of_run, here.checkpointer, thread)
+    here.live.start(
+        thread, lambda: here.agent(chosen, **options), inputs, problem=trace.result.problem
+    )
     return go(run_address(thread))
 
 
@@ -110,12 +105,6 @@ def _reply(form: dict[str, list[object]]) -> dict[str, Any]:
         raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
     step = whole(one(form, "step"), "step", low=1)
     return {"verdict": verdict, "message": one(form, "message")} | ({"step": step} if step else {})
-
-
-def with_human(feedback: str) -> str:
-    """The verifiers of a run that waits for a person: a person comes last."""
-    names = [name.strip() for name in feedback.split(",") if name.strip()]
-    return ",".join([*(name for name in names if name != "human"), "human"])
 
 
 async def delete(request: Request) -> Response:

@@ -17,6 +17,7 @@ from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.live import as_server_sent
 from vitarmm_agent.viewer.responses import address, fragment_wanted, html, site, whole
 from vitarmm_agent.viewer.run_view import view_of
+from vitarmm_agent.viewer.tiles import tiles_of
 
 PER_PAGE = 50
 READ_SECONDS = 0.2
@@ -78,6 +79,7 @@ def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
         "view": view,
         "trace": trace,
         "result": trace.result,
+        "tiles": tiles_of(trace.result),
         "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
         **more,
     }

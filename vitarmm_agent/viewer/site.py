@@ -64,32 +64,39 @@ class Site:
             raise InputError("memory is off; set VITARMM_MEMORY to a folder to look at it")
         return self._memory
 
-    async def agent(self, **options: Any) -> ReasoningAgent:
-        """An agent with these settings changed; the last few are kept open.
+    async def agent(self, chosen: dict[str, Any] | None = None, **options: Any) -> ReasoningAgent:
+        """An agent under the server's settings with some changed; the last few are kept open.
+
+        Args:
+            chosen: settings of the run to go on with.
+            options: settings that a form changes.
 
         Raises:
             UserError: a model, verifier or value that cannot be used.
         """
-        given = {name: value for name, value in options.items() if value not in (None, "")}
-        if self._agent is not None and not given:
+        kept = {k: v for k, v in (chosen or {}).items() if k not in ("data_dir", "home")}
+        given = kept | {name: value for name, value in options.items() if value not in (None, "")}
+        if self._agent is not None and not options:
             return self._agent
-        key = repr(sorted(given.items()))
+        settings = Settings.load(**self.settings.model_dump(exclude_unset=True) | given)
+        key = settings.model_dump_json()
         async with self._opening:
             if key not in self._agents:
-                self._agents[key] = await asyncio.to_thread(self._open, given)
+                self._agents[key] = await asyncio.to_thread(self._open, settings)
                 while len(self._agents) > AGENTS_KEPT:
                     self._agents.popitem(last=False)
             self._agents.move_to_end(key)
             return self._agents[key]
 
-    def _open(self, options: dict[str, Any]) -> ReasoningAgent:
-        base = self.settings.model_dump(exclude_unset=True)
-        settings = Settings.load(**base | options)
-        off = settings.memory_location == "off"
+    def _open(self, settings: Settings) -> ReasoningAgent:
+        same = ("memory_location", "namespace", "embedder")
+        shared = settings.memory_location != "off" and all(
+            getattr(settings, name) == getattr(self.settings, name) for name in same
+        )
         return ReasoningAgent.open(
             settings=settings,
             checkpointer=self.checkpointer,
-            memory="off" if off else self.memory(),
+            memory=self.memory() if shared else None,
         )
 
     async def trace(self, thread_id: str, turn: int | None = None) -> Trace:
