@@ -23,6 +23,7 @@ DUPLICATE = 0.90
 NEAR = 0.80
 SAME_WORDS = 92.0
 """rapidfuzz token-sort ratio, 0 to 100, from which two texts use the same words."""
+WORTH_A_LOOK = 50.0
 SAME_FRAME = 84.0
 """The same for texts whose numbers, units, negations and opposites are left out."""
 
@@ -126,6 +127,11 @@ def closest(
     related = [(old, relate(new, old, similarity)) for old, similarity in neighbours]
     telling = [(old, relation) for old, relation in related if relation.kind in order]
     return min(telling, key=lambda pair: order[pair[1].kind], default=None)
+
+
+def share_words(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether two entries share enough words for a closer look; cheap, and rather once too often."""
+    return fuzz.token_set_ratio(_normal(_text(one)), _normal(_text(other))) >= WORTH_A_LOOK
 
 
 def facts(text: str) -> Facts:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from vitarmm_agent.effects import Flow, call
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.consolidation import NEAR
+from vitarmm_agent.memory_store.consolidation import NEAR, share_words
 from vitarmm_agent.memory_store.core import new_plan
 from vitarmm_agent.memory_store.curation import Curation
 from vitarmm_agent.memory_store.names import check_text
@@ -173,7 +173,8 @@ class ReasoningMemory(Curation):
             for old, _ in others.values():
                 plan.known.setdefault(old.id, old)
             if entry is not None and operation.kind == "add":
-                others |= yield from self._alike(entry, [e for e in plan.added()], {})
+                similar = [e for e in plan.added() if share_words(entry, e)]
+                others |= yield from self._alike(entry, similar, {})
             written.append(settle(plan, operation, neighbour_list(others), origin))
         return plan, written
 

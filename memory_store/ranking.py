@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from vitarmm_agent.memory_store.operations import Recalled
 from vitarmm_agent.memory_store.schema import MemoryEntry
@@ -72,6 +73,16 @@ class Candidate:
     similarity: float
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A candidate with the parts of its score, and its words and how often each occurs."""
+
+    candidate: Candidate
+    terms: dict[str, float]
+    words: Counter[str]
+    score: float
+
+
 def rank(
     query: str,
     candidates: Sequence[Candidate],
@@ -83,52 +94,48 @@ def rank(
 ) -> tuple[list[Recalled], Recalled | None]:
     """The entries to recall, best first, and the best one left out for its similarity."""
     scored = score(query, candidates, config, now or datetime.now(UTC))
-    good = [recalled for recalled in scored if recalled.similarity >= floor]
-    poor = [recalled for recalled in scored if recalled.similarity < floor]
-    rejected = max(poor, key=lambda recalled: recalled.similarity, default=None)
-    return diversify(good, k, config), rejected
+    good = [one for one in scored if one.candidate.similarity >= floor]
+    poor = [one for one in scored if one.candidate.similarity < floor]
+    rejected = max(poor, key=lambda one: one.candidate.similarity, default=None)
+    chosen = [_recalled(one) for one in diversify(good, k, config)]
+    return chosen, None if rejected is None else _recalled(rejected)
 
 
 def score(
     query: str, candidates: Sequence[Candidate], config: RecallConfig, now: datetime
-) -> list[Recalled]:
+) -> list[Scored]:
     """All candidates with their terms, best first."""
     ordered = sorted(candidates, key=lambda c: (-c.similarity, c.entry.id))
-    lexical = bm25(query, [_document(c.entry) for c in ordered])
+    bags = [_bag(_document(c.entry)) for c in ordered]
+    lexical = bm25(tokens(query), bags)
     by_words = sorted(range(len(ordered)), key=lambda i: (-lexical[i], i))
     word_rank = {index: place for place, index in enumerate(by_words, start=1)}
     best = (1 + config.lexical) / (config.rrf_k + 1)
     found = []
     for index, candidate in enumerate(ordered):
-        dense = 1 / (config.rrf_k + index + 1) / best
-        words = 0.0
-        if lexical[index] > 0:
-            words = config.lexical / (config.rrf_k + word_rank[index]) / best
         entry = candidate.entry
+        words = config.lexical / (config.rrf_k + word_rank[index]) if lexical[index] > 0 else 0.0
         terms = {
-            "dense": dense,
-            "lexical": words,
+            "dense": 1 / (config.rrf_k + index + 1) / best,
+            "lexical": words / best,
             "confidence": config.confidence * (2 * entry.confidence - 1),
             "usefulness": config.usefulness * usefulness(entry, now, config.half_life_days),
         }
-        found.append(_recalled(candidate, terms))
-    return sorted(found, key=lambda recalled: (-recalled.score, recalled.entry.id))
+        found.append(Scored(candidate, terms, bags[index], sum(terms.values())))
+    return sorted(found, key=lambda one: (-one.score, one.candidate.entry.id))
 
 
-def diversify(ranked: Sequence[Recalled], k: int, config: RecallConfig) -> list[Recalled]:
+def diversify(ranked: Sequence[Scored], k: int, config: RecallConfig) -> list[Scored]:
     """The first ``k`` by score less what they repeat of those already taken."""
     left = list(ranked)
-    words = {recalled.entry.id: _vector(_document(recalled.entry)) for recalled in left}
-    chosen: list[Recalled] = []
+    chosen: list[Scored] = []
     while left and len(chosen) < k:
-        penalised = [
-            (recalled, config.redundancy * _repeats(recalled, chosen, words)) for recalled in left
-        ]
-        best, penalty = max(penalised, key=lambda pair: pair[0].score - pair[1])
+        best = max(left, key=lambda one: one.score - config.redundancy * _repeats(one, chosen))
         left.remove(best)
+        penalty = config.redundancy * _repeats(best, chosen)
         if penalty:
-            candidate = Candidate(best.entry, best.similarity)
-            best = _recalled(candidate, best.terms | {"redundancy": -penalty})
+            terms = best.terms | {"redundancy": -penalty}
+            best = Scored(best.candidate, terms, best.words, best.score - penalty)
         chosen.append(best)
     return chosen
 
@@ -173,32 +180,28 @@ def wilson_lower(hits: int, total: int, z: float = Z) -> float:
     return max((centre - spread) / (1 + z * z / total), 0.0)
 
 
-def bm25(query: str, documents: Sequence[str], k1: float = 1.2, b: float = 0.75) -> list[float]:
-    """Okapi BM25 of each document, with the documents themselves as the collection."""
-    bags = [Counter(tokens(document)) for document in documents]
+def bm25(
+    query: Sequence[str], bags: Sequence[Counter[str]], k1: float = 1.2, b: float = 0.75
+) -> list[float]:
+    """Okapi BM25 of each document, given as its words, with the documents as the collection."""
     lengths = [sum(bag.values()) for bag in bags]
     average = sum(lengths) / len(lengths) if sum(lengths) else 1.0
-    wanted = set(tokens(query))
-    seen = {word: sum(word in bag for bag in bags) for word in wanted}
-    weights = {
-        word: math.log(1 + (len(bags) - count + 0.5) / (count + 0.5))
-        for word, count in seen.items()
-        if count
-    }
-    return [
-        sum(
-            weight * bag[word] * (k1 + 1) / (bag[word] + k1 * (1 - b + b * length / average))
-            for word, weight in weights.items()
-            if bag[word]
-        )
-        for bag, length in zip(bags, lengths, strict=True)
-    ]
+    weights: dict[str, float] = {}
+    for word in dict.fromkeys(query):
+        count = sum(word in bag for bag in bags)
+        if count:
+            weights[word] = math.log(1 + (len(bags) - count + 0.5) / (count + 0.5))
+    scores = []
+    for bag, length in zip(bags, lengths, strict=True):
+        norm = k1 * (1 - b + b * length / average)
+        shared = weights.keys() & bag.keys()
+        scores.append(sum(weights[w] * bag[w] * (k1 + 1) / (bag[w] + norm) for w in sorted(shared)))
+    return scores
 
 
 def tokens(text: str) -> list[str]:
     """Words and numbers that carry meaning, in lower case, plurals cut."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return [_stem(word) for word in words if word not in _STOP]
+    return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP]
 
 
 def _stem(word: str) -> str:
@@ -207,34 +210,34 @@ def _stem(word: str) -> str:
     return word
 
 
+@lru_cache(maxsize=4_096)
+def _bag(document: str) -> Counter[str]:
+    """Words of a document, counted; shared, so never changed."""
+    return Counter(tokens(document))
+
+
 def _document(entry: MemoryEntry) -> str:
     return f"{entry.index_text}\n{entry.content}"
 
 
-def _vector(document: str) -> Counter[str]:
-    return Counter(tokens(document))
-
-
-def _repeats(
-    recalled: Recalled, chosen: Sequence[Recalled], words: dict[str, Counter[str]]
-) -> float:
-    own = words[recalled.entry.id]
-    return max((_cosine(own, words[other.entry.id]) for other in chosen), default=0.0)
+def _repeats(one: Scored, chosen: Sequence[Scored]) -> float:
+    return max((_cosine(one.words, other.words) for other in chosen), default=0.0)
 
 
 def _cosine(one: Counter[str], other: Counter[str]) -> float:
-    product = sum(count * other[word] for word, count in one.items())
+    product = sum(one[word] * other[word] for word in one.keys() & other.keys())
     norms = math.sqrt(sum(c * c for c in one.values()) * sum(c * c for c in other.values()))
     return product / norms if norms else 0.0
 
 
-def _recalled(candidate: Candidate, terms: dict[str, float]) -> Recalled:
-    rounded = {name: round(value, 6) for name, value in terms.items()}
-    parts = [f"{name} {value:+.3f}" for name, value in rounded.items() if value]
+def _recalled(one: Scored) -> Recalled:
+    terms = {name: round(value, 6) for name, value in one.terms.items()}
+    parts = [f"{name} {value:+.3f}" for name, value in terms.items() if value]
+    similarity = one.candidate.similarity
     return Recalled(
-        entry=candidate.entry,
-        score=round(sum(rounded.values()), 6),
-        similarity=candidate.similarity,
-        terms=rounded,
-        reason=f"similarity {candidate.similarity:.2f}: {', '.join(parts)}",
+        entry=one.candidate.entry,
+        score=round(sum(terms.values()), 6),
+        similarity=similarity,
+        terms=terms,
+        reason=f"similarity {similarity:.2f}: {', '.join(parts)}",
     )

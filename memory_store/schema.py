@@ -83,6 +83,8 @@ class MemoryEntry(BaseModel):
     def _storable(cls, value: str) -> str:
         if "\x00" in value:
             raise ValueError("contains a NUL character")
+        if value.isascii():
+            return value
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
@@ -92,6 +94,8 @@ class MemoryEntry(BaseModel):
     @field_validator("metadata")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            return value
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
             size = len(text.encode("utf-8"))
