@@ -170,14 +170,14 @@ def normal_text(entry: MemoryEntry) -> tuple[str, str, str]:
 def _opposed(new: MemoryEntry, old: MemoryEntry) -> bool:
     """Whether the differing facts say the opposite, rather than speak of another case.
 
-    One number or unit changed under the same condition contradicts; several are another example.
+    One number or one unit changed under the same condition contradicts; more is another case.
     """
     if facts(_condition(new)) != facts(_condition(old)):
         return False
     one, other = facts(_text(new)), facts(_text(old))
     changed = sum((Counter(dict(one.numbers)) - Counter(dict(other.numbers))).values())
     flipped = one.negations != other.negations or bool(_crossed(one, other))
-    return flipped or changed <= 1
+    return flipped or (changed <= 1 and (not changed or one.units == other.units))
 
 
 def _crossed(one: Facts, other: Facts) -> set[tuple[str, str]]:

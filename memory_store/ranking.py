@@ -172,7 +172,7 @@ def usefulness(entry: MemoryEntry, now: datetime, half_life_days: float) -> floa
 
 def wilson_lower(hits: int, total: int, z: float = Z) -> float:
     """Lower bound of a proportion (Wilson, 1927); 0 when there are no trials."""
-    if total <= 0:
+    if total <= 0 or hits <= 0:
         return 0.0
     share = min(hits / total, 1.0)
     centre = share + z * z / (2 * total)
