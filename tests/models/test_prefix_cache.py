@@ -12,6 +12,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from tests.models.conftest import make_model
 from vitarmm_agent.models.local import LocalChatModel
 from vitarmm_agent.models.prefix_cache import Layers, PrefixCache, cuts
+from vitarmm_agent.settings import Settings
 
 Load = Callable[..., LocalChatModel]
 SYSTEM = SystemMessage("You solve problems step by step. " * 3)
@@ -171,3 +172,19 @@ def test_a_sliding_window_model_is_neither_reused_nor_wrong(tmp_path: Path, load
     again = model.invoke([SYSTEM, HumanMessage(PROBLEM)])
     assert first.text == again.text
     assert again.response_metadata["prefix"]["reused"] == 0
+
+
+@pytest.mark.weights
+def test_real_replies_with_and_without_reuse_are_the_same(
+    weights: Callable[[str], Path], load: Load
+) -> None:
+    weights("smollm2-135m-instruct")
+    home = Settings.load().home
+    options = {"home": home, "device": "cpu", "max_tokens": 8}
+    reusing = LocalChatModel.load("smollm2-135m-instruct", **options)
+    without = LocalChatModel.load("smollm2-135m-instruct", prefix_reuse=False, **options)
+    for number, tail in enumerate(TAILS):
+        messages = [SYSTEM, HumanMessage(f"{PROBLEM}\n{tail}")]
+        reply = reusing.invoke(messages)
+        assert reply.text == without.invoke(messages).text
+        assert bool(reply.response_metadata["prefix"]["reused"]) == bool(number)
