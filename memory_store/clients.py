@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlparse
@@ -86,3 +89,9 @@ def chroma_errors() -> tuple[type[BaseException], ...]:
     from chromadb.errors import ChromaError
 
     return ChromaError, ValueError, RuntimeError, AttributeError
+
+
+def filler(key: str) -> list[float]:
+    """A vector where Chroma wants one: a direction in the plane, different for each key."""
+    angle = int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:4]) / 2**32 * math.tau
+    return [math.cos(angle), math.sin(angle)]

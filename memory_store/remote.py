@@ -8,10 +8,7 @@ processes.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -25,7 +22,7 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import check_embedder
-from vitarmm_agent.memory_store.clients import close_client, server_client
+from vitarmm_agent.memory_store.clients import close_client, filler, server_client
 from vitarmm_agent.memory_store.names import (
     collection_name,
     namespace_labels,
@@ -289,7 +286,7 @@ class RemoteBackend:
             namespace,
             "items",
             ids=[record_id(put.key, 0) for put, _ in part],
-            embeddings=[_filler(put.key) for put, _ in part],
+            embeddings=[filler(put.key) for put, _ in part],
             documents=[value for _, value in part],
             metadatas=metadatas,
         )
@@ -395,9 +392,3 @@ class RemoteBackend:
                 return answer
             time.sleep(pause)
             pause *= 1.5
-
-
-def _filler(key: str) -> list[float]:
-    """A vector where Chroma wants one: a direction in the plane, different for each key."""
-    angle = int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:4]) / 2**32 * math.tau
-    return [math.cos(angle), math.sin(angle)]
