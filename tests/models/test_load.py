@@ -36,6 +36,15 @@ def test_settings_decide_decoding_and_options_win(tiny: Path, tmp_path: Path) ->
     assert str(model.engine.model.dtype) == "torch.bfloat16"
 
 
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [({"temprature": 1}, "temprature: Extra"), ({"top_p": 2}, "top_p: Input should be less")],
+)
+def test_wrong_options_are_named(tiny: Path, option: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InputError, match=f"options of 'local:.*' cannot be used: {complaint}"):
+        load_chat_model(f"local:{tiny}", settings=Settings(), device="cpu", **option)
+
+
 def test_hosted_models_get_settings_and_server() -> None:
     settings = Settings(base_url="http://127.0.0.1:9/v1", temperature=0.5, max_tokens=7, seed=3)
     model = load_chat_model("openai:some-model", settings=settings)

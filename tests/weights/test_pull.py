@@ -47,9 +47,18 @@ def test_a_second_pull_fetches_nothing(entry: WeightsEntry, home: Path, both_whe
 
 
 def test_the_hub_comes_first(entry: WeightsEntry, home: Path, hub: Hub, both_wheels: Path) -> None:
-    path = pull("tiny", home, catalog={"tiny": entry}, hub_endpoint=hub.endpoint)
+    seen: list[tuple[str, int, int]] = []
+    path = pull(
+        "tiny",
+        home,
+        lambda *event: seen.append(event),
+        catalog={"tiny": entry},
+        hub_endpoint=hub.endpoint,
+    )
     assert path.read_bytes() == WHOLE
     assert hub.gets == ["/someone/tiny/resolve/main/tiny.gguf"]
+    fetched = [done for what, done, _ in seen if "from the model hub" in what]
+    assert fetched[0] == 0 and fetched[-1] == len(WHOLE)
 
 
 def test_other_bytes_on_the_hub_are_not_used(
@@ -127,6 +136,15 @@ def test_touched_but_whole_files_are_checked_and_used(
     path = from_registry(entry, home)
     os.utime(path, ns=(0, 0))
     assert resolve("tiny", home, catalog={"tiny": entry}) == path
+
+
+def test_new_bytes_make_the_converted_copy_stale(
+    entry: WeightsEntry, home: Path, both_wheels: Path
+) -> None:
+    stale = home / "converted" / "tiny"
+    stale.mkdir(parents=True)
+    from_registry(entry, home)
+    assert not stale.exists()
 
 
 def test_a_lost_file_is_named(entry: WeightsEntry, home: Path, both_wheels: Path) -> None:

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.batch import Completion, Prompt
@@ -78,6 +78,8 @@ class EngineChatModel(BaseChatModel):
         prefix_reuse: reuse the key-value cache of prompt beginnings.
         allow_urls: fetch images that messages name by a web address; refused otherwise.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     engine: Engine = Field(exclude=True, repr=False)
     model: str

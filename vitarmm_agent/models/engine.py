@@ -192,11 +192,17 @@ class Engine:
 
     def _work(self) -> None:
         batch = Batch(self.model, self.prefix)
-        with torch.inference_mode():
-            while self._admit(batch):
-                batch.drop(lambda row: row.request.cancelled)
-                if batch.rows:
-                    self._step(batch)
+        try:
+            with torch.inference_mode():
+                while self._admit(batch):
+                    batch.drop(lambda row: row.request.cancelled)
+                    if batch.rows:
+                        self._step(batch)
+        except BaseException as error:  # whoever waits must hear of it
+            with self._condition:
+                self._thread = None
+                self._fail(batch, error)
+            raise
 
     def _admit(self, batch: Batch) -> bool:
         """Let waiting requests in; False when the thread should end."""
@@ -205,16 +211,17 @@ class Engine:
                 self._condition.wait_for(lambda: self._waiting or self._closed, IDLE_SECONDS)
             if self._closed or not (batch.rows or self._waiting):
                 self._thread = None
-                self._fail([*self._waiting, *(row.request for row in batch.rows)])
-                self._waiting.clear()
+                self._fail(batch, InternalError(f"model {self.name!r} was closed"))
                 return False
         while request := self._next(batch):
             self._start(batch, request)
         return True
 
-    def _fail(self, requests: list[Request]) -> None:
-        for request in requests:
-            request.deliver(InternalError(f"model {self.name!r} was closed"))
+    def _fail(self, batch: Batch, error: BaseException) -> None:
+        """Tell everyone who waits."""
+        for request in [*self._waiting, *(row.request for row in batch.rows)]:
+            request.deliver(error)
+        self._waiting.clear()
 
     def _next(self, batch: Batch) -> Request | None:
         """The first waiting request, if it may join the batch now."""

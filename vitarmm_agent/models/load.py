@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.settings import Settings
 
@@ -39,7 +41,11 @@ def load_chat_model(
     scheme, colon, rest = spec.partition(":")
     if not colon or not scheme or not rest:
         raise InputError(f"unknown model {spec!r}; use {FORMS}")
-    model = SCHEMES.get(scheme, _hosted)(spec, rest, settings, options)
+    try:
+        model = SCHEMES.get(scheme, _hosted)(spec, rest, settings, options)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InputError(f"options of {spec!r} cannot be used: {'; '.join(problems)}") from error
     if settings.images == "ocr":
         from vitarmm_agent.models.ocr import OcrChatModel
 
@@ -128,6 +134,8 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         if provider == "openai":
             raise MissingExtraError(f"the model {spec!r}", "openai") from error
         raise InputError(f"the model {spec!r} cannot be loaded: {error}") from error
+    except ValidationError:
+        raise
     except ValueError as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(f"unknown model {spec!r} ({reason}); use {FORMS}") from error

@@ -13,6 +13,10 @@ from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.models.engine import Engine
 from vitarmm_agent.models.processors import open_processor
 
+END_TOKENS = frozenset(
+    {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>"}
+)
+
 logger = logging.getLogger(__name__)
 
 _lock = threading.Lock()
@@ -73,8 +77,12 @@ def open_folder(folder: Path, *, name: str, dtype: str, device: str) -> Engine:
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Ids that end a reply: those of tokenizer, configuration and generation configuration."""
-    found: set[int] = set()
+    """Ids that end a reply: those of tokenizer, configuration and generation configuration.
+
+    Control tokens that end a turn by convention count too: GGUF files name only one of them.
+    """
+    added = tokenizer.added_tokens_decoder.items()
+    found = {i for i, token in added if token.special and token.content in END_TOKENS}
     for source in (tokenizer, model.config.get_text_config(), model.generation_config):
         ids = getattr(source, "eos_token_id", None)
         found.update([ids] if isinstance(ids, int) else ids or ())

