@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
@@ -60,14 +61,24 @@ def open_store(settings: Settings) -> ChromaStore:
 
 
 def journal_path(settings: Settings) -> Path:
-    """Where the history of the settings' memory is kept; its folder is made."""
+    """Where the history of the settings' memory is kept; a server's gets its folder here.
+
+    Raises:
+        MemoryStoreError: that folder cannot be made.
+    """
     location = settings.memory_location
     if not is_url(location):
         return Path(location) / JOURNAL_FILE
     slug = re.sub(r"[^a-zA-Z0-9]+", "-", location).strip("-")[:60]
     digest = hashlib.sha256(location.encode()).hexdigest()[:8]
     folder = settings.data_dir / "journals"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MemoryStoreError(
+            f"folder {str(folder)!r} for the journal cannot be made: {error.strerror}; "
+            "set VITARMM_DATA_DIR to one that can be written"
+        ) from None
     return folder / f"{slug}-{digest}.sqlite"
 
 

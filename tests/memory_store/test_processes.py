@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.memory_store.conftest import ChromaServer
 from tests.memory_store.worker import NAMESPACE, lesson, open_memory
+from vitarmm_agent.memory_store.operations import Operation
 
 
 def start(role: str, place: str, name: str, count: float, folder: Path) -> subprocess.Popen[str]:
@@ -89,6 +92,33 @@ def _wait_for_lines(file: Path, count: int, process: subprocess.Popen[str]) -> N
             return
         time.sleep(0.02)
     assert process.poll() is None or process.returncode == 0
+
+
+def test_threads_share_a_memory(tmp_path: Path) -> None:
+    memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
+
+    def work(name: str) -> None:
+        for number in range(20):
+            one = lesson(name, number)
+            memory.write([Operation(kind="add", entry=one)], run=f"{name}-{number}", attempt=1)
+            assert memory.recall(one.applies_when, k=1).entries[0].entry.id == one.id
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [f"t{n}" for n in range(8)]))
+    memory.close()
+    check(str(tmp_path / "memory"), tmp_path, [f"t{n}" for n in range(8)], 20)
+
+
+async def test_tasks_share_a_memory(tmp_path: Path) -> None:
+    memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
+    counted = lesson("counted", 0)
+    await memory.awrite([Operation(kind="add", entry=counted)], run="counted", attempt=1)
+    await asyncio.gather(
+        *(memory.acredit([counted.id], "pass", run=f"r{n}", attempt=1) for n in range(40))
+    )
+    now = await memory.aget(counted.id)
+    assert now is not None and (now.used, now.helpful) == (40, 40)
+    memory.close()
 
 
 def test_processes_share_a_folder(tmp_path: Path) -> None:
