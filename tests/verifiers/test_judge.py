@@ -13,7 +13,7 @@ from vitarmm_agent.errors import ModelServerError
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Feedback, Problem
 from vitarmm_agent.verifiers import Judge, SelfConsistency, build_policy
-from vitarmm_agent.verifiers.judge import Judgement
+from vitarmm_agent.verifiers.judge import judgement_schema
 
 GOLD = "8731"
 SECRET = Problem(
@@ -22,13 +22,10 @@ SECRET = Problem(
 
 
 def judgement(verdict: str, wrong: int = 0, mistake: str = "", **more: Any) -> dict[str, Any]:
-    steps = [{"step": 1, "check": "20 / 4 = 5", "verdict": "wrong" if wrong == 1 else "right"}]
-    return {
-        "structured": {
-            "steps": steps, "first_wrong_step": wrong, "mistake": mistake, "kind": "arithmetic",
-            "verdict": verdict, **more,
-        }
-    }  # fmt: skip
+    opinion: dict[str, Any] = {"step": 1, "check": "20 / 4 = 5", "verdict": "right"}
+    if wrong == 1:
+        opinion |= {"verdict": "wrong", "mistake": mistake, "kind": "arithmetic"}
+    return {"structured": {"steps": [opinion], "verdict": verdict, **more}}
 
 
 def judged(reply: Any, text: str = WRONG) -> Feedback:
@@ -49,14 +46,12 @@ def test_it_may_pass_and_may_abstain() -> None:
     assert unsure.verdict == "abstain" and unsure.failure is None
 
 
-def test_reasoning_comes_before_the_verdict() -> None:
-    assert list(Judgement.model_fields) == [
-        "steps",
-        "first_wrong_step",
-        "mistake",
-        "kind",
-        "verdict",
-    ]
+def test_reasoning_comes_before_the_verdict_and_a_mistake_only_after_a_wrong_one() -> None:
+    schema = judgement_schema(1)
+    assert list(schema["properties"]) == ["steps", "verdict"]
+    good, bad = schema["properties"]["steps"]["items"]["anyOf"]
+    assert list(good["properties"]) == ["step", "check", "verdict"]
+    assert list(bad["properties"]) == ["step", "check", "verdict", "mistake", "kind"]
 
 
 def test_one_opinion_is_asked_for_each_step_but_not_for_the_answer_line() -> None:

@@ -27,21 +27,29 @@ Opinion = Literal["right", "wrong", "unsure"]
 
 
 class StepOpinion(BaseModel):
-    """The judge's opinion of one step; the check comes before the verdict."""
+    """The judge's opinion of one step.
+
+    The check comes before the verdict, and the verdict before the mistake: a small model that must
+    fill in a mistake first invents one.
+    """
 
     step: int = Field(ge=1, le=200)
     check: str = Field(max_length=100, description="The step done again, with its result.")
     verdict: Opinion
+    mistake: str = Field("", max_length=300, description="What is wrong, of a wrong step.")
+    kind: ErrorKind = "other"
 
 
 class Judgement(BaseModel):
     """The judge's opinion of an attempt."""
 
     steps: list[StepOpinion] = Field(max_length=MAX_STEPS)
-    first_wrong_step: int = Field(ge=0, le=200, description="0 when no step is wrong.")
-    mistake: str = Field(max_length=300, description="What is wrong there; empty when nothing is.")
-    kind: ErrorKind
     verdict: Opinion = Field(description="Of the final answer; unsure when you cannot tell.")
+
+    @property
+    def first_wrong(self) -> StepOpinion | None:
+        """The first step that is wrong."""
+        return next((opinion for opinion in self.steps if opinion.verdict == "wrong"), None)
 
 
 class Judge:
@@ -86,10 +94,10 @@ class Judge:
             return self._abstain(fault, reply.usage, reply.seconds)
         if judgement.verdict == "unsure":
             return self._abstain(None, reply.usage, reply.seconds)
-        failed = judgement.verdict == "wrong"
-        error = _step_error(judgement, steps) if failed else None
+        wrong = judgement.first_wrong
+        error = _step_error(wrong, steps) if wrong else None
         return Feedback(
-            verdict="fail" if failed else "pass",
+            verdict="fail" if wrong else "pass",
             source=self.name,
             score=_score(judgement),
             errors=(error,) if error else (),
@@ -125,8 +133,32 @@ def judgement_schema(count: int) -> dict[str, Any]:
 
 @cache
 def _judgement_schema() -> dict[str, Any]:
-    """Made once: it takes pydantic milliseconds, on the event loop of all runs."""
-    return Judgement.model_json_schema()
+    """Only a wrong step has a mistake and a kind. Made once: pydantic takes milliseconds for it."""
+    schema = Judgement.model_json_schema()
+    opinion = schema.pop("$defs")["StepOpinion"]
+    fields = opinion["properties"]
+    common = {name: fields[name] for name in ("step", "check")}
+    wrong = {name: fields[name] for name in ("mistake", "kind")}
+    schema["properties"]["steps"]["items"] = {
+        "anyOf": [
+            _object(common | {"verdict": {"type": "string", "enum": ["right", "unsure"]}}),
+            _object(common | {"verdict": {"type": "string", "enum": ["wrong"]}} | wrong),
+        ]
+    }
+    return schema
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    plain = {
+        name: {key: value for key, value in field.items() if key not in ("default", "title")}
+        for name, field in properties.items()
+    }
+    return {
+        "type": "object",
+        "properties": plain,
+        "required": list(plain),
+        "additionalProperties": False,
+    }
 
 
 def judge_messages(
@@ -177,29 +209,23 @@ def _judgement(reply: StructuredReply) -> Judgement | str:
 
 
 def _contradiction(judgement: Judgement) -> str | None:
-    wrong = [item.step for item in judgement.steps if item.verdict == "wrong"]
-    if judgement.verdict == "right" and (wrong or judgement.first_wrong_step):
+    wrong = judgement.first_wrong
+    if judgement.verdict == "right" and wrong:
         return "the judge contradicts itself: a step is wrong but the answer is right"
-    if judgement.verdict == "wrong" and not judgement.mistake.strip():
+    if judgement.verdict == "wrong" and wrong and not wrong.mistake.strip():
         return "the judge gives no grounds for its fail"
-    if (
-        judgement.verdict == "wrong"
-        and judgement.steps
-        and not (wrong or judgement.first_wrong_step)
-    ):
+    if judgement.verdict == "wrong" and not wrong:
         return "the judge fails the answer but finds no wrong step"
     return None
 
 
-def _step_error(judgement: Judgement, steps: tuple[Step, ...]) -> StepError:
-    numbers = {step.number: step for step in steps}
-    named = [judgement.first_wrong_step, *(s.step for s in judgement.steps if s.verdict == "wrong")]
-    step = next((number for number in named if number in numbers), None)
-    mistake = judgement.mistake.strip()
+def _step_error(opinion: StepOpinion, steps: tuple[Step, ...]) -> StepError:
+    mistake = opinion.mistake.strip()
+    known = any(step.number == opinion.step for step in steps)
     return StepError(
-        step=step,
-        kind=judgement.kind,
-        message=f"Step {step}: {mistake}" if step else mistake,
+        step=opinion.step if known else None,
+        kind=opinion.kind,
+        message=f"Step {opinion.step}: {mistake}" if known else mistake,
         subject=mistake[:120],
     )
 
