@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS runs (
     started_at TEXT, words TEXT, summary TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
+CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
 """
 _HEADS = """
 WITH RECURSIVE threads(id) AS (
@@ -87,6 +88,10 @@ class RunIndex:
         self._checkpointer = checkpointer
         self._lock = threading.RLock()
         self._db = _open(path)
+        self._seen: tuple[int, int] | None = None
+        self._heads: list[Head] = []
+        self._stale: dict[str, Head] = {}
+        self._foreign: set[str] = set()
 
     def page(
         self,
@@ -105,12 +110,10 @@ class RunIndex:
             seconds: stop reading new runs after this long; the rest is counted as ``unread``.
         """
         with self._lock:
-            heads = self._heads()
-            self._forget_deleted(heads)
-            stale = self._stale(heads)
+            self._look()
             if where is None or where.empty:
-                return self._plain_page(heads, stale, limit, offset)
-            unread = self._refresh(stale, seconds)
+                return self._plain_page(limit, offset)
+            unread = self._refresh(seconds)
             clause, values = _where(where)
             total = self._db.execute(f"SELECT count(*) FROM runs WHERE {clause}", values)
             rows = self._db.execute(
@@ -131,24 +134,22 @@ class RunIndex:
     def refresh(self, seconds: float | None = None) -> int:
         """Read runs that are new or changed; how many are left unread when time was up."""
         with self._lock:
-            return self._refresh(self._stale(self._heads()), seconds)
+            self._look()
+            return self._refresh(seconds)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
 
-    def _plain_page(
-        self, heads: list[Head], stale: dict[str, Head], limit: int, offset: int
-    ) -> RunPage:
+    def _plain_page(self, limit: int, offset: int) -> RunPage:
         """Without a filter only the runs of the page itself have to be read."""
         runs: list[RunSummary] = []
-        passed, foreign = 0, self._foreign()
-        for head in heads:
-            if head.thread_id in stale and passed >= offset:
+        passed = 0
+        for head in self._heads:
+            if passed >= offset and head.thread_id in self._stale:
                 self._read(head)
-                foreign = self._foreign() if head.thread_id in self._foreign() else foreign
-            if head.thread_id in foreign:
+            if head.thread_id in self._foreign:
                 continue
             passed += 1
             if passed > offset:
@@ -156,72 +157,87 @@ class RunIndex:
             if len(runs) == limit:
                 break
         self._db.commit()
-        return RunPage(runs, len(heads) - len(foreign))
+        return RunPage(runs, len(self._heads) - len(self._foreign))
 
     def _summary(self, thread_id: str) -> RunSummary:
         row = self._db.execute("SELECT summary FROM runs WHERE thread_id = ?", (thread_id,))
         return RunSummary.model_validate_json(row.fetchone()[0])
 
-    def _foreign(self) -> set[str]:
-        """Threads in the checkpointer that are no runs of this graph."""
-        return {row[0] for row in self._db.execute("SELECT thread_id FROM runs WHERE own = 0")}
+    def _look(self) -> None:
+        """Find out which runs are new, changed or gone, unless nothing was written since."""
+        token = self._token()
+        if token is not None and token == self._seen:
+            return
+        self._heads = self._all_heads()
+        known = dict(self._db.execute("SELECT thread_id, version FROM runs").fetchall())
+        self._stale = {h.thread_id: h for h in self._heads if known.get(h.thread_id) != h.version}
+        gone = known.keys() - {head.thread_id for head in self._heads}
+        self._db.executemany("DELETE FROM runs WHERE thread_id = ?", [(name,) for name in gone])
+        rows = self._db.execute("SELECT thread_id FROM runs WHERE own = 0")
+        self._foreign = {row[0] for row in rows.fetchall()}
+        self._db.commit()
+        self._seen = token
 
-    def _heads(self) -> list[Head]:
+    def _token(self) -> tuple[int, int] | None:
+        """What changes with every write to a SQLite file, by us or another; None elsewhere."""
+        connection = self._sqlite()
+        if connection is None:
+            return None
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        return int(version), connection.total_changes
+
+    def _sqlite(self) -> sqlite3.Connection | None:
         connection = getattr(self._checkpointer, "conn", None)
-        if isinstance(connection, sqlite3.Connection):
-            with self._checkpointer.cursor(transaction=False) as cursor:  # type: ignore[attr-defined]
-                rows = cursor.execute(_HEADS).fetchall()
-            return [Head(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
-        return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
+        return connection if isinstance(connection, sqlite3.Connection) else None
+
+    def _all_heads(self) -> list[Head]:
+        if self._sqlite() is None:
+            return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
+        with self._checkpointer.cursor(transaction=False) as cursor:  # type: ignore[attr-defined]
+            rows = cursor.execute(_HEADS).fetchall()
+        return [Head(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
 
     def _any_heads(self) -> Iterator[Head]:
         """From any checkpointer: by what begins a run, an input or the update that forks it."""
         born: dict[str, str] = {}
+        newest: dict[str, str] = {}
         for source in ("input", "update"):
             for checkpoint in self._checkpointer.list(None, filter={"source": source}):
                 at = checkpoint.config["configurable"]
                 if at.get("checkpoint_ns", "") == "":
                     thread, own = str(at["thread_id"]), checkpoint.checkpoint["id"]
                     born[thread] = min(born.get(thread, own), own)
+                    newest[thread] = max(newest.get(thread, own), own)
         rows = self._db.execute(
             "SELECT thread_id, version FROM runs WHERE status NOT IN ('running', 'interrupted')"
         )
         done = dict(rows.fetchall())
         for thread, first in born.items():
-            if thread in done:
+            if newest[thread] <= done.get(thread, ""):
                 yield Head(thread, first, done[thread])
             elif (last := self._checkpointer.get_tuple(config_of(thread))) is not None:
                 version = f"{last.checkpoint['id']}:{len(last.pending_writes or [])}"
                 yield Head(thread, first, version)
 
-    def _stale(self, heads: list[Head]) -> dict[str, Head]:
-        known = dict(self._db.execute("SELECT thread_id, version FROM runs").fetchall())
-        return {h.thread_id: h for h in heads if known.get(h.thread_id) != h.version}
-
-    def _forget_deleted(self, heads: list[Head]) -> None:
-        there = {head.thread_id for head in heads}
-        rows = self._db.execute("SELECT thread_id FROM runs").fetchall()
-        gone = [row for row in rows if row[0] not in there]
-        self._db.executemany("DELETE FROM runs WHERE thread_id = ?", gone)
-
-    def _refresh(self, stale: dict[str, Head], seconds: float | None) -> int:
-        start, left = time.monotonic(), len(stale)
-        for head in stale.values():
+    def _refresh(self, seconds: float | None) -> int:
+        start = time.monotonic()
+        for number, head in enumerate([*self._stale.values()]):
             if seconds is not None and time.monotonic() - start > seconds:
                 break
             self._read(head)
-            left -= 1
-            if left % BATCH == 0:
+            if number % BATCH == 0:
                 self._db.commit()
         self._db.commit()
-        return left
+        return len(self._stale)
 
     def _read(self, head: Head) -> None:
+        self._stale.pop(head.thread_id, None)
         own, summary = True, RunSummary(thread_id=head.thread_id)
         try:
             last = self._checkpointer.get_tuple(config_of(head.thread_id))
             if last is None or not (found := summarize(last)):
                 own = False
+                self._foreign.add(head.thread_id)
             else:
                 summary = found
         except DAMAGE as error:

@@ -36,6 +36,12 @@ def environment() -> Environment:
     return env
 
 
+def compile_templates() -> None:
+    """Compile all templates, so that no visitor waits for it."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
 def page(name: str, **context: Any) -> str:
     """One template, rendered."""
     return environment().get_template(f"{name}.html").render(**context)

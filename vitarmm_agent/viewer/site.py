@@ -15,6 +15,7 @@ from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
 from vitarmm_agent.viewer.live import LiveRuns
+from vitarmm_agent.viewer.render import compile_templates
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 AGENTS_KEPT = 3
+READ_SECONDS = 0.1
 
 
 class Site:
-    """Everything that requests share. Opened lazily: looking at runs loads no model."""
+    """Everything that requests share; made on the event loop. Looking at runs loads no model."""
 
     def __init__(
         self,
@@ -49,6 +51,14 @@ class Site:
         self._agents: OrderedDict[str, ReasoningAgent] = OrderedDict()
         self._lock = threading.Lock()
         self._opening = asyncio.Lock()
+        self._closing = threading.Event()
+        self._reading = asyncio.create_task(asyncio.to_thread(self._read_ahead))
+
+    def _read_ahead(self) -> None:
+        """Make templates and the index ready, a little at a time, so that the first visit is quick."""
+        compile_templates()
+        while not self._closing.is_set() and self.index.refresh(READ_SECONDS):
+            self._closing.wait(READ_SECONDS)
 
     def memory(self) -> ReasoningMemory:
         """The memory that the settings name.
@@ -109,7 +119,9 @@ class Site:
 
     async def close(self) -> None:
         """Stop what is under way and close the files."""
+        self._closing.set()
         await self.live.stop()
+        await self._reading
         self.index.close()
         if self._memory is not None:
             self._memory.close()
