@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from vitarmm_agent.errors import MissingExtraError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import CATALOG, installed, pull, remove, resolve
 from vitarmm_agent.weights.store import lookup, megabytes
+
+LOCAL = ("torch", "transformers", "accelerate", "gguf")
 
 app = typer.Typer(help="Fetch, list and remove model weights.", no_args_is_help=True)
 
@@ -53,12 +56,14 @@ def list_models(
 def pull_models(
     names: Annotated[list[str], typer.Argument(help="Names of the weights to fetch.")],
 ) -> None:
-    """Fetch weights, check their SHA-256, and keep them in the cache."""
+    """Fetch weights, check their SHA-256, convert them once, and keep them in the cache."""
     home = Settings.load().home
     for name in names:
         lookup(name)
     for name in names:
-        out.print(f"{name}: {pull_with_progress(name, home)}", markup=False)
+        path = pull_with_progress(name, home)
+        convert_once(name, path, home)
+        out.print(f"{name}: {path}", markup=False)
 
 
 @app.command("path")
@@ -130,3 +135,19 @@ def pull_with_progress(name: str, home: Path) -> Path:
                 task, description=what, completed=done, total=total
             ),
         )
+
+
+def convert_once(name: str, path: Path, home: Path) -> None:
+    """Convert chat weights now, so that the first problem need not wait for it.
+
+    Does nothing for other weights, or where the packages of local models are not installed.
+    """
+    if lookup(name).kind != "chat" or any(find_spec(package) is None for package in LOCAL):
+        return
+    from vitarmm_agent.models.convert import converted_folder, is_converted
+    from vitarmm_agent.models.loading import quiet_bars
+
+    if not is_converted(path, home):
+        err.print(f"converting {name} to bf16, once; this takes about a minute", markup=False)
+        with quiet_bars():
+            converted_folder(path, home)

@@ -39,14 +39,19 @@ def converted_folder(gguf: Path, home: Path) -> Path:
         WeightsError: no GGUF file, of an unknown architecture, or the disk is full.
     """
     folder = _folder(gguf, home)
-    if (folder / SOURCE_FILE).is_file():
+    if is_converted(gguf, home):
         return folder
     with disk_errors(home):
         (home / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(home / "locks" / f"convert-{folder.name}.lock"):
-            if not (folder / SOURCE_FILE).is_file():
+            if not is_converted(gguf, home):
                 _convert(gguf, folder)
     return folder
+
+
+def is_converted(gguf: Path, home: Path) -> bool:
+    """Whether the copy of ``gguf`` is there."""
+    return (_folder(gguf, home) / SOURCE_FILE).is_file()
 
 
 def _folder(gguf: Path, home: Path) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,23 @@ def shared_engine(key: Hashable, build: Callable[[], Engine]) -> Engine:
     with building:
         engine = _shared.get(key)
         if engine is None:
-            engine = _shared[key] = build()
+            with quiet_bars():
+                engine = _shared[key] = build()
         return engine
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars, which are for the command line to draw."""
+    from transformers.utils import logging as bars
+
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def default_device() -> str:

@@ -137,7 +137,9 @@ class LocalChatModel(EngineChatModel):
         return ids
 
     def _harmless(self, text: str) -> str:
-        return neutralise(text, control_tokens(self.engine.tokenizer))
+        tokens = control_tokens(self.engine.tokenizer)
+        image_token = getattr(self.engine.processor, "image_token", None)
+        return neutralise(text, [*tokens, image_token] if image_token else tokens)
 
 
 def text_prompt(ids: Sequence[int]) -> Prompt:
@@ -149,10 +151,10 @@ def text_prompt(ids: Sequence[int]) -> Prompt:
 
 
 def control_tokens(tokenizer: Any) -> list[str]:
-    """Tokens of a tokenizer that are control, longest first."""
+    """Tokens of a tokenizer that control something, such as the end of a turn."""
     added = tokenizer.added_tokens_decoder.values()
-    found = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
-    return sorted(found, key=len, reverse=True)
+    found = {token.content for token in added if token.special}
+    return sorted(found | set(tokenizer.all_special_tokens))
 
 
 def _open(path: Path, home: Path, *, name: str, dtype: str, device: str) -> Any:
