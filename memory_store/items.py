@@ -310,14 +310,18 @@ class Items:
 
     def keys_of(self, namespace: int, records: Sequence[str]) -> dict[str, str]:
         """Keys of records that have a vector."""
-        marks = ",".join("?" * len(records))
-        rows = self.query(
-            f"SELECT record, key FROM vectors WHERE namespace = ? AND record IN ({marks}) "
-            "AND vector IS NOT NULL",
-            namespace,
-            *records,
-        )
-        return {record: key for record, key in rows}
+        found: dict[str, str] = {}
+        for start in range(0, len(records), 5_000):
+            chunk = records[start : start + 5_000]
+            marks = ",".join("?" * len(chunk))
+            rows = self.query(
+                f"SELECT record, key FROM vectors WHERE namespace = ? AND record IN ({marks}) "
+                "AND vector IS NOT NULL",
+                namespace,
+                *chunk,
+            )
+            found.update({record: key for record, key in rows})
+        return found
 
     def meta(self, name: str) -> str:
         """A note about the store, or an empty text."""
