@@ -13,7 +13,7 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, Step
 from vitarmm_agent.traces import Moment, Trace
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.render import page
-from vitarmm_agent.viewer.run_pages import run_context
+from vitarmm_agent.viewer.run_view import run_context
 from vitarmm_agent.viewer.text import rich, visible
 
 HASH = "0" * 64
@@ -169,3 +169,11 @@ def test_the_tiles_of_an_image_are_drawn_where_vita_cut_it(tmp_path: Path) -> No
     assert "2 tiles" in text
     assert '<rect x="0.0" y="0.0" width="448.0" height="448.0"/>' in text
     assert '<rect x="448.0" y="0.0" width="448.0" height="448.0"/>' in text
+
+
+def test_an_export_needs_no_web_server() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules['starlette'] = None; import vitarmm_agent.viewer.export"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from vitarmm_agent.media import MIMES, SUFFIXES, MediaStore
 from vitarmm_agent.traces import Trace
 from vitarmm_agent.viewer.render import page, static_bytes, static_text
-from vitarmm_agent.viewer.run_view import view_of
+from vitarmm_agent.viewer.run_view import run_context, view_of
 
 MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
 _FONT = re.compile(r"url\((fonts/[\w-]+\.woff2)\)")
@@ -24,8 +24,6 @@ def export_html(trace: Trace, media: MediaStore) -> str:
     A policy in the file lets only these very scripts run, and nothing be fetched. KaTeX and its
     fonts are put in only where the run holds a formula.
     """
-    from vitarmm_agent.viewer.run_pages import run_context
-
     context = run_context(trace, live=None, thread=trace.result.thread_id)
     body = page("run_body", **context, exported=True, image_of=_images(trace, media))
     formulas = 'class="tex"' in body

@@ -12,12 +12,11 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MIMES, SUFFIXES
-from vitarmm_agent.traces import Moment, RunFilter, Trace, word_diff
+from vitarmm_agent.traces import RunFilter, Trace, word_diff
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.live import as_server_sent
 from vitarmm_agent.viewer.responses import address, fragment_wanted, html, site, whole
-from vitarmm_agent.viewer.run_view import view_of
-from vitarmm_agent.viewer.tiles import tiles_of
+from vitarmm_agent.viewer.run_view import run_context, view_of
 
 PER_PAGE = 50
 READ_SECONDS = 0.2
@@ -70,34 +69,6 @@ async def run(request: Request) -> Response:
             raise
         return html(request, name, thread=thread, live=live, view=None)
     return html(request, name, **run_context(trace, live=live), thread=thread)
-
-
-def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
-    """What the template of a run needs."""
-    view = view_of(trace)
-    return {
-        "view": view,
-        "trace": trace,
-        "result": trace.result,
-        "tiles": tiles_of(trace.result),
-        "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
-        **more,
-    }
-
-
-def _told(moment: Moment, index: int, trace: Trace) -> dict[str, Any]:
-    last = index == len(trace.moments) - 1
-    words = [f"Checkpoint {index + 1} of {len(trace.moments)}:", f"after {moment.node}"]
-    if attempts := moment.counts.get("attempts"):
-        words.append(f"(attempt {attempts})")
-    words.append(f"+{moment.seconds:.2f} s")
-    node = "end" if last and not moment.next and not trace.waiting_for else moment.node
-    return {
-        "node": node,
-        "label": " ".join(words),
-        "id": moment.checkpoint_id,
-        "fork": bool(moment.next),
-    }
 
 
 async def diff(request: Request) -> Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.problem import Attempt, Feedback, StepError
 from vitarmm_agent.traces import Change, Moment, Trace, word_diff
+from vitarmm_agent.viewer.tiles import tiles_of
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,34 @@ def view_of(trace: Trace) -> RunView:
     current = trace.moments[-1].next if trace.moments else ()
     total = max((bar.start + bar.seconds for bar in bars), default=0.0)
     return RunView(trace, iterations, bars, current, total)
+
+
+def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
+    """What the template of a run needs."""
+    view = view_of(trace)
+    return {
+        "view": view,
+        "trace": trace,
+        "result": trace.result,
+        "tiles": tiles_of(trace.result),
+        "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
+        **more,
+    }
+
+
+def _told(moment: Moment, index: int, trace: Trace) -> dict[str, Any]:
+    last = index == len(trace.moments) - 1
+    words = [f"Checkpoint {index + 1} of {len(trace.moments)}:", f"after {moment.node}"]
+    if attempts := moment.counts.get("attempts"):
+        words.append(f"(attempt {attempts})")
+    words.append(f"+{moment.seconds:.2f} s")
+    node = "end" if last and not moment.next and not trace.waiting_for else moment.node
+    return {
+        "node": node,
+        "label": " ".join(words),
+        "id": moment.checkpoint_id,
+        "fork": bool(moment.next),
+    }
 
 
 def _iteration(trace: Trace, index: int) -> Iteration:
