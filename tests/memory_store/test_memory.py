@@ -181,7 +181,7 @@ def test_linked_entries_follow_the_main_ones(memory: ReasoningMemory) -> None:
     assert [r.linked_from for r in found.entries] == [None, main.id, main.id]
 
 
-@stores(*MEMORY_STORES)
+@stores("in-memory", "sqlite", "chroma-memory", "chroma-folder")
 def test_exclusion_leaves_room_for_others(memory: ReasoningMemory) -> None:
     for n in range(40):
         one = entry(f"Rule number{n} about topic{n}.", applies_when=f"{SQUARE} case{n}")

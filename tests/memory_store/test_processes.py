@@ -130,7 +130,7 @@ def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_processes_share_a_server(tmp_path: Path, chroma_server: ChromaServer) -> None:
-    work_together(chroma_server.url, tmp_path, writers=2, count=15)
+    work_together(chroma_server.url, tmp_path, writers=2, count=8)
 
 
 @pytest.mark.slow
