@@ -205,6 +205,12 @@ class StepError(Data):
     subject: str = ""
 
     @property
+    def in_words(self) -> str:
+        """The message, with the step it is about."""
+        named = self.step is None or self.message.startswith("Step ")
+        return self.message if named else f"Step {self.step}: {self.message}"
+
+    @property
     def signature(self) -> str:
         """Stable name of the error: its kind and normalised subject.
 

@@ -111,16 +111,16 @@ def current_problem(state: ReasoningState) -> Problem:
     return Problem.model_validate(state["problem"])
 
 
-def all_attempts(state: ReasoningState) -> list[Attempt]:
-    """All attempts so far, in order."""
-    return [Attempt.model_validate(record) for record in state.get("attempts", [])]
+def all_attempts(state: ReasoningState, *, last: int = 0) -> list[Attempt]:
+    """The attempts so far, in order; with ``last``, only so many of the latest."""
+    return [Attempt.model_validate(record) for record in state.get("attempts", [])[-last:]]
 
 
-def all_feedback(state: ReasoningState) -> list[Feedback]:
-    """All feedback so far, in order."""
+def all_feedback(state: ReasoningState, *, last: int = 0) -> list[Feedback]:
+    """The feedback so far, in order; with ``last``, only so much of the latest."""
     return [
         Feedback.model_validate({key: value for key, value in record.items() if key != "number"})
-        for record in state.get("feedback", [])
+        for record in state.get("feedback", [])[-last:]
     ]
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from vitarmm_agent.answers import grade
 from vitarmm_agent.cli.console import safe
-from vitarmm_agent.problem import Result
+from vitarmm_agent.problem import Result, StepError
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
@@ -116,9 +116,9 @@ def print_feedback(console: Console, update: Record, streamed: bool = False) -> 
                 f"    {part['source']}: ", (mark, colour), f" {part['verdict']}  ", safe(words)
             )
         )
-        for error in part["errors"]:
-            where = f"step {error['step']}" if error["step"] else "attempt"
-            console.print(Text.assemble(f"      {where}: ", safe(error["message"])))
+        for error in map(StepError.model_validate, part["errors"]):
+            if error.message not in words:
+                console.print(Text.assemble("      ", safe(error.in_words)))
     if update.get("decision"):
         console.print(Text.assemble("    → ", safe(update["decision"]["reason"])))
 

@@ -34,7 +34,7 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     number = state["iteration"]
     recalled = record_of(state.get("recalls"), number) or {}
     entries = [MemoryEntry.model_validate(r["entry"]) for r in recalled.get("entries", [])]
-    tail = attempt_text(entries, all_attempts(state), all_feedback(state))
+    tail = attempt_text(entries, all_attempts(state, last=1), all_feedback(state, last=1))
     prompt = prompt_data(problem, tail)
     tokens = TokenEmitter(run.emit, run.thread_id, number)
     listener = tokens.handler(force=run.stream_tokens)
@@ -70,10 +70,7 @@ def attempt_text(
 
 def grounds(feedback: Feedback) -> str:
     """Why an attempt failed, in words for the model."""
-    errors = [
-        f"Step {error.step}: {error.message}" if error.step else error.message
-        for error in feedback.errors
-    ]
+    errors = [e.in_words for e in feedback.errors if e.message not in feedback.message]
     return "\n".join(dict.fromkeys(part for part in (feedback.message, *errors) if part))
 
 

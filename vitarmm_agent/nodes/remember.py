@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     """Close the iteration; on the last, also answer with a message."""
-    attempts, verdicts = all_attempts(state), all_feedback(state)
+    (attempt,), verdicts = all_attempts(state, last=1), all_feedback(state, last=2)
     record: dict[str, Any] = {
-        "number": attempts[-1].number,
+        "number": attempt.number,
         "operations": [],
         "failure": None,
         "note": "",
@@ -36,7 +36,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     if memory is None or not Limits(**state["limits"]).use_memory:
         record["note"] = "memory is off"
     else:
-        yield from _credit(memory, run, attempts, verdicts)
+        yield from _credit(memory, run, attempt, verdicts)
         if verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
         elif deps.writer is None:
@@ -47,14 +47,14 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     run.emit(written_event(run.thread_id, record))
     if state["decision"]["action"] != "retry":
         run.emit(stopped_event(run.thread_id, state))
-        update["messages"] = [_answer_message(state, attempts, run)]
+        update["messages"] = [_answer_message(state, run)]
     return update
 
 
 def _credit(
-    memory: ReasoningMemory, run: Run, attempts: list[Attempt], verdicts: list[Feedback]
+    memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback]
 ) -> Flow[None]:
-    shown, verdict = attempts[-1].recalled, verdicts[-1].verdict
+    shown, verdict = attempt.recalled, verdicts[-1].verdict
     if not shown or verdict == "abstain":
         return
     yield call(
@@ -63,7 +63,7 @@ def _credit(
         shown,
         verdict,
         run=run.thread_id,
-        attempt=attempts[-1].number,
+        attempt=attempt.number,
         previous=verdicts[-2].verdict if len(verdicts) > 1 else None,
     )
 
@@ -102,8 +102,8 @@ def _write(
     }
 
 
-def _answer_message(state: ReasoningState, attempts: list[Attempt], run: Run) -> AIMessage:
-    answer = state.get("answer")
+def _answer_message(state: ReasoningState, run: Run) -> AIMessage:
+    answer, attempts = state.get("answer"), all_attempts(state)
     standing = next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
     return AIMessage(
         standing.text or "",
