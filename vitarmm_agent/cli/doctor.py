@@ -19,6 +19,9 @@ EXTRAS = {
     "local": ("torch", "transformers", "xgrammar", "sentence-transformers", "peft"),
     "openai": ("langchain-openai",),
     "ocr": ("rapidocr-onnxruntime",),
+    "ui": ("starlette", "uvicorn"),
+    "mcp": ("mcp",),
+    "server": ("langgraph-cli",),
     "quantized": ("bitsandbytes",),
 }
 
