@@ -39,6 +39,10 @@ class Backend(Protocol):
         """Namespaces that hold an item."""
         ...
 
+    def below(self, prefix: Namespace) -> list[Namespace]:
+        """The namespace ``prefix`` and those under it, as far as they may hold items."""
+        ...
+
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of stored vectors, by record."""
         ...
@@ -99,6 +103,10 @@ class LocalBackend:
         )
         self.digests, self.touch = self.items.digests, self.items.touch
         self.expired, self.count = self.items.expired, self.items.count
+
+    def below(self, prefix: Namespace) -> list[Namespace]:
+        """The namespace ``prefix`` and those under it."""
+        return [n for n in self.items.namespaces() if n[: len(prefix)] == prefix]
 
     def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
         """Keys and similarities of the nearest items, best first."""

@@ -224,8 +224,7 @@ class ChromaStore(BaseStore):
     # reading
 
     def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> list[SearchItem]:
-        prefix = op.namespace_prefix
-        namespaces = [n for n in self._backend.namespaces() if n[: len(prefix)] == prefix]
+        namespaces = self._backend.below(op.namespace_prefix)
         if op.query and self._dims:
             return self._nearest(op, namespaces, queries[op.query])
         found: list[SearchItem] = []

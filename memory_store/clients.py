@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlparse
 
 from vitarmm_agent.errors import MemoryStoreError
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.client import Client
 
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 _open_paths: set[str] = set()
 
 
@@ -79,6 +84,32 @@ def server_client(url: str, timeout: float) -> ClientAPI:
     if isinstance(session, httpx.Client):
         session.timeout = httpx.Timeout(timeout)
     return client
+
+
+def patiently(request: Callable[[], Answer], url: str, seconds: float) -> Answer:
+    """Ask a server, and while it cannot be reached ask again for so many seconds.
+
+    The request must be one that can be repeated: it names what it writes.
+
+    Raises:
+        MemoryStoreError: the server does not answer.
+    """
+    import httpx
+
+    deadline, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            return request()
+        except (httpx.TransportError, ConnectionError) as error:
+            late = time.monotonic() + pause > deadline
+            if late or isinstance(error, httpx.TimeoutException):
+                raise MemoryStoreError(
+                    f"Chroma server {url} does not answer ({error or type(error)}); "
+                    "start it with `chroma run`, or check the address and the network"
+                ) from error
+            logger.info("Chroma server %s: %s; trying again", url, error)
+        time.sleep(pause)
+        pause *= 1.5
 
 
 def chroma_errors() -> tuple[type[BaseException], ...]:

@@ -13,16 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
 
 import numpy as np
 import orjson
 from langgraph.store.base import Item
 
-from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.backend import check_embedder
-from vitarmm_agent.memory_store.clients import close_client, filler, server_client
+from vitarmm_agent.memory_store.clients import (
+    Answer,
+    close_client,
+    filler,
+    patiently,
+    server_client,
+)
 from vitarmm_agent.memory_store.names import (
     collection_name,
     namespace_labels,
@@ -40,9 +46,10 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "vitarmm"
 PAGE = 300
+FRESH = 1.0
+"""Seconds for which a list of namespaces is good enough to search below a prefix."""
 PATIENCE = 12.0
 """Seconds in which a server that went away may come back."""
-Answer = TypeVar("Answer")
 
 
 class RemoteBackend:
@@ -65,6 +72,8 @@ class RemoteBackend:
         self._collections: dict[tuple[Namespace, str], Collection] = {}
         self._client: ClientAPI | None = None
         self._reached = False
+        self._listing: list[Namespace] = []
+        self._listing_until = 0.0
         self._call(lambda: self._connected().heartbeat())
 
     # what the store reads
@@ -115,6 +124,21 @@ class RemoteBackend:
 
     def namespaces(self) -> list[Namespace]:
         """Namespaces that hold an item."""
+        return [namespace for namespace in self._listed() if self.count(namespace)]
+
+    def below(self, prefix: Namespace) -> list[Namespace]:
+        """The namespace ``prefix`` and those under it.
+
+        One that another client made under it is seen within :data:`FRESH` seconds.
+        """
+        if time.monotonic() > self._listing_until:
+            self._listing, self._listing_until = self._listed(), time.monotonic() + FRESH
+        found = {n for n in self._listing if n[: len(prefix)] == prefix}
+        if prefix and self._collection(prefix, "items") is not None:
+            found.add(prefix)
+        return sorted(found)
+
+    def _listed(self) -> list[Namespace]:
         client = self._connected()
         found: list[Namespace] = []
         offset = 0
@@ -122,7 +146,7 @@ class RemoteBackend:
             page = self._call(partial(client.list_collections, limit=PAGE, offset=offset))
             for collection in page:
                 metadata = collection.metadata or {}
-                if metadata.get("vitarmm") == "items" and self._call(collection.count):
+                if metadata.get("vitarmm") == "items":
                     found.append(namespace_labels(str(metadata["namespace"])))
             offset += PAGE
             if len(page) < PAGE:
@@ -350,6 +374,7 @@ class RemoteBackend:
                 embedding_function=None,
             )
         )
+        self._listing_until = 0.0
         return self._checked(namespace, kind, made)
 
     def _checked(self, namespace: Namespace, kind: str, collection: Collection) -> Collection:
@@ -368,27 +393,7 @@ class RemoteBackend:
         return self._client
 
     def _call(self, request: Callable[[], Answer]) -> Answer:
-        """Ask the server; when it does not answer, try again for a few seconds.
-
-        Every request can be repeated: it names what it writes.
-        """
-        import httpx
-
-        deadline = time.monotonic() + (PATIENCE if self._reached else 0.5)
-        pause = 0.1
-        while True:
-            try:
-                answer = request()
-            except (httpx.TransportError, ConnectionError) as error:
-                late = time.monotonic() + pause > deadline
-                if late or isinstance(error, httpx.TimeoutException):
-                    raise MemoryStoreError(
-                        f"Chroma server {self.url} does not answer ({error or type(error)}); "
-                        "start it with `chroma run`, or check the address and the network"
-                    ) from error
-                logger.info("Chroma server %s: %s; trying again", self.url, error)
-            else:
-                self._reached = True
-                return answer
-            time.sleep(pause)
-            pause *= 1.5
+        """Ask the server; one that answered before is given some time to come back."""
+        answer = patiently(request, self.url, PATIENCE if self._reached else 0.5)
+        self._reached = True
+        return answer

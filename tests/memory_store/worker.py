@@ -64,6 +64,7 @@ def read(memory: ReasoningMemory, folder: Path, seconds: float) -> None:
             best = memory.recall(one.applies_when, k=1).entries
             assert best and best[0].entry.id == one.id, f"{one.id} was acknowledged, not recalled"
             checked += 1
+            time.sleep(0.01)
     assert checked, "nothing was read"
 
 
