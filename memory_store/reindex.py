@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,7 @@ def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reind
         counts, others = _fill(store, journal, old)
     finally:
         store.close()
-    aside = folder / f".replaced-{int(time.time())}"
-    aside.mkdir()
+    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder))
     for name in (ITEMS_FILE, f"{ITEMS_FILE}-wal", f"{ITEMS_FILE}-shm", INDEX_FOLDER):
         if (folder / name).exists():
             (folder / name).rename(aside / name)

@@ -20,7 +20,7 @@ from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-VERSION = 1
+VERSION = 2
 BATCH = 256
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -256,7 +256,7 @@ class RunIndex:
                 summary.written,
                 summary.benchmark,
                 summary.started_at,
-                " ".join((summary.thread_id, summary.text, summary.answer or "")).casefold(),
+                f"{summary.text} {summary.answer or ''}".casefold(),
                 summary.model_dump_json(),
             ),
         )
@@ -265,9 +265,9 @@ class RunIndex:
 def _where(where: RunFilter) -> tuple[str, list[Any]]:
     clauses, values = ["own = 1"], list[Any]()
     for word in where.text.casefold().split():
-        clauses.append("words LIKE ? ESCAPE '\\'")
+        clauses.append("(words LIKE ? ESCAPE '\\' OR thread_id LIKE ? ESCAPE '\\')")
         escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        values.append(f"%{escaped}%")
+        values += [f"%{escaped}%", f"{escaped}%"]
     for column in ("status", "benchmark"):
         if wanted := getattr(where, column):
             clauses.append(f"{column} = ?")
