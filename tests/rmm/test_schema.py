@@ -17,7 +17,9 @@ SOURCE = Provenance(run="t", problem_id="p", attempt=1, verifier="judge", writer
 
 def written(**fields: Any) -> dict[str, Any]:
     entry = {"title": "Area", "applies_when": "squares", "content": "Square the side."}
-    return {"operations": [{"kind": "add", "entry_type": "fact", "confidence": 0.9} | entry | fields]}
+    return {
+        "operations": [{"kind": "add", "entry_type": "fact", "confidence": 0.9} | entry | fields]
+    }
 
 
 def test_an_added_entry_keeps_its_provenance() -> None:

@@ -13,6 +13,7 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.models.calls import ask_structured
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.prompts import render
+from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
 from vitarmm_agent.rmm.schema import MAX_OPERATIONS, output_schema, parse_output
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class MemoryWriter:
         """
         messages = decision_messages(problem, attempts, feedback, related)
         schema = output_schema(len(related))
+        numbers = own_numbers(problem, attempts[-1])
         usage, seconds, failure, raw = Usage(), 0.0, "no answer", ""
         for _ in range(self.repairs + 1):
             reply = yield from ask_structured(self.model, schema, messages)
@@ -68,7 +70,8 @@ class MemoryWriter:
             try:
                 if reply.error is not None:
                     raise OutputError(reply.error)
-                operations = parse_output(reply.parsed, related, provenance)
+                written = parse_output(reply.parsed, related, provenance)
+                operations = tuple(_in_general_terms(one, numbers) for one in written)
             except OutputError as error:
                 failure = str(error)
                 messages = _with_repair(messages, raw, failure)
@@ -104,6 +107,18 @@ def decision_messages(
         max_operations=MAX_OPERATIONS,
     )
     return [SystemMessage(render("remember_system")), HumanMessage(text)]
+
+
+def _in_general_terms(operation: Operation, numbers: frozenset[str]) -> Operation:
+    if operation.entry is None:
+        return operation
+    entry = without_numbers(operation.entry, numbers)
+    if entry is None:
+        raise OutputError(
+            f"the content of {operation.entry.title!r} is about this problem's own numbers; "
+            "write the rule in words, without them"
+        )
+    return operation.model_copy(update={"entry": entry})
 
 
 def _with_repair(messages: list[BaseMessage], raw: str, failure: str) -> list[BaseMessage]:
