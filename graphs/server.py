@@ -9,6 +9,7 @@ server's runs too.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -52,7 +53,10 @@ def _graph_once() -> ReasoningGraph:
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
-    return build_reasoning_graph(settings=settings, memory=settings.memory_location)
+    graph = build_reasoning_graph(settings=settings, memory=settings.memory_location)
+    gc.collect()
+    gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
+    return graph
 
 
 def _checkpoints() -> SqliteCheckpoints:

@@ -14,9 +14,6 @@ COPIES = 40
 ATTEMPT = "1. The side is 20 / 4 = 5 cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25"
 JUDGEMENT = {
     "steps": [{"step": 1, "check": "20 / 4 = 5", "verdict": "right"}],
-    "first_wrong_step": 0,
-    "mistake": "",
-    "kind": "other",
     "verdict": "right",
 }
 LESSON = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -20,16 +21,13 @@ from langchain_core.runnables import Runnable
 from tests.integrations.conftest import LESSON, NOTHING, PROBLEM, RIGHT, WRONG, MakeAgent
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import ModelServerError
-from vitarmm_agent.evals.speed.concurrency import open_slow_agent, solve_many
+from vitarmm_agent.evals.speed.concurrency import open_slow_agent, settle, solve_many
 from vitarmm_agent.models.scripted import ScriptedChatModel
 
 DIES: dict[str, Any] = {"error": "die"}
 JUDGED_RIGHT: dict[str, Any] = {
     "structured": {
         "steps": [{"step": 1, "check": "5 * 5 = 25", "verdict": "right"}],
-        "first_wrong_step": 0,
-        "mistake": "",
-        "kind": "other",
         "verdict": "right",
     }
 }
@@ -149,10 +147,16 @@ async def test_runs_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_two_hundred_runs_at_once(tmp_path: Path) -> None:
     """The figures are those of ``docs/performance.md``; this bound is for a busy machine."""
-    measured = await solve_many(open_slow_agent(tmp_path), 200)
+    agent = open_slow_agent(tmp_path)
+    await solve_many(agent, 2)
+    settle()
+    try:
+        measured = await solve_many(agent, 200)
+    finally:
+        gc.unfreeze()
     assert all(result.passed for result in measured.results)
     assert measured.seconds < 20
-    assert measured.lag < 1
+    assert measured.busy < 0.1
 
 
 async def test_cancelling_some_of_many_runs_leaves_the_others(make_agent: MakeAgent) -> None:

@@ -33,9 +33,6 @@ TOOLS = {"solve", "resume", "explain", "recall", "remember", "forget"}
 JUDGED_RIGHT = {
     "structured": {
         "steps": [{"step": 1, "check": "5 * 5 = 25", "verdict": "right"}],
-        "first_wrong_step": 0,
-        "mistake": "",
-        "kind": "other",
         "verdict": "right",
     }
 }

@@ -115,15 +115,10 @@ def problem(text: str = PROBLEM) -> dict[str, Any]:
 
 def judged(verdict: str) -> dict[str, Any]:
     """A scripted judgement."""
-    wrong = verdict == "wrong"
-    judgement = {
-        "steps": [{"step": 1, "check": "the product", "verdict": verdict}],
-        "first_wrong_step": int(wrong),
-        "mistake": "four is not the side" if wrong else "",
-        "kind": "misread quantity" if wrong else "other",
-        "verdict": verdict,
-    }
-    return {"structured": judgement}
+    opinion = {"step": 1, "check": "the product", "verdict": verdict}
+    if verdict == "wrong":
+        opinion |= {"mistake": "four is not the side", "kind": "misread quantity"}
+    return {"structured": {"steps": [opinion], "verdict": verdict}}
 
 
 async def test_stream_threads_and_a_person(server: DevServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -88,6 +89,8 @@ def _serve_http(
     from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
 
     server = build_mcp_server(agent, configurable=configurable)
+    gc.collect()
+    gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
     uvicorn.run(http_app(server, host=host, token=token), host=host, port=port, log_level="info")
 
 
