@@ -56,7 +56,9 @@ def list_(
         print_json([run.model_dump() for run in page.runs])
         return
     run_id, problem = Column("run", no_wrap=True), Column("problem", no_wrap=True, ratio=1)
-    table = Table(run_id, "status", "answer", "tries", "used", "new", problem, box=None, expand=True)
+    table = Table(
+        run_id, "status", "answer", "tries", "used", "new", problem, box=None, expand=True
+    )
     for run in page.runs:
         counts = (str(run.attempts), str(run.recalled), str(run.written))
         answer = safe(run.answer if run.answer is not None else "")
