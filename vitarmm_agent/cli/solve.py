@@ -25,7 +25,8 @@ Judge = Annotated[str | None, typer.Option(help="Judging chat model; default: th
 Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
 Memory = Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")]
 Namespace = Annotated[
-    str | None, typer.Option(help="Whose memory, parts separated by a slash: team/agent.")
+    str | None,
+    typer.Option(help="Whose memory, parts separated by a slash (team/agent), or a JSON array."),
 ]
 MaxIterations = Annotated[int | None, typer.Option(help="Attempts at most.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -162,8 +163,10 @@ def with_human(feedback: str | None, human: bool) -> str | None:
 
 
 def split_namespace(namespace: str | None) -> tuple[str, ...] | None:
-    """``team/agent`` as a namespace tuple."""
-    return tuple(namespace.split("/")) if namespace else None
+    """A namespace option as a tuple, or None when it is not given."""
+    from vitarmm_agent.memory_store.names import parse_namespace
+
+    return parse_namespace(namespace) if namespace else None
 
 
 def open_agent(settings: Settings, *, quiet: bool) -> ReasoningAgent:
