@@ -58,11 +58,29 @@ async def test_a_cancelled_run_leaves_no_task_and_can_be_resumed(make_agent: Mak
 
 
 async def test_a_reader_that_leaves_the_stream_leaves_no_task(make_agent: MakeAgent) -> None:
-    agent = make_agent(slow(30), RIGHT, writes=[NOTHING])
+    agent = make_agent(RIGHT, writes=[NOTHING])
     before = await other_tasks()
     stream = agent.astream(PROBLEM, thread_id="t", stream_mode="custom")
     assert (await anext(stream))["event"] == "recalled"
     await stream.aclose()  # type: ignore[attr-defined]
+    assert await other_tasks() == before
+    assert (await agent.aresume("t")).answer == "25"
+
+
+async def test_a_reader_cancelled_while_the_model_answers(make_agent: MakeAgent) -> None:
+    model = ScriptedChatModel.of(slow(30), RIGHT)
+    agent = make_agent(reasoner=model, writes=[NOTHING])
+    before = await other_tasks()
+
+    async def read() -> None:
+        async for _ in agent.astream(PROBLEM, thread_id="t", stream_mode="custom"):
+            pass
+
+    reading = asyncio.create_task(read())
+    await until(lambda: bool(model.calls))
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
     assert await other_tasks() == before
     assert (await agent.aresume("t")).answer == "25"
 
@@ -141,7 +159,8 @@ async def test_runs_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
     assert measured.seconds < 15
     for number in (0, 29):
         own = agent.memory.with_namespace(("bench", f"u{number}"))  # type: ignore[union-attr]
-        assert [entry.title for entry in own.list()] == [f"Area of plot {number}"]
+        (entry,) = own.list()
+        assert entry.provenance.run == measured.results[number].thread_id
 
 
 @pytest.mark.slow
