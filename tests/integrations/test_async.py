@@ -38,9 +38,16 @@ def slow(seconds: float) -> dict[str, Any]:
 
 
 async def other_tasks() -> set[asyncio.Task[Any]]:
-    """Tasks of this loop besides the test's own, once the cancelled ones have ended."""
-    await asyncio.sleep(0)
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    """Tasks of this loop besides the test's own that do not end by themselves within seconds.
+
+    A checkpoint that is being written when a run is cancelled is still written.
+    """
+    deadline = time.monotonic() + 5
+    while True:
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+        if not left or time.monotonic() > deadline:
+            return left
+        await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_run_leaves_no_task_and_can_be_resumed(make_agent: MakeAgent) -> None:
