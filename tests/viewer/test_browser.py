@@ -176,9 +176,9 @@ def test_a_row_of_the_list_is_live(visitor: Visitor, chromium: Any, server: Serv
     form = other.go("/solve")
     form.get_by_label("Problem").fill(QUESTION)
     form.get_by_role("button", name="Start").click()
-    page.wait_for_function(f"document.querySelectorAll('.runs tbody tr').length > {before}")
+    page.locator(".runs tbody tr").nth(before).wait_for()  # the row beyond those there were
     wait_until_over(form)
-    page.wait_for_function("!document.querySelector('.badge.live')")
+    page.locator(".badge.live").first.wait_for(state="detached")
     assert other.complaints == []
     other.context.close()
 
