@@ -83,9 +83,9 @@ class ReasoningAgent:
         from vitarmm_agent.graphs.reasoning import compile_graph
 
         base = settings.model_dump(exclude_unset=True) if settings else {}
-        settings = Settings.load(**base | options | {"max_iterations": max_iterations or None})
-        if max_iterations is not None and max_iterations < 1:
-            raise InputError(f"max_iterations must be at least 1, got {max_iterations!r}")
+        if max_iterations is not None:
+            options["max_iterations"] = max_iterations
+        settings = Settings.load(**base | options)
         if memory is None and store is None:
             memory = settings.memory_location
         deps = make_deps(

@@ -42,6 +42,13 @@ def test_json_is_the_result(reasoner: str, capsys: pytest.CaptureFixture[str]) -
     assert (result["answer"], result["status"]) == ("25", "abstained")
 
 
+def test_the_iteration_limit_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reasoner = script(tmp_path / "r.json", WRONG, RIGHT)
+    arguments = ["--reasoner", reasoner, *ALONE, "--max-iterations", "1", "--json"]
+    assert run_app(["solve", QUESTION, *arguments]) == 0
+    assert len(json.loads(capsys.readouterr().out)["attempts"]) == 1
+
+
 def test_grading_is_shown_apart(reasoner: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(["solve", QUESTION, "--reasoner", reasoner, *ALONE, "--reference", "26"]) == 0
     assert "graded  wrong" in capsys.readouterr().out
