@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
@@ -21,6 +19,7 @@ from vitarmm_agent.models.batch import Completion, Prompt
 from vitarmm_agent.models.decoding import Decoding
 from vitarmm_agent.models.engine import Engine
 from vitarmm_agent.models.fetching import fetch_images
+from vitarmm_agent.models.streamed import StreamedChatModel
 from vitarmm_agent.models.structured import (
     Schema,
     check_options,
@@ -63,7 +62,7 @@ class PlainReply:
         return {}
 
 
-class EngineChatModel(BaseChatModel):
+class EngineChatModel(StreamedChatModel):
     """Base of chat models that run in this process.
 
     A subclass says how messages become a :class:`Prompt` (:meth:`prepare`) and may rewrite replies
@@ -198,25 +197,6 @@ class EngineChatModel(BaseChatModel):
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, None, **kwargs))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages, stop, None, **kwargs)]
-        return generate_from_stream(iter(chunks))
 
 
 class _Reply:

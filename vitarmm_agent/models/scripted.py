@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError, RefusalError, UserError
+from vitarmm_agent.models.streamed import StreamedChatModel
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 
 
@@ -66,7 +65,7 @@ class ScriptedCall(BaseModel):
     options: dict[str, Any]
 
 
-class ScriptedChatModel(BaseChatModel):
+class ScriptedChatModel(StreamedChatModel):
     """Replies in order from a script, and records its calls.
 
     A reply with ``match`` is used for the first prompt that contains the text, wherever it stands;
@@ -148,25 +147,6 @@ class ScriptedChatModel(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "vitarmm-scripted"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, None, **kwargs))
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        chunks = [chunk async for chunk in self._astream(messages, stop, None, **kwargs)]
-        return generate_from_stream(iter(chunks))
 
     def _stream(
         self,
