@@ -92,6 +92,15 @@ def test_strings_keep_to_their_length(model: LocalChatModel) -> None:
     assert all(len(hot.with_structured_output(Note).invoke("N").text) <= 5 for _ in range(4))
 
 
+def test_bytes_that_form_no_character_are_left_out() -> None:
+    class Note(BaseModel):
+        text: str = Field(max_length=5)
+
+    half_a_pair = b"\xed\xa0\x80".decode(errors="replace")
+    reply = AIMessage(f'{{"text": "{half_a_pair}P\x1f\x16G"}}')
+    assert len(half_a_pair) == 3 and read_reply(Note, reply).text == "P\x1f\x16G"
+
+
 def test_free_and_constrained_replies_share_a_batch(model: LocalChatModel) -> None:
     judge = model.with_structured_output(Judgement)
     alone = (model.invoke("Hi").text, judge.invoke("Judge", max_tokens=200))

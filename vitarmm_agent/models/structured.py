@@ -18,6 +18,8 @@ Schema = type | dict[str, Any]
 
 METHODS = ("json_schema", "json_mode", "function_calling")
 _SHOWN = 200
+_NO_CHARACTER = "\ufffd"
+"""What a tokenizer puts in the place of bytes that form no character."""
 
 
 def json_schema_of(schema: Schema) -> dict[str, Any]:
@@ -86,8 +88,9 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     if message.response_metadata.get("finish_reason") == "length":
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
     try:
-        # not strict: a grammar with maxLength lets raw control characters into strings
-        data = json.loads(text, strict=False)
+        # A grammar with maxLength lets raw control characters into strings, and bytes such as half
+        # a surrogate pair, which it counts as one character though they form none.
+        data = json.loads(text.replace(_NO_CHARACTER, ""), strict=False)
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
