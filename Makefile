@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip
 # On Linux the default torch wheel brings several GB of CUDA libraries; this index has the CPU build.
 # With an NVIDIA GPU: make demo TORCH_INDEX=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-EXTRAS      ?= local,openai,ocr,ui,mcp,server,docs
+EXTRAS      ?= local,openai,ocr,ui,mcp,server,docs,eval,inspect,train
 MODELS      ?= qwen2.5-coder-0.5b-instruct smollm2-135m-instruct all-minilm-l6-v2
 
 BROWSER := $(VENV)/browser

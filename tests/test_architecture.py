@@ -29,7 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nodes",),
     ("graphs",),
     ("agent", "traces"),
-    ("integrations", "viewer", "evals", "training"),
+    ("integrations", "viewer", "evals"),
+    ("training",),
     ("cli",),
 )
 HEAVY = {
