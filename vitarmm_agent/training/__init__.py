@@ -1,0 +1,1 @@
+"""How the memory writer learns to decide: simulated decisions, labels, adapters."""

@@ -1,0 +1,139 @@
+"""Rows of training data for the memory writer, and their file forms. Plain data.
+
+Layout of a data folder::
+
+    combined_data.json          JSON array of decision rows
+    dataset/README.md           names the two configurations for datasets.load_dataset
+    dataset/decisions.jsonl     one DecisionRow a line
+    dataset/preferences.jsonl   one PreferenceRow a line
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from vitarmm_agent.problem import Data, Verdict
+from vitarmm_agent.rmm.situation import Situation
+
+Label = Literal["chosen", "rejected", "unlabelled"]
+Effect = Literal["fixes", "breaks", "nothing", "untried"]
+"""What an entry did to a problem when it was tried on it."""
+COMBINED = "combined_data.json"
+DATASET = "dataset"
+DECISIONS = "decisions.jsonl"
+PREFERENCES = "preferences.jsonl"
+
+
+class ChatMessage(Data):
+    """One message of a prompt or completion, in the form that chat templates take."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class DecisionRow(Data):
+    """One decision of a memory writer: a supervised example.
+
+    Attributes:
+        prompt: the messages as the writer sends them.
+        completion: one assistant message: the operations as canonical JSON.
+        benchmark: where the problem comes from.
+        attempt: number of the attempt decided on, from 1.
+        situation: what was decided on: a success, a failure, or a contrast of both.
+        verdict_before: feedback on the attempt decided on.
+        verdict_after: feedback on the next attempt of the run; None when there was none.
+        label: ``chosen`` when its entries fix a problem and break none; ``rejected`` when they
+            break one or do nothing; ``unlabelled`` when they were not tried.
+        effect_own: what its entries did to the problem they come from.
+        effect_similar: what they did to the most similar other training problem.
+        oracle: the run's feedback saw the gold answer.
+        thread_id: the run.
+        key: ``BENCHMARK/PROBLEM/ATTEMPT/CANDIDATE``: unique in the data.
+    """
+
+    prompt: tuple[ChatMessage, ...]
+    completion: tuple[ChatMessage, ...]
+    benchmark: str
+    problem_id: str
+    attempt: int
+    situation: Situation
+    verdict_before: Verdict
+    verdict_after: Verdict | None = None
+    label: Label = "unlabelled"
+    effect_own: Effect = "untried"
+    effect_similar: Effect = "untried"
+    oracle: bool = False
+    thread_id: str = ""
+    key: str
+
+
+class PreferenceRow(Data):
+    """Two decisions on one prompt, of which the first did better.
+
+    Attributes:
+        chosen: one assistant message.
+        rejected: one assistant message.
+        key: keys of the two decisions, joined by ``>``.
+    """
+
+    prompt: tuple[ChatMessage, ...]
+    chosen: tuple[ChatMessage, ...]
+    rejected: tuple[ChatMessage, ...]
+    benchmark: str
+    problem_id: str
+    key: str
+
+
+def write_rows(
+    folder: Path, decisions: Sequence[DecisionRow], preferences: Sequence[PreferenceRow]
+) -> None:
+    """Write a data folder; each file appears whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    dataset = folder / DATASET
+    dataset.mkdir(parents=True, exist_ok=True)
+    rows = [row.model_dump(mode="json") for row in decisions]
+    write_text(folder / COMBINED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+    write_text(dataset / DECISIONS, _lines(decisions))
+    write_text(dataset / PREFERENCES, _lines(preferences))
+    write_text(dataset / "README.md", _card(decisions, preferences))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a reader sees the old file or the new one, never half."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _lines(rows: Iterable[DecisionRow | PreferenceRow]) -> str:
+    return "".join(row.model_dump_json() + "\n" for row in rows)
+
+
+def _card(decisions: Sequence[DecisionRow], preferences: Sequence[PreferenceRow]) -> str:
+    configs = [f"- config_name: decisions\n  data_files: {DECISIONS}\n  default: true\n"]
+    if preferences:  # an empty file has no columns, and cannot be loaded
+        configs.append(f"- config_name: preferences\n  data_files: {PREFERENCES}\n")
+    labels = {label: sum(row.label == label for row in decisions) for label in Label.__args__}  # type: ignore[attr-defined]
+    counts = ", ".join(f"{count} {label}" for label, count in labels.items())
+    return (
+        f"---\nconfigs:\n{''.join(configs)}---\n\n"
+        "# Decisions of a memory writer\n\n"
+        f"{len(decisions)} decisions ({counts}) and {len(preferences)} preference pairs, "
+        "simulated with `vitarmm simulate`.\n"
+    )
