@@ -1,0 +1,329 @@
+"""A list of jobs that survives being killed: each finished one is a line in a ledger on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from pydantic import ValidationError
+
+from vitarmm_agent.errors import InputError, ModelServerError
+
+logger = logging.getLogger(__name__)
+PATIENCE = 3600.0
+"""Seconds for which a failing model server is asked again."""
+LONGEST_WAIT = 60.0
+DENIED = (401, 402, 403, 404)
+"""HTTP statuses that mean the same for every job: key, quota, or the model's name is wrong."""
+PASSING = (408, 409, 425, 429)
+"""HTTP statuses below 500 that may be gone at the next try."""
+
+
+class Keyed(Protocol):
+    """A pydantic model that has a name of its own in the ledger."""
+
+    @property
+    def key(self) -> str:
+        """The job's name."""
+        ...
+
+    def model_dump_json(self) -> str:
+        """The row as one line of JSON."""
+        ...
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """The row from data."""
+        ...
+
+
+Row = TypeVar("Row", bound=Keyed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do: its name, and whatever doing it needs."""
+
+    key: str
+    payload: Any = None
+
+
+Do = Callable[[Job], Awaitable[Row]]
+Crashed = Callable[[Job, Exception], Row]
+
+
+@dataclass(frozen=True)
+class _Work(Generic[Row]):
+    """What one call of :meth:`WorkList.run` was given."""
+
+    do: Do[Row]
+    crashed: Crashed[Row]
+    time_limit: float | None
+    on_row: Callable[[Row], None]
+    stop: Callable[[], str | None]
+    patience: float
+    first_wait: float
+    why: list[str] = field(default_factory=list)
+
+    def stopped(self) -> bool:
+        """Whether no further job is begun; the first reason is kept."""
+        if not self.why and (reason := self.stop()):
+            self.why.append(reason)
+        return bool(self.why)
+
+
+class WorkList(Generic[Row]):
+    """Jobs and their ledger: one line of JSON, synced to disk, for each finished job.
+
+    Attributes:
+        done: finished rows by key, in the order in which they were finished.
+    """
+
+    def __init__(self, path: Path, row: type[Row]) -> None:
+        """Use the ledger ``path``, which may not exist yet.
+
+        Raises:
+            InputError: the file cannot be read, or a line that is not its last is no ``row``.
+        """
+        self.path = path
+        self.done: dict[str, Row] = {row.key: row for row in read_rows(path, row)}
+        self._pending: deque[bytes] = deque()
+
+    async def run(
+        self,
+        lanes: Sequence[Sequence[Job]],
+        do: Do[Row],
+        *,
+        workers: int,
+        crashed: Crashed[Row],
+        time_limit: float | None = None,
+        on_row: Callable[[Row], None] | None = None,
+        stop: Callable[[], str | None] | None = None,
+        patience: float = PATIENCE,
+        first_wait: float = 1.0,
+    ) -> str | None:
+        """Do what is not done yet. Jobs of one lane follow one another; lanes go side by side.
+
+        The lanes with most left to do begin first. Cancelling keeps what is finished and cancels
+        what is under way.
+
+        Args:
+            lanes: jobs in order.
+            do: does one job.
+            workers: lanes at a time.
+            crashed: the row of a job that raised, or went over its time.
+            time_limit: seconds for one try of a job.
+            on_row: is told of each row once it is on disk.
+            stop: asked before each job; a reason ends the work after the jobs under way.
+            patience: seconds for which a failing model server is asked again, with growing pauses.
+            first_wait: the first of those pauses, in seconds.
+
+        Returns:
+            Why it stopped early, or None.
+
+        Raises:
+            InputError: ``workers`` is under 1, or another process works on the same ledger.
+            ModelServerError: the server denies every request alike (key, quota, name of the model).
+        """
+        if workers < 1:
+            raise InputError(f"workers must be 1 or more, got {workers}")
+        work = _Work(
+            do, crashed, time_limit, on_row or _ignore, stop or _go_on, patience, first_wait
+        )
+        left = [[job for job in lane if job.key not in self.done] for lane in lanes]
+        queue = iter(sorted(filter(None, left), key=len, reverse=True))
+        with self._held(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as disk:
+            self._repair()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(workers):
+                        group.create_task(self._worker(queue, work, disk))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+            finally:
+                disk.submit(self._append).result()
+        return work.why[0] if work.why else None
+
+    async def _worker(
+        self, queue: Iterator[list[Job]], work: _Work[Row], disk: ThreadPoolExecutor
+    ) -> None:
+        for lane in queue:
+            for job in lane:
+                if work.stopped():
+                    return
+                row = await self._one(job, work)
+                if row is None:
+                    return
+                await self._keep(row, disk)
+                work.on_row(row)
+
+    async def _one(self, job: Job, work: _Work[Row]) -> Row | None:
+        """The row of a job; None when its model server failed for too long."""
+        try:
+            return await _patiently(job, work)
+        except ModelServerError as error:
+            status = http_status(error)
+            if status in DENIED:
+                raise
+            if not _may_pass(status):
+                return work.crashed(job, error)
+            if not work.why:
+                work.why.append(f"the model server failed for {work.patience:g} s: {error}")
+            return None
+        except Exception as error:  # one sample of an evaluation
+            logger.warning("job %s crashed: %s", job.key, error, exc_info=True)
+            return work.crashed(job, error)
+
+    async def _keep(self, row: Row, disk: ThreadPoolExecutor) -> None:
+        """Put a row on disk; rows that end together share one sync."""
+        self._pending.append(row.model_dump_json().encode() + b"\n")
+        await asyncio.get_running_loop().run_in_executor(disk, self._append)
+        self.done[row.key] = row
+
+    def _append(self) -> None:
+        lines = []
+        while self._pending:
+            lines.append(self._pending.popleft())
+        if not lines:
+            return
+        try:
+            with self.path.open("ab") as ledger:
+                ledger.write(b"".join(lines))
+                ledger.flush()
+                os.fsync(ledger.fileno())
+        except OSError as error:
+            raise InputError(f"{str(self.path)!r} cannot be written: {error.strerror}") from None
+
+    def _repair(self) -> None:
+        """Cut off what a killed process left torn, so that the next line begins anew."""
+        if self.path.exists():
+            os.truncate(self.path, _whole(self.path.read_bytes()))
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"another process works on {str(self.path)!r}; wait for it, or use another folder"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+async def _patiently(job: Job, work: _Work[Row]) -> Row:
+    """Do a job; while its model server fails in a way that may pass, again."""
+    from tenacity import (
+        AsyncRetrying,
+        RetryCallState,
+        retry_if_exception,
+        wait_exponential,
+        wait_random,
+    )
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        logger.warning("job %s, try %d: %s", job.key, state.attempt_number, error)
+
+    tries = AsyncRetrying(
+        retry=retry_if_exception(_server_may_come_back),
+        wait=wait_exponential(work.first_wait, LONGEST_WAIT) + wait_random(0, work.first_wait),
+        stop=lambda state: state.idle_for >= work.patience or bool(work.why),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return await tries(_in_time, job, work)
+
+
+async def _in_time(job: Job, work: _Work[Row]) -> Row:
+    try:
+        async with asyncio.timeout(work.time_limit) as bound:
+            return await work.do(job)
+    except TimeoutError as error:
+        if bound.expired():
+            raise TimeoutError(f"it was not done within {work.time_limit:g} s") from error
+        raise
+
+
+def _server_may_come_back(error: BaseException) -> bool:
+    return isinstance(error, ModelServerError) and _may_pass(http_status(error))
+
+
+def _may_pass(status: int | None) -> bool:
+    return status is None or status >= 500 or status in PASSING
+
+
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status that an error or one of its causes carries, or None."""
+    link: BaseException | None = error
+    while link is not None:
+        status = getattr(link, "status_code", None)
+        if isinstance(status, int):
+            return status
+        link = link.__cause__
+    return None
+
+
+def read_rows(path: Path, row: type[Row]) -> list[Row]:
+    """The rows of a ledger; a last line that a killed process left torn is dropped.
+
+    Raises:
+        InputError: the file cannot be read, or another line is no ``row``.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    lines = data[: _whole(data)].splitlines()
+    return [_row(line, row, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _row(line: bytes, row: type[Row], path: Path, number: int) -> Row:
+    try:
+        return row.model_validate(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{str(path)!r} line {number} is no {row.__name__}: {reason}; it was changed by hand, "
+            "or written by another version"
+        ) from None
+
+
+def _whole(data: bytes) -> int:
+    """How many bytes of a ledger are whole lines of JSON: all but a torn end."""
+    end = data.rfind(b"\n") + 1
+    last = data.rfind(b"\n", 0, max(0, end - 1)) + 1
+    return end if _is_json(data[last:end]) else last
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _ignore(row: object) -> None:
+    """Tell nobody."""
+
+
+def _go_on() -> None:
+    """Never stop."""
