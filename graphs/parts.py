@@ -91,7 +91,8 @@ def _writer(
     if isinstance(rmm, MemoryWriter):
         return rmm
     given = rmm or settings.rmm
-    return MemoryWriter(solver if given is None else _model(given, "", settings))
+    model = solver if given is None else _model(given, "", settings)
+    return MemoryWriter(model, think=settings.rmm_think)
 
 
 def _memory(

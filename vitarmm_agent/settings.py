@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     )
     judge: str | None = Field(None, description="Judging chat model; default: the reasoner.")
     rmm: str | None = Field(None, description="Memory-writing chat model; default: the reasoner.")
+    rmm_think: bool = Field(
+        False, description="Let the memory writer write a thought before it decides."
+    )
     embedder: str = Field(DEFAULT_EMBEDDER, description="Embedding model of the memory.")
     # the loop
     max_iterations: int = Field(3, ge=1, le=100, description="Attempts per problem at most.")

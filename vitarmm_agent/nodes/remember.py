@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, call
-from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.reason import model_name
@@ -82,7 +82,12 @@ def _write(
     related = yield call(memory, "recall", problem.text)
     entries = [recalled.entry for recalled in related.entries]
     decision = yield from writer.decide(
-        problem.without_reference(), attempts, verdicts, entries, provenance
+        problem.without_reference(),
+        attempts,
+        verdicts,
+        entries,
+        provenance,
+        recalled=_shown_entries(state),
     )
     written = yield call(
         memory,
@@ -96,10 +101,21 @@ def _write(
         "operations": [done.model_dump(mode="json") for done in written],
         "failure": decision.failure,
         "note": "" if written or decision.failure else "nothing worth remembering",
+        "situation": decision.situation,
+        "related": [entry.model_dump(mode="json") for entry in entries],
         "raw": decision.raw,
         "usage": decision.usage.model_dump(),
         "seconds": round(decision.seconds, 4),
     }
+
+
+def _shown_entries(state: ReasoningState) -> list[MemoryEntry]:
+    """Entries that the attempts of this run were shown."""
+    return [
+        MemoryEntry.model_validate(recalled["entry"])
+        for record in state.get("recalls", [])
+        for recalled in record.get("entries", [])
+    ]
 
 
 def _answer_message(state: ReasoningState, run: Run) -> AIMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -30,15 +31,21 @@ class WrittenOperation(BaseModel):
 
 
 class WriterOutput(BaseModel):
-    """The whole answer of a memory writer."""
+    """The whole answer of a memory writer; ``thought`` is never stored."""
 
     model_config = ConfigDict(extra="forbid")
 
+    thought: str = Field("", max_length=2_000)
     operations: list[WrittenOperation] = Field(max_length=MAX_OPERATIONS)
 
 
-def output_schema(related: int, max_operations: int = MAX_OPERATIONS) -> dict[str, Any]:
-    """JSON schema of the answer when ``related`` entries were shown as 1 … ``related``."""
+def output_schema(
+    related: int, max_operations: int = MAX_OPERATIONS, *, think: bool = False
+) -> dict[str, Any]:
+    """JSON schema of the answer when ``related`` entries were shown as 1 … ``related``.
+
+    With ``think`` a free ``thought`` comes before the operations.
+    """
     numbers = list(range(1, related + 1))
     kinds = ["add", "update", "supersede", "none"] if related else ["add", "none"]
     properties: dict[str, Any] = {
@@ -62,19 +69,22 @@ def output_schema(related: int, max_operations: int = MAX_OPERATIONS) -> dict[st
         "required": list(properties),
         "additionalProperties": False,
     }
+    thought = {"thought": {"type": "string", "maxLength": 300}} if think else {}
+    fields = {
+        **thought,
+        "operations": {
+            "type": "array",
+            "items": operation,
+            "minItems": 1,
+            "maxItems": max_operations,
+        },
+    }
     return {
         "title": "MemoryOperations",
         "description": "What to remember.",
         "type": "object",
-        "properties": {
-            "operations": {
-                "type": "array",
-                "items": operation,
-                "minItems": 1,
-                "maxItems": max_operations,
-            }
-        },
-        "required": ["operations"],
+        "properties": fields,
+        "required": list(fields),
         "additionalProperties": False,
     }
 
@@ -95,6 +105,52 @@ def parse_output(
         raise OutputError(f"{where or 'answer'}: {first['msg']}") from None
     operations = (_operation(written, related, provenance) for written in output.operations)
     return tuple(operation for operation in operations if operation.kind != "none")
+
+
+def written_json(
+    operations: Sequence[Operation], related: Sequence[MemoryEntry], thought: str = ""
+) -> str:
+    """The answer that asks for ``operations``, as :func:`output_schema` orders its fields.
+
+    No operation at all is written as one of kind ``none``. Targets and links that were not shown
+    are left out.
+    """
+    numbers = {entry.id: number for number, entry in enumerate(related, 1)}
+    listed = [_written(operation, numbers) for operation in operations] or [_NONE]
+    if numbers:
+        listed = [{"target": None, "related_to": [], **fields} for fields in listed]
+        listed = [{key: fields[key] for key in _ORDER} for fields in listed]
+    data = {"thought": thought} if thought else {}
+    return json.dumps(data | {"operations": listed}, ensure_ascii=False)
+
+
+_NONE: dict[str, Any] = {
+    "kind": "none",
+    "title": "",
+    "applies_when": "",
+    "content": "",
+    "entry_type": "insight",
+    "confidence": 0.5,
+}
+_ORDER = (*_NONE, "target", "related_to")
+
+
+def _written(operation: Operation, numbers: dict[str, int]) -> dict[str, Any]:
+    entry = operation.entry
+    if operation.kind == "none" or entry is None:
+        return dict(_NONE)
+    fields = {
+        "kind": operation.kind,
+        "title": entry.title,
+        "applies_when": entry.applies_when,
+        "content": entry.content,
+        "entry_type": entry.entry_type,
+        "confidence": entry.confidence,
+    }
+    if numbers:
+        fields["target"] = numbers.get(operation.target or "")
+        fields["related_to"] = [numbers[i] for i in entry.related_to if i in numbers][:2]
+    return fields
 
 
 def _operation(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import OutputError
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.untrusted import neutralise
 from vitarmm_agent.models.calls import ask_structured
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
 from vitarmm_agent.prompts import render
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
+from vitarmm_agent.rmm.novelty import only_news
 from vitarmm_agent.rmm.schema import MAX_OPERATIONS, output_schema, parse_output
+from vitarmm_agent.rmm.situation import Situation, failed_before, situation_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -26,11 +29,13 @@ class Decision:
     """What to remember of one attempt.
 
     Attributes:
-        operations: at most three; empty when nothing is worth keeping.
+        operations: at most three; empty when nothing is worth keeping. One of kind ``none`` says in
+            its ``reason`` what was refused.
         failure: why the model's answer could not be used, or None. Never a silent nothing.
         raw: the model's last answer as it came.
         usage: tokens of all calls.
         seconds: wall time of all calls.
+        situation: what was decided on.
     """
 
     operations: tuple[Operation, ...]
@@ -38,15 +43,20 @@ class Decision:
     raw: str
     usage: Usage
     seconds: float
+    situation: Situation
 
 
 class MemoryWriter:
     """Decides what to remember; storing it is the caller's."""
 
-    def __init__(self, model: BaseChatModel, *, repairs: int = 1) -> None:
-        """Ask ``model``, and again at most ``repairs`` times when its answer cannot be used."""
+    def __init__(self, model: BaseChatModel, *, repairs: int = 1, think: bool = False) -> None:
+        """Ask ``model``, and again at most ``repairs`` times when its answer cannot be used.
+
+        With ``think`` it writes a thought before it decides; the thought is not stored.
+        """
         self.model = model
         self.repairs = repairs
+        self.think = think
 
     def decide(
         self,
@@ -55,29 +65,67 @@ class MemoryWriter:
         feedback: Sequence[Feedback],
         related: Sequence[MemoryEntry],
         provenance: Provenance,
+        *,
+        recalled: Sequence[MemoryEntry] = (),
     ) -> Flow[Decision]:
         """Decide on the last of ``attempts``, whose feedback is the last of ``feedback``.
 
-        ``related`` are the entries shown by number, which operations may name as targets.
+        Args:
+            problem: what was attempted; its reference is not read.
+            attempts: all attempts so far.
+            feedback: one per attempt; the last is no abstention.
+            related: entries shown by number, which operations may name as targets.
+            provenance: where new entries come from.
+            recalled: entries that the attempts were shown; neither these nor ``related`` may be
+                written again as new.
+
+        Raises:
+            ModelServerError: the model server refused, timed out or died.
+            ValueError: the last feedback is no verdict.
         """
-        messages = decision_messages(problem, attempts, feedback, related)
-        schema = output_schema(len(related))
-        numbers = own_numbers(problem, attempts[-1])
+        messages = decision_messages(problem, attempts, feedback, related, think=self.think)
+        schema = output_schema(len(related), think=self.think)
+        numbers, shown = own_numbers(problem, attempts[-1]), (*related, *recalled)
         usage, seconds, failure, raw = Usage(), 0.0, "no answer", ""
+        situation = situation_of(feedback)
         for _ in range(self.repairs + 1):
             reply = yield from ask_structured(self.model, schema, messages)
             usage, seconds, raw = usage + reply.usage, seconds + reply.seconds, reply.text
             try:
                 if reply.error is not None:
                     raise OutputError(reply.error)
-                written = parse_output(reply.parsed, related, provenance)
-                operations = tuple(_in_general_terms(one, numbers) for one in written)
+                operations = usable_operations(reply.parsed, related, provenance, numbers, shown)
             except OutputError as error:
                 failure = str(error)
                 messages = _with_repair(messages, raw, failure)
             else:
-                return Decision(operations, None, raw, usage, seconds)
-        return Decision((), failure, raw, usage, seconds)
+                return Decision(operations, None, raw, usage, seconds, situation)
+        return Decision((), failure, raw, usage, seconds, situation)
+
+
+def usable_operations(
+    data: Any,
+    related: Sequence[MemoryEntry],
+    provenance: Provenance,
+    numbers: frozenset[str] = frozenset(),
+    shown: Sequence[MemoryEntry] = (),
+) -> tuple[Operation, ...]:
+    """A writer's answer as operations: checked, in general terms, and only what is new.
+
+    Args:
+        data: the parsed answer.
+        related: the entries that were shown by number.
+        provenance: where new entries come from.
+        numbers: the problem's own, which no entry keeps.
+        shown: entries that may not be added again.
+
+    Raises:
+        OutputError: it has not the form asked for, names an entry that was not shown, or says
+            nothing beyond this problem's own numbers.
+    """
+    written = parse_output(data, related, provenance)
+    general = (_in_general_terms(one, numbers) for one in written)
+    return tuple(only_news(operation, shown) for operation in general)
 
 
 def decision_messages(
@@ -85,28 +133,49 @@ def decision_messages(
     attempts: Sequence[Attempt],
     feedback: Sequence[Feedback],
     related: Sequence[MemoryEntry],
+    *,
+    think: bool = False,
 ) -> list[BaseMessage]:
     """The messages a writer decides on; the gold answer is in none of them."""
     from langchain_core.messages import HumanMessage, SystemMessage
 
+    situation = situation_of(feedback)
     attempt, verdict = attempts[-1], feedback[-1]
-    failed_before = [f for f in feedback[:-1] if f.verdict == "fail"]
-    text = render(
-        "remember",
-        problem=problem.to_prompt(),
-        images=len(problem.images),
-        attempt_number=attempt.number,
-        steps=attempt.steps,
-        answer=attempt.answer or "none given",
-        verdict=verdict.verdict,
-        source=verdict.source,
-        message=verdict.message,
-        errors=verdict.errors,
-        earlier=failed_before[-1].message if failed_before and verdict.verdict == "pass" else "",
-        related=[str(entry) for entry in related],
-        max_operations=MAX_OPERATIONS,
-    )
+    shown: dict[str, Any] = {
+        "problem": problem.to_prompt(),
+        "images": len(problem.images),
+        "attempt_number": attempt.number,
+        "steps": attempt.steps,
+        "answer": attempt.answer or "none given",
+        "source": verdict.source,
+        "related": [neutralise(str(entry)) for entry in related],
+        "max_operations": MAX_OPERATIONS,
+        "think": think,
+    }
+    if situation == "failure":
+        shown |= {"message": verdict.message, "errors": _reasons(verdict.errors, verdict.message)}
+    elif situation == "contrast":
+        shown |= _wrong_attempt(attempts, feedback)
+    text = render(f"remember_{situation}", **shown)
     return [SystemMessage(render("remember_system")), HumanMessage(text)]
+
+
+def _wrong_attempt(attempts: Sequence[Attempt], feedback: Sequence[Feedback]) -> dict[str, Any]:
+    index = failed_before(feedback) or 0
+    wrong, verdict = attempts[index], feedback[index]
+    return {
+        "wrong_number": wrong.number,
+        "wrong_steps": wrong.steps,
+        "wrong_answer": wrong.answer or "none given",
+        "wrong_source": verdict.source,
+        "wrong_message": verdict.message or "no grounds given",
+        "wrong_errors": _reasons(verdict.errors, verdict.message),
+    }
+
+
+def _reasons(errors: Sequence[StepError], message: str) -> list[str]:
+    """What is wrong with each step, where the message does not say it already."""
+    return list(dict.fromkeys(e.in_words for e in errors if e.message not in message))
 
 
 def _in_general_terms(operation: Operation, numbers: frozenset[str]) -> Operation:
