@@ -1,0 +1,256 @@
+"""``load_benchmark``: from a file or a hub name to checked problems."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets import gsm8k, mathv, mathvista, mmlu, problems
+from vitarmm_agent.evals.datasets.reading import ImageFolder, Row, read_file
+from vitarmm_agent.evals.datasets.records import (
+    BENCHMARKS,
+    CONDITIONS,
+    Benchmark,
+    BenchmarkName,
+    Condition,
+    Context,
+    Format,
+    RowError,
+    SkippedRow,
+    stem_of,
+)
+from vitarmm_agent.media import ImageRef
+from vitarmm_agent.problem import Problem
+
+log = logging.getLogger(__name__)
+
+FORMATS: dict[BenchmarkName, Format] = {
+    "gsm8k": gsm8k.FORMAT,
+    "mathvista": mathvista.FORMAT,
+    "mmlu": mmlu.FORMAT,
+    "mathv": mathv.FORMAT,
+    "problems": problems.FORMAT,
+}
+
+
+def load_benchmark(
+    name: BenchmarkName,
+    path: Path | str,
+    *,
+    image_dir: Path | str | None = None,
+    split: str | None = None,
+    sample_size: int = -1,
+    seed: int = 0,
+    condition: Condition | None = None,
+) -> Benchmark:
+    """The problems of a benchmark, each row checked.
+
+    Rows that cannot be used (no answer, image missing or broken, an id that stands already) are left
+    out and listed in ``skipped``.
+
+    Args:
+        name: which benchmark; ``problems`` for rows with the fields of ``Problem``.
+        path: a ``.jsonl``, ``.json`` or ``.csv`` file, plain or ``.gz``; a folder that ``datasets``
+            loads; or ``hub:OWNER/NAME`` (``hub:`` alone: the benchmark's usual repository).
+        image_dir: where the images that rows name are; default: the file's folder.
+        split: keep the rows of this split only; it must be one the benchmark has.
+        sample_size: as many problems drawn at random, in file order; -1 for all.
+        seed: of the draw.
+        condition: how MMLU questions are put; default: ``image`` when rows have images, else
+            ``text``.
+
+    Raises:
+        InputError: an unknown benchmark, split or condition; a file that is missing, empty, or of
+            another benchmark; no row that can be used.
+        MissingExtraError: the hub was asked for and ``datasets`` is not installed.
+    """
+    form = _format(name, split, sample_size, condition)
+    rows, sha256, source, local = _rows(form, path, split)
+    kinds = [_kind_of(row, name) for row in rows]
+    _refuse_another(form, source, rows, kinds)
+    used = _condition(name, condition, rows, kinds)
+    reader = _Reader(
+        form, source, split, used, ImageFolder(Path(image_dir) if image_dir else local)
+    )
+    found, skipped = reader.read(rows, kinds)
+    if not found:
+        raise InputError(
+            f"{source}: no row of {form.title} can be used; {len(skipped)} were left out, "
+            f"most often because: {_commonest(skipped)}"
+        )
+    if skipped:
+        log.warning("%s: %d of %d rows left out", source, len(skipped), len(rows))
+    kept = _sample(found, sample_size, seed)
+    return Benchmark(
+        name=name,
+        split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),
+        problems=tuple(kept),
+        source=source,
+        sha256=sha256,
+        skipped=tuple(skipped),
+        available=len(found),
+        license=_common(found, "license"),
+        test_only=any(p.metadata.get("test_only") for p in found),
+        condition=used if name == "mmlu" else None,
+    )
+
+
+def _format(
+    name: BenchmarkName, split: str | None, sample_size: int, condition: Condition | None
+) -> Format:
+    if name not in BENCHMARKS:
+        raise InputError(f"benchmark {name!r} is unknown; use one of {', '.join(BENCHMARKS)}")
+    form = FORMATS[name]
+    if split is not None and form.splits and split not in form.splits:
+        raise InputError(
+            f"{form.title} has no split {split!r}; its splits are {', '.join(form.splits)}"
+        )
+    if sample_size != -1 and sample_size < 1:
+        raise InputError(f"sample_size {sample_size} is no number of problems; use -1 for all")
+    if condition is not None and (condition not in CONDITIONS or name != "mmlu"):
+        raise InputError(
+            f"condition {condition!r} cannot be used for {form.title}; "
+            f"mmlu takes {', '.join(CONDITIONS)}"
+        )
+    return form
+
+
+def _rows(form: Format, path: Path | str, split: str | None) -> tuple[list[Row], str, str, Path]:
+    """Rows, their SHA-256, where they are from in words, and the folder of their images."""
+    text = str(path)
+    if text.startswith("hub:") or Path(text).is_dir():
+        from vitarmm_agent.evals.datasets.hub import read_hub
+
+        rows, sha256, source = read_hub(form, text, split)
+        return rows, sha256, source, Path(text) if Path(text).is_dir() else Path()
+    file = Path(text)
+    return *read_file(file), file.name, file.parent
+
+
+def _kind_of(row: Row, asked: BenchmarkName) -> BenchmarkName | None:
+    if row.damage:
+        return None
+    names = [asked, *(name for name in FORMATS if name != asked)]
+    return next((name for name in names if FORMATS[name].is_row(row.fields)), None)
+
+
+def _refuse_another(
+    form: Format, source: str, rows: Sequence[Row], kinds: Sequence[BenchmarkName | None]
+) -> None:
+    """Refuse a file that holds no row of the benchmark but rows of another, or of none."""
+    counts = Counter(kind for kind in kinds if kind is not None)
+    own = next(name for name, other in FORMATS.items() if other is form)
+    if counts[own]:
+        return
+    if counts:
+        other, n = counts.most_common(1)[0]
+        raise InputError(
+            f"{source} holds {FORMATS[other].title} rows ({n} of {len(rows)}), not {form.title}; "
+            f"load it as {other!r}, or give a {form.title} file"
+        )
+    fields = next((sorted(row.fields) for row in rows if row.fields), None)
+    found = f"the fields {', '.join(fields)}" if fields else rows[0].damage or "no fields"
+    raise InputError(
+        f"{source} holds no {form.title} rows: these have {form.fields}; its first row has {found}"
+    )
+
+
+def _condition(
+    name: BenchmarkName,
+    asked: Condition | None,
+    rows: Sequence[Row],
+    kinds: Sequence[BenchmarkName | None],
+) -> Condition:
+    if asked is not None or name != "mmlu":
+        return asked or "text"
+    pictured = any(row.fields.get("image") for row, k in zip(rows, kinds, strict=True) if k == name)
+    return "image" if pictured else "text"
+
+
+class _Reader:
+    """Reads rows of one file into problems, and says which it left out."""
+
+    def __init__(
+        self,
+        form: Format,
+        source: str,
+        split: str | None,
+        condition: Condition,
+        image: Callable[[Any, Mapping[str, Any]], ImageRef],
+    ) -> None:
+        self.form, self.source, self.asked = form, source, split
+        self.condition, self.image = condition, image
+        self.stem = stem_of(Path(source))
+        self.by_name = self._split_in_name()
+
+    def read(
+        self, rows: Sequence[Row], kinds: Sequence[BenchmarkName | None]
+    ) -> tuple[list[Problem], list[SkippedRow]]:
+        found: list[Problem] = []
+        skipped: list[SkippedRow] = []
+        lines: dict[str, int] = {}
+        splits: Counter[str] = Counter()
+        for number, (row, kind) in enumerate(zip(rows, kinds, strict=True)):
+            split = self._split_of(row)
+            splits[split] += 1
+            if self.asked is not None and split not in ("", self.asked):
+                continue
+            try:
+                problem = self._problem(row, kind, number, self.asked or split)
+                if problem.id in lines:
+                    raise RowError(f"id {problem.id!r} stands already in line {lines[problem.id]}")
+            except RowError as error:
+                skipped.append(SkippedRow(line=row.line, reason=str(error)))
+                continue
+            lines[problem.id] = row.line
+            found.append(problem)
+        if not found and not skipped:
+            raise InputError(
+                f"{self.source} holds split {', '.join(sorted(splits))}, not {self.asked!r}; "
+                "give the file of that split"
+            )
+        return found, skipped
+
+    def _problem(self, row: Row, kind: BenchmarkName | None, number: int, split: str) -> Problem:
+        if row.damage:
+            raise RowError(row.damage)
+        if kind is not None and FORMATS[kind] is not self.form:
+            raise RowError(f"is a row of {FORMATS[kind].title}; load those as {kind!r}")
+        context = Context(split, number, self.condition, self.image, self.stem)
+        try:
+            return self.form.problem(row.fields, context)
+        except ValidationError as error:
+            raise RowError("; ".join(e["msg"] for e in error.errors())) from None
+        except (TypeError, ValueError) as error:
+            raise RowError(f"has a field that cannot be read: {error}") from None
+
+    def _split_of(self, row: Row) -> str:
+        return self.form.split_of(row.fields) or self.by_name
+
+    def _split_in_name(self) -> str:
+        """The split that the file's name ends with, as ``gsm8k_train`` does."""
+        words = self.stem.replace("-", "_").replace(".", "_").split("_")
+        return next((word for word in reversed(words) if word in self.form.splits), "")
+
+
+def _sample(found: list[Problem], sample_size: int, seed: int) -> list[Problem]:
+    if sample_size == -1 or sample_size >= len(found):
+        return found
+    chosen = random.Random(seed).sample(range(len(found)), sample_size)
+    return [found[index] for index in sorted(chosen)]
+
+
+def _commonest(skipped: Sequence[SkippedRow]) -> str:
+    return Counter(row.reason for row in skipped).most_common(1)[0][0]
+
+
+def _common(found: Sequence[Problem], key: str) -> str:
+    values = sorted({str(p.metadata[key]) for p in found if p.metadata.get(key)})
+    return "; ".join(values)
