@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from vitarmm_agent.errors import InputError, InternalError, WeightsError
+from vitarmm_agent.models.adapters import check_fit
 from vitarmm_agent.models.batch import Batch, Completion, Event, Prompt, Request, Row
 from vitarmm_agent.models.decoding import Decoding, Sampler, TextStream
 from vitarmm_agent.models.prefix_cache import PrefixCache
@@ -296,6 +298,7 @@ class Engine:
 
     def _load_adapter(self, path: str) -> None:
         name = f"adapter{len(self._adapters)}"
+        check_fit(Path(path), self.model, self.name)
         try:
             self.model.load_adapter(path, adapter_name=name)
         except (ValueError, RuntimeError, KeyError, OSError) as error:

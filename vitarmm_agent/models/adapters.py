@@ -1,0 +1,96 @@
+"""Which base an adapter belongs to, checked before it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from vitarmm_agent.errors import WeightsError
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+BASE_FILE = "base.json"
+"""Written beside an adapter by training: ``name``, ``fingerprint`` and ``sha256`` of its base."""
+_FACTOR = re.compile(r"^(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<side>[AB])\.weight$")
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 of a model's norm weights, in bf16, with their names.
+
+    Norms are never quantized: a GGUF copy, a 4-bit copy and the original have the same fingerprint,
+    while a model of the same shape with other training has another. It takes milliseconds.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    norms = {
+        name.removeprefix("base_model.model."): weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 1 and "norm" in name and "lora_" not in name
+    }
+    for name in sorted(norms):
+        digest.update(name.encode())
+        values = norms[name].detach().to("cpu", torch.bfloat16).contiguous()
+        digest.update(values.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_fit(folder: Path, model: Any, name: str) -> None:
+    """Make sure that an adapter was trained on this base, by fingerprint and by shapes.
+
+    Args:
+        folder: folder of a peft adapter.
+        model: the base.
+        name: of the base, for the error.
+
+    Raises:
+        WeightsError: it was trained on another base, or its layers are not the model's.
+    """
+    base = _read(folder / BASE_FILE)
+    known = base.get("fingerprint")
+    if known and known != fingerprint(model):
+        raise WeightsError(
+            f"adapter {str(folder)!r} does not fit {name!r}: it was trained on "
+            f"{base.get('name', 'another model')!r}, whose weights are others; use it with that base"
+        )
+    modules = dict(model.named_modules())
+    for layer, side, width in _factors(folder / WEIGHTS_FILE):
+        module = modules.get(layer)
+        module = getattr(module, "base_layer", module)
+        wanted = getattr(module, "in_features" if side == "A" else "out_features", None)
+        if wanted != width:
+            got = "has no such layer" if module is None else f"has {wanted}"
+            raise WeightsError(
+                f"adapter {str(folder)!r} does not fit {name!r}: {layer} is adapted at width "
+                f"{width}, and the model {got}; it must be a peft adapter trained on these weights"
+            )
+
+
+def _factors(file: Path) -> list[tuple[str, str, int]]:
+    """Layer, side and outer width of each LoRA factor of a linear layer in ``file``."""
+    if not file.is_file():
+        return []
+    from safetensors import SafetensorError, safe_open
+
+    found = []
+    try:
+        with safe_open(file, "pt") as tensors:
+            for key in tensors.keys():
+                shape = tensors.get_slice(key).get_shape()
+                if (match := _FACTOR.match(key)) and len(shape) == 2:
+                    side = match["side"]
+                    found.append((match["layer"], side, shape[1 if side == "A" else 0]))
+    except SafetensorError as error:
+        raise WeightsError(f"adapter weights {str(file)!r} cannot be read: {error}") from error
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
