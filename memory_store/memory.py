@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,11 +27,31 @@ NEIGHBOURS = 8
 WIDEST = 1_024
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Entries that one recall must not give: by id, by the problem they come from, by who asks."""
+
+    ids: frozenset[str]
+    problems: frozenset[str]
+    reader: Provenance | None
+
+    def __contains__(self, entry: MemoryEntry) -> bool:
+        """Whether ``entry`` is one of them."""
+        origin = entry.provenance
+        if entry.id in self.ids or origin.problem_id in self.problems:
+            return True
+        reader = self.reader
+        if reader is None or not reader.run:
+            return False
+        return origin.run == reader.run and origin.attempt >= reader.attempt
+
+
 class ReasoningMemory(Curation):
     """One memory: the entries of one namespace in any LangGraph store.
 
     Every method ``x`` has a twin ``ax`` for event loops. Writes of several threads, and of several
-    processes that share a journal file, follow one another.
+    processes that share a journal file, follow one another; those of several memories that wait at
+    the same time share a transaction (see :mod:`vitarmm_agent.memory_store.group`).
     """
 
     # recall
@@ -43,6 +64,7 @@ class ReasoningMemory(Curation):
         exclude: Iterable[str] = frozenset(),
         exclude_problems: Iterable[str] = frozenset(),
         as_of: datetime | None = None,
+        reader: Provenance | None = None,
     ) -> Flow[Recall]:
         """The few entries that fit a problem, or a note why none does.
 
@@ -52,6 +74,9 @@ class ReasoningMemory(Curation):
             exclude: ids that must not be recalled.
             exclude_problems: entries learned on these problems must not be recalled.
             as_of: recall as the memory was at this time; needs a journal.
+            reader: the attempt that asks, as it would sign an entry (``writer`` is empty when it is
+                not the memory writer that asks). What this attempt, or a later one of its run, has
+                written is left out: done again after a kill, it sees what it saw before.
 
         Raises:
             InputError: ``as_of`` without a journal, or a ``k`` below 0.
@@ -62,7 +87,7 @@ class ReasoningMemory(Curation):
         query = _searchable(problem_text)
         if not query:
             return Recall(query=query, note="there is no text to search for")
-        refused = frozenset(exclude), frozenset(exclude_problems)
+        refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader)
         found = yield from self._candidates(query, k, refused, as_of)
         main, rejected = rank(query, found, k=k, floor=self.floor, config=self.config, now=as_of)
         linked = yield from self._linked(main, refused, as_of)
@@ -73,7 +98,7 @@ class ReasoningMemory(Curation):
         self,
         query: str,
         k: int,
-        refused: tuple[frozenset[str], frozenset[str]],
+        refused: Refused,
         as_of: datetime | None,
     ) -> Flow[list[Candidate]]:
         """The shortlist; grows while too many of the nearest may not be recalled."""
@@ -84,7 +109,7 @@ class ReasoningMemory(Curation):
                 found = candidates(hits)
             else:
                 found = yield from self._as_they_were(query, limit, hits, as_of)
-            allowed = [c for c in found if c.entry.live and not _refused(c.entry, refused)]
+            allowed = [c for c in found if c.entry.live and c.entry not in refused]
             if len(allowed) >= k or len(hits) < limit or limit >= WIDEST:
                 return allowed[: max(self.config.shortlist, k)]
             limit *= 4
@@ -110,7 +135,7 @@ class ReasoningMemory(Curation):
     def _linked(
         self,
         main: Sequence[Recalled],
-        refused: tuple[frozenset[str], frozenset[str]],
+        refused: Refused,
         as_of: datetime | None,
     ) -> Flow[list[Recalled]]:
         taken = {recalled.entry.id for recalled in main}
@@ -122,9 +147,7 @@ class ReasoningMemory(Curation):
         else:
             journal = self._history("recall as of a time")
             known = yield blocking(journal.states, self.namespace, wanted, as_of)
-        allowed = {
-            i: entry for i, entry in known.items() if entry.live and not _refused(entry, refused)
-        }
+        allowed = {i: entry for i, entry in known.items() if entry.live and entry not in refused}
         return link(main, allowed, self.config.linked)
 
     # write
@@ -251,18 +274,13 @@ class ReasoningMemory(Curation):
         return None
 
     recall, arecall = twins(_recall, "read")
-    write, awrite = twins(_write, "write")
-    credit, acredit = twins(_credit, "write")
+    write, awrite = twins(_write)
+    credit, acredit = twins(_credit)
 
 
 def _searchable(text: str) -> str:
     """Text that any embedder takes: no lone surrogates or NUL, bounded, trimmed."""
     return text[:MAX_QUERY].encode("utf-8", "replace").decode().replace("\x00", " ").strip()
-
-
-def _refused(entry: MemoryEntry, refused: tuple[frozenset[str], frozenset[str]]) -> bool:
-    ids, problems = refused
-    return entry.id in ids or (entry.provenance.problem_id in problems)
 
 
 def _why_empty(rejected: Recalled | None, floor: float, any_found: bool) -> str:

@@ -192,6 +192,19 @@ def test_exclusion_leaves_room_for_others(memory: ReasoningMemory) -> None:
     assert not ids & set(recalled(memory, exclude=ids))
 
 
+@stores("in-memory", "chroma-folder")
+def test_an_attempt_is_not_recalled_what_it_has_written_itself(memory: ReasoningMemory) -> None:
+    one, two = entry("The first."), entry("Quite another lesson.", applies_when=f"{SQUARE} again")
+    for number, lesson in enumerate((one, two), 1):
+        memory.write(add(lesson), run="r", attempt=number, problem_id="p")
+
+    def seen(run: str, attempt: int) -> set[str]:
+        return set(recalled(memory, reader=Provenance(run=run, attempt=attempt)))
+
+    assert seen("r", 1) == set() and seen("r", 2) == {one.id}
+    assert seen("r", 3) == seen("other", 1) == seen("", 0) == {one.id, two.id}
+
+
 @stores(*MEMORY_STORES)
 def test_memories_do_not_see_each_other(memory: ReasoningMemory, root: str) -> None:
     others = [(root,), (root, "agent", "below"), (root, "agent2"), (root, "a.b/..", "😀%")]

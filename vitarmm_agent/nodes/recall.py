@@ -9,6 +9,7 @@ from typing import Any
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import recalled_event
 from vitarmm_agent.nodes.intake import problem_of
@@ -30,7 +31,12 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     if memory is None or not limits.use_memory:
         found["note"] = "memory is off"
     else:
-        recalled = yield call(memory, "recall", problem["text"])
+        reader = Provenance(
+            run=update.get("run", run.thread_id),
+            problem_id=problem["id"],
+            attempt=update["iteration"],
+        )
+        recalled = yield call(memory, "recall", problem["text"], reader=reader)
         found = recalled.model_dump(mode="json")
     record = {"number": update["iteration"], **found}
     run.emit(recalled_event(update.get("run", run.thread_id), record))

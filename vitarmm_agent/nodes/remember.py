@@ -79,7 +79,7 @@ def _write(
         verifier=verdicts[-1].source,
         writer=model_name(writer.model),
     )
-    related = yield call(memory, "recall", problem.text)
+    related = yield call(memory, "recall", problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
     decision = yield from writer.decide(
         problem.without_reference(),
@@ -102,6 +102,7 @@ def _write(
         "failure": decision.failure,
         "note": "" if written or decision.failure else "nothing worth remembering",
         "situation": decision.situation,
+        "decided": [operation.model_dump(mode="json") for operation in decision.operations],
         "related": [entry.model_dump(mode="json") for entry in entries],
         "raw": decision.raw,
         "usage": decision.usage.model_dump(),
