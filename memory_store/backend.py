@@ -106,7 +106,7 @@ class LocalBackend:
 
     def below(self, prefix: Namespace) -> list[Namespace]:
         """The namespace ``prefix`` and those under it."""
-        return [n for n in self.items.namespaces() if n[: len(prefix)] == prefix]
+        return self.items.namespaces(prefix)
 
     def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
         """Keys and similarities of the nearest items, best first."""

@@ -189,6 +189,7 @@ class ChromaIndex:
         for tail in self._tails.values():
             tail.rows = {r: row for r, row in tail.rows.items() if row.seq > complete}
             tail._matrix = None
+        self._tails = {number: tail for number, tail in self._tails.items() if tail.rows}
 
     # Chroma
 

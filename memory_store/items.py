@@ -163,13 +163,18 @@ class Items:
                 return
             after = (rows[-1][5], rows[-1][0])
 
-    def namespaces(self) -> list[Namespace]:
-        """Namespaces that hold at least one item."""
-        rows = self.query(
+    def namespaces(self, prefix: Namespace = ()) -> list[Namespace]:
+        """Namespaces that hold at least one item: ``prefix`` itself and those below it."""
+        sql = (
             "SELECT labels FROM namespaces n "
             "WHERE EXISTS (SELECT 1 FROM items WHERE namespace = n.id)"
         )
-        return [namespace_labels(row[0]) for row in rows]
+        bounds: list[str] = []
+        if prefix:  # labels are a JSON array: below lies what goes on with a comma
+            start = namespace_text(prefix)[:-1]
+            sql += " AND (labels = ? OR labels > ? AND labels < ?)"
+            bounds = [f"{start}]", f"{start},", f"{start},~"]
+        return [namespace_labels(row[0]) for row in self.query(sql, *bounds)]
 
     def namespace_id(self, namespace: Namespace) -> int:
         """Number of a namespace, or -1 when it holds nothing."""
