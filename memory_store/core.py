@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from copy import copy
 from datetime import UTC, datetime
@@ -16,17 +16,15 @@ from langgraph.store.base import BaseStore
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.chroma import ChromaStore
-from vitarmm_agent.memory_store.journal import Batch, Journal
-from vitarmm_agent.memory_store.locks import FolderLock, Lock, taking
+from vitarmm_agent.memory_store.group import Job, Planner, WriteGroup
+from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.locks import FolderLock, Lock
 from vitarmm_agent.memory_store.names import check_namespace, decode_namespace
-from vitarmm_agent.memory_store.operations import Written
 from vitarmm_agent.memory_store.planning import Plan
 from vitarmm_agent.memory_store.ranking import DEFAULT_FLOOR, RecallConfig
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.shelf import ENTRIES, EVERYTHING, Shelf
-from vitarmm_agent.memory_store.twins import blocking
 
-Planner = Callable[[], Flow[tuple[Plan, list[Written]]]]
 _workers: weakref.WeakKeyDictionary[BaseStore, dict[str, Executor]] = weakref.WeakKeyDictionary()
 _locks: weakref.WeakKeyDictionary[BaseStore, threading.Lock] = weakref.WeakKeyDictionary()
 
@@ -55,6 +53,7 @@ class MemoryCore:
         self._lock: Lock = _locks.setdefault(store, threading.Lock())
         if journal is not None and journal.path is not None:
             self._lock = FolderLock(journal.path.with_suffix(".lock"))
+        self._group = WriteGroup(journal, self._lock)
 
     @property
     def floor(self) -> float:
@@ -117,51 +116,9 @@ class MemoryCore:
 
     def _once(self, key: str, run: str, attempt: int, plan: Planner) -> Flow[list[object]]:
         """Plan and carry out a batch unless one of this key was; the answer of whichever was."""
-        yield taking(self._lock)
-        try:
-            yield from self._finish_pending()
-            done = yield from self._answered(key)
-            if done is not None:
-                return done
-            decided, written = yield from plan()
-            batch = Batch(
-                key=key,
-                run=run,
-                attempt=attempt,
-                changes=decided.changes(),
-                result=[row.model_dump(mode="json") for row in written],
-                time=decided.now.timestamp(),
-            )
-            if self.journal is not None:
-                yield blocking(self.journal.append, self.namespace, batch)
-            yield from self._finish(batch)
-            return list(batch.result)
-        finally:
-            self._lock.release()
-
-    def _answered(self, key: str) -> Flow[list[object] | None]:
-        """What was answered to the batch of this key; the journal knows when the store lost it."""
-        done = yield from self.shelf.answer(key)
-        if done is not None:
-            return list(done["result"])
-        if self.journal is None:
-            return None
-        batch: Batch | None = yield blocking(self.journal.batch, self.namespace, key)
-        return None if batch is None else list(batch.result)
-
-    def _finish_pending(self) -> Flow[None]:
-        """Carry out what killed processes left. The lock is held, so no living one is at it."""
-        if self.journal is not None:
-            left: list[Batch] = yield blocking(self.journal.pending, self.namespace)
-            for batch in left:
-                yield from self._finish(batch)
-        return None
-
-    def _finish(self, batch: Batch) -> Flow[None]:
-        yield from self.shelf.carry_out(batch)
-        if self.journal is not None:
-            yield blocking(self.journal.mark_applied, self.namespace, batch.key)
-        return None
+        job = Job(self.shelf, self.namespace, key, run, attempt, plan)
+        answer: list[object] = yield self._group.carry_out(job, lambda: self.worker("write"))
+        return answer
 
 
 def person_run(kind: str) -> str:

@@ -127,43 +127,59 @@ class Journal:
         Raises:
             MemoryStoreError: the file cannot be written, or has a batch of this key already.
         """
-        text = namespace_text(namespace)
+        self.append_all([(namespace, batch)])
+
+    def append_all(self, batches: Sequence[tuple[Sequence[str], Batch]]) -> None:
+        """Write batches, each with its namespace; all are durable when this returns, or none is.
+
+        Raises:
+            MemoryStoreError: the file cannot be written, or has a batch of such a key already.
+        """
         with self._guarded(), self._transaction() as db:
-            row = db.execute(
-                "INSERT INTO batches (namespace, key, run, attempt, time, result)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
-            )
-            db.executemany(
-                "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        row.lastrowid,
-                        text,
-                        change.kind,
-                        change.entry_id,
-                        _json(change.before),
-                        _json(change.after),
-                        change.reason,
-                        batch.time,
-                    )
-                    for change in batch.changes
-                ],
-            )
+            for namespace, batch in batches:
+                self._append(db, namespace_text(namespace), batch)
+
+    def _append(self, db: sqlite3.Connection, text: str, batch: Batch) -> None:
+        row = db.execute(
+            "INSERT INTO batches (namespace, key, run, attempt, time, result)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
+        )
+        db.executemany(
+            "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    row.lastrowid,
+                    text,
+                    change.kind,
+                    change.entry_id,
+                    _json(change.before),
+                    _json(change.after),
+                    change.reason,
+                    batch.time,
+                )
+                for change in batch.changes
+            ],
+        )
 
     def mark_applied(self, namespace: Sequence[str], key: str) -> None:
-        """Note that the store has the batch.
+        """Note that the store has the batch of this key."""
+        self.mark_all_applied([(namespace, key)])
 
-        The note need not survive a power cut: the batch would be carried out again, to no effect.
+    def mark_all_applied(self, batches: Sequence[tuple[Sequence[str], str]]) -> None:
+        """Note that the store has these batches, each given by namespace and key.
+
+        The note need not survive a power cut: a batch would be carried out again, to no effect.
         """
         with self._guarded(), self._lock:
             self._db.execute("PRAGMA synchronous = NORMAL")
             try:
-                self._db.execute(
-                    "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
-                    (namespace_text(namespace), key),
-                )
+                with self._transaction() as db:
+                    db.executemany(
+                        "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
+                        [(namespace_text(namespace), key) for namespace, key in batches],
+                    )
             finally:
                 self._db.execute("PRAGMA synchronous = FULL")
 

@@ -93,10 +93,11 @@ class Shelf:
 
     def carry_out(self, batch: Batch) -> Flow[None]:
         """Make the changes of a batch; doing it again changes nothing."""
-        ops: list[PutOp] = []
-        for change in batch.changes:
-            ops += self._put(change)
-        ops.append(PutOp(self.batches, batch.key, {"result": batch.result}, index=False))
+        return (yield from self.carry_out_all([(self, batch)]))
+
+    def carry_out_all(self, batches: Sequence[tuple[Shelf, Batch]]) -> Flow[None]:
+        """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
+        ops = [op for shelf, batch in batches for op in shelf._ops(batch)]
         for part in self._parts(ops):
             yield self.batch(part)
         return None
@@ -128,6 +129,10 @@ class Shelf:
             part.append(op)
             texts |= {text} if op.index else set()
         yield part
+
+    def _ops(self, batch: Batch) -> list[PutOp]:
+        ops = [op for change in batch.changes for op in self._put(change)]
+        return [*ops, PutOp(self.batches, batch.key, {"result": batch.result}, index=False)]
 
     def _put(self, change: Change) -> list[PutOp]:
         before, after = change.before, change.after
