@@ -77,9 +77,7 @@ _ENDS = re.compile(
     r"|(?:[a-z]+\s+){0,2}(?:left|remaining|in\s+total|in\s+all|altogether)\b)",
     re.IGNORECASE,
 )
-_OPERATES = re.compile(
-    r"[\"')\]]*\s*(?:[-+*/×÷^]\s*\(?[\d$a-z(]|x\s*\d|(?:times|more|less|fewer)\b|-)", re.IGNORECASE
-)
+_OPERATES = re.compile(r"[\"')\]]*\s*(?:[-+*/×÷^]\s*\(?[\d$a-z(]|x\s*\d|times\b|-)", re.IGNORECASE)
 _LETTER = (
     r"\b(?:answer|choice|option|letter)\b\s*(?:is|was|:|=)?\s*(?:option|choice|letter)?"
     r"\s*[\"'“(\[*]*{letter}(?![\w'])"
@@ -209,6 +207,8 @@ def _states_text(text: str, gold: str) -> bool:
 def _states_formula(text: str, gold: str) -> bool:
     """Formulas are compared without spaces, dollar signs and LaTeX's spelling."""
     wanted = _bare(gold)
+    if wanted.startswith("(") and wanted.endswith(")") and r"\frac" in gold:
+        wanted = wanted[1:-1]  # a fraction alone needs no brackets
     return len(wanted) > 1 and wanted in _bare(text)
 
 
