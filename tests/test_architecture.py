@@ -42,6 +42,7 @@ HEAVY = {
 MAY_BE_HEAVY = (
     "models.vita.", "models.local", "models.engine", "models.batch", "models.convert",
     "models.decoding", "models.prefix_cache", "evals.speed.",
+    "training.callbacks", "training.lora", "training.preferences",
 )  # fmt: skip
 
 

@@ -8,8 +8,21 @@ from typing import Annotated
 import typer
 
 from vitarmm_agent import __version__
-from vitarmm_agent.cli import demo, doctor, evaluate, mcp, memory, models, solve, trace, ui
+from vitarmm_agent.cli import (
+    demo,
+    doctor,
+    evaluate,
+    mcp,
+    memory,
+    models,
+    simulate,
+    solve,
+    trace,
+    train,
+    ui,
+)
 from vitarmm_agent.cli.console import out, print_error
+from vitarmm_agent.cli.spelling import EITHER
 from vitarmm_agent.errors import ModelError, UserError
 
 app = typer.Typer(
@@ -25,6 +38,8 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("mcp")(mcp.mcp)
 app.command("ui")(ui.ui)
+app.command("simulate", context_settings=EITHER)(simulate.simulate)
+app.command("train", context_settings=EITHER)(train.train)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")
 app.add_typer(memory.app, name="memory", help="Look after what was learned.")
 app.add_typer(models.app, name="models", help="Fetch and list local model weights.")

@@ -15,6 +15,7 @@ from vitarmm_agent.training.rows import Label
 
 Stage = Literal["sft", "dpo"]
 Precision = Literal["auto", "bfloat16", "float32"]
+SaveFormat = Literal["bfloat16", "float32"]
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "trl", "datasets", "matplotlib")
 DEFAULT_RATES: dict[str, float] = {"sft": 2e-4, "dpo": 2e-5}
 FREE_ON_RESUME = frozenset({"output_dir", "resume", "eval_batch_size", "save_steps"})
@@ -62,9 +63,7 @@ class TrainingConfig(Data):
     )
     gradient_checkpointing: bool = Field(True, description="Less memory, about a fifth slower.")
     dtype: Precision = Field("auto", description="auto: bfloat16 where the hardware computes it.")
-    save_dtype: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="Number format of the finished adapter."
-    )
+    save_dtype: SaveFormat = Field("bfloat16", description="Number format of the finished adapter.")
     qlora: bool = Field(False, description="Hold the base in 4 bits (CUDA, extra `quantized`).")
     eval_fraction: float = Field(
         0.1, ge=0, lt=1, description="Share of the problems kept for evaluation."

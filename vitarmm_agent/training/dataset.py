@@ -148,7 +148,7 @@ def nothing_usable(data: TrainingData) -> str:
     """Why a file has no row to train on, and what to do."""
     parts = [f"{data.path} has no row to train on"]
     if data.skipped:
-        parts.append(summary(data.skipped))
+        parts.append(f"left out: {summary(data.skipped)}")
     if data.other_labels:
         counts = ", ".join(f"{n} {label}" for label, n in sorted(data.other_labels.items()))
         options = " ".join(f"--labels {label}" for label in sorted(data.other_labels))
@@ -166,7 +166,7 @@ def summary(skipped: Sequence[Skipped]) -> str:
         shown = ", ".join(map(str, numbers[:SHOWN_NUMBERS]))
         more = f" and {len(numbers) - SHOWN_NUMBERS} more" if len(numbers) > SHOWN_NUMBERS else ""
         parts.append(f"{len(numbers)} {reason} (row {shown}{more})")
-    return "left out: " + ", ".join(parts)
+    return ", ".join(parts)
 
 
 def held_out(problem_ids: Sequence[str], fraction: float, seed: int) -> frozenset[str]:
