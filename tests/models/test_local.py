@@ -230,6 +230,18 @@ def test_rows_of_other_lengths_and_settings_share_a_batch(model: LocalChatModel)
     assert together == alone
 
 
+def test_replies_wait_for_room_in_the_cache(model: LocalChatModel) -> None:
+    alone = [model.invoke(question).text for question in QUESTIONS]
+    model.engine.cache_bytes = 1
+    before = model.engine.figures
+    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+        one_by_one = list(pool.map(lambda question: model.invoke(question).text, QUESTIONS))
+    after = model.engine.figures
+    assert one_by_one == alone
+    tokens = after.output_tokens - before.output_tokens
+    assert after.steps - before.steps >= tokens - len(QUESTIONS)
+
+
 async def test_async_calls_share_a_batch_and_leave_the_loop_free(model: LocalChatModel) -> None:
     alone = [(await model.ainvoke(question)).text for question in QUESTIONS]
     slowest = 0.0

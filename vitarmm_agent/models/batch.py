@@ -83,6 +83,11 @@ class Row:
     length: int  # positions in the cache
     finish_reason: FinishReason | None = None
 
+    @property
+    def remaining(self) -> int:
+        """Tokens it may still be given."""
+        return self.request.decoding.max_tokens - len(self.text.ids)
+
     def accept(self, logits: torch.Tensor) -> None:
         """Pick the next token, deliver its text, and note whether the reply is over."""
         token = self.sampler.pick(logits)
@@ -92,7 +97,7 @@ class Row:
             self.request.deliver(text)
         if self.text.stopped or self.sampler.done:
             self._finish("stop")
-        elif len(self.text.ids) >= self.request.decoding.max_tokens:
+        elif self.remaining <= 0:
             self._finish("length")
 
     def _finish(self, reason: FinishReason) -> None:
@@ -125,6 +130,7 @@ class Batch:
         self.alone = False
         self._cache: Any = None
         self._pads: list[int] = []
+        self._position_bytes = 0
         self._own_positions = [m for m in model.modules() if hasattr(m, "rope_deltas")]
 
     def prefill(self, request: Request) -> tuple[torch.Tensor, Any, int]:
@@ -151,12 +157,21 @@ class Batch:
             self.prefix.store(prompt.keys, layers, request.adapter)
         return logits[0], cache, reused
 
+    def size_with(self, request: Request) -> int:
+        """Bytes of keys and values that all rows and this one may grow to."""
+        longest = max(request.decoding.max_tokens, *(row.remaining for row in self.rows))
+        width = max(self._width, len(request.prompt.keys)) + longest
+        return (len(self.rows) + 1) * width * self._position_bytes
+
     def add(self, row: Row, cache: Any) -> None:
         """Let a prefilled row join; its ``cache`` is taken over."""
         layers = None if row.request.prompt.whole else plain_layers(cache)
         if layers is None or self._cache is None:
             self.alone = layers is None
             self._cache, self._pads = cache, [0]
+            self._position_bytes = sum(
+                layer[0, :, :1].nbytes for pair in layers or [] for layer in pair
+            )
         else:
             self._join(layers, row.length)
         self.rows.append(row)
@@ -193,8 +208,13 @@ class Batch:
             layer.keys = layer.keys[kept, :, spare:]
             layer.values = layer.values[kept, :, spare:]
 
+    @property
+    def _width(self) -> int:
+        """Positions of every row, padding included."""
+        return self.rows[0].length + self._pads[0]
+
     def _join(self, layers: Layers, length: int) -> None:
-        width = self.rows[0].length + self._pads[0]
+        width = self._width
         wider = max(width, length)
         self._pads = [pad + wider - width for pad in self._pads] + [wider - length]
         for layer, (keys, values) in zip(self._cache.layers, layers, strict=True):
@@ -203,8 +223,7 @@ class Batch:
 
     def _mask(self) -> torch.Tensor:
         """1 where a row has a position, 0 where it is padding; [rows, width + 1]."""
-        width = self.rows[0].length + self._pads[0] + 1
-        columns = torch.arange(width, device=self.model.device)
+        columns = torch.arange(self._width + 1, device=self.model.device)
         return (columns >= torch.tensor(self._pads, device=self.model.device).unsqueeze(1)).long()
 
     def _forward(self, cache: Any, **inputs: Any) -> torch.Tensor:

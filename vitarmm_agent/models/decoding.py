@@ -79,6 +79,8 @@ class Sampler:
 
     def pick(self, logits: torch.Tensor) -> int:
         """Id of the next token, from logits of shape ``[rows of the head]``."""
+        if self.matcher is None and self.decoding.temperature == 0:
+            return int(logits[: self.vocabulary].argmax())
         scores = logits.float().to("cpu", copy=True)
         scores[self.vocabulary :] = -torch.inf
         if self.matcher is not None:

@@ -28,11 +28,13 @@ from vitarmm_agent.models.batch import Batch, Completion, Event, Prompt, Request
 from vitarmm_agent.models.decoding import Decoding, Sampler, TextStream
 from vitarmm_agent.models.prefix_cache import PrefixCache
 
-MAX_BATCH = 8
+MAX_BATCH = 64
 IDLE_SECONDS = 2.0
 PREFIX_BYTES = 512 * 1024 * 1024
 BLOCKS = {"cpu": 128}
 DEFAULT_BLOCK = 512
+CACHE_BYTES = {"cpu": 2 * 1024**3}
+DEFAULT_CACHE_BYTES = 16 * 1024**3
 
 logger = logging.getLogger(__name__)
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -63,6 +65,8 @@ class Engine:
         prefix_bytes: memory of the prefix cache; 0 turns reuse off.
         block: positions computed per pass of a prompt at most; by device when None.
         max_batch: replies decoded together at most.
+        cache_bytes: memory for the keys and values of all replies decoded together, which further
+            replies wait for; one alone may take more. By device when None.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Engine:
         prefix_bytes: int = PREFIX_BYTES,
         block: int | None = None,
         max_batch: int = MAX_BATCH,
+        cache_bytes: int | None = None,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -86,7 +91,9 @@ class Engine:
         self.processor = processor
         self.max_batch = max_batch
         self.tokenizer_lock = threading.Lock()
-        block = block or BLOCKS.get(model.device.type, DEFAULT_BLOCK)
+        device = model.device.type
+        self.cache_bytes = cache_bytes or CACHE_BYTES.get(device, DEFAULT_CACHE_BYTES)
+        block = block or BLOCKS.get(device, DEFAULT_BLOCK)
         self.prefix = PrefixCache(block, prefix_bytes)
         self.figures = Figures()
         self._waiting: deque[Request] = deque()
@@ -238,6 +245,7 @@ class Engine:
                 or head.prompt.whole
                 or head.adapter != self._adapter
                 or len(batch.rows) >= self.max_batch
+                or batch.size_with(head) > self.cache_bytes
             ):
                 return None
             return self._waiting.popleft()
