@@ -103,6 +103,7 @@ def _write(
         "note": "" if written or decision.failure else "nothing worth remembering",
         "situation": decision.situation,
         "decided": [operation.model_dump(mode="json") for operation in decision.operations],
+        "thought": decision.thought,
         "related": [entry.model_dump(mode="json") for entry in entries],
         "raw": decision.raw,
         "usage": decision.usage.model_dump(),

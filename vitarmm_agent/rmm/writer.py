@@ -36,6 +36,7 @@ class Decision:
         usage: tokens of all calls.
         seconds: wall time of all calls.
         situation: what was decided on.
+        thought: what the model wrote before it decided, if it was asked to.
     """
 
     operations: tuple[Operation, ...]
@@ -44,6 +45,7 @@ class Decision:
     usage: Usage
     seconds: float
     situation: Situation
+    thought: str = ""
 
 
 class MemoryWriter:
@@ -99,7 +101,8 @@ class MemoryWriter:
                 failure = str(error)
                 messages = _with_repair(messages, raw, failure)
             else:
-                return Decision(operations, None, raw, usage, seconds, situation)
+                thought = str(reply.parsed.get("thought", ""))
+                return Decision(operations, None, raw, usage, seconds, situation, thought)
         return Decision((), failure, raw, usage, seconds, situation)
 
 

@@ -1,0 +1,173 @@
+"""Counterfactual replay: what one memory entry does to a problem, all else equal.
+
+The problem is attempted with nothing in memory, and with that entry alone, shown as recall would
+show it. The gold answer grades both attempts afterwards; it reaches no prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from vitarmm_agent.answers.grading import grade
+from vitarmm_agent.effects import arun
+from vitarmm_agent.evals.datasets.records import policy_of
+from vitarmm_agent.media import MediaStore
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.models.calls import ask, unwrapped
+from vitarmm_agent.nodes.intake import store_images
+from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages
+from vitarmm_agent.problem import Data, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import BaseChatModel
+
+Effect = Literal["fixes", "breaks", "nothing"]
+
+
+class Trial(Data):
+    """One problem attempted without an entry and with it.
+
+    Attributes:
+        without: for each sample, whether the attempt with an empty memory was right.
+        shown: for each sample, whether the attempt that was shown the entry was right.
+    """
+
+    problem_id: str
+    without: tuple[bool, ...]
+    shown: tuple[bool, ...]
+
+    @property
+    def effect(self) -> Effect:
+        """``fixes`` when more attempts are right with the entry, ``breaks`` when fewer."""
+        gained = sum(self.shown) - sum(self.without)
+        return "fixes" if gained > 0 else "breaks" if gained < 0 else "nothing"
+
+
+class Replayer:
+    """Tries entries on problems. Attempts with an empty memory are made once per problem."""
+
+    def __init__(
+        self,
+        reasoner: BaseChatModel,
+        media: MediaStore,
+        *,
+        samples: int = 1,
+        temperature: float = 0.7,
+        seed: int = 0,
+    ) -> None:
+        """Attempt with ``reasoner``: once, as it is set (greedy by default), or ``samples`` times.
+
+        Args:
+            reasoner: the model that solves.
+            media: where images lie.
+            samples: attempts per problem and memory; more than one are sampled.
+            temperature: of sampled attempts.
+            seed: of the first sample; the others count on. A model that knows no seed gets none.
+        """
+        self.media = media
+        self._models = [reasoner]
+        if samples > 1:
+            self._models = [sampled(reasoner, temperature, seed + i) for i in range(samples)]
+        self._known: dict[str, tuple[bool, ...]] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def baselines(self) -> dict[str, tuple[bool, ...]]:
+        """Attempts with an empty memory so far, by fingerprint of the problem."""
+        return dict(self._known)
+
+    def remember(self, baselines: Mapping[str, Sequence[bool]]) -> None:
+        """Take over attempts with an empty memory that were made before."""
+        self._known.update((key, tuple(right)) for key, right in baselines.items())
+
+    async def trial(self, problem: Problem, entry: MemoryEntry) -> Trial:
+        """Try an entry on a problem.
+
+        Raises:
+            InputError: the problem has no reference to grade against.
+            ModelError: the model declined, or gave nothing.
+            ModelServerError: the model server failed.
+        """
+        without = await self.baseline(problem)
+        shown = await self.attempts(problem, [entry])
+        return Trial(problem_id=problem.id, without=without, shown=shown)
+
+    async def baseline(self, problem: Problem) -> tuple[bool, ...]:
+        """Whether each attempt with an empty memory is right; raises as :meth:`trial` does."""
+        key = problem.fingerprint
+        async with self._locks[key]:
+            if key not in self._known:
+                self._known[key] = await self.attempts(problem, [])
+        return self._known[key]
+
+    async def attempts(self, problem: Problem, entries: list[MemoryEntry]) -> tuple[bool, ...]:
+        """Whether each attempt with these entries in memory is right; raises as :meth:`trial`."""
+        if problem.images:
+            problem = await asyncio.to_thread(store_images, problem, self.media)
+        data = prompt_data(problem.without_reference(), attempt_text(entries, [], []))
+        messages = await asyncio.to_thread(prompt_messages, data, problem, self.media)
+        policy, right = policy_of(problem), []
+        for model in self._models:
+            reply = await arun(ask(model, messages))
+            right.append(grade(problem, reply.message.text, policy=policy).correct)
+        return tuple(right)
+
+
+class Neighbours:
+    """Finds the problems that are most like a problem, by the embedder."""
+
+    def __init__(self, problems: Sequence[Problem], embeddings: Embeddings) -> None:
+        """Search ``problems``; each is embedded here, once."""
+        import numpy as np
+
+        self._problems = list(problems)
+        self._embeddings = embeddings
+        texts = [problem.text for problem in self._problems]
+        self._vectors = _unit(np.asarray(embeddings.embed_documents(texts) or [[0.0]]))
+
+    def nearest(
+        self, problem: Problem, k: int = 1, *, but: Collection[str] = frozenset()
+    ) -> list[Problem]:
+        """The ``k`` nearest other problems, best first; those with an id in ``but`` are left out.
+
+        A problem with the same text is the same problem, whatever its id.
+        """
+        import numpy as np
+
+        if not self._problems or not k:
+            return []
+        query = _unit(np.asarray([self._embeddings.embed_query(problem.text)]))[0]
+        order = np.argsort(-(self._vectors @ query), kind="stable")
+        same, found = _words(problem), list[Problem]()
+        for index in order:
+            other = self._problems[int(index)]
+            if other.id != problem.id and other.id not in but and _words(other) != same:
+                found.append(other)
+            if len(found) == k:
+                break
+        return found
+
+
+def sampled(model: BaseChatModel, temperature: float, seed: int) -> Any:
+    """``model`` set to sample; a seed is given to models that know one."""
+    options: dict[str, Any] = {"temperature": temperature}
+    if hasattr(unwrapped(model), "seed"):
+        options["seed"] = seed
+    return model.bind(**options)
+
+
+def _words(problem: Problem) -> str:
+    return " ".join(problem.text.lower().split()) + "|".join(i.source for i in problem.images)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: np.ndarray = vectors / np.where(norms == 0, 1, norms)
+    return unit

@@ -1,0 +1,204 @@
+"""``vitarmm simulate``: training data for the memory writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json, safe
+
+if TYPE_CHECKING:
+    from vitarmm_agent.training.simulated import SimulationConfig, Summary
+
+SHOWN_REASONS = 8
+
+
+def simulate(
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", help="New or empty folder for all that comes of it.")
+    ],
+    vita_model: Annotated[
+        str | None,
+        typer.Option("--vita_model", help="Chat model that solves; default: the reasoner."),
+    ] = None,
+    feedback_model: Annotated[
+        str | None,
+        typer.Option(
+            "--feedback_model", help="Chat model that judges, and writes; default: the judge."
+        ),
+    ] = None,
+    rmm: Annotated[
+        str | None, typer.Option(help="Chat model that writes entries, if it is another.")
+    ] = None,
+    gsm8k_path: Annotated[
+        str | None, typer.Option("--gsm8k_path", help="GSM8K training rows.")
+    ] = None,
+    mathvista_path: Annotated[
+        str | None,
+        typer.Option("--mathvista_path", help="MathVista rows; for testing only, by licence."),
+    ] = None,
+    mmlu_path: Annotated[
+        str | None, typer.Option("--mmlu_path", help="MMLU dev or training rows.")
+    ] = None,
+    problems_path: Annotated[
+        str | None, typer.Option("--problems_path", help="Problems of your own.")
+    ] = None,
+    image_dir: Annotated[
+        str | None, typer.Option("--image_dir", help="Where images are; default: beside the rows.")
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option("--num_samples", help="Problems per benchmark; -1 means all.")
+    ] = -1,
+    workers: Annotated[int, typer.Option(help="Problems at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the draw and of sampled decisions.")] = 0,
+    candidates: Annotated[int, typer.Option(help="Decisions per situation.")] = 3,
+    temperature: Annotated[float, typer.Option(help="Of sampled decisions.")] = 0.8,
+    attempts: Annotated[
+        int, typer.Option(help="Attempts per problem and memory when entries are tried.")
+    ] = 1,
+    holdout: Annotated[
+        float, typer.Option(help="Share of the problems kept to measure writers.")
+    ] = 0.1,
+    max_iterations: Annotated[
+        int, typer.Option("--max_iterations", help="Attempts per problem of the loop.")
+    ] = 2,
+    feedback: Annotated[str, typer.Option(help="Verifiers in order.")] = "arithmetic,judge",
+    replay: Annotated[
+        bool, typer.Option(help="Label decisions by trying their entries on problems.")
+    ] = True,
+    oracle: Annotated[bool, typer.Option(help="Let feedback see the gold answer.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted simulation.")] = False,
+    i_have_the_right_to_train_on_mathvista: Annotated[
+        bool,
+        typer.Option(
+            "--i_have_the_right_to_train_on_mathvista",
+            help="Take rows whose licence allows testing only.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Run the loop over training problems and write its memory decisions as training data."""
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.training.simulated import SimulationConfig
+
+    settings = Settings.load()
+    judge = feedback_model or settings.judge or settings.reasoner
+    paths = {
+        "gsm8k": gsm8k_path,
+        "mathvista": mathvista_path,
+        "mmlu": mmlu_path,
+        "problems": problems_path,
+    }
+    config = SimulationConfig.of(
+        sources=[
+            {"name": name, "path": path, "image_dir": image_dir}
+            for name, path in paths.items()
+            if path
+        ],
+        vita_model=vita_model or settings.reasoner,
+        feedback_model=judge,
+        rmm=rmm,
+        feedback=feedback,
+        num_samples=num_samples,
+        holdout=holdout,
+        candidates=candidates,
+        temperature=temperature,
+        replay=replay,
+        attempts=attempts,
+        max_iterations=max_iterations,
+        seed=seed,
+        oracle=oracle,
+        test_only_allowed=i_have_the_right_to_train_on_mathvista,
+    )
+    summary = run_simulation(config, output_dir, workers=workers, resume=resume, quiet=as_json)
+    if as_json:
+        print_json(summary.model_dump(mode="json"))
+        return
+    print_summary(summary)
+    out.print(
+        safe(f"\nTrain on it:\n  vitarmm train --data_path {output_dir} --output_dir ADAPTER")
+    )
+
+
+def run_simulation(
+    config: SimulationConfig, folder: Path, *, workers: int, resume: bool, quiet: bool
+) -> Summary:
+    """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
+    from vitarmm_agent.training.simulate import simulate as run
+
+    def go(**listeners: Callable[..., None]) -> Summary:
+        flow = run(config, folder, workers=workers, resume=resume, **listeners)
+        return asyncio.run(flow)
+
+    if quiet:
+        return go()
+    try:
+        return _with_progress(go)
+    except KeyboardInterrupt:
+        err.print("interrupted; what is finished is kept. Go on by the same command and --resume")
+        raise
+
+
+def _with_progress(go: Callable[..., Summary]) -> Summary:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        bar = progress.add_task("reading rows, loading models", total=None)
+        counts = {"decisions": 0, "crashed": 0}
+
+        def started(total: int, done: int) -> None:
+            progress.update(bar, description="problems", total=total, completed=done)
+
+        def finished(row: Any) -> None:
+            counts["decisions"] += len(row.decisions)
+            counts["crashed"] += row.crash is not None
+            words = f"{counts['decisions']} decisions, {counts['crashed']} crashed"
+            progress.update(bar, advance=1, description=words)
+
+        return go(on_start=started, on_row=finished)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what a simulation came to."""
+    from rich.table import Table
+
+    table = Table("what", "count", title="Simulated")
+    table.add_row("problems", f"{summary.problems} ({summary.passed} passed)")
+    table.add_row("held out", f"{summary.held_out} ({summary.held_out_cases} situations)")
+    table.add_row("situations", _listed(summary.situations))
+    table.add_row("decisions", str(summary.decisions))
+    table.add_row("labels", _listed(dict(summary.labels)))
+    table.add_row("effects (own/similar)", _listed(summary.effects))
+    table.add_row("preference pairs", str(summary.preferences))
+    table.add_row("entries dropped by the leak audit", _listed(summary.leaks))
+    table.add_row("decisions dropped", _listed(summary.dropped))
+    table.add_row("feedback that could not judge", str(summary.feedback_failures))
+    table.add_row("decisions that could not be used", str(summary.writer_failures))
+    table.add_row("rows left out", _listed(summary.skipped))
+    table.add_row("problems that crashed", _listed(summary.crashes))
+    table.add_row("tokens", f"{summary.usage.total_tokens:,} in {summary.usage.calls:,} calls")
+    out.print(table)
+    if summary.stopped:
+        out.print(safe(f"stopped early: {summary.stopped}; go on with --resume"))
+
+
+def _listed(counts: dict[Any, int]) -> Any:
+    shown = [f"{count} {reason}" for reason, count in list(counts.items())[:SHOWN_REASONS]]
+    more = len(counts) - len(shown)
+    return safe("\n".join([*shown, f"and {more} more reasons"] if more > 0 else shown) or "none")

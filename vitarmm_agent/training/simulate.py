@@ -1,0 +1,349 @@
+"""Simulation: the loop over training problems, and what its memory writer's decisions are worth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from vitarmm_agent.effects import arun
+from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.evals.replay import Neighbours, Replayer, sampled
+from vitarmm_agent.evals.situations import Case, cases_of
+from vitarmm_agent.evals.work import Job, WorkList
+from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.problem import Problem, Result, Usage
+from vitarmm_agent.rmm.audit import leak_of
+from vitarmm_agent.rmm.schema import written_json
+from vitarmm_agent.rmm.writer import MemoryWriter
+from vitarmm_agent.settings import Settings
+from vitarmm_agent.training.drawing import Problems, Task, load_problems
+from vitarmm_agent.training.labels import combined, label_of, preferences
+from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect, write_rows, write_text
+from vitarmm_agent.training.simulated import (
+    HELD_OUT,
+    LEDGER,
+    SUMMARY,
+    SimulatedRow,
+    SimulationConfig,
+    Summary,
+    begin,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+    from vitarmm_agent.agent import ReasoningAgent
+
+ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+
+
+async def simulate(
+    config: SimulationConfig,
+    folder: Path,
+    *,
+    settings: Settings | None = None,
+    workers: int = 1,
+    resume: bool = False,
+    on_start: Callable[[int, int], None] | None = None,
+    on_row: Callable[[SimulatedRow], None] | None = None,
+) -> Summary:
+    """Run the loop over training problems and write the decisions as training data.
+
+    Args:
+        config: what is run.
+        folder: where everything goes; new, empty, or with ``resume`` that of the same simulation.
+        settings: everything that the configuration leaves open, such as decoding.
+        workers: problems at a time.
+        resume: go on with an interrupted simulation; finished problems are not run again.
+        on_start: is told how many problems there are, and how many are finished.
+        on_row: is told of each finished problem.
+
+    Raises:
+        InputError: rows that may not become training data, a folder that is in use, or an option
+            that cannot be used.
+        ModelServerError: a server denies every request.
+    """
+    problems = await asyncio.to_thread(load_problems, config)
+    begin(folder, config, resume=resume)
+    work = WorkList(folder / LEDGER, SimulatedRow)
+    simulator = await asyncio.to_thread(Simulator.open, config, folder, problems, settings)
+    for row in work.done.values():
+        simulator.replayer.remember(row.baselines)
+    jobs = [Job(task.key, task) for task in problems.tasks]
+    if on_start:
+        on_start(len(jobs), sum(job.key in work.done for job in jobs))
+    stopped = await work.run(
+        [[job] for job in jobs], simulator.row, workers=workers, crashed=_crashed, on_row=on_row
+    )
+    rows = [work.done[job.key] for job in jobs if job.key in work.done]
+    return write_results(folder, rows, problems.skipped, stopped)
+
+
+class Simulator:
+    """Runs one problem after another; any number at a time on one event loop."""
+
+    def __init__(
+        self,
+        config: SimulationConfig,
+        agent: ReasoningAgent,
+        writers: Sequence[MemoryWriter],
+        replayer: Replayer,
+        neighbours: dict[str, Neighbours],
+    ) -> None:
+        """Decide with ``writers``, of which the first is the agent's own."""
+        self.config = config
+        self.agent = agent
+        self.writers = writers
+        self.replayer = replayer
+        self.neighbours = neighbours
+
+    @classmethod
+    def open(
+        cls,
+        config: SimulationConfig,
+        folder: Path,
+        problems: Problems,
+        settings: Settings | None = None,
+    ) -> Simulator:
+        """Load the models, and open a memory that only this simulation uses.
+
+        Raises:
+            UserError: a model or the embedder cannot be had.
+        """
+        from vitarmm_agent.agent import ReasoningAgent
+        from vitarmm_agent.media import MediaStore
+        from vitarmm_agent.memory_store.embedding import load_embeddings
+        from vitarmm_agent.models import load_chat_model
+
+        settings = own_settings(config, folder, settings)
+        reasoner = load_chat_model(config.vita_model, settings=settings)
+        model = load_chat_model(config.rmm or config.feedback_model, settings=settings)
+        writers = [MemoryWriter(model, think=settings.rmm_think)]
+        for number in range(1, config.candidates):
+            varied = sampled(model, config.temperature, config.seed + number)
+            writers.append(MemoryWriter(varied, think=settings.rmm_think))
+        agent = ReasoningAgent.open(reasoner=reasoner, rmm=writers[0], settings=settings)
+        replayer = Replayer(
+            reasoner,
+            MediaStore(settings.media_dir),
+            samples=config.attempts,
+            temperature=config.temperature,
+            seed=config.seed,
+        )
+        neighbours = {}
+        if config.replay:
+            embeddings = load_embeddings(settings.embedder, settings)
+            neighbours = {name: Neighbours(p, embeddings) for name, p in problems.pool.items()}
+        return cls(config, agent, writers, replayer, neighbours)
+
+    async def row(self, job: Job) -> SimulatedRow:
+        """Run a problem, take its decisions, and try them.
+
+        Raises:
+            VitaRMMError: as the models raise.
+        """
+        task: Task = job.payload
+        result = await self._run(task)
+        cases = cases_of(result, task.problem)
+        shared: dict[str, Any] = {
+            "key": job.key,
+            "held_out": task.held_out,
+            "thread_id": result.thread_id,
+            "passed": result.passed,
+            "situations": tuple(case.situation for case in cases),
+            "feedback_failures": sum(feedback.failure is not None for feedback in result.feedback),
+            "writer_failures": sum(case.decided is None for case in cases),
+        }
+        if task.held_out:
+            return SimulatedRow(**shared, cases=tuple(cases), usage=result.usage)
+        tally = _Tally(result.usage)
+        similar = await self._similar(task.problem)
+        decisions = [row for case in cases for row in await self._decisions(case, similar, tally)]
+        known = self.replayer.baselines
+        tried = [task.problem.fingerprint, *(problem.fingerprint for problem in similar)]
+        return SimulatedRow(
+            **shared,
+            decisions=tuple(decisions),
+            leaks=dict(tally.leaks),
+            dropped=dict(tally.dropped),
+            baselines={key: known[key] for key in tried if key in known},
+            usage=tally.usage,
+        )
+
+    async def _run(self, task: Task) -> Result:
+        """The problem's run; one that an interrupted simulation began is gone on with."""
+        thread = f"simulate-{task.key}"
+        try:
+            await self.agent.aresult(thread)
+        except InputError:
+            part = {"part": "heldout" if task.held_out else "train"}
+            return await self.agent.asolve(task.problem, thread_id=thread, configurable=part)
+        return await self.agent.aresume(thread)
+
+    async def _similar(self, problem: Problem) -> list[Problem]:
+        among = self.neighbours.get(str(problem.metadata.get("benchmark", "")))
+        return await asyncio.to_thread(among.nearest, problem) if among else []
+
+    async def _decisions(
+        self, case: Case, similar: Sequence[Problem], tally: _Tally
+    ) -> list[DecisionRow]:
+        rows, seen = list[DecisionRow](), set[str]()
+        for number, writer in enumerate(self.writers):
+            operations, thought = await self._decided(case, number, writer, tally)
+            kept = None if operations is None else audited(operations, case.problem, tally.leaks)
+            if kept is None:
+                tally.dropped["unusable" if operations is None else "leak"] += 1
+                continue
+            text = written_json(kept, case.related, thought)
+            if text in seen:
+                tally.dropped["said before"] += 1
+                continue
+            seen.add(text)
+            rows.append(await self._decision(case, number, kept, text, similar))
+        return rows
+
+    async def _decided(
+        self, case: Case, number: int, writer: MemoryWriter, tally: _Tally
+    ) -> tuple[tuple[Operation, ...] | None, str]:
+        """What a writer asks for; the first writer decided in the run itself."""
+        if number == 0:
+            return case.decided, case.thought
+        flow = writer.decide(
+            case.problem.without_reference(),
+            case.attempts,
+            case.feedback,
+            case.related,
+            case.provenance("simulation"),
+            recalled=case.recalled,
+        )
+        try:
+            decision = await arun(flow)
+        except ModelError:
+            return None, ""
+        tally.usage += decision.usage
+        return (None if decision.failure else decision.operations), decision.thought
+
+    async def _decision(
+        self,
+        case: Case,
+        number: int,
+        operations: Sequence[Operation],
+        text: str,
+        similar: Sequence[Problem],
+    ) -> DecisionRow:
+        entries = [operation.entry for operation in operations if operation.entry is not None]
+        own = await self._effect(entries, [case.problem])
+        other = await self._effect(entries, similar)
+        return DecisionRow(
+            prompt=as_chat(case.messages(think=self.writers[0].think)),
+            completion=(ChatMessage(role="assistant", content=text),),
+            benchmark=case.benchmark,
+            problem_id=case.problem.id,
+            attempt=case.attempts[-1].number,
+            situation=case.situation,
+            verdict_before=case.feedback[-1].verdict,
+            verdict_after=case.verdict_after if number == 0 else None,
+            label=label_of(own, other),
+            effect_own=own,
+            effect_similar=other,
+            oracle=case.oracle,
+            thread_id=case.thread_id,
+            key=f"{case.key}/{number}",
+        )
+
+    async def _effect(self, entries: Sequence[MemoryEntry], problems: Sequence[Problem]) -> Effect:
+        if not self.config.replay:
+            return "untried"
+        effects = list[Effect]()
+        for problem in problems:
+            for entry in entries:
+                try:
+                    effects.append((await self.replayer.trial(problem, entry)).effect)
+                except ModelError:  # the model declined: nothing is known of this entry
+                    return "untried"
+        return combined(effects)
+
+
+class _Tally:
+    """What is counted while one problem's decisions are made."""
+
+    def __init__(self, usage: Usage) -> None:
+        self.usage = usage
+        self.leaks: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+
+
+def audited(
+    operations: Sequence[Operation], problem: Problem, leaks: Counter[str]
+) -> tuple[Operation, ...] | None:
+    """The operations whose entries give nothing of the problem away; None when none is left.
+
+    ``leaks`` counts the others by reason. A decision to keep nothing is left as it is.
+    """
+    kept = list[Operation]()
+    for operation in operations:
+        entry = operation.entry
+        leak = entry and leak_of(f"{entry.title}\n{entry.applies_when}\n{entry.content}", problem)
+        if leak:
+            leaks[leak] += 1
+        else:
+            kept.append(operation)
+    return tuple(kept) if kept or not operations else None
+
+
+def as_chat(messages: Sequence[BaseMessage]) -> tuple[ChatMessage, ...]:
+    """LangChain messages in the form that chat templates take."""
+    return tuple(
+        ChatMessage(role=cast("Any", ROLES[message.type]), content=message.text)
+        for message in messages
+    )
+
+
+def own_settings(
+    config: SimulationConfig, folder: Path, settings: Settings | None = None
+) -> Settings:
+    """Settings of a simulation: its models, and a memory and traces of its own in ``folder``."""
+    given = (settings or Settings.load()).model_dump(exclude_unset=True)
+    return Settings.load(
+        **given
+        | {
+            "reasoner": config.vita_model,
+            "judge": config.feedback_model,
+            "rmm": config.rmm or config.feedback_model,
+            "feedback": config.feedback,
+            "max_iterations": config.max_iterations,
+            "oracle": config.oracle,
+            "data_dir": folder / "data",
+            "memory": str(folder / "data" / "memory"),
+            "namespace": ("simulation", "{part}"),
+        }
+    )
+
+
+def write_results(
+    folder: Path, rows: Sequence[SimulatedRow], skipped: dict[str, int], stopped: str | None
+) -> Summary:
+    """Write the training data, the held-out situations and the summary.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    decisions = [decision for row in rows for decision in row.decisions]
+    pairs = preferences(decisions)
+    summary = summarise(rows, pairs, skipped, stopped)
+    write_rows(folder, decisions, pairs)
+    held = [case.model_dump_json() for row in rows for case in row.cases]
+    write_text(folder / HELD_OUT, "".join(f"{line}\n" for line in held))
+    write_text(folder / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    return summary
+
+
+def _crashed(job: Job, error: Exception) -> SimulatedRow:
+    task: Task = job.payload
+    crash = f"{type(error).__name__}: {error}"
+    return SimulatedRow(key=job.key, held_out=task.held_out, crash=crash)

@@ -1,0 +1,260 @@
+"""What a simulation is asked for, what it keeps of each problem, and what it came to. Plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.situations import Case
+from vitarmm_agent.problem import Data, Usage
+from vitarmm_agent.rmm.situation import Situation
+from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow, write_text
+
+CONFIG = "config.json"
+LEDGER = "simulate.jsonl"
+HELD_OUT = "heldout.jsonl"
+SUMMARY = "summary.json"
+BenchmarkName = Literal["gsm8k", "mathvista", "mmlu", "mathv", "problems"]
+
+
+class Source(Data):
+    """A file of problems."""
+
+    name: BenchmarkName
+    path: str
+    image_dir: str | None = None
+
+
+class SimulationConfig(Data):
+    """All that a simulation's rows depend on; equal when one may go on with another.
+
+    Attributes:
+        sources: files of training problems.
+        vita_model: the chat model that solves.
+        feedback_model: the chat model that judges.
+        rmm: the chat model that writes memory entries; default: the one that judges.
+        feedback: verifiers in order.
+        num_samples: problems per benchmark, drawn at random; -1 for all.
+        holdout: share of them that yields no training rows and is kept to measure writers.
+        candidates: decisions per situation; all but the first are sampled.
+        temperature: of sampled decisions, and of attempts when there are several.
+        replay: try each entry on its own problem and on a similar one, and label by what it does.
+        attempts: per problem and memory in a replay; 1 is one greedy attempt.
+        max_iterations: attempts per problem of the loop.
+        oracle: feedback sees the gold answer.
+        test_only_allowed: rows whose licence allows testing only may become training data.
+    """
+
+    sources: tuple[Source, ...]
+    vita_model: str
+    feedback_model: str
+    rmm: str | None = None
+    feedback: str = "arithmetic,judge"
+    num_samples: int = -1
+    holdout: float = Field(0.1, ge=0, le=1)
+    candidates: int = Field(3, ge=1, le=32)
+    temperature: float = Field(0.8, gt=0)
+    replay: bool = True
+    attempts: int = Field(1, ge=1, le=64)
+    max_iterations: int = Field(2, ge=1, le=100)
+    seed: int = 0
+    oracle: bool = False
+    test_only_allowed: bool = False
+
+    @classmethod
+    def of(cls, **options: object) -> SimulationConfig:
+        """A configuration from options.
+
+        Raises:
+            InputError: an option is out of range.
+        """
+        try:
+            return cls.model_validate(options)
+        except ValidationError as error:
+            lines = (
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
+                for e in error.errors()
+            )
+            raise InputError("; ".join(lines)) from None
+
+
+class SimulatedRow(Data):
+    """What one problem gave.
+
+    Attributes:
+        key: ``BENCHMARK/PROBLEM``.
+        held_out: it gives situations to measure writers with, and no training rows.
+        crash: what went wrong when it did not end, or None.
+        passed: the last verdict of its run.
+        situations: what its run's writer had to decide on.
+        decisions: its training rows.
+        cases: its situations in full, when it is held out.
+        leaks: entries dropped by the audit, by reason.
+        dropped: decisions dropped, by reason.
+        feedback_failures: attempts on which a verifier could not judge.
+        writer_failures: decisions of the run's writer that could not be used.
+        baselines: attempts with an empty memory, by fingerprint of the problem.
+        usage: tokens of the run and of all candidates.
+    """
+
+    key: str
+    held_out: bool = False
+    thread_id: str = ""
+    crash: str | None = None
+    passed: bool = False
+    situations: tuple[Situation, ...] = ()
+    decisions: tuple[DecisionRow, ...] = ()
+    cases: tuple[Case, ...] = ()
+    leaks: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    feedback_failures: int = 0
+    writer_failures: int = 0
+    baselines: dict[str, tuple[bool, ...]] = {}
+    usage: Usage = Usage()
+
+
+class Summary(Data):
+    """What a simulation came to, in numbers.
+
+    Attributes:
+        problems: finished, held-out ones included.
+        skipped: rows of the files that could not be used, by reason.
+        effects: what the entries of a decision did, as ``own/similar``.
+        crashes: problems that did not end, by reason.
+        stopped: why the simulation stopped early, or None.
+    """
+
+    problems: int
+    passed: int
+    held_out: int
+    held_out_cases: int
+    decisions: int
+    preferences: int
+    situations: dict[str, int]
+    labels: dict[Label, int]
+    effects: dict[str, int]
+    leaks: dict[str, int]
+    dropped: dict[str, int]
+    skipped: dict[str, int]
+    crashes: dict[str, int]
+    feedback_failures: int
+    writer_failures: int
+    usage: Usage
+    stopped: str | None = None
+
+
+def begin(folder: Path, config: SimulationConfig, *, resume: bool) -> None:
+    """Make the folder of a simulation, or go on with the one that lies there.
+
+    Raises:
+        InputError: the folder is not empty and ``resume`` is not asked for, or another simulation
+            lies there.
+    """
+    place = folder / CONFIG
+    if place.exists():
+        if not resume:
+            raise InputError(
+                f"{str(folder)!r} holds a simulation already; go on with it by --resume, or choose "
+                "another output folder"
+            )
+        _refuse_another(read_config(folder), config, folder)
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"output folder {str(folder)!r} is not empty; choose a new or empty one")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(place, config.model_dump_json(indent=2) + "\n")
+
+
+def read_config(folder: Path) -> SimulationConfig:
+    """The configuration of the simulation in ``folder``.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    try:
+        return SimulationConfig.model_validate_json((folder / CONFIG).read_bytes())
+    except OSError:
+        raise InputError(
+            f"{str(folder)!r} is no folder of a simulation: it has no {CONFIG}; make one with "
+            "`vitarmm simulate`"
+        ) from None
+    except ValidationError as error:
+        raise InputError(
+            f"{str(folder / CONFIG)!r} is no configuration of a simulation: {error}"
+        ) from None
+
+
+def read_cases(folder: Path) -> list[Case]:
+    """The held-out situations of the simulation in ``folder``.
+
+    Raises:
+        InputError: there are none, or they cannot be read.
+    """
+    try:
+        lines = (folder / HELD_OUT).read_text("utf-8").splitlines()
+        cases = [Case.model_validate_json(line) for line in lines if line.strip()]
+    except OSError:
+        raise InputError(
+            f"{str(folder)!r} has no held-out situations ({HELD_OUT}); simulate with --holdout "
+            "above 0"
+        ) from None
+    except ValidationError as error:
+        raise InputError(f"{str(folder / HELD_OUT)!r} cannot be read: {error}") from None
+    if not cases:
+        raise InputError(f"{str(folder / HELD_OUT)!r} holds no situation to decide on")
+    return cases
+
+
+def summarise(
+    rows: Sequence[SimulatedRow],
+    pairs: Sequence[PreferenceRow],
+    skipped: dict[str, int],
+    stopped: str | None,
+) -> Summary:
+    """Count what the rows hold."""
+    decisions = [decision for row in rows for decision in row.decisions]
+    return Summary(
+        problems=len(rows),
+        passed=sum(row.passed for row in rows),
+        held_out=sum(row.held_out for row in rows),
+        held_out_cases=sum(len(row.cases) for row in rows),
+        decisions=len(decisions),
+        preferences=len(pairs),
+        situations=_counted(kind for row in rows for kind in row.situations),
+        labels=dict(Counter(decision.label for decision in decisions)),
+        effects=_counted(f"{one.effect_own}/{one.effect_similar}" for one in decisions),
+        leaks=_added(row.leaks for row in rows),
+        dropped=_added(row.dropped for row in rows),
+        skipped=skipped,
+        crashes=_counted(row.crash for row in rows if row.crash),
+        feedback_failures=sum(row.feedback_failures for row in rows),
+        writer_failures=sum(row.writer_failures for row in rows),
+        usage=sum((row.usage for row in rows), Usage()),
+        stopped=stopped,
+    )
+
+
+def _refuse_another(known: SimulationConfig, asked: SimulationConfig, folder: Path) -> None:
+    one, other = known.model_dump(mode="json"), asked.model_dump(mode="json")
+    different = [f"{k} was {one[k]!r}, not {other[k]!r}" for k in one if one[k] != other[k]]
+    if different:
+        raise InputError(
+            f"{str(folder)!r} holds another simulation: {'; '.join(different)}; give the same "
+            "options, or another output folder"
+        )
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(words).most_common())
+
+
+def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total.most_common())
