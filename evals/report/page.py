@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vitarmm_agent.evals.metrics import Estimate
-from vitarmm_agent.evals.report import figures
+from vitarmm_agent.evals.report import drawing, figures
 from vitarmm_agent.evals.report.build import Report
 from vitarmm_agent.evals.samples import Sample
 
@@ -56,7 +56,10 @@ def html_page(
             figures=figures.all_figures(report),
             groups=[(arm, [s for s in rows if s.arm == arm]) for arm in order],
             run_link=run_link or (lambda sample: None),
+            linked=run_link is not None,
             kinds=kinds,
+            seen=_seen,
+            key=drawing.key,
             policy=policy,
             head_end=Markup(head_end),
             body_end=Markup(body_end),
@@ -72,6 +75,11 @@ def kinds(sample: Sample) -> str:
     if sample.attempts and sample.attempts[0].correct != sample.correct:
         found.append("mended" if sample.correct else "spoiled")
     return " ".join(found)
+
+
+def _seen(sample: Sample) -> int:
+    """Entries that the run's attempts were shown."""
+    return sum(not entry.withheld for a in sample.attempts for entry in a.shown)
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -118,7 +126,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters |= {"md": _md, "p": _p, "points": _points, "counted": _counted, "number": _number}
+    env.filters |= {
+        "md": _md,
+        "p": _p,
+        "points": figures.points,
+        "counted": _counted,
+        "number": _number,
+    }
     return env
 
 
@@ -137,15 +151,6 @@ def _p(value: float | None) -> str:
     if value is None:
         return "–"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
-
-
-def _points(estimate: Estimate) -> str:
-    """``+3.1 [−0.4, +6.6]`` percentage points."""
-    if estimate.value is None:
-        return "–"
-    bounds = (estimate.low, estimate.high)
-    shown = ", ".join("?" if bound is None else f"{100 * bound:+.1f}" for bound in bounds)
-    return f"{100 * estimate.value:+.1f} [{shown}]".replace("-", "−")
 
 
 def _counted(estimate: Estimate) -> str:
