@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import gsm8k, mathv, mathvista, mmlu, problems
-from vitarmm_agent.evals.datasets.reading import ImageFolder, Row, read_file
+from vitarmm_agent.evals.datasets.reading import ImageFolder, Loaded, Row, read_file
 from vitarmm_agent.evals.datasets.records import (
     BENCHMARKS,
     CONDITIONS,
@@ -72,13 +72,14 @@ def load_benchmark(
         MissingExtraError: the hub was asked for and ``datasets`` is not installed.
     """
     form = _format(name, split, sample_size, condition)
-    rows, sha256, source, local = _rows(form, path, split)
+    loaded = _loaded(form, str(path), split)
+    rows, source = loaded.rows, loaded.source
     kinds = [_kind_of(row, name) for row in rows]
     _refuse_another(form, source, rows, kinds)
     used = _condition(name, condition, rows, kinds)
-    reader = _Reader(
-        form, source, split, used, ImageFolder(Path(image_dir) if image_dir else local)
-    )
+    folder = Path(image_dir) if image_dir else _image_folder(str(path))
+    images = ImageFolder(folder, anywhere=name == "problems")
+    reader = _Reader(form, loaded, split, used, images)
     found, skipped = reader.read(rows, kinds)
     if not found:
         raise InputError(
@@ -93,7 +94,7 @@ def load_benchmark(
         split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),
         problems=tuple(kept),
         source=source,
-        sha256=sha256,
+        sha256=loaded.sha256,
         skipped=tuple(skipped),
         available=len(found),
         license=_common(found, "license"),
@@ -122,16 +123,18 @@ def _format(
     return form
 
 
-def _rows(form: Format, path: Path | str, split: str | None) -> tuple[list[Row], str, str, Path]:
-    """Rows, their SHA-256, where they are from in words, and the folder of their images."""
-    text = str(path)
-    if text.startswith("hub:") or Path(text).is_dir():
+def _loaded(form: Format, path: str, split: str | None) -> Loaded:
+    if path.startswith("hub:") or Path(path).is_dir():
         from vitarmm_agent.evals.datasets.hub import read_hub
 
-        rows, sha256, source = read_hub(form, text, split)
-        return rows, sha256, source, Path(text) if Path(text).is_dir() else Path()
-    file = Path(text)
-    return *read_file(file), file.name, file.parent
+        return read_hub(form, path, split)
+    return read_file(Path(path))
+
+
+def _image_folder(path: str) -> Path:
+    if path.startswith("hub:"):
+        return Path()
+    return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
 def _kind_of(row: Row, asked: BenchmarkName) -> BenchmarkName | None:
@@ -180,15 +183,15 @@ class _Reader:
     def __init__(
         self,
         form: Format,
-        source: str,
+        loaded: Loaded,
         split: str | None,
         condition: Condition,
         image: Callable[[Any, Mapping[str, Any]], ImageRef],
     ) -> None:
-        self.form, self.source, self.asked = form, source, split
+        self.form, self.source, self.asked = form, loaded.source, split
         self.condition, self.image = condition, image
-        self.stem = stem_of(Path(source))
-        self.by_name = self._split_in_name()
+        self.stem = stem_of(Path(loaded.source))
+        self.by_name = loaded.split or self._split_in_name()
 
     def read(
         self, rows: Sequence[Row], kinds: Sequence[BenchmarkName | None]

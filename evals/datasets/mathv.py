@@ -1,8 +1,12 @@
-"""MATH-V: competition problems with figures.
+r"""MATH-V: competition problems with figures.
 
 Source: Wang et al., MATH-Vision (NeurIPS 2024), mathllm/MATH-V. Read are its own rows (``id``,
 ``question`` with ``<image1>``, ``options``, ``answer`` as a letter, ``image``, ``level``, ``subject``)
-and rows in MathVista's format whose metadata name MATH-V. Graded as its script does.
+and rows in MathVista's format whose metadata name MATH-V.
+
+Grading is ``strict``: the benchmark's own script (policy ``mathv``) reads only answers in ``\boxed{}``
+or in a few set phrases, as its own prompt asks for, and would count an agent's ``Answer: C`` as wrong.
+Its verdict of an extracted answer is ``grade(problem, rf"\boxed{{{answer}}}", policy="mathv")``.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
             "split": context.split,
             "category": str(row.get("subject") or facts.get("task", "")),
             "level": row.get("level") or facts.get("grade"),
-            "grading": "mathv",
+            "grading": "strict",
             "license": LICENSE,
             "image_license": facts.get("image_license", LICENSE),
         },

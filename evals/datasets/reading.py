@@ -27,8 +27,23 @@ class Row(NamedTuple):
     damage: str = ""
 
 
-def read_file(path: Path) -> tuple[list[Row], str]:
-    """Rows of a ``.jsonl``, ``.json`` or ``.csv`` file, plain or ``.gz``, and its SHA-256.
+class Loaded(NamedTuple):
+    """Rows with where they are from.
+
+    Attributes:
+        sha256: of the file, or of the rows where there is no one file.
+        source: in words.
+        split: known from the source, or empty.
+    """
+
+    rows: list[Row]
+    sha256: str
+    source: str
+    split: str = ""
+
+
+def read_file(path: Path) -> Loaded:
+    """Rows of a ``.jsonl``, ``.json`` or ``.csv`` file, plain or ``.gz``.
 
     Raises:
         InputError: it is missing, empty, no such file, or not UTF-8.
@@ -55,7 +70,7 @@ def read_file(path: Path) -> tuple[list[Row], str]:
         rows = list(_lines(text))
     if not rows:
         raise InputError(f"{str(path)!r} holds no rows; check the file")
-    return rows, hashlib.sha256(data).hexdigest()
+    return Loaded(rows, hashlib.sha256(data).hexdigest(), path.name)
 
 
 def _text(path: Path, data: bytes) -> str:
@@ -135,6 +150,8 @@ def _csv_fields(header: list[str] | None, cells: list[str]) -> tuple[dict[str, A
     fields: dict[str, Any] = {k: v for k, v in named.items() if k and k not in keys}
     if keys:
         fields["choices"] = [named[key] for key in sorted(keys)]
+        if keys[0].startswith("choice") and str(fields.get("answer", "")).strip().isdecimal():
+            fields["answer"] = int(fields["answer"])
     elif "choices" in fields:
         try:
             fields["choices"] = json.loads(fields["choices"])
