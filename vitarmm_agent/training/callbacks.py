@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from vitarmm_agent.errors import UserError
-from vitarmm_agent.training.folder import METRICS, last_good_checkpoint
+from vitarmm_agent.training.folder import METRICS, last_good_checkpoint, step_of
 
 WATCHED = ("loss", "grad_norm", "eval_loss")
 
@@ -89,7 +90,7 @@ class StopWhenLost(TrainerCallback):
         lost = [name for name in WATCHED if not math.isfinite((logs or {}).get(name, 0.0))]
         if not lost:
             return
-        checkpoint = last_good_checkpoint(self._folder)
+        checkpoint = self._last_good(state, "loss" in lost)
         kept = (
             f"the last good checkpoint is kept: {checkpoint}"
             if checkpoint
@@ -101,6 +102,19 @@ class StopWhenLost(TrainerCallback):
             f"(it was {args.learning_rate:g})"
             + (f", from the start or with --adapter {checkpoint}" if checkpoint else "")
         )
+
+    def _last_good(self, state: Any, at_the_start: bool) -> Path | None:
+        """The newest checkpoint whose weights are sound.
+
+        A loss is computed before the weights move: when it is lost, those of the step before are
+        already unsound, though they were saved in good faith.
+        """
+        checkpoint = last_good_checkpoint(self._folder)
+        if at_the_start and checkpoint and step_of(checkpoint) >= state.global_step - 1:
+            if state.is_world_process_zero:
+                shutil.rmtree(checkpoint)
+            checkpoint = last_good_checkpoint(self._folder)
+        return checkpoint
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.models.adapters import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
 from vitarmm_agent.training.base import Base, packs
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.training.dataset import Encoded, TrainingData, summary
 from vitarmm_agent.training.folder import CARD, PLOT
-from vitarmm_agent.training.rows import write_text
 from vitarmm_agent.weights.store import file_sha256
 
 PACKAGES = ("vitarmm-agent", "torch", "transformers", "peft", "trl", "accelerate", "datasets")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.training.rows import write_text
+from vitarmm_agent.evals.output import write_text
 
 RECORD = "training.json"
 METRICS = "metrics.jsonl"
@@ -79,11 +79,15 @@ def last_good_checkpoint(folder: Path) -> Path | None:
     return good[-1] if good else None
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was saved."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """Checkpoints, oldest first."""
     found = (folder / CHECKPOINTS).glob("checkpoint-*")
-    numbered = [path for path in found if path.name.rpartition("-")[2].isdigit()]
-    return sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]))
+    return sorted((path for path in found if path.name.rpartition("-")[2].isdigit()), key=step_of)
 
 
 def _complete(checkpoint: Path) -> bool:

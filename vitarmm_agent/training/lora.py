@@ -254,7 +254,9 @@ def quiet_libraries() -> Iterator[None]:
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*checkpointing` is deprecated")
+            warnings.filterwarnings(
+                "ignore", message=".*checkpointing(_enable|_disable)?` is deprecated"
+            )
             yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = reports
