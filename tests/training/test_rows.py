@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.training.labels import combined, label_of, preferences
-from vitarmm_agent.training.rows import ChatMessage, DecisionRow, write_rows, write_text
+from vitarmm_agent.training.rows import ChatMessage, DecisionRow, write_rows
 
 
 def row(number: int = 0, prompt: str = "Decide.", **fields: Any) -> DecisionRow:

@@ -12,7 +12,7 @@ import typer
 from vitarmm_agent.cli.console import err, out, print_json, safe
 
 if TYPE_CHECKING:
-    from vitarmm_agent.training.simulated import SimulationConfig, Summary
+    from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig, Summary
 
 SHOWN_REASONS = 8
 
@@ -130,8 +130,11 @@ def run_simulation(
     """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
     from vitarmm_agent.training.simulate import simulate as run
 
-    def go(**listeners: Callable[..., None]) -> Summary:
-        flow = run(config, folder, workers=workers, resume=resume, **listeners)
+    def go(
+        on_start: Callable[[int, int], None] | None = None,
+        on_row: Callable[[SimulatedRow], None] | None = None,
+    ) -> Summary:
+        flow = run(config, folder, workers=workers, resume=resume, on_start=on_start, on_row=on_row)
         return asyncio.run(flow)
 
     if quiet:
@@ -165,7 +168,7 @@ def _with_progress(go: Callable[..., Summary]) -> Summary:
         def started(total: int, done: int) -> None:
             progress.update(bar, description="problems", total=total, completed=done)
 
-        def finished(row: Any) -> None:
+        def finished(row: SimulatedRow) -> None:
             counts["decisions"] += len(row.decisions)
             counts["crashed"] += row.crash is not None
             words = f"{counts['decisions']} decisions, {counts['crashed']} crashed"

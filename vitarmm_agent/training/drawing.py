@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import Benchmark, load_benchmark
 from vitarmm_agent.problem import Problem
-from vitarmm_agent.training.simulated import SimulationConfig
+from vitarmm_agent.training.simulated import SimulationConfig, Source
 
 TEST_SPLITS = frozenset({"test", "testmini"})
 
@@ -80,7 +80,30 @@ def draw(problems: Sequence[Problem], config: SimulationConfig) -> list[Task]:
     return [Task(problems[index], index in held) for index in chosen]
 
 
+def unseen(config: SimulationConfig, sources: Sequence[Source] = ()) -> dict[str, list[Problem]]:
+    """By benchmark, the problems that give no training rows in a simulation.
+
+    Args:
+        config: the simulation.
+        sources: where to look; default: where the simulation's problems are from.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    trained = {
+        task.problem.fingerprint for task in load_problems(config).tasks if not task.held_out
+    }
+    found: dict[str, list[Problem]] = {}
+    for source in sources or config.sources:
+        benchmark = load_benchmark(source.name, source.path, image_dir=source.image_dir)
+        new = [p for p in benchmark.problems if p.fingerprint not in trained]
+        found.setdefault(source.name, []).extend(new)
+    return found
+
+
 def _refuse_test_rows(benchmark: Benchmark, config: SimulationConfig) -> None:
+    if config.holdout == 1:  # nothing becomes training data
+        return
     if benchmark.test_only and not config.test_only_allowed:
         raise InputError(
             f"{benchmark.source}: the licence of {benchmark.name} rows allows testing, not training; "

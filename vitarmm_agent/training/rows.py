@@ -11,12 +11,11 @@ Layout of a data folder::
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from vitarmm_agent.evals.output import write_text as write_text
 from vitarmm_agent.problem import Data, Verdict
 from vitarmm_agent.rmm.situation import Situation
 
@@ -104,21 +103,6 @@ def write_rows(
     write_text(dataset / DECISIONS, _lines(decisions))
     write_text(dataset / PREFERENCES, _lines(preferences))
     write_text(dataset / "README.md", _card(decisions, preferences))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old file or the new one, never half."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _lines(rows: Iterable[DecisionRow | PreferenceRow]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.evals.output import begin, write_text
 from vitarmm_agent.evals.replay import Neighbours, Replayer, sampled
 from vitarmm_agent.evals.situations import Case, cases_of
 from vitarmm_agent.evals.work import Job, WorkList
@@ -22,7 +23,7 @@ from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.drawing import Problems, Task, load_problems
 from vitarmm_agent.training.labels import combined, label_of, preferences
-from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect, write_rows, write_text
+from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect, write_rows
 from vitarmm_agent.training.simulated import (
     HELD_OUT,
     LEDGER,
@@ -30,7 +31,6 @@ from vitarmm_agent.training.simulated import (
     SimulatedRow,
     SimulationConfig,
     Summary,
-    begin,
     summarise,
 )
 
@@ -69,7 +69,7 @@ async def simulate(
         ModelServerError: a server denies every request.
     """
     problems = await asyncio.to_thread(load_problems, config)
-    begin(folder, config, resume=resume)
+    begin(folder, config, resume=resume, what="simulation")
     work = WorkList(folder / LEDGER, SimulatedRow)
     simulator = await asyncio.to_thread(Simulator.open, config, folder, problems, settings)
     for row in work.done.values():

@@ -13,9 +13,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.situations import Case
 from vitarmm_agent.problem import Data, Usage
 from vitarmm_agent.rmm.situation import Situation
-from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow, write_text
+from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow
 
-CONFIG = "config.json"
 LEDGER = "simulate.jsonl"
 HELD_OUT = "heldout.jsonl"
 SUMMARY = "summary.json"
@@ -148,47 +147,6 @@ class Summary(Data):
     stopped: str | None = None
 
 
-def begin(folder: Path, config: SimulationConfig, *, resume: bool) -> None:
-    """Make the folder of a simulation, or go on with the one that lies there.
-
-    Raises:
-        InputError: the folder is not empty and ``resume`` is not asked for, or another simulation
-            lies there.
-    """
-    place = folder / CONFIG
-    if place.exists():
-        if not resume:
-            raise InputError(
-                f"{str(folder)!r} holds a simulation already; go on with it by --resume, or choose "
-                "another output folder"
-            )
-        _refuse_another(read_config(folder), config, folder)
-        return
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"output folder {str(folder)!r} is not empty; choose a new or empty one")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(place, config.model_dump_json(indent=2) + "\n")
-
-
-def read_config(folder: Path) -> SimulationConfig:
-    """The configuration of the simulation in ``folder``.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
-    try:
-        return SimulationConfig.model_validate_json((folder / CONFIG).read_bytes())
-    except OSError:
-        raise InputError(
-            f"{str(folder)!r} is no folder of a simulation: it has no {CONFIG}; make one with "
-            "`vitarmm simulate`"
-        ) from None
-    except ValidationError as error:
-        raise InputError(
-            f"{str(folder / CONFIG)!r} is no configuration of a simulation: {error}"
-        ) from None
-
-
 def read_cases(folder: Path) -> list[Case]:
     """The held-out situations of the simulation in ``folder``.
 
@@ -237,16 +195,6 @@ def summarise(
         usage=sum((row.usage for row in rows), Usage()),
         stopped=stopped,
     )
-
-
-def _refuse_another(known: SimulationConfig, asked: SimulationConfig, folder: Path) -> None:
-    one, other = known.model_dump(mode="json"), asked.model_dump(mode="json")
-    different = [f"{k} was {one[k]!r}, not {other[k]!r}" for k in one if one[k] != other[k]]
-    if different:
-        raise InputError(
-            f"{str(folder)!r} holds another simulation: {'; '.join(different)}; give the same "
-            "options, or another output folder"
-        )
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:

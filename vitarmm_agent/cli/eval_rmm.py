@@ -1,0 +1,258 @@
+"""``vitarmm eval rmm``: how good memory writers are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json, safe
+
+if TYPE_CHECKING:
+    from vitarmm_agent.evals.situations import Case
+    from vitarmm_agent.evals.writer import WriterConfig, WriterSample
+    from vitarmm_agent.evals.writer_report import WriterMeasured, WriterReport
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.training.simulated import Source
+
+    Measured = tuple[list[WriterSample], str | None]
+
+REPORT = "report.json"
+
+
+def rmm(
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", help="New or empty folder for the report.")
+    ],
+    rmm: Annotated[
+        list[str] | None,
+        typer.Option(help="Memory-writing chat model; repeat to compare: local:NAME+ADAPTER."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `vitarmm simulate`: its held-out situations are decided on."),
+    ] = None,
+    gsm8k_path: Annotated[
+        str | None, typer.Option("--gsm8k_path", help="GSM8K rows to take problems from.")
+    ] = None,
+    mathvista_path: Annotated[
+        str | None, typer.Option("--mathvista_path", help="MathVista rows, likewise.")
+    ] = None,
+    mmlu_path: Annotated[
+        str | None, typer.Option("--mmlu_path", help="MMLU rows, likewise.")
+    ] = None,
+    image_dir: Annotated[
+        str | None, typer.Option("--image_dir", help="Where images are; default: beside the rows.")
+    ] = None,
+    num_samples: Annotated[
+        int,
+        typer.Option("--num_samples", help="Situations at most, or problems where none are given."),
+    ] = -1,
+    vita_model: Annotated[
+        str | None,
+        typer.Option("--vita_model", help="Chat model that attempts; default: the reasoner."),
+    ] = None,
+    probes: Annotated[int, typer.Option(min=0, help="Similar problems per entry.")] = 2,
+    attempts: Annotated[int, typer.Option(min=1, help="Attempts per problem and memory.")] = 1,
+    workers: Annotated[int, typer.Option(help="Decisions at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the draw and of the intervals.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted measurement.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
+    from vitarmm_agent.errors import InputError
+    from vitarmm_agent.evals.writer_report import report_on
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.training.simulated import Source
+
+    settings = Settings.load()
+    paths = {"gsm8k": gsm8k_path, "mathvista": mathvista_path, "mmlu": mmlu_path}
+    sources = [
+        Source.model_validate({"name": name, "path": path, "image_dir": image_dir})
+        for name, path in paths.items()
+        if path
+    ]
+    if output_dir.exists() and any(output_dir.iterdir()) and not resume:
+        raise InputError(
+            f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
+            "--resume, or choose a new or empty one"
+        )
+    reasoner = vita_model or settings.reasoner
+    cases, pool = _material(
+        data, sources, output_dir, reasoner,
+        num_samples=num_samples, workers=workers, seed=seed, resume=resume, quiet=as_json,
+    )  # fmt: skip
+    config = _config(
+        cases, rmm or [settings.rmm or settings.reasoner], reasoner, pool,
+        probes=probes, attempts=attempts, seed=seed, think=settings.rmm_think,
+    )  # fmt: skip
+    samples, stopped = _measure(
+        config, cases, pool, output_dir / "writers", settings,
+        workers=workers, resume=resume, quiet=as_json,
+    )  # fmt: skip
+    report = report_on(config, samples, stopped)
+    _keep(report, output_dir)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report)
+
+
+def _material(
+    data: Path | None,
+    sources: Sequence[Source],
+    output_dir: Path,
+    reasoner: str,
+    *,
+    num_samples: int,
+    workers: int,
+    seed: int,
+    resume: bool,
+    quiet: bool,
+) -> tuple[list[Case], dict[str, list[Problem]]]:
+    """Situations to decide on, and by benchmark the problems that no writer was trained on."""
+    from vitarmm_agent.cli.simulate import run_simulation
+    from vitarmm_agent.evals.output import read_config
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.training.drawing import unseen
+    from vitarmm_agent.training.simulated import SimulationConfig, read_cases
+
+    if data is not None:
+        known = read_config(data, SimulationConfig, "simulation")
+        cases = read_cases(data)
+        if 0 < num_samples < len(cases):
+            chosen = random.Random(seed).sample(range(len(cases)), num_samples)
+            cases = [cases[index] for index in sorted(chosen)]
+        return cases, unseen(known, sources)
+    config = SimulationConfig.of(
+        sources=[source.model_dump() for source in sources],
+        vita_model=reasoner,
+        feedback_model=Settings.load().judge or reasoner,
+        num_samples=num_samples,
+        holdout=1.0,
+        candidates=1,
+        replay=False,
+        seed=seed,
+    )
+    made = output_dir / "situations"
+    run_simulation(config, made, workers=workers, resume=resume, quiet=quiet)
+    return read_cases(made), unseen(config)
+
+
+def _config(
+    cases: Sequence[Case],
+    writers: Sequence[str],
+    reasoner: str,
+    pool: dict[str, list[Problem]],
+    **options: Any,
+) -> WriterConfig:
+    from vitarmm_agent.evals.writer import WriterConfig
+
+    prints = "\n".join(p.fingerprint for name in sorted(pool) for p in pool[name])
+    return WriterConfig(
+        cases=tuple(case.key for case in cases),
+        writers=tuple(dict.fromkeys(writers)),
+        reasoner=reasoner,
+        pool=hashlib.sha256(prints.encode()).hexdigest(),
+        **options,
+    )
+
+
+def _measure(
+    config: WriterConfig,
+    cases: Sequence[Case],
+    pool: dict[str, list[Problem]],
+    folder: Path,
+    settings: Settings,
+    *,
+    workers: int,
+    resume: bool,
+    quiet: bool,
+) -> Measured:
+    from vitarmm_agent.evals.replay import Neighbours, Replayer
+    from vitarmm_agent.evals.writer import Measurer, Named, measure_writers
+    from vitarmm_agent.media import MediaStore
+    from vitarmm_agent.memory_store.embedding import load_embeddings
+    from vitarmm_agent.models import load_chat_model
+
+    with err.status("loading models and looking for similar problems"):
+        writers = [Named(spec, load_chat_model(spec, settings=settings)) for spec in config.writers]
+        reasoner = load_chat_model(config.reasoner, settings=settings)
+        embeddings = load_embeddings(settings.embedder, settings) if config.probes else None
+        near = {n: Neighbours(p, embeddings) for n, p in pool.items()} if embeddings else {}
+    replayer = Replayer(
+        reasoner,
+        MediaStore(settings.media_dir),
+        samples=config.attempts,
+        temperature=config.temperature,
+        seed=config.seed,
+    )
+    measurer = Measurer(replayer, near, probes=config.probes, think=config.think)
+
+    def go(
+        on_start: Callable[[int, int], None] | None = None,
+        on_row: Callable[[WriterSample], None] | None = None,
+    ) -> Measured:
+        flow = measure_writers(
+            config, writers, cases, measurer, folder,
+            workers=workers, resume=resume, on_start=on_start, on_row=on_row,
+        )  # fmt: skip
+        return asyncio.run(flow)
+
+    return go() if quiet else _with_progress(go)
+
+
+def _with_progress(go: Callable[..., Measured]) -> Measured:
+    from rich.progress import Progress
+
+    with Progress(console=err) as progress:
+        bar = progress.add_task("decisions", total=None)
+        return go(
+            on_start=lambda total, done: progress.update(bar, total=total, completed=done),
+            on_row=lambda row: progress.advance(bar),
+        )
+
+
+def _keep(report: WriterReport, folder: Path) -> None:
+    from vitarmm_agent.evals.output import write_text
+
+    write_text(folder / REPORT, report.model_dump_json(indent=2) + "\n")
+
+
+def print_report(report: WriterReport) -> None:
+    """Print the figures of each writer, one column each."""
+    from rich.table import Table
+
+    table = Table("", title="Memory writers")
+    for one in report.writers:
+        table.add_column(safe(one.writer))
+    for name, shown in ROWS:
+        table.add_row(name, *(safe(shown(one)) for one in report.writers))
+    out.print(table)
+    if report.stopped:
+        out.print(safe(f"stopped early: {report.stopped}; go on with --resume"))
+
+
+ROWS: tuple[tuple[str, Callable[[WriterMeasured], object]], ...] = (
+    ("situations", lambda one: f"{one.situations} ({one.crashes} crashed)"),
+    ("JSON without constraint", lambda one: one.free_json),
+    ("  a Markdown fence allowed", lambda one: one.fenced_json),
+    ("usable without constraint", lambda one: one.free_operations),
+    ("usable with constraint", lambda one: one.operations),
+    ("situations with an entry", lambda one: one.covered),
+    ("entries that leak", lambda one: one.leaks),
+    ("  before numbers are taken out", lambda one: one.leaks_before),
+    ("entries that repeat", lambda one: one.duplicates),
+    ("words per entry", lambda one: "none" if one.words is None else f"{one.words:.1f}"),
+    ("accuracy without the entry", lambda one: one.without),
+    ("accuracy with the entry", lambda one: one.shown),
+    ("lift", lambda one: one.lift),
+    ("fixes / breaks", lambda one: f"{one.fixes} / {one.breaks}, p = {one.p_value:.3f}"),
+    ("accuracy against the first", lambda one: one.against_first or "-"),
+)
