@@ -53,11 +53,18 @@ class Prices(Data):
 
 
 class Session(Data):
-    """One time that the evaluation was run or resumed."""
+    """One time that the evaluation was run or resumed.
+
+    Attributes:
+        budget: what it was allowed to spend, in words, or None.
+        ended: ``finished``, why it stopped early, or empty when it was killed or still runs.
+    """
 
     at: datetime
     git_revision: str | None
     versions: dict[str, str]
+    budget: str | None = None
+    ended: str = ""
 
 
 class EvaluationConfig(Data):
@@ -151,6 +158,25 @@ class EvaluationFolder:
         """The finished samples, in the order in which they ended."""
         return read_rows(self.samples_path, Sample)
 
+    def refuse_unless_usable(self, *, resume: bool) -> None:
+        """Refuse early what :meth:`begin` would refuse whatever the configuration.
+
+        Raises:
+            InputError: the folder is not empty and ``resume`` is not asked for, or holds no
+                evaluation.
+        """
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        if not self.config_path.exists():
+            raise InputError(
+                f"output folder {str(self.path)!r} holds other files; choose a new or empty one"
+            )
+        if not resume:
+            raise InputError(
+                f"{str(self.path)!r} holds an evaluation already; go on with it by --resume, "
+                "or choose another output folder"
+            )
+
     def begin(self, config: EvaluationConfig, *, resume: bool = False) -> EvaluationConfig:
         """Make the folder for an evaluation, or go on with the one that lies in it.
 
@@ -159,21 +185,33 @@ class EvaluationFolder:
 
         Raises:
             InputError: the folder is not empty and ``resume`` is not asked for, or it holds an
-                evaluation of another configuration.
+                evaluation of another configuration, or it cannot be written.
         """
+        self.refuse_unless_usable(resume=resume)
         if self.config_path.exists():
-            config = self._same(config, resume)
-        elif self.path.exists() and any(self.path.iterdir()):
-            raise InputError(
-                f"output folder {str(self.path)!r} holds other files; choose a new or empty one"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        scratch = self.config_path.with_suffix(".part")
-        scratch.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        scratch.replace(self.config_path)
+            config = self._same(config)
+        self._write(config)
         return config
 
-    def _same(self, config: EvaluationConfig, resume: bool) -> EvaluationConfig:
+    def end(self, why: str) -> None:
+        """Note how the last session ended."""
+        config = self.config()
+        *earlier, last = config.sessions
+        ended = last.model_copy(update={"ended": why})
+        self._write(config.model_copy(update={"sessions": (*earlier, ended)}))
+
+    def _write(self, config: EvaluationConfig) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            scratch = self.config_path.with_suffix(".part")
+            scratch.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            scratch.replace(self.config_path)
+        except OSError as error:
+            raise InputError(
+                f"output folder {str(self.path)!r} cannot be written: {error.strerror}"
+            ) from None
+
+    def _same(self, config: EvaluationConfig) -> EvaluationConfig:
         known = self.config()
         different = known.differences(config)
         if different:
@@ -181,22 +219,21 @@ class EvaluationFolder:
                 f"{str(self.path)!r} holds an evaluation of another configuration: "
                 f"{'; '.join(different)}; choose another output folder"
             )
-        if not resume:
-            raise InputError(
-                f"{str(self.path)!r} holds this evaluation already; go on with it by --resume, "
-                "or choose another output folder"
-            )
         return known.model_copy(update={"sessions": (*known.sessions, *config.sessions)})
 
 
-def describe(**choices: Any) -> EvaluationConfig:
+def describe(*, budget: str | None = None, **choices: Any) -> EvaluationConfig:
     """A configuration of these choices, with the code and the machine as they are now.
+
+    Args:
+        budget: of this session, in words.
+        choices: fields of :class:`EvaluationConfig`.
 
     Raises:
         pydantic.ValidationError: a choice has the wrong type.
     """
     now = datetime.now(UTC)
-    session = Session(at=now, git_revision=git_revision(), versions=versions())
+    session = Session(at=now, git_revision=git_revision(), versions=versions(), budget=budget)
     config = EvaluationConfig(
         created_at=now,
         versions=session.versions,

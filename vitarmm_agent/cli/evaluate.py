@@ -1,4 +1,4 @@
-"""``vitarmm eval …``: measure on labelled data."""
+"""``vitarmm eval`` and what belongs to it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitarmm_agent.cli import eval_rmm, eval_run
 from vitarmm_agent.cli.console import out, print_json
+from vitarmm_agent.cli.spelling import EITHER
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.verifiers import AgreementRow, VerdictRow
 
-app = typer.Typer(help="Measure on labelled data.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Measure on labelled data."""
+app = typer.Typer(help="Measure.", invoke_without_command=True, context_settings=EITHER)
+app.callback(invoke_without_command=True)(eval_run.evaluate)
+app.command("rmm", context_settings=EITHER)(eval_rmm.rmm)
 
 
 @app.command()

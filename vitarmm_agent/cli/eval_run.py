@@ -1,0 +1,318 @@
+"""``vitarmm eval``: run an evaluation, and write its report."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.solve import FeedbackOption, Judge, Rmm
+from vitarmm_agent.errors import InputError, ModelServerError
+
+if TYPE_CHECKING:
+    from vitarmm_agent.evals.datasets import Benchmark
+    from vitarmm_agent.evals.folder import Prices
+    from vitarmm_agent.evals.report import Report
+    from vitarmm_agent.evals.runner import Outcome, Plan
+    from vitarmm_agent.settings import Settings
+
+TRAIN_SIZE = 50
+FILE_OR_HUB = "file, or hub:OWNER/NAME"
+
+
+def evaluate(
+    ctx: typer.Context,
+    gsm8k_path: Annotated[str | None, typer.Option(help=f"GSM8K: {FILE_OR_HUB}.")] = None,
+    mathvista_path: Annotated[str | None, typer.Option(help=f"MathVista: {FILE_OR_HUB}.")] = None,
+    mathvista_image_dir: Annotated[
+        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
+    ] = None,
+    mmlu_path: Annotated[str | None, typer.Option(help=f"MMLU: {FILE_OR_HUB}.")] = None,
+    mmlu_image_dir: Annotated[
+        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
+    ] = None,
+    mmlu_condition: Annotated[
+        str | None, typer.Option(help="image, beside or text; default: image where there is one.")
+    ] = None,
+    mathv_path: Annotated[str | None, typer.Option(help=f"MATH-V: {FILE_OR_HUB}.")] = None,
+    mathv_image_dir: Annotated[
+        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
+    ] = None,
+    problems_path: Annotated[
+        str | None, typer.Option(help="Rows with the fields of Problem, as JSON lines.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
+    sample_size: Annotated[int, typer.Option(help="Problems per benchmark; -1 is all.")] = -1,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder of samples, traces, memories and reports.")
+    ] = None,
+    arms: Annotated[
+        str, typer.Option(help="Of: single, empty, consistency, within, frozen, online, oracle.")
+    ] = "single,empty,online",
+    orders: Annotated[int, typer.Option(help="Task orders of the arms online and oracle.")] = 3,
+    withhold: Annotated[
+        float, typer.Option(help="Share of runs that have one recalled entry withheld.")
+    ] = 0.0,
+    train_path: Annotated[
+        str | None,
+        typer.Option(help="Training problems of the arm frozen: FILE, or BENCHMARK=FILE."),
+    ] = None,
+    train_size: Annotated[int, typer.Option(help="How many of them; -1 is all.")] = TRAIN_SIZE,
+    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of samples, orders, withholding and decoding.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop when spent: '2M tokens', '$5', '30 min', '8h'.")
+    ] = None,
+    price_in: Annotated[float | None, typer.Option(help="Dollars per million tokens read.")] = None,
+    price_out: Annotated[
+        float | None, typer.Option(help="Dollars per million tokens written.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds for one run; over it, the sample counts as crashed.")
+    ] = 3600.0,
+    reasoner: Annotated[
+        str | None,
+        typer.Option(
+            "--reasoner",
+            "--model",
+            help="Chat model that solves: local:NAME, vita:PATH, provider:model, "
+            "or with --base-url the server's name for it.",
+        ),
+    ] = None,
+    vita_model: Annotated[str | None, typer.Option(help="Folder of a VITA reasoner.")] = None,
+    vita_model_type: Annotated[
+        str | None, typer.Option(help="Its model type; default: the checkpoint's.")
+    ] = None,
+    feedback: FeedbackOption = None,
+    judge: Judge = None,
+    rmm: Rmm = None,
+    rmm_base_model: Annotated[
+        str | None, typer.Option(help="Memory writer: a local model's name or folder.")
+    ] = None,
+    rmm_lora_adapter: Annotated[
+        Path | None, typer.Option(help="Folder of the adapter on it, as `vitarmm train` makes.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server.")] = None,
+    max_iterations: Annotated[int | None, typer.Option(help="Attempts at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="New tokens per model call.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
+) -> None:
+    """Compare arms with and without memory on benchmarks, and report what is real.
+
+    Give at least one benchmark and --output-dir. What is killed or interrupted goes on with --resume.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if len(sys.argv) <= 2 and output_dir is None and not ctx.args:
+        out.print(ctx.get_help())
+        raise typer.Exit(2)
+    given = dict(ctx.params)
+    plan = make_plan(given)
+    if dry_run:
+        show_plan(plan)
+        return
+    finish(run_plan(plan, resume=resume, quiet=as_json), plan, as_json)
+
+
+def make_plan(given: dict[str, Any]) -> Plan:
+    """The plan that the options name.
+
+    Raises:
+        InputError: an option cannot be used.
+    """
+    from vitarmm_agent.evals.arms import choose_arms
+    from vitarmm_agent.evals.budget import Budget
+    from vitarmm_agent.evals.folder import EvaluationFolder
+    from vitarmm_agent.evals.runner import Plan, checked
+
+    if given["output_dir"] is None:
+        raise InputError("say where to write: --output-dir FOLDER")
+    arms = choose_arms(given["arms"])
+    benchmarks = tuple(_benchmarks(given))
+    needs_training = any(arm.keeps == "learned" for arm in arms)
+    return checked(
+        Plan(
+            folder=EvaluationFolder(given["output_dir"]),
+            benchmarks=benchmarks,
+            arms=arms,
+            settings=_settings(given),
+            learning=_learning(given, benchmarks) if needs_training else None,
+            orders=given["orders"],
+            seed=given["seed"],
+            sample_size=given["sample_size"],
+            withhold=given["withhold"],
+            prices=_prices(given["price_in"], given["price_out"]),
+            workers=given["workers"],
+            budget=Budget.parse(given["budget"]) if given["budget"] else None,
+            time_limit=given["time_limit"],
+        )
+    )
+
+
+def _benchmarks(given: dict[str, Any]) -> list[Benchmark]:
+    from vitarmm_agent.evals.datasets import BENCHMARKS, load_benchmark
+
+    return [
+        load_benchmark(
+            name,
+            given[f"{name}_path"],
+            image_dir=given.get(f"{name}_image_dir"),
+            split=given["split"],
+            sample_size=given["sample_size"],
+            seed=given["seed"],
+            condition=given["mmlu_condition"] if name == "mmlu" else None,
+        )
+        for name in BENCHMARKS
+        if given[f"{name}_path"]
+    ]
+
+
+def _learning(given: dict[str, Any], benchmarks: tuple[Benchmark, ...]) -> Benchmark | None:
+    """The training problems; of the first benchmark's kind, unless ``NAME=`` says otherwise."""
+    from vitarmm_agent.evals.datasets import BENCHMARKS, load_benchmark
+
+    if given["train_path"] is None or not benchmarks:
+        return None
+    name, _, path = given["train_path"].rpartition("=")
+    if name and name not in BENCHMARKS:
+        raise InputError(f"--train-path names {name!r}; use one of {', '.join(BENCHMARKS)}")
+    learning = load_benchmark(
+        name or benchmarks[0].name, path, sample_size=given["train_size"], seed=given["seed"]
+    )
+    if learning.test_only:
+        raise InputError(
+            f"the licence of {learning.source} allows testing only; learn from another --train-path"
+        )
+    return learning
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    from vitarmm_agent.settings import Settings
+
+    return Settings.load(
+        reasoner=_reasoner(given["reasoner"], given["vita_model"], given["base_url"]),
+        rmm=_rmm(given["rmm"], given["rmm_base_model"], given["rmm_lora_adapter"]),
+        **{
+            name: given[name]
+            for name in ("vita_model_type", "feedback", "judge", "base_url", "max_iterations",
+                         "max_tokens", "temperature", "images", "seed")
+        },
+    )  # fmt: skip
+
+
+def _reasoner(reasoner: str | None, vita_model: str | None, base_url: str | None) -> str | None:
+    if reasoner and vita_model:
+        raise InputError("give --reasoner or --vita-model, not both")
+    if vita_model:
+        return vita_model if vita_model.startswith("vita:") else f"vita:{vita_model}"
+    if reasoner and base_url and ":" not in reasoner:
+        return f"openai:{reasoner}"
+    return reasoner
+
+
+def _rmm(rmm: str | None, base: str | None, adapter: Path | None) -> str | None:
+    from vitarmm_agent.settings import DEFAULT_CHAT_MODEL
+
+    if rmm and (base or adapter):
+        raise InputError("give --rmm, or --rmm-base-model and --rmm-lora-adapter, not both")
+    if not base and not adapter:
+        return rmm
+    spec = base or DEFAULT_CHAT_MODEL
+    spec = spec if ":" in spec else f"local:{spec}"
+    return f"{spec}+{adapter}" if adapter else spec
+
+
+def _prices(price_in: float | None, price_out: float | None) -> Prices | None:
+    from vitarmm_agent.evals.folder import Prices
+
+    if price_in is None and price_out is None:
+        return None
+    if price_in is None or price_out is None or min(price_in, price_out) < 0:
+        raise InputError("give both --price-in and --price-out, in dollars per million tokens")
+    return Prices(input=price_in, output=price_out)
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what would be run."""
+    for benchmark in plan.benchmarks:
+        words = f"{benchmark.name} {benchmark.split}: {len(benchmark.problems)} problems"
+        out.print(safe(f"{words} from {benchmark.source}, {len(benchmark.skipped)} rows left out"))
+    for arm in plan.arms:
+        out.print(safe(f"{arm.name:<12} {plan.expected()[arm.name]:>6} samples: {arm.summary}"))
+    if plan.learning:
+        out.print(safe(f"learning     {len(plan.learning.problems):>6} problems beforehand"))
+    out.print(safe(f"reasoner {plan.settings.reasoner}, feedback {plan.settings.feedback}"))
+    out.print(safe(f"output   {plan.folder.path}"))
+
+
+def run_plan(plan: Plan, *, resume: bool, quiet: bool) -> Outcome:
+    """Run it on an event loop, showing how far it is."""
+    from vitarmm_agent.cli.eval_progress import EvalProgress
+    from vitarmm_agent.evals.agents import Models
+    from vitarmm_agent.evals.runner import evaluate as run
+
+    plan.folder.refuse_unless_usable(resume=resume)
+    with err.status(f"loading {plan.settings.reasoner}"):
+        models = Models.load(plan.settings)
+    expected = plan.expected()
+    if plan.learning:
+        expected = {"learning": len(plan.learning.problems), **expected}
+    progress = EvalProgress(err, expected)
+    try:
+        with progress:
+            return asyncio.run(run(plan, models=models, resume=resume, on_sample=progress.add))
+    except KeyboardInterrupt:
+        err.print(safe(f"interrupted; nothing is lost. Go on with: {again()}"))
+        raise
+    except ModelServerError as error:
+        raise ModelServerError(f"{error}. Go on with: {again()}") from None
+
+
+def again() -> str:
+    """The command line that goes on with this evaluation."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["vitarmm", *words, "--resume"])
+
+
+def finish(outcome: Outcome, plan: Plan, as_json: bool) -> None:
+    """Write the reports, and print the headline and where they are."""
+    from vitarmm_agent.evals.report import write_report
+
+    if outcome.stopped:
+        err.print(safe(f"stopped early: {outcome.stopped}. Go on with: {again()}"))
+    if not outcome.samples:
+        return
+    report = write_report(plan.folder.path)
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in report.headline])
+        return
+    print_headline(report)
+    for name in ("report.html", "report.md", "report.json", "samples.jsonl"):
+        out.print(safe(plan.folder.path / name))
+
+
+def print_headline(report: Report) -> None:
+    """Print one line for each arm."""
+    from rich.table import Table
+
+    table = Table("arm", "n", "accuracy [95 %]", "crashed", title="Arms")
+    for row in report.headline:
+        name = f"{row.arm} (ORACLE)" if row.oracle and row.arm != "oracle" else row.arm
+        shown = "–"
+        if row.accuracy is not None and row.low is not None and row.high is not None:
+            shown = f"{row.accuracy:.1%} [{row.low:.1%}, {row.high:.1%}]"
+        table.add_row(name, str(row.n), safe(shown), str(row.crashed))
+    out.print(table)
+    for note in report.notes:
+        out.print(safe(f"note: {note}"))
