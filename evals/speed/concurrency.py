@@ -16,15 +16,15 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
 
 from vitarmm_agent.agent import ReasoningAgent
@@ -32,20 +32,34 @@ from vitarmm_agent.errors import InternalError
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.models.streamed import StreamedChatModel
 from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.problem import Result
 
 CALLS = 3
 DELAY = 1.0
 DIMS = 384
-ATTEMPT = "1. The side is 20 / 4 = 5 cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25"
 JUDGEMENT = {
     "steps": [{"step": 1, "check": "20 / 4 = 5", "verdict": "right"}],
     "verdict": "right",
 }
+LESSON = {
+    "kind": "add",
+    "title": "Area of a square plot",
+    "applies_when": "the area of a square plot is asked, given its perimeter",
+    "content": "Divide the perimeter by four and square the side.",
+    "entry_type": "insight",
+    "confidence": 0.8,
+}
+REPLIES = {
+    "": "1. The side is 20 / 4 = 5 cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25",
+    "Judgement": json.dumps(JUDGEMENT),
+    "MemoryOperations": json.dumps({"operations": [LESSON]}),
+}
+"""What the model says, by the title of the schema it is asked to keep."""
 
 
-class SlowModel(BaseChatModel):
+class SlowModel(StreamedChatModel):
     """Answers each role after ``delay`` seconds; how many callers wait is of no matter to it."""
 
     delay: float = DELAY
@@ -54,25 +68,27 @@ class SlowModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "slow"
 
-    def _generate(
+    def _stream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
-    ) -> ChatResult:
+    ) -> Iterator[ChatGenerationChunk]:
         raise InternalError("this benchmark is asynchronous")
 
-    async def _agenerate(
+    async def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
-    ) -> ChatResult:
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        if any(isinstance(message, AIMessage) for message in messages):
+            raise InternalError(f"a reply was refused, so a run makes more than {CALLS} calls")
         await asyncio.sleep(self.delay)
-        reply = self._reply(kwargs.get("schema_title"), messages[-1].text)
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(reply))])
+        reply = REPLIES[kwargs.get("schema_title", "")]
+        yield ChatGenerationChunk(message=AIMessageChunk(reply, chunk_position="last"))
 
     def with_structured_output(
         self, schema: Any, *, include_raw: bool = False, **kwargs: Any
@@ -80,22 +96,6 @@ class SlowModel(BaseChatModel):
         """Answer by the schema's title."""
         bound = self.bind(schema_title=json_schema_of(schema)["title"])
         return structured(bound, schema, include_raw=include_raw)
-
-    def _reply(self, schema: str | None, prompt: str) -> str:
-        if schema is None:
-            return ATTEMPT
-        if schema == "Judgement":
-            return json.dumps(JUDGEMENT)
-        number = prompt.partition("Plot ")[2].partition(":")[0]
-        lesson = {
-            "kind": "add",
-            "title": f"Area of plot {number}",
-            "applies_when": f"the area of plot {number} is asked",
-            "content": f"Divide the perimeter of plot {number} by four and square the side.",
-            "entry_type": "insight",
-            "confidence": 0.8,
-        }
-        return json.dumps({"operations": [lesson]})
 
 
 @dataclass(frozen=True)
