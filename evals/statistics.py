@@ -138,7 +138,7 @@ class Draws:
         tops, bottoms = self.sums(top, bottom)
         kept = bottoms > 0
         found = tops[kept] / bottoms[kept]
-        return expanded(found, float(top.sum() / bottom.sum()), int((bottom > 0).sum()))
+        return expanded(found, float(top.sum() / bottom.sum()), self.n)
 
 
 def expanded(draws: NDArray[np.float64], estimate: float, n: int) -> Interval:

@@ -34,8 +34,8 @@ class Repetition(Data):
     Attributes:
         same_problem: of the attempts that follow one with a named error in the same run, the share
             that make such an error again.
-        new_problems: of the samples that come after one with a named error in the same order, the
-            share that make an error which an earlier, other problem showed.
+        new_problems: of the samples that come after one with a named error in the same stream, the
+            share that make an error which an earlier, other problem showed. A stream is one benchmark in one order.
         nameless: errors without a subject, which name nothing that could be repeated; not counted.
     """
 
@@ -128,9 +128,9 @@ def _again_here(sample: Sample) -> Iterator[Row]:
 
 
 def _again_elsewhere(samples: Sequence[Sample]) -> Iterator[Row]:
-    streams: dict[int, list[Sample]] = defaultdict(list)
+    streams: dict[tuple[str, int], list[Sample]] = defaultdict(list)
     for sample in samples:
-        streams[sample.order].append(sample)
+        streams[sample.benchmark, sample.order].append(sample)
     for stream in streams.values():
         before: set[str] = set()
         for sample in sorted(stream, key=lambda s: (s.position, s.key)):

@@ -101,7 +101,7 @@ def pages_of(text: str, folder: Path) -> str:
                  fault=text, settings={"reasoner": text, "max_iterations": text}, **common),
             page("memory", memory={"namespace": (text,)}, found=None, shown=[entry], page_number=2,
                  more=True, as_of=None, kinds=(), states=(), waiting=0, **common),
-            page("evaluations", reports=[], folder=text, **common),
+            page("evaluations", evaluations=[], reports=[], folder=text, **common),
         ]
     )  # fmt: skip
 

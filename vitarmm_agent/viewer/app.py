@@ -96,6 +96,7 @@ def _routes() -> list[Any]:
         Route("/memory/entry/{entry}/forget", memory_pages.forget, methods=["POST"]),
         Route("/memory/entry/{entry}/review", memory_pages.review, methods=["POST"]),
         Route("/evaluations", evals_pages.evaluations),
+        Route("/evaluations/{name:path}/run", evals_pages.evaluation_run),
         Route("/evaluations/{name:path}", evals_pages.report),
         Mount("/static", static),
     ]

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -24,25 +26,57 @@ def export_html(trace: Trace, media: MediaStore) -> str:
     A policy in the file lets only these very scripts run, and nothing be fetched. KaTeX and its
     fonts are put in only where the run holds a formula.
     """
-    context = run_context(trace, live=None, thread=trace.result.thread_id)
-    body = page("run_body", **context, exported=True, image_of=_images(trace, media))
-    formulas = 'class="tex"' in body
-    styles = [static_text("app.css")] + ([_katex_css()] if formulas else [])
-    scripts = ([static_text("katex/katex.min.js")] if formulas else []) + [static_text("app.js")]
-    hashes = " ".join(f"'sha256-{_sha(text)}'" for text in scripts)
-    return page(
+    return export_with_policy(trace, media)[0]
+
+
+def export_with_policy(trace: Trace, media: MediaStore) -> tuple[str, str]:
+    """As :func:`export_html`, and the Content-Security-Policy that it states."""
+    body = run_body(trace, images_of(trace, media))
+    parts = Parts.of([body])
+    text = page(
         "export",
         result=trace.result,
         view=view_of(trace),
         body=Markup(body),
-        styles=[Markup(text) for text in styles],
-        scripts=[Markup(text) for text in scripts],
-        policy=f"default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
-        f"script-src {hashes}",
+        styles=[Markup(text) for text in parts.styles],
+        scripts=[Markup(text) for text in parts.scripts],
+        policy=parts.policy,
     )
+    return text, parts.policy
 
 
-def _images(trace: Trace, media: MediaStore) -> dict[str, str]:
+@dataclass(frozen=True)
+class Parts:
+    """Styles and scripts that exported runs need, as text."""
+
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bodies: Iterable[str], *more: str) -> Parts:
+        """What these bodies need, and then the named static scripts; KaTeX only for formulas."""
+        formulas = any('class="tex"' in body for body in bodies)
+        scripts = ["katex/katex.min.js"] * formulas + ["app.js", *more]
+        styles = (static_text("app.css"), *([_katex_css()] if formulas else []))
+        return cls(styles, tuple(static_text(name) for name in scripts))
+
+    @property
+    def policy(self) -> str:
+        """Lets these very scripts run, and nothing be fetched."""
+        hashes = " ".join(f"'sha256-{_sha(text)}'" for text in self.scripts)
+        return (
+            "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
+            f"script-src {hashes}"
+        )
+
+
+def run_body(trace: Trace, image_of: dict[str, str]) -> str:
+    """What the page of a run shows, with the addresses of its images by hash."""
+    context = run_context(trace, live=None, thread=trace.result.thread_id)
+    return page("run_body", **context, exported=True, image_of=image_of)
+
+
+def images_of(trace: Trace, media: MediaStore) -> dict[str, str]:
     """Data URLs of the run's images by hash; those that are missing are left out."""
     hashes = {image.sha256 for image in trace.result.problem.images}
     for attempt in trace.result.attempts:
