@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("agent", "traces"),
     ("integrations", "viewer", "evals"),
     ("training",),
-    ("cli",),
+    ("cli", "evals.speed"),
 )
 HEAVY = {
     "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
