@@ -95,7 +95,13 @@ def measure_credit(samples: Iterable[Sample]) -> Credit | None:
         return None
     types = sorted({entry.entry_type for case in cases for entry in case.entries})
     kinds = {entry.id: str(entry.entry_type) for entry in held}
-    entries = [_lift(cases, name, {name}, by_id=True, kind=kinds[name]) for name in sorted(kinds)]
+    having: dict[str, list[_Case]] = defaultdict(list)
+    for case in cases:
+        for name in {entry.id for entry in case.entries}:
+            having[name].append(case)
+    entries = [
+        _lift(having[name], name, {name}, by_id=True, kind=kinds[name]) for name in sorted(kinds)
+    ]
     both = [lift for lift in entries if lift.shown_n]
     return Credit(
         overall=_lift(cases, "all", set(types)),

@@ -22,8 +22,9 @@ class Estimate(Data):
         n: what was counted, in ``unit``.
         count: how many of ``n`` (for a share), or the sum (for a mean).
         unit: what ``n`` counts.
-        method: how the interval was made: ``wilson``, ``clustered wilson``, ``bootstrap``,
-            ``score``, ``newcombe`` (see :mod:`vitarmm_agent.evals.statistics`).
+        method: how the interval was made: ``wilson``, ``clustered wilson``, ``bootstrap``, ``basic
+            bootstrap``, ``score``, ``adjusted t``, ``newcombe`` (see
+            :mod:`vitarmm_agent.evals.statistics`).
     """
 
     value: float | None

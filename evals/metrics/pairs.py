@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 
 from vitarmm_agent.evals.metrics.estimate import Estimate, ended, estimate, mean, problem_of
 from vitarmm_agent.evals.samples import Sample
-from vitarmm_agent.evals.statistics import holm, mcnemar, paired_difference, sign_flips
+from vitarmm_agent.evals.statistics import (
+    holm,
+    mcnemar,
+    mean_difference,
+    paired_difference,
+    sign_flips,
+)
 from vitarmm_agent.problem import Data
 
 
@@ -18,8 +24,9 @@ class Comparison(Data):
         pairs: problems that both arms ended; ``dropped`` are those that only one has, or that
             crashed.
         difference: of accuracy. Tango's score interval when each arm has one sample per problem,
-            else a paired bootstrap over problems.
-        bootstrap: the same difference with the paired bootstrap in any case.
+            else Student's t with two added pairs.
+        bootstrap: the same difference with a paired bootstrap over problems; too narrow when few
+            problems differ.
         only_first, only_second: problems that only one of the two got right; None with several
             samples per problem.
         p: exact McNemar, or sign flips of the problems' differences with several samples.
@@ -59,11 +66,10 @@ def compare_samples(
     gaps = [a - b for a, b in right]
     bootstrap = mean(zip(both, gaps, [1] * len(both), strict=True))
     only_first, only_second = sum(g > 0 for g in gaps), sum(g < 0 for g in gaps)
-    difference, test = bootstrap, "sign flips"
     if single and both:
-        found = paired_difference(only_first, only_second, len(both))
-        difference = estimate(found, n=len(both), count=only_first - only_second, method="score")
-        test = "McNemar, exact"
+        found, method = paired_difference(only_first, only_second, len(both)), "score"
+    else:
+        found, method = mean_difference(gaps), "adjusted t"
     return Comparison(
         first=names[0],
         second=names[1],
@@ -71,12 +77,12 @@ def compare_samples(
         dropped=len(one.keys() | other.keys() | _problems(first, second)) - len(both),
         first_accuracy=_average([a for a, _ in right]),
         second_accuracy=_average([b for _, b in right]),
-        difference=difference,
+        difference=estimate(found, n=len(both), count=round(sum(gaps), 6), method=method),
         bootstrap=bootstrap,
         only_first=only_first if single else None,
         only_second=only_second if single else None,
         p=_p(single, only_first, only_second, gaps),
-        test=test,
+        test="McNemar, exact" if single else "sign flips",
         tokens=_gap(one, other, lambda s: float(s.usage.total_tokens)),
         seconds=_gap(one, other, lambda s: s.seconds),
         cost=_gap(one, other, lambda s: s.cost),
