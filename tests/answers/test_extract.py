@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vitarmm_agent.answers import extract_answer
+from vitarmm_agent.answers import extract_answer, read_answer
 from vitarmm_agent.problem import Problem
 
 NUMBER = Problem(text="How many?", answer_type="integer")
@@ -44,6 +44,29 @@ WORDS = Problem(text="Which?", choices=("Shark", "Small Shrimp", "Octopus", "Shr
 )
 def test_numbers(text: str, answer: str) -> None:
     assert extract_answer(NUMBER, text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1. The side is 20 / 4 = 5.\n2. The area is 5 *", None),
+        ("1. The side is **5**.\n2. Therefore the area is 5 * 5 = 2", None),
+        ("1. The result of 20 / 4 is 5.\n2. Next,", None),
+        ("The solution is 5 steps away:", None),
+        ("5", None),
+        ("Answer: 25\nTo check, 5 *", "25"),
+        ("#### 25\nTo check,", "25"),
+        (r"So \boxed{25}, as 5 *", "25"),
+        ("The answer is 25. To check, 25 /", "25"),
+        ("The answer is 4. Wait, no. The answer is 6. But if", "6"),
+        (r"So \boxed{2", None),
+    ],
+)
+def test_a_reply_that_was_cut_off_answers_only_by_what_it_commits_to(
+    text: str, answer: str | None
+) -> None:
+    assert read_answer(NUMBER, text, cut=True) == answer
+    assert read_answer(NUMBER, text, cut=False) == extract_answer(NUMBER, text)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,20 @@ def test_arithmetic_feedback_names_the_step(tmp_path: Path) -> None:
     assert "5" in error.message
 
 
+def test_a_reply_that_was_cut_off_has_no_answer_by_chance(tmp_path: Path) -> None:
+    steps, committed = RIGHT.rpartition("\n")[0], f"{RIGHT}\nTo check, 5 *"
+    agent = open_agent(
+        tmp_path,
+        {"content": steps, "finish_reason": "length"},
+        {"content": committed, "finish_reason": "length"},
+        RIGHT,
+        feedback=[Verdicts("fail", "fail", "pass")],
+    )
+    attempts = agent.solve(QUESTION).attempts
+    assert [attempt.answer for attempt in attempts] == [None, "25", "25"]
+    assert [attempt.metadata.get("cut") for attempt in attempts] == [True, True, None]
+
+
 def test_abstaining_keeps_the_first_answer(tmp_path: Path) -> None:
     result = open_agent(tmp_path, RIGHT).solve(QUESTION)
     assert (result.answer, result.status, len(result.attempts)) == ("25", "abstained", 1)

@@ -12,11 +12,11 @@ from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
     from vitarmm_agent.answers.equality import answers_equal
-    from vitarmm_agent.answers.extract import extract_answer
+    from vitarmm_agent.answers.extract import extract_answer, read_answer
     from vitarmm_agent.answers.grading import Grade, grade
     from vitarmm_agent.answers.steps import parse_steps
 
-__all__ = ["Grade", "answers_equal", "extract_answer", "grade", "parse_steps"]
+__all__ = ["Grade", "answers_equal", "extract_answer", "grade", "parse_steps", "read_answer"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -26,5 +26,6 @@ __getattr__ = lazy_names(
         "extract_answer": "extract",
         "grade": "grading",
         "parse_steps": "steps",
+        "read_answer": "extract",
     },
 )

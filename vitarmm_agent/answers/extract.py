@@ -36,6 +36,7 @@ _MARKERS = re.compile(
     r"|(?P<zh>(?:答案|选项)(?:应该)?(?:是|为|：|:)\s*)",
     re.IGNORECASE,
 )
+_MAY_BE_A_STEP = re.compile(r"(?:result|solution)\b", re.IGNORECASE)
 _BEHIND = re.compile(r"[^\n]{0,400}(?:\n(?!\s*\n)[^\n]{0,400})?")
 _SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
@@ -93,16 +94,47 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
     if whole is not None and _is_only_answer(problem, text):
         return whole
-    found = commitments(text)[-MAX_PARTS:]
+    decided, answer = _behind_markers(problem, text, commitments(text))
+    return answer if decided else conclusion(problem, text)
+
+
+def committed_answer(problem: Problem, text: str) -> str | None:
+    """The answer behind the last marker of commitment, and nothing else.
+
+    For a reply that was cut off: its last sentence is no conclusion, and the last number in it may
+    be one on the way. "The result is 5" says the same of a step, so only a box, ``####``,
+    ``Answer: …`` and "the answer is …" count.
+    """
+    text = widths(clean(text[-WINDOW:])).strip()
+    boxes = dict(latex.boxes(text))
+    found = [
+        (at, content, strong)
+        for at, content, strong in commitments(text)
+        if not _MAY_BE_A_STEP.match(text, at)
+        and not (at in boxes and text.endswith(content))  # the box itself is cut
+    ]
+    return _behind_markers(problem, text, found)[1]
+
+
+def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
+    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off."""
+    return committed_answer(problem, text) if cut else extract_answer(problem, text)
+
+
+def _behind_markers(
+    problem: Problem, text: str, found: list[tuple[int, str, bool]]
+) -> tuple[bool, str | None]:
+    """Whether the markers decide what the answer is, and the answer."""
+    found = found[-MAX_PARTS:]
     if found and _gives_up(problem, text, found[-1][0]):
-        return None
+        return True, None
     for _, content, strong in reversed(found):
         answer = _read(problem, content)
         if answer is not None:
-            return answer
+            return True, answer
         if strong and content.strip(" .*$\n"):
-            return None  # it commits to something that is no answer of the type asked for
-    return conclusion(problem, text)
+            return True, None  # it commits to what is no answer of the type asked for
+    return False, None
 
 
 def widths(text: str) -> str:

@@ -122,6 +122,13 @@ def usage_of(message: BaseMessage) -> Usage:
     )
 
 
+def cut_off(message: BaseMessage) -> bool:
+    """Whether a reply ended at the limit of new tokens, in any provider's words."""
+    told = message.response_metadata
+    ends = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    return any(str(end).lower() in ("length", "max_tokens") for end in ends)
+
+
 def _guarded(request: Call) -> Flow[Any]:
     try:
         return (yield request)

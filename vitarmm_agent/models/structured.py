@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError, OutputError
+from vitarmm_agent.models.calls import cut_off
 
 Schema = type | dict[str, Any]
 """A pydantic class, a TypedDict, or a JSON schema."""
@@ -85,7 +86,7 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
         OutputError: it is cut off, no JSON, or of another form.
     """
     text = message.text
-    if message.response_metadata.get("finish_reason") == "length":
+    if cut_off(message):
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
     try:
         # A grammar with maxLength lets raw control characters into strings, and bytes such as half

@@ -8,13 +8,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from vitarmm_agent.answers import extract_answer, parse_steps
+from vitarmm_agent.answers import parse_steps, read_answer
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.media import ImageRef, MediaStore, data_url
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.models.calls import Reply, ask, unwrapped
+from vitarmm_agent.models.calls import Reply, ask, cut_off, unwrapped
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
 from vitarmm_agent.problem import Attempt, Feedback, Problem
@@ -109,16 +109,20 @@ def prompt_hash(prompt: list[dict[str, Any]]) -> str:
 
 
 def read_attempt(problem: Problem, number: int, reply: Reply) -> Attempt:
-    """Steps and final answer of a reply."""
-    text = reply.message.text
+    """Steps and final answer of a reply.
+
+    One that was cut off at the limit of new tokens answers only by what it commits to in so many
+    words; ``metadata["cut"]`` is then true.
+    """
+    text, cut = reply.message.text, cut_off(reply.message)
     return Attempt(
         number=number,
         text=text,
         steps=parse_steps(text),
-        answer=extract_answer(problem, text),
+        answer=read_answer(problem, text, cut=cut),
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
-        metadata=_plain(reply.message),
+        metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vitarmm_agent.answers import extract_answer
+from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index, letter_of
 from vitarmm_agent.answers.normalise import fold
 from vitarmm_agent.effects import Flow
@@ -28,9 +28,10 @@ class ChoiceIsValid:
         yield from ()
         if problem.answer_type != "choice":
             return Feedback(verdict="abstain", source=self.name, message="There are no choices.")
-        answer = (
-            attempt.answer if attempt.answer is not None else extract_answer(problem, attempt.text)
-        )
+        answer = attempt.answer
+        if answer is None:
+            cut = bool(attempt.metadata.get("cut"))
+            answer = read_answer(problem, attempt.text, cut=cut)
         letters = ", ".join(letter_of(i) for i in range(len(problem.choices)))
         if answer is None or (index := choice_index(problem.choices, answer)) is None:
             given = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from vitarmm_agent.answers import extract_answer
+from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equation_tokens import UNIT_DIMENSION
 from vitarmm_agent.answers.equations import equations
@@ -40,9 +40,10 @@ class AnswerFollows:
     def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
         """Compare the final answer with the last steps."""
         yield from ()
-        answer = (
-            attempt.answer if attempt.answer is not None else extract_answer(problem, attempt.text)
-        )
+        answer = attempt.answer
+        if answer is None:
+            cut = bool(attempt.metadata.get("cut"))
+            answer = read_answer(problem, attempt.text, cut=cut)
         if answer is None:
             return self._fail(
                 "The attempt commits to no final answer.", "format", "no answer", None

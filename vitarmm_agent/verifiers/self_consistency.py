@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.answers import answers_equal, extract_answer
+from vitarmm_agent.answers import answers_equal, read_answer
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError, OutputError, RefusalError
-from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.calls import ask, cut_off
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class SelfConsistency:
                 failures += 1
                 continue
             usage, seconds = usage + reply.usage, seconds + reply.seconds
-            answers.append(extract_answer(problem, reply.message.text))
+            text, cut = reply.message.text, cut_off(reply.message)
+            answers.append(read_answer(problem, text, cut=cut))
         feedback = self._verdict(problem, answers)
         failure = f"{failures} of {self.samples} samples gave no output" if failures else None
         return feedback.model_copy(update={"usage": usage, "seconds": seconds, "failure": failure})
