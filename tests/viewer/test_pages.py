@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from tests.scripts import LESSON, QUESTION, RIGHT, WRONG
 from tests.viewer.conftest import script
-from vitarmm_agent import Settings
+from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.traces import list_runs, read_trace
 from vitarmm_agent.viewer.live import LiveRuns, as_server_sent
@@ -125,6 +125,28 @@ def test_a_server_that_dies_leaves_a_run_to_go_on_with(client: TestClient, tmp_p
     assert "Go on from" not in finished(client, thread)
     result = client.get(f"/runs/{thread}/export.json").json()["result"]
     assert [a["answer"] for a in result["attempts"]] == ["36", "25"]
+
+
+def test_a_run_killed_between_a_node_and_its_checkpoint_goes_on(
+    client: TestClient, runs: Runs, settings: Settings
+) -> None:
+    thread = runs["helped"]
+    kept = open_checkpoints(settings.checkpoints_path)
+    last = read_trace(kept, thread).moments[-1]
+    kept.conn.execute("DELETE FROM checkpoints WHERE checkpoint_id = ?", (last.checkpoint_id,))
+    kept.conn.commit()
+    agent = ReasoningAgent.open(settings=settings, memory="off", checkpointer=kept)
+    left = agent.graph.get_state({"configurable": {"thread_id": thread}})
+    assert left.next == () and left.tasks  # the node had ended, its checkpoint was not written
+    path = f"/runs/{thread}"
+    assert "Go on from the last checkpoint" in client.get(path).text
+    before = read_trace(kept, thread).moments[-1]
+    assert client.get(f"{path}/fork?checkpoint={before.checkpoint_id}").status_code == 200
+    send(client, f"{path}/resume")
+    assert "Go on from" not in finished(client, thread)
+    after = read_trace(kept, thread)
+    assert [m.node for m in after.moments[-2:]] == [before.node, last.node]
+    assert after.moments[-1].next == ()
 
 
 def test_a_person_answers_a_waiting_run(client: TestClient, runs: Runs) -> None:
