@@ -80,7 +80,7 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     choices = texts_field(row, "choices")
     if kind == "choice" and answer not in choices:
         raise RowError(f"answer {answer!r} is none of the choices")
-    query = row.get("query") or official_query(row)
+    query = text_field(row, "query") if row.get("query") else official_query(row)
     facts = mapping_field(row, "metadata")
     return Problem(
         id=f"mathvista-{text_field({'pid': str(row.get('pid') or '')}, 'pid')}",
@@ -88,13 +88,13 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
         images=(context.image(row.get("decoded_image") or row.get("image"), row),),
         choices=choices,
         answer_type=kind,
-        precision=None if row.get("precision") is None else int(row["precision"]),
-        unit=row.get("unit") or None,
+        precision=_precision(row.get("precision")),
+        unit=text_field(row, "unit") if row.get("unit") else None,
         reference=answer,
         metadata={
             "benchmark": "mathvista",
             "split": context.split,
-            "category": facts.get("task", ""),
+            "category": str(facts.get("task", "")),
             "grading": "mathvista",
             "license": LICENSE,
             "image_license": facts.get("image_license", "of the source dataset"),
@@ -104,6 +104,15 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
             "source": facts.get("source", ""),
         },
     )
+
+
+def _precision(value: Any) -> int | None:
+    """Decimal places; some files hold them as ``1.0``."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or value not in range(13):
+        raise RowError(f"precision {value!r} is no number of decimal places")
+    return int(value)
 
 
 FORMAT = Format(

@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -222,11 +223,12 @@ class ImageFolder:
     def _path(self, named: str) -> Path:
         root = self.folder.resolve()
         tried = [self.folder / named, self.folder / Path(named).name]
-        for path in tried:
-            inside = self.anywhere or path.resolve().is_relative_to(root)
-            if inside and path.is_file():
-                return path
-        raise RowError(f"image {named!r} is not in the image folder {self.folder.name!r}")
+        with suppress(OSError, ValueError):  # a name no file can have
+            for path in tried:
+                inside = self.anywhere or path.resolve().is_relative_to(root)
+                if inside and path.is_file():
+                    return path
+        raise RowError(f"image {named[:80]!r} is not in the image folder {self.folder.name!r}")
 
 
 def _base64(data: bytes) -> str:
