@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vitarmm_agent.effects import Call, Flow, arun, run
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import InternalError, MemoryStoreError
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.locks import Lock, taking
 from vitarmm_agent.memory_store.operations import Written
@@ -69,6 +69,8 @@ class Job:
         """
         if self.error is not None:
             raise self.error
+        if not self.settled:
+            raise InternalError(f"write {self.key!r} was given up by its caller")
         return self.answer
 
 
@@ -112,7 +114,7 @@ class WriteGroup:
     def _lead_or_follow(self, job: Job) -> list[object]:
         try:
             with self._turn:
-                while not job.settled:
+                while job in self._waiting:  # not when it is done, or its caller has left
                     run(self._locked(self._waiting))
         finally:
             self._leave(job)

@@ -22,7 +22,9 @@ from langgraph.store.base import BaseStore, IndexConfig, TTLConfig
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import SqliteStore
 
-from vitarmm_agent.memory_store import ChromaStore
+from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
+from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.ranking import RecallConfig
 
 DIMS = 256
 OpenStore = Callable[..., BaseStore]
@@ -156,3 +158,13 @@ def root() -> str:
 def stores(*kinds: str) -> pytest.MarkDecorator:
     """Run a test for each of these kinds of store; all when none is named."""
     return pytest.mark.parametrize("open_store", kinds or KINDS, indirect=True)
+
+
+@pytest.fixture
+def memory(open_store: OpenStore, root: str, tmp_path: Path) -> ReasoningMemory:
+    return ReasoningMemory(
+        open_store(),
+        (root, "agent"),
+        journal=Journal(tmp_path / "journal.sqlite"),
+        config=RecallConfig(floor=0.3),
+    )

@@ -1,12 +1,13 @@
 """A process that uses a memory until it is done or killed; run by ``test_processes.py``.
 
 ``python -m tests.memory_store.worker ROLE PLACE NAME COUNT ACKNOWLEDGED``: a writer appends the id
-of each entry to the file ACKNOWLEDGED once its write has returned; a reader checks that everything
-acknowledged so far is there.
+of each entry to the file ACKNOWLEDGED once its write has returned; ``tenants`` does so for many
+memories at once on an event loop; a reader checks that everything acknowledged so far is there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.ranking import RecallConfig
 
 NAMESPACE = ("team", "agent")
+TENANTS = 16
 
 
 def open_memory(place: str, journal: Path) -> ReasoningMemory:
@@ -50,6 +52,22 @@ def write(memory: ReasoningMemory, name: str, count: int, acknowledged: Path) ->
             log.flush()
 
 
+async def write_for_tenants(memory: ReasoningMemory, count: int, acknowledged: Path) -> None:
+    """Each of :data:`TENANTS` memories is written ``count`` entries, all memories at once."""
+    with acknowledged.open("a") as log:
+
+        async def one(tenant: str) -> None:
+            own = memory.with_namespace(("team", tenant))
+            for number in range(count):
+                new = lesson(tenant, number)
+                operation = Operation(kind="add", entry=new)
+                await own.awrite([operation], run=f"{tenant}-{number}", attempt=1)
+                log.write(f"{new.id}\n")
+                log.flush()
+
+        await asyncio.gather(*(one(f"t{n}") for n in range(TENANTS)))
+
+
 def read(memory: ReasoningMemory, folder: Path, seconds: float) -> None:
     """Look up and search what writers have acknowledged, until a file named ``stop`` appears."""
     deadline = time.time() + seconds
@@ -75,6 +93,8 @@ def main() -> None:
     memory = open_memory(place, file.parent / "journal.sqlite")
     if role == "write":
         write(memory, name, int(count), file)
+    elif role == "tenants":
+        asyncio.run(write_for_tenants(memory, int(count), file))
     else:
         read(memory, file.parent, float(count))
     memory.close()

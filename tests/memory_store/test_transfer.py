@@ -1,0 +1,84 @@
+"""Memories as JSON Lines: export and import."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.memory_store.conftest import stores
+from tests.memory_store.helpers import MEMORY_STORES, add, entry, recalled
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store import ReasoningMemory
+
+
+@stores(*MEMORY_STORES)
+def test_export_and_import(memory: ReasoningMemory, root: str, tmp_path: Path) -> None:
+    entries = [
+        entry(f"Fact {n} “é” 😀\nline", applies_when=f"word{n} other{n}", metadata={"n": [n, None]})
+        for n in range(5)
+    ]
+    memory.write(add(*entries), run="r", attempt=1)
+    memory.credit([entries[0].id], "fail", run="r", attempt=2, previous="pass")
+    memory.merge(entries[1].id, entries[2].id)
+    file = tmp_path / "out" / "memory.jsonl"
+    assert memory.export(file) == 5
+    other = memory.with_namespace((root, "copy"))
+    report = other.import_(file)
+    assert (report.added, report.replaced, report.skipped, report.bad) == (5, 0, 0, ())
+    by_id = lambda rows: sorted(rows, key=lambda e: e.id)  # noqa: E731
+    assert by_id(other.list()) == by_id(memory.list())
+    assert recalled(other, "word3 other3") == recalled(memory, "word3 other3") == [entries[3].id]
+    assert other.import_(file).skipped == 5
+    stream = io.StringIO()
+    other.export(stream)
+    assert stream.getvalue() == file.read_text("utf-8")
+    other.undo(report.run)
+    assert other.list() == []
+
+
+@stores("chroma-folder")
+def test_import_of_broken_lines(memory: ReasoningMemory, tmp_path: Path) -> None:
+    good = entry(related_to=("m-nowhere",))
+    file = tmp_path / "in.jsonl"
+    lines = [
+        good.model_dump_json(),
+        "{not json",
+        "",
+        '{"entry_type": "fact"}',
+        '{"entry_type": "rumour", "content": "x"}',
+        '{"entry_type": "fact", "content": "x", "confidence": 1.5}',
+        '{"entry_type": "fact", "content": "' + "x" * 1_000_000 + '"}',
+        '{"entry_type": "fact", "content": "nul \\u0000"}',
+        '{"entry_type": "fact", "content": "lone \\ud800"}',
+        '{"entry_type": "fact", "content": "x", "schema_version": 99}',
+        "[1, 2]",
+        "[" * 100_000,
+        good.model_dump_json(),
+    ]
+    file.write_bytes("\n".join(lines).encode() + b"\n\xff\xfe\n")
+    with pytest.raises(InputError) as caught:
+        memory.import_(file)
+    for number in (2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14):
+        assert f"line {number} " in str(caught.value)
+    assert memory.list() == []
+    report = memory.import_(file, keep_good=True)
+    assert report.added == 1 and [bad.number for bad in report.bad] == [2, *range(4, 15)]
+    assert "m-nowhere" in report.notes[0]
+    assert memory.get(good.id).related_to == ()  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="cannot be read"):
+        memory.import_(tmp_path / "none.jsonl")
+
+
+@stores("chroma-folder")
+def test_import_conflicts(memory: ReasoningMemory) -> None:
+    one = entry()
+    memory.write(add(one), run="r", attempt=1)
+    theirs = memory.get(one.id).model_copy(update={"content": "Other words."})  # type: ignore[union-attr]
+    line = theirs.model_dump_json()
+    with pytest.raises(InputError, match="other content"):
+        memory.import_(io.StringIO(line))
+    assert memory.import_(io.StringIO(line), on_conflict="skip").skipped == 1
+    assert memory.import_(io.StringIO(line), on_conflict="replace").replaced == 1
+    assert memory.get(one.id) == theirs
