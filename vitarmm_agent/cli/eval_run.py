@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.solve import FeedbackOption, Judge, Rmm
+from vitarmm_agent.cli.options import FeedbackOption, Judge, Rmm
 from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli.solve import (
-    FeedbackOption,
-    Judge,
-    MaxIterations,
-    Memory,
-    Namespace,
-    Reasoner,
-    Rmm,
-    open_agent,
-    split_namespace,
-)
+from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
+from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +17,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+@takes_settings(*ROLES, "max_iterations")
 def mcp(
     http: Annotated[
         bool, typer.Option("--http", help="Serve streamable HTTP at /mcp; default: stdio.")
@@ -42,13 +34,7 @@ def mcp(
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
     ] = None,
-    reasoner: Reasoner = None,
-    feedback: FeedbackOption = None,
-    judge: Judge = None,
-    rmm: Rmm = None,
-    memory: Memory = None,
-    namespace: Namespace = None,
-    max_iterations: MaxIterations = None,
+    given: Given = NOTHING,
 ) -> None:
     """Serve the agent to MCP clients such as Claude Desktop."""
     from vitarmm_agent.settings import Settings
@@ -58,17 +44,8 @@ def mcp(
             f"host {host!r} can be reached by others: give a --token that clients must send, "
             "or listen at 127.0.0.1"
         )
-    settings = Settings.load(
-        reasoner=reasoner,
-        feedback=feedback,
-        judge=judge,
-        rmm=rmm,
-        memory=memory,
-        namespace=split_namespace(namespace),
-        max_iterations=max_iterations,
-    )
     configurable = dict(_pair(given) for given in set_ or [])
-    agent = open_agent(settings, quiet=not http)
+    agent = open_agent(Settings.load(**given), quiet=not http)
     if http:
         _serve_http(agent, configurable, host, port, token)
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, takes_settings
 from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:
@@ -17,21 +18,8 @@ if TYPE_CHECKING:
     from vitarmm_agent.problem import Problem, Result
     from vitarmm_agent.settings import Settings
 
-Reasoner = Annotated[
-    str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
-]
-FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,judge.")]
-Judge = Annotated[str | None, typer.Option(help="Judging chat model; default: the reasoner.")]
-Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
-Memory = Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")]
-Namespace = Annotated[
-    str | None,
-    typer.Option(help="Whose memory, parts separated by a slash (team/agent), or a JSON array."),
-]
-MaxIterations = Annotated[int | None, typer.Option(help="Attempts at most.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-
+@takes_settings(*RUNNING)
 def solve(
     text: Annotated[str, typer.Argument(help="The problem, or - to read standard input.")],
     image: Annotated[list[str] | None, typer.Option(help="Image file; repeatable.")] = None,
@@ -46,24 +34,7 @@ def solve(
         bool, typer.Option(help="Let the reference verifier use the gold answer.")
     ] = False,
     human: Annotated[bool, typer.Option(help="Ask a person for the last verdict.")] = False,
-    reasoner: Reasoner = None,
-    feedback: FeedbackOption = None,
-    judge: Judge = None,
-    rmm: Rmm = None,
-    memory: Memory = None,
-    namespace: Namespace = None,
-    max_iterations: MaxIterations = None,
-    max_tokens: Annotated[int | None, typer.Option(help="New tokens per model call.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of sampling.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server.")] = None,
-    images: Annotated[
-        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
-    ] = None,
-    max_tiles: Annotated[int | None, typer.Option(help="Tiles per image of vita: models.")] = None,
-    vita_model_type: Annotated[
-        str | None, typer.Option(help="Model type of vita: models; default: the checkpoint's.")
-    ] = None,
+    given: Given = NOTHING,
     thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -83,23 +54,8 @@ def solve(
         "reference": reference,
     }
     problem = Problem.parse(fields | ({"answer_type": answer_type} if answer_type else {}))
-    settings = Settings.load(
-        reasoner=reasoner,
-        feedback=with_human(feedback, human),
-        judge=judge,
-        rmm=rmm,
-        memory=memory,
-        namespace=split_namespace(namespace),
-        max_iterations=max_iterations,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        base_url=base_url,
-        images=images,
-        max_tiles=max_tiles,
-        vita_model_type=vita_model_type,
-        oracle=oracle or None,
-    )
+    verifiers = with_human(given.get("feedback"), human)
+    settings = Settings.load(**{**given, "feedback": verifiers, "oracle": oracle or None})
     thread_id = thread or new_thread()
     agent = open_agent(settings, quiet=as_json)
     if thread is not None:
@@ -110,6 +66,7 @@ def solve(
     finish(result, as_json)
 
 
+@takes_settings(*ROLES)
 def resume(
     thread: Annotated[str, typer.Argument(help="The run to go on with.")],
     verdict: Annotated[
@@ -117,12 +74,7 @@ def resume(
     ] = None,
     message: Annotated[str, typer.Option(help="Grounds for the verdict.")] = "",
     step: Annotated[int | None, typer.Option(help="Number of the wrong step.")] = None,
-    reasoner: Reasoner = None,
-    feedback: FeedbackOption = None,
-    judge: Judge = None,
-    rmm: Rmm = None,
-    memory: Memory = None,
-    namespace: Namespace = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, killed, failed, or waits for a person.
@@ -133,16 +85,8 @@ def resume(
     from vitarmm_agent.cli.trace import checkpoints, print_run
     from vitarmm_agent.settings import Settings
 
-    given = {
-        "reasoner": reasoner,
-        "feedback": feedback,
-        "judge": judge,
-        "rmm": rmm,
-        "memory": memory,
-        "namespace": split_namespace(namespace),
-    }
     chosen = settings_of_run(checkpoints(), thread)
-    settings = Settings.load(**chosen | {k: v for k, v in given.items() if v is not None})
+    settings = Settings.load(**{**chosen, **given})
     agent = open_agent(settings, quiet=as_json)
     reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
     with resumable(thread):
@@ -160,13 +104,6 @@ def with_human(feedback: str | None, human: bool) -> str | None:
     if not human:
         return feedback
     return ",".join([*(feedback.split(",") if feedback else ["arithmetic"]), "human"])
-
-
-def split_namespace(namespace: str | None) -> tuple[str, ...] | None:
-    """A namespace option as a tuple, or None when it is not given."""
-    from vitarmm_agent.memory_store.names import parse_namespace
-
-    return parse_namespace(namespace) if namespace else None
 
 
 def open_agent(settings: Settings, *, quiet: bool) -> ReasoningAgent:

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from vitarmm_agent.cli.console import out, safe
-from vitarmm_agent.cli.solve import FeedbackOption, Judge, Memory, Namespace, Reasoner, Rmm
+from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.errors import InputError, MissingExtraError
 
 
+@takes_settings(*ROLES)
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
@@ -24,12 +25,7 @@ def ui(
         list[str] | None, typer.Option(help="Name this machine is reached by; repeatable.")
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
-    reasoner: Reasoner = None,
-    feedback: FeedbackOption = None,
-    judge: Judge = None,
-    rmm: Rmm = None,
-    memory: Memory = None,
-    namespace: Namespace = None,
+    given: Given = NOTHING,
 ) -> None:
     """Serve the page: runs, memory, and a form to start a run. Ctrl-C stops it."""
     try:
@@ -40,17 +36,9 @@ def ui(
         if error.name and error.name.startswith("vitarmm_agent"):
             raise
         raise MissingExtraError("the web page", "ui") from None
-    from vitarmm_agent.cli.solve import split_namespace
     from vitarmm_agent.settings import Settings
 
-    settings = Settings.load(
-        reasoner=reasoner,
-        feedback=feedback,
-        judge=judge,
-        rmm=rmm,
-        memory=memory,
-        namespace=split_namespace(namespace),
-    )
+    settings = Settings.load(**given)
     if token is not None and len(token) < 16:
         raise InputError(f"a token needs at least 16 characters, got {len(token)}")
     if token is None and not is_loopback(host):

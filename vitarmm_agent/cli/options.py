@@ -1,0 +1,96 @@
+"""Options that several commands share: each is a field of the settings, by its name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+
+Reasoner = Annotated[
+    str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
+]
+FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,judge.")]
+Judge = Annotated[str | None, typer.Option(help="Judging chat model; default: the reasoner.")]
+Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+_OPTIONS: dict[str, Any] = {
+    "reasoner": Reasoner,
+    "feedback": FeedbackOption,
+    "judge": Judge,
+    "rmm": Rmm,
+    "memory": Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")],
+    "namespace": Annotated[
+        str | None,
+        typer.Option(
+            help="Whose memory, parts separated by a slash (team/agent), or a JSON array."
+        ),
+    ],
+    "max_iterations": Annotated[int | None, typer.Option(help="Attempts at most.")],
+    "max_tokens": Annotated[int | None, typer.Option(help="New tokens per model call.")],
+    "temperature": Annotated[float | None, typer.Option(help="0 is greedy.")],
+    "seed": Annotated[int | None, typer.Option(help="Seed of sampling.")],
+    "base_url": Annotated[str | None, typer.Option(help="OpenAI-compatible server.")],
+    "images": Annotated[
+        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
+    ],
+    "max_tiles": Annotated[int | None, typer.Option(help="Tiles per image of vita: models.")],
+    "vita_model_type": Annotated[
+        str | None, typer.Option(help="Model type of vita: models; default: the checkpoint's.")
+    ],
+}
+Given = Mapping[str, Any]
+"""Settings that were given on the command line, by name."""
+NOTHING: Given = MappingProxyType({})
+ROLES = ("reasoner", "feedback", "judge", "rmm", "memory", "namespace")
+"""Who does what in a run, and with whose memory."""
+RUNNING = (*ROLES, *(name for name in _OPTIONS if name not in ROLES))
+"""All that can be set for one run."""
+
+
+def takes_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options, in the place of its parameter ``given``.
+
+    ``given`` receives those that were set, as :meth:`Settings.load` takes them.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_options(*values: Any, **named: Any) -> None:
+            chosen = {name: named.pop(name, None) for name in names}
+            given = {name: value for name, value in chosen.items() if value is not None}
+            if "namespace" in given:
+                given["namespace"] = _labels(given["namespace"])
+            command(*values, given=given, **named)
+
+        signature = _with_options(inspect.signature(command, eval_str=True), names)
+        with_options.__signature__ = signature  # type: ignore[attr-defined]
+        with_options.__annotations__ = {
+            parameter.name: parameter.annotation for parameter in signature.parameters.values()
+        }
+        return with_options
+
+    return decorate
+
+
+def _with_options(signature: inspect.Signature, names: tuple[str, ...]) -> inspect.Signature:
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "given":
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+            continue
+        parameters += [
+            inspect.Parameter(name, parameter.KEYWORD_ONLY, default=None, annotation=_OPTIONS[name])
+            for name in names
+        ]
+    return signature.replace(parameters=parameters)
+
+
+def _labels(namespace: str) -> tuple[str, ...]:
+    from vitarmm_agent.memory_store.names import parse_namespace
+
+    return parse_namespace(namespace)
