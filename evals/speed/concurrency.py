@@ -88,7 +88,7 @@ class SlowModel(StreamedChatModel):
             raise InternalError(f"a reply was refused, so a run makes more than {CALLS} calls")
         await asyncio.sleep(self.delay)
         reply = REPLIES[kwargs.get("schema_title", "")]
-        yield ChatGenerationChunk(message=AIMessageChunk(reply, chunk_position="last"))
+        yield ChatGenerationChunk(message=AIMessageChunk(content=reply, chunk_position="last"))
 
     def with_structured_output(
         self, schema: Any, *, include_raw: bool = False, **kwargs: Any
