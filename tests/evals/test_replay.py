@@ -96,3 +96,28 @@ def test_the_nearest_other_problem() -> None:
 def test_among_no_problems_none_is_near() -> None:
     near = Neighbours([], DeterministicFakeEmbedding(size=8))
     assert near.nearest(PROBLEM) == []
+
+
+def test_a_local_model_is_sampled_by_its_seed(tmp_path: Path) -> None:
+    from langchain_core.messages import HumanMessage
+
+    from tests.models.conftest import make_model
+    from vitarmm_agent.effects import run
+    from vitarmm_agent.evals.replay import sampled
+    from vitarmm_agent.models.calls import ask, ask_structured
+    from vitarmm_agent.models.local import LocalChatModel
+
+    folder = make_model(tmp_path / "tiny")
+    local = LocalChatModel.load(
+        folder, home=tmp_path / "home", dtype="float32", device="cpu", max_tokens=12
+    )
+    prompt = [HumanMessage("Say a word.")]
+
+    def said(seed: int) -> str:
+        return run(ask(sampled(local, 2.0, seed), prompt)).message.text
+
+    assert said(1) == said(1) != said(2)
+    schema = {"title": "Word", "type": "object", "properties": {"w": {"enum": ["a", "b"]}},
+              "required": ["w"], "additionalProperties": False}  # fmt: skip
+    found = {run(ask_structured(sampled(local, 5.0, n), schema, prompt)).text for n in range(12)}
+    assert len(found) > 1

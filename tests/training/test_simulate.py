@@ -259,3 +259,36 @@ def test_the_command_says_what_is_missing(
     assert run_app(["simulate", "--output_dir", str(tmp_path / "out")]) == 2
     assert "--gsm8k_path" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_simulation_goes_on(tmp_path: Path) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    texts = tuple(f"{YARD} It is yard {word}." for word in ("one", "two", "three"))
+    slow = [{"match": "square", "content": RIGHT, "delay": 0.4}] * 40
+    plan = config(tmp_path, writer=[nothing()] * 40, reasoner=slow, texts=texts)
+    out = tmp_path / "out"
+    words = ["--vita_model", plan.vita_model, "--feedback_model", plan.feedback_model,
+             "--rmm", str(plan.rmm), "--gsm8k_path", plan.sources[0].path, "--oracle",
+             "--feedback", "arithmetic", "--holdout", "0", "--candidates", "1",
+             "--max_iterations", "2", "--output_dir", str(out)]  # fmt: skip
+    command = [sys.executable, "-m", "vitarmm_agent.cli", "simulate", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    ledger, deadline = out / "simulate.jsonl", time.monotonic() + 60
+    while not (ledger.exists() and ledger.stat().st_size):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)  # in the middle of the next problem's attempt
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    finished = len(ledger.read_text().splitlines())
+    assert 1 <= finished < 3
+    assert run_app(["simulate", *words, "--resume"]) == 0
+    rows = decisions(out)
+    assert [row.problem_id for row in rows] == [f"s-{i}" for i in range(3)]
+    assert len(ledger.read_text().splitlines()) == 3
+    assert json.loads((out / "summary.json").read_text())["crashes"] == {}

@@ -84,13 +84,13 @@ def rmm(
             "--resume, or choose a new or empty one"
         )
     reasoner = vita_model or settings.reasoner
-    cases, pool = _material(
+    cases, pool, think = _material(
         data, sources, output_dir, reasoner,
         num_samples=num_samples, workers=workers, seed=seed, resume=resume, quiet=as_json,
     )  # fmt: skip
     config = _config(
         cases, rmm or [settings.rmm or settings.reasoner], reasoner, pool,
-        probes=probes, attempts=attempts, seed=seed, think=settings.rmm_think,
+        probes=probes, attempts=attempts, seed=seed, think=think,
     )  # fmt: skip
     samples, stopped = _measure(
         config, cases, pool, output_dir / "writers", settings,
@@ -115,8 +115,8 @@ def _material(
     seed: int,
     resume: bool,
     quiet: bool,
-) -> tuple[list[Case], dict[str, list[Problem]]]:
-    """Situations to decide on, and by benchmark the problems that no writer was trained on."""
+) -> tuple[list[Case], dict[str, list[Problem]], bool]:
+    """Situations, by benchmark the problems that no writer was trained on, and whether to think."""
     from vitarmm_agent.cli.simulate import run_simulation
     from vitarmm_agent.evals.output import read_config
     from vitarmm_agent.settings import Settings
@@ -129,7 +129,7 @@ def _material(
         if 0 < num_samples < len(cases):
             chosen = random.Random(seed).sample(range(len(cases)), num_samples)
             cases = [cases[index] for index in sorted(chosen)]
-        return cases, unseen(known, sources)
+        return cases, unseen(known, sources), known.think
     config = SimulationConfig.of(
         sources=[source.model_dump() for source in sources],
         vita_model=reasoner,
@@ -142,7 +142,7 @@ def _material(
     )
     made = output_dir / "situations"
     run_simulation(config, made, workers=workers, resume=resume, quiet=quiet)
-    return read_cases(made), unseen(config)
+    return read_cases(made), unseen(config), config.think
 
 
 def _config(

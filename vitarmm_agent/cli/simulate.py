@@ -94,6 +94,7 @@ def simulate(
         "problems": problems_path,
     }
     config = SimulationConfig.of(
+        settings,
         sources=[
             {"name": name, "path": path, "image_dir": image_dir}
             for name, path in paths.items()

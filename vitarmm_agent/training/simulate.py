@@ -90,14 +90,17 @@ class Simulator:
     def __init__(
         self,
         config: SimulationConfig,
-        agent: ReasoningAgent,
+        agents: dict[bool, ReasoningAgent],
         writers: Sequence[MemoryWriter],
         replayer: Replayer,
         neighbours: dict[str, Neighbours],
     ) -> None:
-        """Decide with ``writers``, of which the first is the agent's own."""
+        """Run with ``agents``, by whether a problem is held out.
+
+        ``writers`` decide; the first is the agents' own.
+        """
         self.config = config
-        self.agent = agent
+        self.agents = agents
         self.writers = writers
         self.replayer = replayer
         self.neighbours = neighbours
@@ -110,12 +113,15 @@ class Simulator:
         problems: Problems,
         settings: Settings | None = None,
     ) -> Simulator:
-        """Load the models, and open a memory that only this simulation uses.
+        """Load the models, and open memories that only this simulation uses.
+
+        Held-out problems have one of their own, so that nothing learned on them is in training rows.
 
         Raises:
             UserError: a model or the embedder cannot be had.
         """
         from vitarmm_agent.agent import ReasoningAgent
+        from vitarmm_agent.graphs.checkpoints import open_checkpoints
         from vitarmm_agent.media import MediaStore
         from vitarmm_agent.memory_store.embedding import load_embeddings
         from vitarmm_agent.models import load_chat_model
@@ -123,11 +129,21 @@ class Simulator:
         settings = own_settings(config, folder, settings)
         reasoner = load_chat_model(config.vita_model, settings=settings)
         model = load_chat_model(config.rmm or config.feedback_model, settings=settings)
-        writers = [MemoryWriter(model, think=settings.rmm_think)]
+        writers = [MemoryWriter(model, think=config.think)]
         for number in range(1, config.candidates):
             varied = sampled(model, config.temperature, config.seed + number)
-            writers.append(MemoryWriter(varied, think=settings.rmm_think))
-        agent = ReasoningAgent.open(reasoner=reasoner, rmm=writers[0], settings=settings)
+            writers.append(MemoryWriter(varied, think=config.think))
+        kept = open_checkpoints(settings.checkpoints_path)
+        agents = {
+            held_out: ReasoningAgent.open(
+                reasoner=reasoner,
+                rmm=writers[0],
+                memory=settings.data_dir / ("memory-heldout" if held_out else "memory"),
+                checkpointer=kept,
+                settings=settings,
+            )
+            for held_out in {task.held_out for task in problems.tasks}
+        }
         replayer = Replayer(
             reasoner,
             MediaStore(settings.media_dir),
@@ -139,7 +155,7 @@ class Simulator:
         if config.replay:
             embeddings = load_embeddings(settings.embedder, settings)
             neighbours = {name: Neighbours(p, embeddings) for name, p in problems.pool.items()}
-        return cls(config, agent, writers, replayer, neighbours)
+        return cls(config, agents, writers, replayer, neighbours)
 
     async def row(self, job: Job) -> SimulatedRow:
         """Run a problem, take its decisions, and try them.
@@ -177,13 +193,12 @@ class Simulator:
 
     async def _run(self, task: Task) -> Result:
         """The problem's run; one that an interrupted simulation began is gone on with."""
-        thread = f"simulate-{task.key}"
+        agent, thread = self.agents[task.held_out], f"simulate-{task.key}"
         try:
-            await self.agent.aresult(thread)
-        except InputError:
-            part = {"part": "heldout" if task.held_out else "train"}
-            return await self.agent.asolve(task.problem, thread_id=thread, configurable=part)
-        return await self.agent.aresume(thread)
+            await agent.aresult(thread)
+        except InputError:  # it was not begun
+            return await agent.asolve(task.problem, thread_id=thread)
+        return await agent.aresume(thread)
 
     async def _similar(self, problem: Problem) -> list[Problem]:
         among = self.neighbours.get(str(problem.metadata.get("benchmark", "")))
@@ -240,7 +255,7 @@ class Simulator:
         own = await self._effect(entries, [case.problem])
         other = await self._effect(entries, similar)
         return DecisionRow(
-            prompt=as_chat(case.messages(think=self.writers[0].think)),
+            prompt=as_chat(case.messages(think=self.config.think)),
             completion=(ChatMessage(role="assistant", content=text),),
             benchmark=case.benchmark,
             problem_id=case.problem.id,
@@ -318,9 +333,9 @@ def own_settings(
             "feedback": config.feedback,
             "max_iterations": config.max_iterations,
             "oracle": config.oracle,
+            "rmm_think": config.think,
             "data_dir": folder / "data",
-            "memory": str(folder / "data" / "memory"),
-            "namespace": ("simulation", "{part}"),
+            "namespace": ("simulation",),
         }
     )
 

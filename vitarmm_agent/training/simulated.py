@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -13,6 +13,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.situations import Case
 from vitarmm_agent.problem import Data, Usage
 from vitarmm_agent.rmm.situation import Situation
+from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow
 
 LEDGER = "simulate.jsonl"
@@ -46,6 +47,8 @@ class SimulationConfig(Data):
         attempts: per problem and memory in a replay; 1 is one greedy attempt.
         max_iterations: attempts per problem of the loop.
         oracle: feedback sees the gold answer.
+        think: the writer is asked for a thought before it decides.
+        settings: how models decode, and the embedder.
         test_only_allowed: rows whose licence allows testing only may become training data.
     """
 
@@ -63,17 +66,22 @@ class SimulationConfig(Data):
     max_iterations: int = Field(2, ge=1, le=100)
     seed: int = 0
     oracle: bool = False
+    think: bool = False
+    settings: dict[str, Any] = {}
     test_only_allowed: bool = False
 
     @classmethod
-    def of(cls, **options: object) -> SimulationConfig:
-        """A configuration from options.
+    def of(cls, settings: Settings | None = None, **options: Any) -> SimulationConfig:
+        """A configuration from options and what the settings say of decoding.
 
         Raises:
             InputError: an option is out of range.
         """
+        settings = settings or Settings.load()
+        said = {name: getattr(settings, name) for name in ("temperature", "max_tokens", "embedder")}
+        given = {"think": settings.rmm_think, "settings": said} | options
         try:
-            return cls.model_validate(options)
+            return cls.model_validate(given)
         except ValidationError as error:
             lines = (
                 f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
