@@ -5,7 +5,7 @@
 
     eval("task.py", solver=vitarmm_solver(reasoner="local:…"), model="mockllm/model")
 
-The solver asks the agent, not the model that Inspect was given. What the task's target says never
+or ``inspect eval task.py --solver vitarmm_agent/vitarmm_solver -S reasoner=local:…``. The solver asks the agent, not the model that Inspect was given. What the task's target says never
 reaches the agent. A run that fails is Inspect's sample error, not an answer.
 """
 
@@ -36,9 +36,9 @@ def vitarmm_solver(
     agent: ReasoningAgent | None = None,
     *,
     reasoner: str | None = None,
-    feedback: str | None = None,
+    feedback: str | list[str] | None = None,
     rmm: str | None = None,
-    memory: str | None = None,
+    memory: str | bool | None = None,
     max_iterations: int | None = None,
     answer_type: AnswerType | None = None,
     completion: Literal["attempt", "answer"] = "attempt",
@@ -55,7 +55,7 @@ def vitarmm_solver(
         reasoner: see :meth:`ReasoningAgent.open`, as for those that follow.
         feedback: verifiers by name.
         rmm: the model that decides what to remember.
-        memory: folder, URL, or ``off``.
+        memory: folder, URL, or ``off`` (which Inspect's command line reads as false).
         max_iterations: attempts per sample at most.
         answer_type: what kind of answer the task asks for; default: a choice where there are
             choices, else a text.
@@ -67,11 +67,14 @@ def vitarmm_solver(
     options = {
         name: value
         for name, value in {
-            "reasoner": reasoner, "feedback": feedback, "rmm": rmm, "memory": memory,
+            "reasoner": reasoner,
+            "feedback": ",".join(feedback) if isinstance(feedback, list) else feedback,
+            "rmm": rmm,
+            "memory": "off" if memory is False else memory,
             "max_iterations": max_iterations,
         }.items()
         if value is not None
-    }  # fmt: skip
+    }
     if agent is not None and options:
         raise InputError(f"an open agent takes no {', '.join(options)}; give either of them")
     opened = [agent] if agent is not None else []

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import json
+import os
+import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,16 @@ from vitarmm_agent.models.scripted import ScriptedChatModel
 
 SLIP = "1. 3 + 4 = 8\nAnswer: 8"
 SEVEN = "1. 3 + 4 = 7\nAnswer: 7"
+TASK = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import match
+
+@task
+def sums():
+    return Task(dataset=[Sample(input="What is 3 + 4?", target="7")], scorer=match())
+"""
+ROOT = Path(__file__).parent.parent.parent
 Agent = Callable[..., tuple[ReasoningAgent, ScriptedChatModel]]
 
 
@@ -195,7 +209,7 @@ async def test_samples_run_side_by_side_on_one_loop(tmp_path: Path, make: Agent)
 
 def test_an_agent_opened_by_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "script.json"
-    script.write_text(f'[{{"content": {SEVEN!r}}}]'.replace("'", '"'), encoding="utf-8")
+    script.write_text(json.dumps([{"content": SEVEN}]), encoding="utf-8")
     solver = vitarmm_solver(
         reasoner=f"scripted:{script}", feedback="arithmetic", memory="off", max_iterations=1
     )
@@ -203,6 +217,30 @@ def test_an_agent_opened_by_options(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert accuracy(log) == 1
     assert log.plan.steps[0].solver.endswith("vitarmm_solver")
     assert log.plan.steps[0].params["max_iterations"] == 1
+
+
+@pytest.mark.slow
+def test_the_command_line_of_inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the entry point that pyproject names; ``off`` arrives as false, a list as a list."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([{"content": SEVEN}]), encoding="utf-8")
+    (tmp_path / "sums.py").write_text(TASK, encoding="utf-8")
+    package = tmp_path / "installed" / "points-0.dist-info"
+    package.mkdir(parents=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    points = "".join(f"{n} = {m}\n" for n, m in project["entry-points"]["inspect_ai"].items())
+    (package / "entry_points.txt").write_text(f"[inspect_ai]\n{points}")
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: points\nVersion: 0\n")
+    command = [
+        sys.executable, "-m", "inspect_ai", "eval", "sums.py", "--model", "mockllm/model",
+        "--solver", "vitarmm_agent/vitarmm_solver", "-S", f"reasoner=scripted:{script}",
+        "-S", "memory=off", "-S", "feedback=arithmetic,choice", "--log-dir", "logs",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (log,) = (tmp_path / "logs").glob("*.eval")
+    assert accuracy(read_eval_log(str(log))) == 1
 
 
 def test_an_agent_and_options_contradict(make: Agent) -> None:
