@@ -119,13 +119,13 @@ class Agents:
         return await self._finish(self._agents[key], task, f"{task.thread_id}-vote{number}")
 
     async def _finish(self, agent: ReasoningAgent, task: Task, thread_id: str) -> Result:
+        stream = {"stream": _stream(task)}
         try:
             await agent.aresult(thread_id)
         except InputError:
             problem = as_shown(task.problem, oracle=task.arm.oracle)
-            stream = {"stream": _stream(task)}
             return await agent.asolve(problem, thread_id=thread_id, configurable=stream)
-        return await agent.aresume(thread_id)
+        return await agent.aresume(thread_id, configurable=stream)
 
     def _agent(self, arm: Arm, order: int) -> ReasoningAgent:
         key = (arm.name, order)

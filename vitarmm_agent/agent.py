@@ -131,21 +131,35 @@ class ReasoningAgent:
         """As :meth:`solve`, on an event loop."""
         return await arun(self._solve(problem, thread_id, configurable))
 
-    def resume(self, thread_id: str, value: Any = None) -> Result:
+    def resume(
+        self,
+        thread_id: str,
+        value: Any = None,
+        *,
+        configurable: dict[str, Any] | None = None,
+    ) -> Result:
         """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
 
         Args:
             thread_id: the run.
             value: the reply to a waiting human verifier, if that is what it waits for.
+            configurable: as in :meth:`solve`; needed only by a run that was killed before its first
+                step had chosen the memory.
 
         Raises:
             InputError: there is no such run, or it waits for a person and ``value`` is None.
         """
-        return run(self._resume(thread_id, value))
+        return run(self._resume(thread_id, value, configurable))
 
-    async def aresume(self, thread_id: str, value: Any = None) -> Result:
+    async def aresume(
+        self,
+        thread_id: str,
+        value: Any = None,
+        *,
+        configurable: dict[str, Any] | None = None,
+    ) -> Result:
         """As :meth:`resume`, on an event loop."""
-        return await arun(self._resume(thread_id, value))
+        return await arun(self._resume(thread_id, value, configurable))
 
     def stream(
         self,
@@ -268,10 +282,12 @@ class ReasoningAgent:
         interrupted = bool(output.get("__interrupt__"))
         return result_of(output, config["configurable"]["thread_id"], interrupted=interrupted)
 
-    def _resume(self, thread_id: str, value: Any) -> Flow[Result]:
+    def _resume(
+        self, thread_id: str, value: Any, configurable: dict[str, Any] | None
+    ) -> Flow[Result]:
         from langgraph.types import Command
 
-        config = self._config(thread_id)
+        config = self._config(thread_id, configurable)
         snapshot = yield self._state(config)
         if not snapshot.values and not snapshot.tasks:
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
