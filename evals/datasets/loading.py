@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,14 @@ from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import gsm8k, mathv, mathvista, mmlu, problems
-from vitarmm_agent.evals.datasets.reading import ImageFolder, Loaded, Row, read_file
+from vitarmm_agent.evals.datasets.reading import (
+    ImageFolder,
+    Loaded,
+    Row,
+    csv_files,
+    read_file,
+    read_files,
+)
 from vitarmm_agent.evals.datasets.records import (
     BENCHMARKS,
     CONDITIONS,
@@ -57,8 +65,8 @@ def load_benchmark(
 
     Args:
         name: which benchmark; ``problems`` for rows with the fields of ``Problem``.
-        path: a ``.jsonl``, ``.json`` or ``.csv`` file, plain or ``.gz``; a folder that ``datasets``
-            loads; or ``hub:OWNER/NAME`` (``hub:`` alone: the benchmark's usual repository).
+        path: a ``.jsonl``, ``.json`` or ``.csv`` file, plain or ``.gz``; a folder of CSV files (MMLU),
+            or one that ``datasets`` loads; or ``hub:OWNER/NAME`` (``hub:`` alone: the benchmark's usual repository).
         image_dir: where the images that rows name are; default: the file's folder.
         split: keep the rows of this split only; it must be one the benchmark has.
         sample_size: as many problems drawn at random, in file order; -1 for all.
@@ -124,11 +132,14 @@ def _format(
 
 
 def _loaded(form: Format, path: str, split: str | None) -> Loaded:
-    if path.startswith("hub:") or Path(path).is_dir():
+    folder = Path(path)
+    if not path.startswith("hub:") and folder.is_dir() and (files := csv_files(folder)):
+        return read_files(folder, files)
+    if path.startswith("hub:") or folder.is_dir():
         from vitarmm_agent.evals.datasets.hub import read_hub
 
         return read_hub(form, path, split)
-    return read_file(Path(path))
+    return read_file(folder)
 
 
 def _image_folder(path: str) -> Path:
@@ -190,8 +201,7 @@ class _Reader:
     ) -> None:
         self.form, self.source, self.asked = form, loaded.source, split
         self.condition, self.image = condition, image
-        self.stem = stem_of(Path(loaded.source))
-        self.by_name = loaded.split or self._split_in_name()
+        self.known = loaded.split
 
     def read(
         self, rows: Sequence[Row], kinds: Sequence[BenchmarkName | None]
@@ -199,10 +209,13 @@ class _Reader:
         found: list[Problem] = []
         skipped: list[SkippedRow] = []
         lines: dict[str, int] = {}
-        splits: Counter[str] = Counter()
-        for number, (row, kind) in enumerate(zip(rows, kinds, strict=True)):
+        splits: set[str] = set()
+        numbers: Counter[str] = Counter()
+        for row, kind in zip(rows, kinds, strict=True):
             split = self._split_of(row)
-            splits[split] += 1
+            splits.add(split)
+            number = numbers[row.file]
+            numbers[row.file] += 1
             if self.asked is not None and split not in ("", self.asked):
                 continue
             try:
@@ -210,7 +223,8 @@ class _Reader:
                 if problem.id in lines:
                     raise RowError(f"id {problem.id!r} stands already in line {lines[problem.id]}")
             except RowError as error:
-                skipped.append(SkippedRow(line=row.line, reason=str(error)))
+                where = f"{row.file}: " if row.file else ""
+                skipped.append(SkippedRow(line=row.line, reason=f"{where}{error}"))
                 continue
             lines[problem.id] = row.line
             found.append(problem)
@@ -226,7 +240,7 @@ class _Reader:
             raise RowError(row.damage)
         if kind is not None and FORMATS[kind] is not self.form:
             raise RowError(f"is a row of {FORMATS[kind].title}; load those as {kind!r}")
-        context = Context(split, number, self.condition, self.image, self.stem)
+        context = Context(split, number, self.condition, self.image, self._stem(row))
         try:
             return self.form.problem(row.fields, context)
         except ValidationError as error:
@@ -234,12 +248,14 @@ class _Reader:
         except (TypeError, ValueError) as error:
             raise RowError(f"has a field that cannot be read: {error}") from None
 
-    def _split_of(self, row: Row) -> str:
-        return self.form.split_of(row.fields) or self.by_name
+    def _stem(self, row: Row) -> str:
+        return stem_of(Path(row.file or self.source))
 
-    def _split_in_name(self) -> str:
-        """The split that the file's name ends with, as ``gsm8k_train`` does."""
-        words = self.stem.replace("-", "_").replace(".", "_").split("_")
+    def _split_of(self, row: Row) -> str:
+        """The split that the row says, the source is known for, or the file's name ends with."""
+        if said := self.form.split_of(row.fields) or self.known:
+            return said
+        words = re.split(r"[-_.]", self._stem(row))
         return next((word for word in reversed(words) if word in self.form.splits), "")
 
 

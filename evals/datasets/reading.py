@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +21,12 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
 
 
 class Row(NamedTuple):
-    """One row: its fields, or why it has none."""
+    """One row: its fields, or why it has none; and its file, where there are several."""
 
     line: int
     fields: Mapping[str, Any]
     damage: str = ""
+    file: str = ""
 
 
 class Loaded(NamedTuple):
@@ -72,6 +73,26 @@ def read_file(path: Path) -> Loaded:
     if not rows:
         raise InputError(f"{str(path)!r} holds no rows; check the file")
     return Loaded(rows, hashlib.sha256(data).hexdigest(), path.name)
+
+
+def csv_files(folder: Path) -> list[Path]:
+    """The CSV files of a folder, by name, as MMLU has one for each subject."""
+    return sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+
+
+def read_files(folder: Path, files: Sequence[Path]) -> Loaded:
+    """Rows of several files, each with the name of its own.
+
+    Raises:
+        InputError: as :func:`read_file`.
+    """
+    rows: list[Row] = []
+    digest = hashlib.sha256()
+    for file in files:
+        loaded = read_file(file)
+        digest.update(f"{file.name} {loaded.sha256}\n".encode())
+        rows += [row._replace(file=file.name) for row in loaded.rows]
+    return Loaded(rows, digest.hexdigest(), folder.name)
 
 
 def _text(path: Path, data: bytes) -> str:

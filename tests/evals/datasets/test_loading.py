@@ -151,6 +151,22 @@ class TestForms:
         assert two.reference == "4"  # index 3, not the choice "3"
         assert one.id == "mmlu-test-high_school_physics-00000"
 
+    def test_mmlu_folder_of_subjects(self, tmp_path: Path) -> None:
+        for subject in ("astronomy", "anatomy"):
+            for split in ("test", "dev"):
+                with (tmp_path / f"{subject}_{split}.csv").open("w", newline="") as file:
+                    csv.writer(file).writerows(
+                        [[f"{subject} {split}?", "1", "2", "3", "4", "A"], ["odd", "row"]]
+                    )
+        found = load_benchmark("mmlu", tmp_path, split="test")
+        assert [(p.id, p.metadata["category"]) for p in found.problems] == [
+            ("mmlu-test-anatomy-00000", "anatomy"), ("mmlu-test-astronomy-00000", "astronomy"),
+        ]  # fmt: skip
+        assert [row.reason.split(" has")[0] for row in found.skipped] == [
+            "anatomy_test.csv:", "astronomy_test.csv:",
+        ]  # fmt: skip
+        assert load_benchmark("mmlu", tmp_path).split == "dev+test"
+
     def test_conditions_of_rendered_mmlu(self, tmp_path: Path, images: Path) -> None:
         row = {
             **SHAPE,

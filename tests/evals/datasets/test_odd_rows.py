@@ -51,7 +51,7 @@ EXTRA = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_value_in_any_field(data: st.DataObject) -> None:
     name: Any = data.draw(st.sampled_from(sorted(ROWS)))
