@@ -1,0 +1,101 @@
+"""Checkpoints that wait at the same time share a transaction, each with its own outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
+
+from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints, open_checkpoints
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[SqliteCheckpoints]:
+    checkpoints = open_checkpoints(tmp_path / "traces.sqlite")
+    yield checkpoints
+    checkpoints.close()
+
+
+def config(thread: int) -> RunnableConfig:
+    return {"configurable": {"thread_id": f"t{thread}", "checkpoint_ns": ""}}
+
+
+def checkpoint(value: Any) -> Checkpoint:
+    return {**empty_checkpoint(), "channel_values": {"value": value}}
+
+
+async def put(kept: SqliteCheckpoints, thread: int, value: Any) -> RunnableConfig:
+    return await kept.aput(config(thread), checkpoint(value), {"step": 1}, {})
+
+
+def value_in(file: Path, thread: int) -> Any:
+    """As another process reads it."""
+    other = open_checkpoints(file)
+    found = other.get_tuple(config(thread))
+    other.close()
+    return None if found is None else found.checkpoint["channel_values"]["value"]
+
+
+async def test_waiting_checkpoints_share_transactions(
+    kept: SqliteCheckpoints, tmp_path: Path
+) -> None:
+    commits: list[str] = []
+    kept.conn.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    await asyncio.gather(*(put(kept, n, n) for n in range(50)))
+    kept.conn.set_trace_callback(None)
+    assert len(commits) <= 10
+    assert [value_in(tmp_path / "traces.sqlite", n) for n in (0, 25, 49)] == [0, 25, 49]
+
+
+async def test_one_that_cannot_be_kept_fails_alone(kept: SqliteCheckpoints, tmp_path: Path) -> None:
+    values = [threading.Lock() if n == 7 else n for n in range(20)]
+    ended = await asyncio.gather(
+        *(put(kept, n, value) for n, value in enumerate(values)), return_exceptions=True
+    )
+    assert [n for n, end in enumerate(ended) if isinstance(end, Exception)] == [7]
+    found = [value_in(tmp_path / "traces.sqlite", n) for n in range(20)]
+    assert found == [None if n == 7 else n for n in range(20)]
+
+
+async def test_a_reader_sees_what_was_put_before(kept: SqliteCheckpoints) -> None:
+    async def put_and_read(thread: int) -> Any:
+        await put(kept, thread, thread)
+        await kept.aput_writes(
+            {"configurable": {**config(thread)["configurable"], "checkpoint_id": "1"}},
+            [("value", thread)],
+            "task",
+        )
+        found = await kept.aget_tuple(config(thread))
+        return found and found.checkpoint["channel_values"]["value"]
+
+    assert await asyncio.gather(*(put_and_read(n) for n in range(30))) == list(range(30))
+
+
+async def test_a_failed_commit_is_told_to_all_and_leaves_nothing_half_done(
+    kept: SqliteCheckpoints, tmp_path: Path
+) -> None:
+    kept.conn.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(tmp_path / "traces.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ended = await asyncio.gather(*(put(kept, n, n) for n in range(4)), return_exceptions=True)
+    assert all(isinstance(end, sqlite3.OperationalError) for end in ended)
+    other.execute("ROLLBACK")
+    other.close()
+    await put(kept, 9, 9)
+    assert [value_in(tmp_path / "traces.sqlite", n) for n in (0, 9)] == [None, 9]
+
+
+async def test_a_cancelled_put_leaves_the_others(kept: SqliteCheckpoints, tmp_path: Path) -> None:
+    tasks = [asyncio.create_task(put(kept, n, n)) for n in range(10)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [value_in(tmp_path / "traces.sqlite", n) for n in range(1, 10, 2)] == [1, 3, 5, 7, 9]
