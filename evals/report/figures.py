@@ -210,7 +210,7 @@ def _confusion(arms: Arms) -> Figure | None:
             ((True, False), (False, True), (False, False)),
         )
         for _, m in arms
-        if any(sum(row.values()) for row in m.confusion.counts.values())
+        if any(sum(m.confusion.counts[verdict].values()) for verdict in ("pass", "fail"))
     ]
     if not items:
         return None
