@@ -58,9 +58,10 @@ _IN_WORDS = re.compile(
 _SIGN = re.compile(r"(?:^|[^\w)%\]\s]\s*|[^\W\d_]{2,}\s+)-[$€£¥]?$")
 _MARK = r"[\"'“(\[*_`\\{]*[$€£¥]?\s*-?\s*$"
 _SAID = re.compile(
-    r"(?:(?<![<>!])=|≈|→|\bequals?(?:\s+to)?|####"
+    r"(?:(?<![<>!])=|≈|→|\bequals?(?:\s+to)?|####|\bresult(?:s|ing)?\s+in\b"
+    r"|\b(?:answer|result|total)\s+of\b"
     r"|\b(?:answer|result|solution|total|sum|value|output|choice|option)\b"
-    r"(?:\s+(?:to|of|for)\s+[^.;:=\n]{1,60}?)?\s*(?:is|are|was|be|comes\s+to|[:=])"
+    r"(?:\s+(?:to|of|for)\s+[^.;:=\n]{1,60}?)?\s*(?:(?:would|should|must|will)\s+be|is|are|was|be|comes\s+to|[:=])"
     r"(?:\s+(?:then|thus|therefore))?)"
     rf"\s*(?:exactly|about|just|only|simply|equal\s+to|the)?\s*{_MARK}",
     re.IGNORECASE,
