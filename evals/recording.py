@@ -173,9 +173,14 @@ def _shown(recalled: dict[str, Any]) -> Iterator[ShownEntry]:
                 entry_type=entry.entry_type,
                 origin=entry.provenance.problem_id,
                 confidence=entry.confidence,
-                similarity=found.get("similarity"),
+                similarity=_rounded(found.get("similarity")),
                 withheld=withheld,
             )
+
+
+def _rounded(similarity: float | None) -> float | None:
+    """To 4 places: an entry that is not yet in the index is compared in another precision."""
+    return None if similarity is None else round(similarity, 4)
 
 
 def _written(problem: Problem, records: Sequence[dict[str, Any]]) -> Iterator[WrittenEntry]:
