@@ -104,3 +104,22 @@ def test_an_adapter_of_another_model_is_refused(
     other = make_model(tmp_path / "other", hidden_size=32, intermediate_size=48)
     with pytest.raises(WeightsError, match="does not fit"):
         load(other, adapter=adapters[0]).invoke("Hi")
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_an_adapter_of_other_layers_leaves_the_base_as_it_was(
+    layers: int, tmp_path: Path, load: Load
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = make_model(tmp_path / "base")
+    other = make_model(tmp_path / "other", num_hidden_layers=layers)
+    model = AutoModelForCausalLM.from_pretrained(other, dtype=torch.float32)
+    config = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    bare = load(base)
+    before = bare.invoke("Hi").text
+    with pytest.raises(WeightsError, match="its layers are not the model's"):
+        load(base, adapter=tmp_path / "adapter").invoke("Hi")
+    assert bare.invoke("Hi").text == before

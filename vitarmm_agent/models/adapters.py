@@ -41,13 +41,15 @@ def fingerprint(model: Any) -> str:
 def check_fit(folder: Path, model: Any, name: str) -> None:
     """Make sure that an adapter was trained on this base, by fingerprint and by shapes.
 
+    Layers that the model lacks are for the loader to name, which knows what was renamed.
+
     Args:
         folder: folder of a peft adapter.
         model: the base.
         name: of the base, for the error.
 
     Raises:
-        WeightsError: it was trained on another base, or its layers are not the model's.
+        WeightsError: it was trained on another base, or its layers have other widths.
     """
     base = _read(folder / BASE_FILE)
     known = base.get("fingerprint")
@@ -60,12 +62,12 @@ def check_fit(folder: Path, model: Any, name: str) -> None:
     for layer, side, width in _factors(folder / WEIGHTS_FILE):
         module = modules.get(layer)
         module = getattr(module, "base_layer", module)
-        wanted = getattr(module, "in_features" if side == "A" else "out_features", None)
+        wanted = getattr(module, "in_features" if side == "A" else "out_features", width)
         if wanted != width:
-            got = "has no such layer" if module is None else f"has {wanted}"
             raise WeightsError(
                 f"adapter {str(folder)!r} does not fit {name!r}: {layer} is adapted at width "
-                f"{width}, and the model {got}; it must be a peft adapter trained on these weights"
+                f"{width}, and the model has {wanted}; it must be a peft adapter trained on these "
+                "weights"
             )
 
 

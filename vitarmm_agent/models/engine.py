@@ -308,7 +308,11 @@ class Engine:
         name = f"adapter{len(self._adapters)}"
         check_fit(Path(path), self.model, self.name)
         try:
-            self.model.load_adapter(path, adapter_name=name)
+            loaded = self.model.load_adapter(path, adapter_name=name)
+            missing = {key for key in loaded.missing_keys if f".{name}." in key}
+            if strangers := sorted(loaded.unexpected_keys | missing):
+                self.model.delete_adapter(name)
+                raise ValueError(f"its layers are not the model's, such as {strangers[0]}")
         except (ValueError, RuntimeError, KeyError, OSError) as error:
             raise WeightsError(
                 f"adapter {path!r} does not fit {self.name!r}: {error}; "
