@@ -85,8 +85,6 @@ class Agents:
         alike: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         """Keep traces and memories under ``folder.data_dir``; the rest is as in :class:`Rule`."""
-        if "human" in settings.feedback.split(","):
-            raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
         self.models = models
         self._folder = folder
         self._settings = settings.model_copy(update={"data_dir": folder.data_dir, "memory": None})

@@ -112,6 +112,8 @@ def checked(plan: Plan) -> Plan:
         raise InputError("no benchmark is given; name a file, such as --gsm8k-path FILE")
     if not 0 <= plan.withhold <= 1:
         raise InputError(f"withhold is a probability from 0 to 1, got {plan.withhold}")
+    if "human" in [name.strip() for name in plan.settings.feedback.split(",")]:
+        raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
     if plan.orders < 1:
         raise InputError(f"orders must be 1 or more, got {plan.orders}")
     if any(arm.keeps == "learned" for arm in plan.arms):
