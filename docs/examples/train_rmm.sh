@@ -5,13 +5,16 @@
 #
 # Sizes, with the defaults of a quick look; for an adapter worth keeping, take hundreds of problems:
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
-#   LABELS="chosen" (add "unlabelled" or "rejected" where too few are chosen)
+#   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
+# REASONER solves and judges, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
+# TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora_r 8 --max_steps 50".
 # ORACLE=1 lets feedback see the gold answers. A step whose output is there is gone on with.
 set -euo pipefail
 
 rows=${1:?usage: train_rmm.sh GSM8K_TRAINING_ROWS [OUTPUT_FOLDER]}
 out=${2:-rmm}
 model=${MODEL:-qwen2.5-coder-0.5b-instruct}
+reasoner=${REASONER:-local:$model}
 read -ra labels <<<"${LABELS:-chosen}"
 mkdir -p "$out"
 
@@ -19,20 +22,21 @@ resume() { if [ -e "$1" ]; then echo --resume; fi; }
 
 vitarmm simulate \
     --gsm8k_path "$rows" --output_dir "$out/data" \
-    --vita_model "local:$model" --feedback_model "local:$model" \
+    --vita_model "$reasoner" --feedback_model "$reasoner" --rmm "${TEACHER:-$reasoner}" \
     --num_samples "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
     --workers "${WORKERS:-4}" ${ORACLE:+--oracle} $(resume "$out/data/config.json")
 
 if [ ! -e "$out/adapter/adapter_model.safetensors" ]; then
     vitarmm train \
         --model_name "$model" --data_path "$out/data" --output_dir "$out/adapter" \
-        --num_epochs "${EPOCHS:-3}" "${labels[@]/#/--labels=}" $(resume "$out/adapter/training.json")
+        --num_epochs "${EPOCHS:-3}" "${labels[@]/#/--labels=}" ${TRAIN_OPTIONS:-} \
+        $(resume "$out/adapter/training.json")
 fi
 
 vitarmm eval rmm \
-    --data "$out/data" --output_dir "$out/measured" --vita_model "local:$model" \
+    --data "$out/data" --output_dir "$out/measured" --vita_model "$reasoner" \
     --rmm "local:$model" --rmm "local:$model+$out/adapter" \
     --workers "${WORKERS:-4}" $(resume "$out/measured/writers")
 
 vitarmm solve "A square has a perimeter of 20 cm. What is its area in square centimeters?" \
-    --reasoner "local:$model" --rmm "local:$model+$out/adapter" --memory "$out/memory"
+    --reasoner "$reasoner" --rmm "local:$model+$out/adapter" --memory "$out/memory"
