@@ -271,7 +271,9 @@ def _may_pass(status: int | None) -> bool:
 def http_status(error: BaseException) -> int | None:
     """The HTTP status that an error or one of its causes carries, or None."""
     link: BaseException | None = error
-    while link is not None:
+    seen = set[int]()
+    while link is not None and id(link) not in seen:  # an error may be its own cause
+        seen.add(id(link))
         status = getattr(link, "status_code", None)
         if isinstance(status, int):
             return status

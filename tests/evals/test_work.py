@@ -119,7 +119,10 @@ async def test_a_crash_is_a_row_and_the_lane_goes_on(tmp_path: Path) -> None:
 
 def server_error(status: int | None) -> ModelServerError:
     error = ModelServerError("the server failed")
-    error.__cause__ = StatusError(status) if status else ConnectionError("refused")
+    if status is None:
+        error.__cause__ = error  # as `raise error from error` leaves it
+        return error
+    error.__cause__ = StatusError(status)
     return error
 
 
