@@ -9,10 +9,11 @@ Self-consistency comes last, because how many votes it may have depends on what 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.agents import Agents, Models, vote_temperature
@@ -207,15 +208,17 @@ class _Run:
         """Run what is not done yet; why it stopped early, or None."""
         for sample in [*self.learned.done.values(), *self.samples.done.values()]:
             self._count(sample)
-        stopped = await self._learn() if self.plan.learning else None
-        loops = [arm for arm in self.plan.arms if not arm.votes]
-        stopped = stopped or await self._arms(loops, self._solve)
         votes = [arm for arm in self.plan.arms if arm.votes]
+        taught = [arm for arm in self.plan.arms if arm.keeps == "learned"]
+        others = [arm for arm in self.plan.arms if arm not in votes + taught]
+        stopped = await _side_by_side(self._learn(), self._arms(others, self._solve))
+        stopped = stopped or await self._arms(taught, self._solve)
         return stopped or await self._arms(votes, self._vote)
 
     async def _learn(self) -> str | None:
         """Let the frozen arm's memory learn, one training problem after another."""
-        assert self.plan.learning is not None
+        if self.plan.learning is None:
+            return None
         tasks = list(_tasks(LEARNING, 0, self.plan.learning, self.plan.seed))
         stopped = await self._work(self.learned, [tasks], self._solve)
         self.agents.release(LEARNING)
@@ -276,6 +279,16 @@ class _Run:
         if not passes:
             passes = [s.attempts[0].usage.total_tokens for s in loops]
         return votes_at_equal_cost([s.usage.total_tokens for s in loops], passes), reference
+
+
+async def _side_by_side(*work: Coroutine[Any, Any, str | None]) -> str | None:
+    """Do all of it at the same time; the first reason why any of it stopped early, or None."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return next((why for task in tasks if (why := task.result())), None)
 
 
 def _tasks(arm: Arm, order: int, benchmark: Benchmark, seed: int) -> Iterator[Task]:

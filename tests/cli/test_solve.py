@@ -158,7 +158,12 @@ def test_terminal_control_characters_are_made_visible(
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vitarmm_agent.cli", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background
+    )
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
