@@ -26,7 +26,7 @@ from vitarmm_agent.weights import resolve
 NAME = "qwen2.5-coder-0.5b-instruct"
 TOKENS = 64
 ROUNDS = 3
-BATCH = 8
+BATCHES = (8, 64)
 QUESTION = [HumanMessage("List the first twenty prime numbers and say something about each.")]
 SCHEMA = {
     "title": "Facts",
@@ -87,16 +87,16 @@ def structured_rates(model: LocalChatModel) -> Row:
     return Row("constrained decoding", ours, free, "tok/s", "free decoding", "≥ 0.85×")
 
 
-def batch_rate(model: LocalChatModel) -> Row:
-    """Tokens per second of all replies together."""
+def batch_rate(model: LocalChatModel, calls: int) -> Row:
+    """Tokens per second of all replies together, their prompts included."""
 
     def together() -> None:
-        with ThreadPoolExecutor(BATCH) as pool:
-            list(pool.map(lambda n: model.invoke(f"{n}: {QUESTION[0].text}"), range(BATCH)))
+        with ThreadPoolExecutor(calls) as pool:
+            list(pool.map(lambda n: model.invoke(f"{n}: {QUESTION[0].text}"), range(calls)))
 
     single = max(decode_rate(model) for _ in range(ROUNDS))
-    rate = BATCH * TOKENS / min(seconds(together) for _ in range(ROUNDS))
-    return Row(f"{BATCH} calls at once", rate, single, "tok/s", "one call", "")
+    rate = calls * TOKENS / min(seconds(together) for _ in range(ROUNDS))
+    return Row(f"{calls} calls at once", rate, single, "tok/s", "one call", "")
 
 
 def main(name: str = NAME) -> None:
@@ -105,7 +105,7 @@ def main(name: str = NAME) -> None:
     gguf = resolve(name, home)
     rows = [loading(gguf, converted_folder(gguf, home))]
     model = LocalChatModel.load(name, home=home, device="cpu", max_tokens=TOKENS)
-    rows += [structured_rates(model), batch_rate(model)]
+    rows += [structured_rates(model), *(batch_rate(model, calls) for calls in BATCHES)]
     print_table(f"In-process models ({name}, bf16, CPU)", rows)
 
 
