@@ -33,7 +33,7 @@ IDLE_SECONDS = 2.0
 PREFIX_BYTES = 512 * 1024 * 1024
 BLOCKS = {"cpu": 128}
 DEFAULT_BLOCK = 512
-CACHE_BYTES = {"cpu": 2 * 1024**3}
+CACHE_BYTES = {"cpu": 1024**3}
 DEFAULT_CACHE_BYTES = 16 * 1024**3
 
 logger = logging.getLogger(__name__)
