@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.work import read_rows
 from vitarmm_agent.problem import Data, Problem
@@ -203,9 +204,7 @@ class EvaluationFolder:
     def _write(self, config: EvaluationConfig) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            scratch = self.config_path.with_suffix(".part")
-            scratch.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            scratch.replace(self.config_path)
+            write_text(self.config_path, config.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise InputError(
                 f"output folder {str(self.path)!r} cannot be written: {error.strerror}"

@@ -9,11 +9,10 @@ Self-consistency comes last, because how many votes it may have depends on what 
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.agents import Agents, Models, vote_temperature
@@ -37,7 +36,7 @@ from vitarmm_agent.evals.folder import (
 )
 from vitarmm_agent.evals.recording import Task, sample_of_crash, sample_of_run, sample_of_votes
 from vitarmm_agent.evals.samples import Sample
-from vitarmm_agent.evals.work import PATIENCE, Job, WorkList
+from vitarmm_agent.evals.work import PATIENCE, Job, WorkList, side_by_side
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -211,7 +210,8 @@ class _Run:
         votes = [arm for arm in self.plan.arms if arm.votes]
         taught = [arm for arm in self.plan.arms if arm.keeps == "learned"]
         others = [arm for arm in self.plan.arms if arm not in votes + taught]
-        stopped = await _side_by_side(self._learn(), self._arms(others, self._solve))
+        ends = await side_by_side(self._learn(), self._arms(others, self._solve))
+        stopped = next(filter(None, ends), None)
         stopped = stopped or await self._arms(taught, self._solve)
         return stopped or await self._arms(votes, self._vote)
 
@@ -279,16 +279,6 @@ class _Run:
         if not passes:
             passes = [s.attempts[0].usage.total_tokens for s in loops]
         return votes_at_equal_cost([s.usage.total_tokens for s in loops], passes), reference
-
-
-async def _side_by_side(*work: Coroutine[Any, Any, str | None]) -> str | None:
-    """Do all of it at the same time; the first reason why any of it stopped early, or None."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part) for part in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return next((why for task in tasks if (why := task.result())), None)
 
 
 def _tasks(arm: Arm, order: int, benchmark: Benchmark, seed: int) -> Iterator[Task]:

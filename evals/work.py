@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +47,7 @@ class Keyed(Protocol):
 
 
 Row = TypeVar("Row", bound=Keyed)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,7 @@ class WorkList(Generic[Row]):
         with self._held(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as disk:
             self._repair()
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(workers):
-                        group.create_task(self._worker(queue, work, disk))
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
+                await side_by_side(*(self._worker(queue, work, disk) for _ in range(workers)))
             finally:
                 disk.submit(self._append).result()
         return work.why[0] if work.why else None
@@ -224,6 +221,16 @@ class WorkList(Generic[Row]):
             yield
         finally:
             lock.release()
+
+
+async def side_by_side(*parts: Coroutine[Any, Any, T]) -> list[T]:
+    """Do all parts at the same time; the first that raises cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in parts]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _patiently(job: Job, work: _Work[Row]) -> Row:

@@ -96,11 +96,10 @@ def load_benchmark(
         )
     if skipped:
         log.warning("%s: %d of %d rows left out", source, len(skipped), len(rows))
-    kept = _sample(found, sample_size, seed)
     return Benchmark(
         name=name,
         split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),
-        problems=tuple(kept),
+        problems=tuple(_sample(found, sample_size, seed)),
         source=source,
         sha256=loaded.sha256,
         skipped=tuple(skipped),

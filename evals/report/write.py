@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.folder import EvaluationFolder
+from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.evals.report.build import Report, build_report
 from vitarmm_agent.evals.report.page import html_page, markdown
 
@@ -35,9 +35,7 @@ def write_report(folder: Path | str) -> Report:
 
 
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_suffix(path.suffix + ".part")
     try:
-        scratch.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(scratch, path)
+        write_text(path, text.encode("utf-8", "replace").decode("utf-8"))
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.options import FeedbackOption, Judge, Rmm
+from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 TRAIN_SIZE = 50
 FILE_OR_HUB = "file, or hub:OWNER/NAME"
+MODEL_SETTINGS = (
+    "vita_model_type", "feedback", "judge", "rmm", "base_url", "max_iterations", "max_tokens",
+    "temperature", "images",
+)  # fmt: skip
+"""Settings that an evaluation takes under their own names."""
 
 
+@takes_settings(*MODEL_SETTINGS)
 def evaluate(
     ctx: typer.Context,
     gsm8k_path: Annotated[str | None, typer.Option(help=f"GSM8K: {FILE_OR_HUB}.")] = None,
@@ -86,24 +92,12 @@ def evaluate(
         ),
     ] = None,
     vita_model: Annotated[str | None, typer.Option(help="Folder of a VITA reasoner.")] = None,
-    vita_model_type: Annotated[
-        str | None, typer.Option(help="Its model type; default: the checkpoint's.")
-    ] = None,
-    feedback: FeedbackOption = None,
-    judge: Judge = None,
-    rmm: Rmm = None,
+    given: Given = NOTHING,
     rmm_base_model: Annotated[
         str | None, typer.Option(help="Memory writer: a local model's name or folder.")
     ] = None,
     rmm_lora_adapter: Annotated[
         Path | None, typer.Option(help="Folder of the adapter on it, as `vitarmm train` makes.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server.")] = None,
-    max_iterations: Annotated[int | None, typer.Option(help="Attempts at most.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="New tokens per model call.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
-    images: Annotated[
-        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
@@ -117,8 +111,7 @@ def evaluate(
     if len(sys.argv) <= 2 and output_dir is None and not ctx.args:
         out.print(ctx.get_help())
         raise typer.Exit(2)
-    given = dict(ctx.params)
-    plan = make_plan(given)
+    plan = make_plan(dict(ctx.params))  # `given` among them, each by its name
     if dry_run:
         show_plan(plan)
         return
@@ -202,13 +195,10 @@ def _settings(given: dict[str, Any]) -> Settings:
 
     return Settings.load(
         reasoner=_reasoner(given["reasoner"], given["vita_model"], given["base_url"]),
-        rmm=_rmm(given["rmm"], given["rmm_base_model"], given["rmm_lora_adapter"]),
-        **{
-            name: given[name]
-            for name in ("vita_model_type", "feedback", "judge", "base_url", "max_iterations",
-                         "max_tokens", "temperature", "images", "seed")
-        },
-    )  # fmt: skip
+        seed=given["seed"],
+        **{name: given[name] for name in MODEL_SETTINGS}
+        | {"rmm": _rmm(given["rmm"], given["rmm_base_model"], given["rmm_lora_adapter"])},
+    )
 
 
 def _reasoner(reasoner: str | None, vita_model: str | None, base_url: str | None) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.situations import Case
 from vitarmm_agent.problem import Data, Usage
 from vitarmm_agent.rmm.situation import Situation
@@ -19,7 +20,6 @@ from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow
 LEDGER = "simulate.jsonl"
 HELD_OUT = "heldout.jsonl"
 SUMMARY = "summary.json"
-BenchmarkName = Literal["gsm8k", "mathvista", "mmlu", "mathv", "problems"]
 
 
 class Source(Data):
