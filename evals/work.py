@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,14 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.models.calls import on_reply
 
 logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
-"""Seconds for which a failing model server is asked again."""
+"""Seconds for which a model server that answers nobody is asked again."""
 LONGEST_WAIT = 60.0
+ALONE = 100
+"""A job that failed so often while others were answered has a request that the server cannot bear."""
 DENIED = (401, 402, 403, 404)
 """HTTP statuses that mean the same for every job: key, quota, or the model's name is wrong."""
 PASSING = (408, 409, 425, 429)
@@ -62,6 +66,33 @@ Do = Callable[[Job], Awaitable[Row]]
 Crashed = Callable[[Job, Exception], Row]
 
 
+@dataclass
+class _Server:
+    """How the model server does, as all jobs of one run together see it.
+
+    Attributes:
+        answers: replies, and jobs done, so far.
+        silent_since: when it first failed after its last answer; None while it answers.
+    """
+
+    answers: int = 0
+    silent_since: float | None = None
+
+    def answered(self) -> None:
+        """Note a reply to whichever job."""
+        self.answers += 1
+        self.silent_since = None
+
+    def failed(self) -> None:
+        """Note a failure of whichever job."""
+        if self.silent_since is None:
+            self.silent_since = time.monotonic()
+
+    def silent_for(self) -> float:
+        """For how many seconds it has failed in a row."""
+        return 0.0 if self.silent_since is None else time.monotonic() - self.silent_since
+
+
 @dataclass(frozen=True)
 class _Work(Generic[Row]):
     """What one call of :meth:`WorkList.run` was given."""
@@ -73,6 +104,7 @@ class _Work(Generic[Row]):
     stop: Callable[[], str | None]
     patience: float
     first_wait: float
+    server: _Server = field(default_factory=_Server)
     why: list[str] = field(default_factory=list)
 
     def stopped(self) -> bool:
@@ -80,6 +112,10 @@ class _Work(Generic[Row]):
         if not self.why and (reason := self.stop()):
             self.why.append(reason)
         return bool(self.why)
+
+    def gone(self) -> bool:
+        """Whether the model server has failed for too long."""
+        return self.server.silent_for() >= self.patience
 
 
 class WorkList(Generic[Row]):
@@ -125,7 +161,9 @@ class WorkList(Generic[Row]):
             time_limit: seconds for one try of a job.
             on_row: is told of each row once it is on disk.
             stop: asked before each job; a reason ends the work after the jobs under way.
-            patience: seconds for which a failing model server is asked again, with growing pauses.
+            patience: seconds for which a model server that answers no job is asked again, with
+                growing pauses; one that answers others, but :data:`ALONE` times not this job, makes
+                this job a crashed one.
             first_wait: the first of those pauses, in seconds.
 
         Returns:
@@ -142,7 +180,11 @@ class WorkList(Generic[Row]):
         )
         left = [[job for job in lane if job.key not in self.done] for lane in lanes]
         queue = iter(sorted(filter(None, left), key=len, reverse=True))
-        with self._held(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as disk:
+        with (
+            self._held(),
+            on_reply(work.server.answered),
+            ThreadPoolExecutor(1, thread_name_prefix="ledger") as disk,
+        ):
             self._repair()
             try:
                 await side_by_side(*(self._worker(queue, work, disk) for _ in range(workers)))
@@ -171,7 +213,7 @@ class WorkList(Generic[Row]):
             status = http_status(error)
             if status in DENIED:
                 raise
-            if not _may_pass(status):
+            if not _may_pass(status) or not (work.gone() or work.why):
                 return work.crashed(job, error)
             if not work.why:
                 work.why.append(f"the model server failed for {work.patience:g} s: {error}")
@@ -243,6 +285,15 @@ async def _patiently(job: Job, work: _Work[Row]) -> Row:
         wait_random,
     )
 
+    alone, answers = 0, work.server.answers
+
+    def enough(state: RetryCallState) -> bool:
+        nonlocal alone, answers
+        work.server.failed()
+        alone += work.server.answers > answers
+        answers = work.server.answers
+        return work.gone() or alone >= ALONE or bool(work.why)
+
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         logger.warning("job %s, try %d: %s", job.key, state.attempt_number, error)
@@ -250,11 +301,13 @@ async def _patiently(job: Job, work: _Work[Row]) -> Row:
     tries = AsyncRetrying(
         retry=retry_if_exception(_server_may_come_back),
         wait=wait_exponential(work.first_wait, LONGEST_WAIT) + wait_random(0, work.first_wait),
-        stop=lambda state: state.idle_for >= work.patience or bool(work.why),
+        stop=enough,
         before_sleep=tell,
         reraise=True,
     )
-    return await tries(_in_time, job, work)
+    row: Row = await tries(_in_time, job, work)
+    work.server.answered()
+    return row
 
 
 async def _in_time(job: Job, work: _Work[Row]) -> Row:

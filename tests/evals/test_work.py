@@ -6,10 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
+from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, ModelServerError
-from vitarmm_agent.evals.work import Job, WorkList, read_rows
+from vitarmm_agent.evals.work import ALONE, Job, WorkList, read_rows
+from vitarmm_agent.models import ScriptedChatModel
+from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.scripted import ScriptedReply
 
 
 class Line(BaseModel):
@@ -155,6 +160,43 @@ async def test_a_server_that_stays_away_stops_the_work_and_costs_no_sample(tmp_p
     assert list(work.done) == ["0/0", "1/0"]
     assert await work.run(lanes(9), doubled, **options) is None  # type: ignore[arg-type]
     assert len(read_rows(work.path, Line)) == 9
+
+
+async def test_a_server_is_gone_only_when_it_answers_nobody(tmp_path: Path) -> None:
+    """The first job waits longer in sum than there is patience, while the others are answered."""
+    tries = 0
+
+    async def busy(job: Job) -> Line:
+        nonlocal tries
+        if job.key == "0/0" and (tries := tries + 1) < 6:
+            raise server_error(429)
+        await asyncio.sleep(0.01)
+        return await doubled(job)
+
+    work = WorkList(tmp_path / "rows.jsonl", Line)
+    options = {"workers": 2, "crashed": crashed, "patience": 0.2, "first_wait": 0.02}
+    assert await work.run(lanes(150), busy, **options) is None  # type: ignore[arg-type]
+    assert tries == 6 and len(work.done) == 150
+
+
+async def test_a_request_that_only_fails_while_others_are_answered_is_a_crash(
+    tmp_path: Path,
+) -> None:
+    """Its own first call is answered at every try; that does not go on for ever."""
+    replies = [ScriptedReply(content="once more")] * ALONE
+    model = ScriptedChatModel(replies=replies)
+
+    async def stuck(job: Job) -> Line:
+        if job.key != "0/0":
+            return await doubled(job)
+        await arun(ask(model, [HumanMessage("?")]))
+        raise server_error(500)
+
+    work = WorkList(tmp_path / "rows.jsonl", Line)
+    options = {"workers": 1, "crashed": crashed, "first_wait": 0.0}
+    assert await work.run(lanes(3), stuck, **options) is None  # type: ignore[arg-type]
+    assert work.done["0/0"].crash == "ModelServerError: the server failed"
+    assert len(work.done) == 3 and len(model.calls) == ALONE
 
 
 async def test_a_refused_request_is_a_crash_but_a_wrong_key_ends_it(tmp_path: Path) -> None:

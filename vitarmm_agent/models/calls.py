@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
+
+_listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,13 @@ def ask_structured(
     """
     start = time.perf_counter()
     structured = _structured(model, schema)
-    got = yield from _guarded(call(structured, "invoke", list(messages)))
+    try:
+        got = yield from _guarded(call(structured, "invoke", list(messages)))
+    except Exception as raised:
+        if (usage := _usage_of_cut(raised)) is None:
+            raise
+        why = "the reply was cut off at max_tokens"
+        return StructuredReply(None, why, "", usage, time.perf_counter() - start)
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
     error = None if parsed is not None else str(problem or "the model gave no structured output")
     return StructuredReply(
@@ -79,6 +89,16 @@ def ask_structured(
         usage=usage_of(raw),
         seconds=time.perf_counter() - start,
     )
+
+
+@contextmanager
+def on_reply(tell: Callable[[], None]) -> Iterator[None]:
+    """Have ``tell`` called at each model's reply, here and in tasks that are begun within."""
+    before = _listener.set(tell)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 def _structured(model: Any, schema: type | dict[str, Any]) -> Runnable[Any, Any]:
@@ -129,11 +149,26 @@ def cut_off(message: BaseMessage) -> bool:
     return any(str(end).lower() in ("length", "max_tokens") for end in ends)
 
 
+def _usage_of_cut(error: Exception) -> Usage | None:
+    """What a reply cost that OpenAI's client withholds because it was cut off; None for others."""
+    if type(error).__name__ != "LengthFinishReasonError":
+        return None
+    told = getattr(getattr(error, "completion", None), "usage", None)
+    return Usage(
+        input_tokens=getattr(told, "prompt_tokens", 0),
+        output_tokens=getattr(told, "completion_tokens", 0),
+        calls=1,
+    )
+
+
 def _guarded(request: Call) -> Flow[Any]:
     try:
-        return (yield request)
+        reply = yield request
     except Exception as error:
         server_error = as_server_error(error)
         if server_error is None:
             raise
         raise server_error from error
+    if tell := _listener.get():
+        tell()
+    return reply
