@@ -20,6 +20,9 @@ FORMS = (
     "or provider:model (such as openai:gpt-5-mini)"
 )
 
+OPENAI = "api.openai.com"
+"""Where the ``openai:`` models are that need no care for other servers' dialects."""
+
 
 def load_chat_model(
     spec: str, *, settings: Settings | None = None, **options: Any
@@ -118,9 +121,7 @@ def _scripted(spec: str, rest: str, settings: Settings, options: dict[str, Any])
 
 
 def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
-    """A model of a provider that LangChain knows."""
-    from langchain.chat_models import init_chat_model
-
+    """A model of a provider that LangChain knows, or of a server of one's own."""
     provider = spec.partition(":")[0]
     values = _decoding(settings) | options
     if provider == "openai":
@@ -129,6 +130,12 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         values.pop("seed", None)  # not every provider knows it
     given = {name: value for name, value in values.items() if value is not None}
     try:
+        if provider == "openai" and OPENAI not in given.get("base_url", OPENAI):
+            from vitarmm_agent.models.served import ServedChatModel
+
+            return ServedChatModel(model=rest, **given)
+        from langchain.chat_models import init_chat_model
+
         model: BaseChatModel = init_chat_model(spec, **given)
     except ImportError as error:
         if provider == "openai":
@@ -151,7 +158,7 @@ def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
     key = options.get("api_key") or os.environ.get("OPENAI_API_KEY")
     base_url = options.get("base_url") or settings.base_url
     if base_url:
-        return {"base_url": base_url, "api_key": key or "none"}
+        return {"base_url": base_url, "api_key": key or "none", "stream_usage": True}
     if not key:
         raise InputError(
             "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
