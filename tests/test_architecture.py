@@ -41,7 +41,7 @@ HEAVY = {
 # Modules that are themselves only ever imported where they are used.
 MAY_BE_HEAVY = (
     "models.vita.", "models.local", "models.engine", "models.batch", "models.convert",
-    "models.decoding", "models.prefix_cache", "evals.speed.",
+    "models.decoding", "models.prefix_cache", "models.row_cache", "evals.speed.",
     "training.callbacks", "training.lora", "training.preferences",
 )  # fmt: skip
 

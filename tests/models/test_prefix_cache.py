@@ -138,7 +138,7 @@ def test_logits_with_reuse_are_equal_to_the_last_bit(tmp_path: Path, load: Load)
     folder = make_model(tmp_path / "wide", hidden_size=256, num_hidden_layers=4)
     model = load(folder)
     prompt = model.prepare([SYSTEM, HumanMessage(PROBLEM)])
-    batch = Batch(model.engine.model, PrefixCache(128, 10**9))
+    batch = Batch(model.engine.model, PrefixCache(128, 10**9), 10**9)
 
     def logits(reuse: bool) -> tuple[torch.Tensor, int]:
         request = Request(prompt, Decoding(), None, reuse, lambda event: None)

@@ -15,6 +15,7 @@ import torch
 
 from vitarmm_agent.models.decoding import Decoding, Sampler, TextStream
 from vitarmm_agent.models.prefix_cache import Layers, PrefixCache, cuts, plain_layers
+from vitarmm_agent.models.row_cache import RowCache
 
 FinishReason = Literal["stop", "length"]
 
@@ -121,16 +122,16 @@ class Batch:
     Args:
         model: a transformers model with a language-model head.
         prefix: the prefix cache; its block size is how prompts are cut for computing.
+        limit: bytes of keys and values to reserve at most; one row alone may take more.
     """
 
-    def __init__(self, model: Any, prefix: PrefixCache) -> None:
+    def __init__(self, model: Any, prefix: PrefixCache, limit: int) -> None:
         self.model = model
         self.prefix = prefix
+        self.limit = limit
         self.rows: list[Row] = []
         self.alone = False
         self._cache: Any = None
-        self._pads: list[int] = []
-        self._position_bytes = 0
         self._own_positions = [m for m in model.modules() if hasattr(m, "rope_deltas")]
 
     def prefill(self, request: Request) -> tuple[torch.Tensor, Any, int]:
@@ -161,20 +162,19 @@ class Batch:
         """Bytes of keys and values that all rows and this one may grow to."""
         longest = max(request.decoding.max_tokens, *(row.remaining for row in self.rows))
         width = max(self._width, len(request.prompt.keys)) + longest
-        return (len(self.rows) + 1) * width * self._position_bytes
+        size: int = (len(self.rows) + 1) * width * self._cache.position_bytes
+        return size
 
     def add(self, row: Row, cache: Any) -> None:
-        """Let a prefilled row join; its ``cache`` is taken over."""
-        layers = None if row.request.prompt.whole else plain_layers(cache)
-        if layers is None or self._cache is None:
-            self.alone = layers is None
-            self._cache, self._pads = cache, [0]
-            self._position_bytes = sum(
-                layer[0, :, :1].nbytes for pair in layers or [] for layer in pair
-            )
-        else:
-            self._join(layers, row.length)
+        """Let a prefilled row join. Its ``cache`` is copied, or kept if the row must go alone."""
         self.rows.append(row)
+        layers = None if row.request.prompt.whole else plain_layers(cache)
+        if layers is None:
+            self.alone, self._cache = True, cache
+            return
+        if self._cache is None:
+            self._cache = RowCache(layers, self.limit)
+        self._cache.join(layers, self._longest)
 
     def step(self) -> None:
         """Give each row its next token, and let those leave that are over."""
@@ -182,10 +182,11 @@ class Batch:
         last = torch.tensor([[row.text.ids[-1]] for row in self.rows], device=device)
         inputs: dict[str, Any] = {"input_ids": last}
         if not self.alone:
-            lengths = [[row.length] for row in self.rows]
-            inputs["position_ids"] = torch.tensor(lengths, device=device)
-            if any(self._pads):
-                inputs["attention_mask"] = self._mask()
+            self._cache.make_room(self._longest)
+            lengths = torch.tensor([[row.length] for row in self.rows], device=device)
+            inputs["position_ids"] = lengths
+            if bool((lengths < self._width).any()):
+                inputs["attention_mask"] = self._mask(lengths)
         logits = self._forward(self._cache, **inputs)
         for row, scores in zip(self.rows, logits, strict=True):
             row.length += 1
@@ -194,37 +195,34 @@ class Batch:
 
     def drop(self, leaves: Callable[[Row], bool]) -> None:
         """Take out the rows of which ``leaves`` is true, and the padding only they needed."""
-        kept = [i for i, row in enumerate(self.rows) if not leaves(row)]
-        if len(kept) == len(self.rows):
+        stay = [not leaves(row) for row in self.rows]
+        count = sum(stay)
+        if count == len(stay):
             return
-        self.rows = [self.rows[i] for i in kept]
-        self._pads = [self._pads[i] for i in kept]
-        if not kept:
-            self._cache, self.alone = None, False
+        if not count:
+            self.rows, self._cache, self.alone = [], None, False
             return
-        spare = min(self._pads)
-        self._pads = [pad - spare for pad in self._pads]
-        for layer in self._cache.layers:
-            layer.keys = layer.keys[kept, :, spare:]
-            layer.values = layer.values[kept, :, spare:]
+        free = [place for place in range(count) if not stay[place]]
+        later = [place for place in range(count, len(stay)) if stay[place]]
+        for place, old in zip(free, later, strict=True):
+            self.rows[place] = self.rows[old]
+        del self.rows[count:]
+        self._cache.keep(dict(zip(free, later, strict=True)), count, self._width)
 
     @property
     def _width(self) -> int:
         """Positions of every row, padding included."""
-        return self.rows[0].length + self._pads[0]
+        return max(row.length for row in self.rows)
 
-    def _join(self, layers: Layers, length: int) -> None:
-        width = self._width
-        wider = max(width, length)
-        self._pads = [pad + wider - width for pad in self._pads] + [wider - length]
-        for layer, (keys, values) in zip(self._cache.layers, layers, strict=True):
-            layer.keys = torch.cat([_left_pad(layer.keys, wider), _left_pad(keys, wider)])
-            layer.values = torch.cat([_left_pad(layer.values, wider), _left_pad(values, wider)])
+    @property
+    def _longest(self) -> int:
+        """Positions, padding included, that a row may come to."""
+        return self._width + max(row.remaining for row in self.rows)
 
-    def _mask(self) -> torch.Tensor:
+    def _mask(self, lengths: torch.Tensor) -> torch.Tensor:
         """1 where a row has a position, 0 where it is padding; [rows, width + 1]."""
-        columns = torch.arange(self._width + 1, device=self.model.device)
-        return (columns >= torch.tensor(self._pads, device=self.model.device).unsqueeze(1)).long()
+        columns = torch.arange(self._width + 1, device=lengths.device)
+        return (columns >= self._width - lengths).long()
 
     def _forward(self, cache: Any, **inputs: Any) -> torch.Tensor:
         """Logits of the last position of each row; [rows, rows of the head]."""
@@ -240,7 +238,3 @@ class Batch:
 def _fill(cache: Any, layers: Layers) -> None:
     for index, (keys, values) in enumerate(layers):
         cache.layers[index].update(keys, values)
-
-
-def _left_pad(values: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.nn.functional.pad(values, (0, 0, width - values.shape[-2], 0))

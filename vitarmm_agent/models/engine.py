@@ -200,7 +200,7 @@ class Engine:
         )
 
     def _work(self) -> None:
-        batch = Batch(self.model, self.prefix)
+        batch = Batch(self.model, self.prefix, self.cache_bytes)
         try:
             with torch.inference_mode():
                 while self._admit(batch):
