@@ -1,4 +1,7 @@
-"""The agents of an evaluation: models are loaded once, and each arm and order has a graph of its own."""
+"""The agents of an evaluation: models are loaded once, and each arm and order has a graph of its own.
+
+A run that is done becomes a sample here, graded with the gold answer that no run has seen.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.arms import LEARNING, Arm
-from vitarmm_agent.evals.folder import EvaluationFolder
-from vitarmm_agent.evals.recording import Task
+from vitarmm_agent.evals.folder import EvaluationFolder, Prices
+from vitarmm_agent.evals.recording import Task, sample_of_run, sample_of_votes
+from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.study import Rule, open_study
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.media import MediaStore
@@ -78,20 +82,38 @@ class Agents:
         self,
         folder: EvaluationFolder,
         settings: Settings,
-        models: Models,
+        models: Models | None = None,
         *,
+        prices: Prices | None = None,
         withhold: float = 0.0,
         seed: int = 0,
         alike: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
-        """Keep traces and memories under ``folder.data_dir``; the rest is as in :class:`Rule`."""
-        self.models = models
+        """Keep traces and memories under ``folder.data_dir``; the rest is as in :class:`Rule`.
+
+        Args:
+            folder: of the evaluation.
+            settings: of every run.
+            models: loaded already; default: those of ``settings``.
+            prices: from which costs are told.
+            withhold: as in :class:`Rule`.
+            seed: as in :class:`Rule`.
+            alike: as in :class:`Rule`.
+
+        Raises:
+            UserError: a model cannot be loaded, or a file cannot be opened.
+        """
+        self.models = models or Models.load(settings)
         self._folder = folder
+        self._prices = prices
         self._settings = settings.model_copy(update={"data_dir": folder.data_dir, "memory": None})
         self._withhold, self._seed, self._alike = withhold, seed, alike or {}
         self._checkpoints = open_checkpoints(self._settings.checkpoints_path)
         self._agents: dict[tuple[str, int], ReasoningAgent] = {}
         self._memories: dict[str, StudyMemory] = {}
+
+    def broken(self) -> None:
+        """Nothing can befall it that ends the evaluation; see :meth:`AgentProcesses.broken`."""
 
     def close(self) -> None:
         """Release the files."""
@@ -99,18 +121,29 @@ class Agents:
             memory.close()
         self._checkpoints.close()
 
-    def release(self, arm: Arm) -> None:
+    async def release(self, arm: Arm) -> None:
         """Let go of an arm whose samples are all done, and of its memory's files."""
         for name, order in [key for key in self._agents if key[0] == arm.name]:
             del self._agents[name, order]
             self._memories.pop(f"{name}-{order}").close()
 
-    async def solve(self, task: Task) -> Result:
-        """The run of a task: begun, gone on with, or read, whichever it needs."""
-        return await self._finish(self._agent(task.arm, task.order), task, task.thread_id)
+    async def solve(self, task: Task) -> Sample:
+        """The sample of a task's run, which is begun, gone on with, or read, whichever it needs."""
+        result = await self._finish(self._agent(task.arm, task.order), task, task.thread_id)
+        return sample_of_run(task, result, self._prices)
 
-    async def vote(self, task: Task, number: int) -> Result:
-        """The ``number``-th independent pass of a task."""
+    async def vote(self, task: Task, votes: int, cost_of: str) -> Sample:
+        """The sample of ``votes`` independent passes of a task.
+
+        Args:
+            task: of an arm that votes.
+            votes: how many.
+            cost_of: what they cost as much as; it is noted in the sample.
+        """
+        results = [await self._pass_of(task, number) for number in range(1, votes + 1)]
+        return sample_of_votes(task, results, self._prices, votes=votes, cost_of=cost_of)
+
+    async def _pass_of(self, task: Task, number: int) -> Result:
         key = ("vote", number)
         if key not in self._agents:
             self._agents[key] = self._pass(self.models.vote(number))
@@ -135,9 +168,9 @@ class Agents:
 
     def _loop(self, arm: Arm, order: int) -> ReasoningAgent:
         # What is learned for the frozen arm is what that arm recalls.
-        place = "frozen" if arm is LEARNING else f"{arm.name}-{order}" if arm.ordered else arm.name
+        place = "frozen" if arm == LEARNING else f"{arm.name}-{order}" if arm.ordered else arm.name
         rule = Rule(arm.keeps, self._withhold, self._seed, self._alike)
-        if arm is LEARNING:
+        if arm == LEARNING:
             rule = Rule(arm.keeps)
         memory = open_study(self._folder.data_dir / "memories" / place, rule, self._settings)
         self._memories[f"{arm.name}-{order}"] = memory
@@ -182,4 +215,4 @@ def _stream(task: Task) -> str:
     """Whose memory a task works with, within its arm and order."""
     if task.arm.keeps == "own":
         return f"problem-{hashlib.sha256(task.problem.id.encode()).hexdigest()[:16]}"
-    return "learned" if task.arm is LEARNING or task.arm.keeps == "learned" else task.benchmark
+    return "learned" if task.arm == LEARNING or task.arm.keeps == "learned" else task.benchmark

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.agents import Agents, Models, vote_temperature
@@ -34,7 +35,8 @@ from vitarmm_agent.evals.folder import (
     describe,
     problems_sha256,
 )
-from vitarmm_agent.evals.recording import Task, sample_of_crash, sample_of_run, sample_of_votes
+from vitarmm_agent.evals.processes import AgentProcesses, check_count
+from vitarmm_agent.evals.recording import Task, sample_of_crash
 from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.work import PATIENCE, Job, WorkList, side_by_side
 
@@ -54,6 +56,7 @@ class Plan:
         orders: how many task orders the ordered arms are run in.
         withhold: probability with which a run has one recalled entry withheld.
         workers: runs at a time; they change no number.
+        processes: over which the runs are spread; each loads the models itself.
         time_limit: seconds for one run; over it, the sample counts as crashed.
         patience: seconds for which a failing model server is asked again.
         first_wait: the first pause before it is asked again.
@@ -70,6 +73,7 @@ class Plan:
     withhold: float = 0.0
     prices: Prices | None = None
     workers: int = 8
+    processes: int = 1
     budget: Budget | None = None
     time_limit: float | None = None
     patience: float = PATIENCE
@@ -114,6 +118,7 @@ def checked(plan: Plan) -> Plan:
         raise InputError(f"withhold is a probability from 0 to 1, got {plan.withhold}")
     if "human" in [name.strip() for name in plan.settings.feedback.split(",")]:
         raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
+    check_count(plan.processes, plan.workers)
     if plan.orders < 1:
         raise InputError(f"orders must be 1 or more, got {plan.orders}")
     if any(arm.keeps == "learned" for arm in plan.arms):
@@ -165,26 +170,20 @@ async def evaluate(
 
     Args:
         plan: what is to be evaluated.
-        models: loaded already; default: those of the plan's settings.
+        models: loaded already, where the plan has one process; default: those of its settings.
         resume: go on with the evaluation that lies in the folder.
         on_sample: is told of each sample, those of earlier sessions first.
 
     Raises:
-        InputError: the plan cannot be run, or the folder holds something else.
+        InputError: the plan cannot be run, or the folder holds something else, or loaded models are
+            to be shared by several processes.
+        UserError: a model cannot be loaded.
         ModelServerError: the model server denies every request alike.
     """
     plan = checked(plan)
     plan, held_out = _without_duplicates(plan)
     config = plan.folder.begin(configuration(plan, held_out), resume=resume)
-    models = models or Models.load(plan.settings)
-    agents = Agents(
-        plan.folder,
-        plan.settings,
-        models,
-        withhold=plan.withhold,
-        seed=plan.seed,
-        alike=_alike(plan.benchmarks),
-    )
+    agents = await _agents(plan, models)
     try:
         run = _Run(plan, agents, on_sample or _ignore)
         stopped = await run.all()
@@ -194,10 +193,26 @@ async def evaluate(
     return Outcome(config, tuple(run.samples.done.values()), stopped)
 
 
+async def _agents(plan: Plan, models: Models | None) -> Agents | AgentProcesses:
+    """What solves the plan's tasks: here, or in processes of its own."""
+    choices: dict[str, Any] = {
+        "prices": plan.prices,
+        "withhold": plan.withhold,
+        "seed": plan.seed,
+        "alike": _alike(plan.benchmarks),
+    }
+    if plan.processes == 1:
+        return Agents(plan.folder, plan.settings, models, **choices)
+    if models is not None:
+        raise InputError("models that are loaded already cannot be shared by several processes")
+    open_agents = partial(Agents, plan.folder, plan.settings, **choices)
+    return await AgentProcesses.open(plan.processes, open_agents)
+
+
 class _Run:
     """One session of an evaluation."""
 
-    def __init__(self, plan: Plan, agents: Agents, on_sample: OnSample) -> None:
+    def __init__(self, plan: Plan, agents: Agents | AgentProcesses, on_sample: OnSample) -> None:
         self.plan, self.agents, self.on_sample = plan, agents, on_sample
         self.samples = WorkList(plan.folder.samples_path, Sample)
         self.learned = WorkList(plan.folder.data_dir / LEDGER_OF_LEARNING, Sample)
@@ -221,7 +236,7 @@ class _Run:
             return None
         tasks = list(_tasks(LEARNING, 0, self.plan.learning, self.plan.seed))
         stopped = await self._work(self.learned, [tasks], self._solve)
-        self.agents.release(LEARNING)
+        await self.agents.release(LEARNING)
         return stopped
 
     async def _arms(
@@ -248,7 +263,7 @@ class _Run:
             crashed=lambda job, error: sample_of_crash(job.payload, error),
             time_limit=self.plan.time_limit,
             on_row=self._count,
-            stop=self.meter.over,
+            stop=self._over,
             patience=self.plan.patience,
             first_wait=self.plan.first_wait,
         )
@@ -257,15 +272,14 @@ class _Run:
         self.meter.add(sample)
         self.on_sample(sample)
 
+    def _over(self) -> str | None:
+        return self.agents.broken() or self.meter.over()
+
     async def _solve(self, job: Job) -> Sample:
-        return sample_of_run(job.payload, await self.agents.solve(job.payload), self.plan.prices)
+        return await self.agents.solve(job.payload)
 
     async def _vote(self, job: Job) -> Sample:
-        votes, reference = self._votes()
-        results = [await self.agents.vote(job.payload, n) for n in range(1, votes + 1)]
-        return sample_of_votes(
-            job.payload, results, self.plan.prices, votes=votes, cost_of=reference
-        )
+        return await self.agents.vote(job.payload, *self._votes())
 
     def _votes(self) -> tuple[int, str]:
         """How many votes self-consistency has, and what they are to cost as much as."""

@@ -292,7 +292,7 @@ async def _patiently(job: Job, work: _Work[Row]) -> Row:
         work.server.failed()
         alone += work.server.answers > answers
         answers = work.server.answers
-        return work.gone() or alone >= ALONE or bool(work.why)
+        return work.gone() or alone >= ALONE or work.stopped()
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

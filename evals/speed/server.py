@@ -18,18 +18,21 @@ class ScriptedServer:
 
     Attributes:
         requests: how many it has answered.
+        connections: how many are open.
     """
 
     def __init__(self, reply: Reply, *, latency: float = 0.0) -> None:
         """Answer by ``reply`` after ``latency`` seconds; how many callers wait is of no matter."""
         self.reply, self.latency = reply, latency
         self.requests = 0
+        self.connections = 0
 
     async def serve(self, port: int = 0) -> asyncio.Server:
         """Listen on ``port``, or on a free one."""
         return await asyncio.start_server(self._connection, "127.0.0.1", port, backlog=512)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 request = json.loads(await reader.readexactly(_length(head)))
@@ -39,6 +42,7 @@ class ScriptedServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has left
         finally:
+            self.connections -= 1
             writer.close()
 
     def _answer(self, request: dict[str, Any]) -> bytes:
@@ -97,9 +101,19 @@ def running(server: ScriptedServer) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
     finally:
-        loop.call_soon_threadsafe(listening.close)
+        asyncio.run_coroutine_threadsafe(_end(listening), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
+
+
+async def _end(listening: asyncio.Server) -> None:
+    """Take no more connections, and close those that are open."""
+    listening.close()
+    connections = asyncio.all_tasks() - {asyncio.current_task()}
+    for connection in connections:
+        connection.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
 
 
 def asked_for(request: dict[str, Any]) -> str | None:

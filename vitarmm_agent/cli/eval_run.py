@@ -70,6 +70,9 @@ def evaluate(
     ] = None,
     train_size: Annotated[int, typer.Option(help="How many of them; -1 is all.")] = TRAIN_SIZE,
     workers: Annotated[int, typer.Option(help="Runs at a time.")] = 8,
+    processes: Annotated[
+        int, typer.Option(help="Over which the runs are spread; each loads the models.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of samples, orders, withholding and decoding.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
     budget: Annotated[
@@ -147,6 +150,7 @@ def make_plan(given: dict[str, Any]) -> Plan:
             withhold=given["withhold"],
             prices=_prices(given["price_in"], given["price_out"]),
             workers=given["workers"],
+            processes=given["processes"],
             budget=Budget.parse(given["budget"]) if given["budget"] else None,
             time_limit=given["time_limit"],
         )
@@ -253,8 +257,10 @@ def run_plan(plan: Plan, *, resume: bool, quiet: bool) -> Outcome:
     from vitarmm_agent.evals.runner import evaluate as run
 
     plan.folder.refuse_unless_usable(resume=resume)
-    with err.status(f"loading {plan.settings.reasoner}"):
-        models = Models.load(plan.settings)
+    models = None
+    if plan.processes == 1:
+        with err.status(f"loading {plan.settings.reasoner}"):
+            models = Models.load(plan.settings)
     expected = plan.expected()
     if plan.learning:
         expected = {"learning": len(plan.learning.problems), **expected}
