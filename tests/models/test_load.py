@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.evals.speed.server import ScriptedServer, running
 from vitarmm_agent.models import LocalChatModel, load_chat_model
 from vitarmm_agent.settings import Settings
 
@@ -51,6 +53,25 @@ def test_hosted_models_get_settings_and_server() -> None:
     assert model.model_name == "some-model"  # type: ignore[attr-defined]
     assert model.openai_api_base == "http://127.0.0.1:9/v1"  # type: ignore[attr-defined]
     assert (model.temperature, model.max_tokens, model.seed) == (0.5, 7, 3)  # type: ignore[attr-defined]
+
+
+def test_a_hosted_model_may_be_asked_from_one_event_loop_after_another() -> None:
+    """A connection stays open as long as its loop, and no longer."""
+    open_at_once: list[int] = []
+    server = ScriptedServer(lambda request: "25", latency=0.02)
+
+    async def asked(times: int) -> None:
+        replies = [await model.ainvoke("How many?") for _ in range(times)]
+        together = await asyncio.gather(*(model.ainvoke("How many?") for _ in range(times)))
+        open_at_once.append(server.connections)
+        assert all(reply.text == "25" for reply in [*replies, *together])
+
+    with running(server) as url:
+        model = load_chat_model("openai:some-model", settings=Settings(base_url=url))
+        for _ in range(3):
+            asyncio.run(asked(3))
+            asyncio.run(asked(1))
+    assert open_at_once == [3, 1] * 3
 
 
 def test_a_hosted_model_without_key_or_server_says_what_is_missing(

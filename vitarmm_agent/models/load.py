@@ -130,6 +130,8 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         values.pop("seed", None)  # not every provider knows it
     given = {name: value for name, value in values.items() if value is not None}
     try:
+        if provider == "openai":
+            given = _connections(given) | given
         if provider == "openai" and OPENAI not in given.get("base_url", OPENAI):
             from vitarmm_agent.models.served import ServedChatModel
 
@@ -163,7 +165,20 @@ def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
         )
-    return {}
+    return {"stream_usage": True}
+
+
+def _connections(given: dict[str, Any]) -> dict[str, Any]:
+    """Connections that outlive an event loop; a proxy of LangChain's own brings its own.
+
+    Raises:
+        ImportError: the OpenAI client is not installed.
+    """
+    if given.get("openai_proxy") or os.environ.get("OPENAI_PROXY"):
+        return {}
+    from vitarmm_agent.models.connections import loopwise_client
+
+    return {"http_async_client": loopwise_client()}
 
 
 def _decoding(settings: Settings) -> dict[str, Any]:
