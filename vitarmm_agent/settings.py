@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")
     seed: int | None = Field(None, description="Seed of sampling.")
     base_url: str | None = Field(None, description="OpenAI-compatible server of `openai:` models.")
+    extra_body: dict[str, Any] | None = Field(
+        None, description="Further fields of each request to that server, as JSON."
+    )
     prefix_cache_mb: int = Field(
         512,
         ge=0,

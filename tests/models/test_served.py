@@ -14,7 +14,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from vitarmm_agent.effects import arun, run
-from vitarmm_agent.errors import ModelServerError
+from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.calls import ask, ask_structured
 from vitarmm_agent.settings import Settings
@@ -123,6 +123,24 @@ def test_a_server_that_knows_json_schema_gets_nothing_else(servers: list[Server]
         assert run(ask_structured(model, Sides, TALK)).parsed == Sides(sides=4)
     assert [r["response_format"]["type"] for r in server.requests] == ["json_schema"] * 2
     assert server.requests[0]["response_format"]["json_schema"]["name"] == "Sides"
+
+
+def test_further_fields_of_a_request_come_from_the_environment(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama-cpp-python penalises repetition unless each request says otherwise."""
+    monkeypatch.setenv("VITARMM_EXTRA_BODY", '{"repeat_penalty": 1.0}')
+    server = Server("json_schema")
+    servers.append(server)
+    settings = Settings.load(base_url=server.url)
+    model: Any = load_chat_model("openai:m", settings=settings)
+    run(ask(model, TALK))
+    run(ask_structured(model, Sides, TALK))
+    assert [request["repeat_penalty"] for request in server.requests] == [1.0, 1.0]
+    assert "response_format" in server.requests[1]
+    monkeypatch.setenv("VITARMM_EXTRA_BODY", "[]")
+    with pytest.raises(InputError, match="extra_body"):
+        Settings.load()
 
 
 @pytest.mark.parametrize(("status", "told"), [(500, "out of memory"), (401, DENIAL), (503, DENIAL)])

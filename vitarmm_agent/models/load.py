@@ -160,7 +160,12 @@ def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
     key = options.get("api_key") or os.environ.get("OPENAI_API_KEY")
     base_url = options.get("base_url") or settings.base_url
     if base_url:
-        return {"base_url": base_url, "api_key": key or "none", "stream_usage": True}
+        return {
+            "base_url": base_url,
+            "api_key": key or "none",
+            "stream_usage": True,
+            "extra_body": settings.extra_body,
+        }
     if not key:
         raise InputError(
             "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
