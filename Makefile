@@ -15,7 +15,13 @@ MODELS      ?= qwen2.5-coder-0.5b-instruct smollm2-135m-instruct all-minilm-l6-v
 BROWSER := $(VENV)/browser
 AXE     := $(BROWSER)/node_modules/axe-core/axe.min.js
 
-.PHONY: demo test test-slow test-browser lint types format install weights clean
+# llama-cpp-python has no wheels on PyPI: its build needs a C++ compiler and takes minutes. It is built for
+# any CPU of its kind, since gcc 12 compiles its matrix code (AMX) to a server that dies at the first request.
+LLAMA       := $(VENV)/llama
+LLAMA_BUILD := llama-cpp-python[server]==0.3.36
+LLAMA_FLAGS := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
+
+.PHONY: demo test test-slow test-browser test-server lint types format install weights clean
 
 demo: weights
 	@$(BIN)/vitarmm demo
@@ -35,6 +41,14 @@ test-browser: weights
 	@test -f $(AXE) || npm install --silent --no-audit --no-fund --prefix $(BROWSER) axe-core@4 >/dev/null || \
 	  echo "axe-core cannot be installed: the accessibility tests will be skipped"
 	VITARMM_AXE=$(abspath $(AXE)) PICTURES=$(if $(PICTURES),$(abspath $(PICTURES))) $(BIN)/python -m pytest -m browser
+
+# All benchmarks and arms, with a real OpenAI-compatible server and with the same weights in the process.
+test-server: weights
+	test -x $(LLAMA)/bin/python || $(PYTHON) -m venv $(LLAMA)
+	@$(LLAMA)/bin/python -c "import llama_cpp.server.app" 2>/dev/null || { \
+	  echo "building llama-cpp-python: about five minutes on two cores"; \
+	  CMAKE_ARGS="$(LLAMA_FLAGS)" $(LLAMA)/bin/python -m pip install --quiet "$(LLAMA_BUILD)"; }
+	VITARMM_SERVER_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest -m server
 
 lint: install
 	$(BIN)/ruff check .
