@@ -95,7 +95,10 @@ def load_benchmark(
             f"most often because: {_commonest(skipped)}"
         )
     if skipped:
-        log.warning("%s: %d of %d rows left out", source, len(skipped), len(rows))
+        log.warning(
+            "%s, read as %s: %d of %d rows left out, most often because: %s",
+            source, form.title, len(skipped), len(rows), _commonest(skipped),
+        )  # fmt: skip
     return Benchmark(
         name=name,
         split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),
