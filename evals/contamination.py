@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from vitarmm_agent.answers.numbers import SCALES, WORDS, fold_digits
 from vitarmm_agent.problem import Problem
@@ -28,6 +28,8 @@ SHORT = 8
 SHINGLE = 3
 CANDIDATE = 0.3
 """Candidates have at least this share of the bound as Jaccard similarity of triples."""
+SURROGATES = range(0xD800, 0xE000)
+"""Numbers that are no characters."""
 _WORD = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)*|[+*/=^<>%$-]")
 _NUMBER = "#"
 _NUMBER_WORDS = frozenset(WORDS) | frozenset(SCALES)
@@ -36,9 +38,24 @@ _NUMBER_WORDS = frozenset(WORDS) | frozenset(SCALES)
 @dataclass(frozen=True)
 class _Text:
     words: tuple[str, ...]
-    shingles: frozenset[tuple[str, ...]]
     images: frozenset[str]
-    fingerprint: str
+
+    def shingles(self) -> set[tuple[str, ...]]:
+        """All runs of :data:`SHINGLE` words; of fewer words, the one there is."""
+        runs = max(1, len(self.words) - SHINGLE + 1)
+        return {self.words[i : i + SHINGLE] for i in range(runs)}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Problems that are the same once their numbers are masked."""
+
+    text: _Text
+    problems: list[Problem] = field(default_factory=list)
+
+
+Near = list[tuple[list[Problem], float]]
+"""Source problems that are alike, and their similarity; from the first known to the last."""
 
 
 def near_duplicates(
@@ -58,46 +75,152 @@ def near_duplicates(
     Raises:
         ValueError: the threshold is not above 0 and at most 1.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold must be above 0 and at most 1, got {threshold!r}")
-    known = [_text_of(problem) for problem in sources]
-    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for number, text in enumerate(known):
-        for shingle in text.shingles:
-            index[shingle].append(number)
-    found: list[tuple[str, str, float]] = []
-    for problem in tests:
-        text = _text_of(problem)
-        for number in _candidates(text, known, index, threshold * CANDIDATE):
-            similarity = _similarity(known[number], text, threshold)
-            if similarity >= threshold:
-                found.append((sources[number].id, problem.id, similarity))
+    found = [
+        (source.id, test.id, similarity)
+        for asked, near in _matches(sources, tests, threshold)
+        for alike, similarity in near
+        for source in alike
+        for test in asked
+    ]
     return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
-def _candidates(
-    text: _Text,
-    known: Sequence[_Text],
-    index: dict[tuple[str, ...], list[int]],
-    bound: float,
-) -> Iterable[int]:
-    shared: Counter[int] = Counter()
-    for shingle in text.shingles:
-        shared.update(index.get(shingle, ()))
-    size = len(text.shingles)
-    for number, count in shared.items():
-        if count >= bound * (size + len(known[number].shingles) - count):
-            yield number
+def near_sources(
+    sources: Sequence[Problem], tests: Sequence[Problem], *, threshold: float = THRESHOLD
+) -> set[str]:
+    """Ids of the sources in :func:`near_duplicates`, without a list of all pairs."""
+    return {
+        source.id
+        for _, near in _matches(sources, tests, threshold)
+        for alike, _ in near
+        for source in alike
+    }
 
 
-def _similarity(source: _Text, test: _Text, threshold: float) -> float:
+def families(
+    problems: Sequence[Problem], *, threshold: float = THRESHOLD
+) -> dict[str, frozenset[str]]:
+    """By problem id, the ids of those it nearly equals, its own among them; none of a lone one.
+
+    Equal sets are one object, so that thousands of problems of one template take little memory.
+    """
+    sets: dict[frozenset[str], frozenset[str]] = {}
+    found: dict[str, frozenset[str]] = {}
+    for asked, near in _matches(problems, problems, threshold):
+        ids = frozenset(problem.id for alike, _ in near for problem in alike)
+        if len(ids) < 2:
+            continue
+        family = sets.setdefault(ids, ids)
+        for problem in asked:
+            earlier = found.setdefault(problem.id, family)
+            if earlier is not family:
+                found[problem.id] = sets.setdefault(earlier | family, earlier | family)
+    return found
+
+
+def _matches(
+    sources: Sequence[Problem], tests: Sequence[Problem], threshold: float
+) -> Iterator[tuple[list[Problem], Near]]:
+    """For test problems that are alike, the sources that are near them."""
+    import numpy as np
     from rapidfuzz.distance import Indel
+    from rapidfuzz.process import cdist
 
-    if source.fingerprint == test.fingerprint:
-        return 1.0
-    if source.images and test.images and source.images.isdisjoint(test.images):
-        return 0.0
-    return Indel.normalized_similarity(source.words, test.words, score_cutoff=threshold)
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must be above 0 and at most 1, got {threshold!r}")
+    known, codes = _grouped(sources), dict[str, str]()
+    if not known:
+        return
+    candidates = _candidates([group.text for group in known], threshold * CANDIDATE)
+    encoded = [_encoded(group.text, codes) for group in known]
+    twins = _by_fingerprint(known)
+    for asked in known if tests is sources else _grouped(tests):
+        numbers = candidates(asked.text)
+        similar = cdist(
+            [_encoded(asked.text, codes)],
+            [encoded[number] for number in numbers],
+            scorer=Indel.normalized_similarity,
+            score_cutoff=threshold,
+            dtype=np.float64,
+        )[0].tolist()
+        near, same = [], set[int]()
+        for problem in asked.problems:
+            same |= twins.get(problem.fingerprint, set())
+        for number, similarity in zip(numbers, similar, strict=True):
+            group = known[number]
+            if _other_pictures(group.text, asked.text):
+                similarity = 0.0
+            if number in same and similarity < 1:
+                yield from _one_by_one(asked, group, similarity, threshold)
+            elif similarity >= threshold:
+                near.append((group.problems, similarity))
+        yield asked.problems, near
+
+
+def _one_by_one(
+    asked: _Group, group: _Group, similarity: float, threshold: float
+) -> Iterator[tuple[list[Problem], Near]]:
+    """Of two groups, those that are byte for byte the same but for what their question is."""
+    for problem in asked.problems:
+        for source in group.problems:
+            score = 1.0 if source.fingerprint == problem.fingerprint else similarity
+            if score >= threshold:
+                yield [problem], [([source], score)]
+
+
+def _grouped(problems: Sequence[Problem]) -> list[_Group]:
+    groups: dict[_Text, _Group] = {}
+    for problem in problems:
+        text = _text_of(problem)
+        groups.setdefault(text, _Group(text)).problems.append(problem)
+    return list(groups.values())
+
+
+def _by_fingerprint(groups: Sequence[_Group]) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for number, group in enumerate(groups):
+        for problem in group.problems:
+            found[problem.fingerprint].add(number)
+    return found
+
+
+def _other_pictures(one: _Text, other: _Text) -> bool:
+    return bool(one.images and other.images and one.images.isdisjoint(other.images))
+
+
+def _encoded(text: _Text, codes: dict[str, str]) -> str:
+    """The words as characters, one for each, which rapidfuzz compares many at a time."""
+    for word in text.words:
+        if word not in codes:
+            number = len(codes)
+            codes[word] = chr(number if number < SURROGATES.start else number + len(SURROGATES))
+    return "".join(map(codes.__getitem__, text.words))
+
+
+def _candidates(known: Sequence[_Text], bound: float) -> Callable[[_Text], list[int]]:
+    """A function that gives the numbers of those texts whose triples are alike enough."""
+    import numpy as np
+
+    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    sizes = np.zeros(len(known), dtype=np.int64)
+    for number, text in enumerate(known):
+        shingles = text.shingles()
+        sizes[number] = len(shingles)
+        for shingle in shingles:
+            index[shingle].append(number)
+    places = {shingle: np.array(numbers) for shingle, numbers in index.items()}
+
+    def of(text: _Text) -> list[int]:
+        shingles = text.shingles()
+        shared = [places[shingle] for shingle in shingles if shingle in places]
+        if not shared:
+            return []
+        counts = np.bincount(np.concatenate(shared), minlength=len(known))
+        enough = (counts > 0) & (counts >= bound * (len(shingles) + sizes - counts))
+        numbers: list[int] = np.flatnonzero(enough).tolist()
+        return numbers
+
+    return of
 
 
 def _text_of(problem: Problem) -> _Text:
@@ -109,13 +232,8 @@ def _text_of(problem: Problem) -> _Text:
     words = [word for part in parts for word in _words(part)]
     if len(words) >= SHORT:
         words = [_NUMBER if w[0].isdigit() or w in _NUMBER_WORDS else w for w in words]
-    runs = max(1, len(words) - SHINGLE + 1)
-    return _Text(
-        tuple(words),
-        frozenset(tuple(words[i : i + SHINGLE]) for i in range(runs)),
-        frozenset(image.sha256 or image.source for image in problem.images),
-        problem.fingerprint,
-    )
+    images = frozenset(image.sha256 or image.source for image in problem.images)
+    return _Text(tuple(words), images)
 
 
 def _words(text: str) -> list[str]:

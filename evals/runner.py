@@ -25,7 +25,7 @@ from vitarmm_agent.evals.arms import (
     votes_at_equal_cost,
 )
 from vitarmm_agent.evals.budget import Budget, Meter
-from vitarmm_agent.evals.contamination import THRESHOLD, near_duplicates
+from vitarmm_agent.evals.contamination import THRESHOLD, families, near_sources
 from vitarmm_agent.evals.datasets.records import Benchmark, policy_of
 from vitarmm_agent.evals.folder import (
     BenchmarkUsed,
@@ -329,7 +329,7 @@ def _without_duplicates(plan: Plan) -> tuple[Plan, list[str]]:
     if plan.learning is None:
         return plan, []
     tests = [problem for benchmark in plan.benchmarks for problem in benchmark.problems]
-    held_out = {source for source, _, _ in near_duplicates(plan.learning.problems, tests)}
+    held_out = near_sources(plan.learning.problems, tests)
     kept = tuple(p for p in plan.learning.problems if p.id not in held_out)
     if not kept:
         raise InputError(
@@ -340,12 +340,10 @@ def _without_duplicates(plan: Plan) -> tuple[Plan, list[str]]:
 
 
 def _alike(benchmarks: Sequence[Benchmark]) -> dict[str, frozenset[str]]:
-    """By problem id, the other problems of the same benchmark that nearly equal it."""
+    """By problem id, the problems of the same benchmark that nearly equal it."""
     found: dict[str, frozenset[str]] = {}
     for benchmark in benchmarks:
-        for one, other, _ in near_duplicates(benchmark.problems, benchmark.problems):
-            if one != other:
-                found[other] = found.get(other, frozenset()) | {one}
+        found |= families(benchmark.problems)
     return found
 
 

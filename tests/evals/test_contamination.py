@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitarmm_agent.evals.contamination import near_duplicates
+from vitarmm_agent.evals.contamination import families, near_duplicates, near_sources
 from vitarmm_agent.evals.datasets import load_benchmark
 from vitarmm_agent.evals.rewriting import rewrite
 from vitarmm_agent.media import ImageRef
@@ -82,9 +82,41 @@ def test_the_question_is_compared_where_the_text_is_a_fixed_instruction() -> Non
     assert near_duplicates(made[:1], [problem("t", f"{TRAIN} 5 6")]) == [("0", "t", 1.0)]
 
 
+def templated(name: str, number: int) -> Problem:
+    text = f"{name} buys {number} boxes of {number + 2} pens and gives {number} pens to a friend."
+    return problem(f"{name}-{number}", f"{text} How many pens are left in the end?")
+
+
+def test_thousands_of_one_template_are_told_in_seconds() -> None:
+    """In names as well as in numbers; what is no part of the template stands apart."""
+    names = [f"{a}{b}{c}" for a in "BCDFGH" for b in "aeiou" for c in "klmnprst"]
+    alike = [templated(name, number) for name in names for number in range(2, 14)]
+    problems = [*alike, problem("train", TRAIN), problem("gift", GIFT)]
+    started = time.process_time()
+    found = families(problems)
+    assert near_sources(problems, alike[:1]) == set(found)
+    assert time.process_time() - started < 10
+    everyone = {p.id for p in alike}
+    assert len(everyone) == 2880 and set(found) == everyone
+    assert set(found.values()) == {frozenset(everyone)}
+    assert len(set(map(id, found.values()))) == 1
+
+
+def test_families_are_the_pairs() -> None:
+    coach = TRAIN.replace("train", "coach")
+    texts = [TRAIN, coach, coach.replace("miles", "furlongs"), GIFT, GIFT, "Ask.", "Answer."]
+    problems = [problem(f"{n}", text) for n, text in enumerate(texts)]
+    expected: dict[str, set[str]] = {}
+    for source, test, _ in near_duplicates(problems, problems):
+        expected.setdefault(test, set()).add(source)
+    assert families(problems) == {id_: ids for id_, ids in expected.items() if len(ids) > 1}
+    assert set(families(problems)) == {"0", "1", "2", "3", "4"}
+
+
 def test_nothing_to_compare_and_a_threshold_out_of_range() -> None:
     assert near_duplicates([], [problem("t", TRAIN)]) == []
     assert near_duplicates([problem("s", TRAIN)], []) == []
+    assert near_sources([], []) == set() and families([problem("s", TRAIN)]) == {}
     for threshold in (0, 1.1, -1):
         with pytest.raises(ValueError, match="threshold"):
             near_duplicates([], [], threshold=threshold)
