@@ -145,10 +145,14 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
         for step in attempt.steps
         if (found := equations(step.text))
     ]
+    cut = bool(attempt.metadata.get("cut"))
+    committed = (
+        attempt.answer is not None or not cut
+    )  # else a number it happens to end at would count
     return SampleAttempt(
         number=attempt.number,
         answer=attempt.answer,
-        correct=grade(task.problem, attempt.text, policy=task.policy).correct,
+        correct=committed and grade(task.problem, attempt.text, policy=task.policy).correct,
         verdict=verdict.verdict,
         source=verdict.source,
         steps=len(attempt.steps),
@@ -158,7 +162,7 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
             SampleError(kind=e.kind, signature=e.signature, step=e.step) for e in verdict.errors
         ),
         shown=tuple(_shown(recalled)),
-        cut=attempt.metadata.get("finish_reason") == "length",
+        cut=cut,
         usage=attempt.usage + verdict.usage,
         seconds=round(attempt.seconds + verdict.seconds, 4),
     )
