@@ -140,7 +140,7 @@ def evaluations(
             "--mmlu-path", str(data / "vision" / "mmlu_vision.jsonl"),
             "--train-path", str(data / "gsm8k_train.jsonl.gz"), "--train-size", "1",
             "--arms", ",".join(ARMS), "--orders", str(ORDERS), "--sample-size", str(ROWS),
-            "--images", "ocr", "--max-iterations", str(ATTEMPTS), "--max-tokens", "128",
+            "--images", "ocr", "--max-iterations", str(ATTEMPTS), "--max-tokens", "256",
             "--output-dir", str(folders[kind]), *["--resume"] * folders[kind].exists(),
         )  # fmt: skip
     return folders
