@@ -214,6 +214,32 @@ def test_preferences_move_the_adapter_and_lower_their_loss(
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_resumed_preference_training_ends_as_if_left_alone(
+    taught: TrainingResult, make: Make, tmp_path: Path
+) -> None:
+    """The reference stays the adapter that training began with, not the one of the checkpoint."""
+    data = write_lines(tmp_path / "pairs.jsonl", [preference(n) for n in range(4)])
+    changes: dict[str, Any] = {
+        "stage": "dpo", "data_path": data, "adapter": taught.adapter, "save_steps": 2,
+        "gradient_accumulation_steps": 1, "num_epochs": 3, "learning_rate": 1e-3,
+    }  # fmt: skip
+    whole = run(make(tmp_path / "whole", **changes))
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    cut = make(tmp_path / "cut", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        run(cut, interrupt)
+    resumed = run(cut.model_copy(update={"resume": True}))
+    assert curve(cut.output_dir) == curve(tmp_path / "whole")
+    assert resumed.losses == whole.losses and resumed.losses[-1] < 0.5
+    ours = load_file(cut.output_dir / "adapter_model.safetensors")
+    for name, value in load_file(tmp_path / "whole" / "adapter_model.safetensors").items():
+        assert torch.equal(ours[name], value), name
+
+
 def test_the_graph_uses_what_training_wrote(taught: TrainingResult, base: Path) -> None:
     spec = f"local:{base}+{taught.adapter}"
     settings = Settings(max_tokens=12)
