@@ -8,6 +8,7 @@ evaluations; those of the same server that lie there are gone on with.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -220,7 +221,7 @@ def test_the_reports_open_offline(
     runs = len(EvaluationFolder(folder).samples())
     assert f"{runs} runs" in told and "no readable trace" not in told
     for page in (folder / "report.html", exported):
-        text = page.read_text()
+        text = html.unescape(page.read_text())
         assert "default-src 'none'" in text
         assert not re.search(r"(src|href|srcset|action)\s*=\s*[\"']?(https?:)?//", text)
         assert not re.search(r"@import|url\((?!data:|#)", text)
