@@ -154,7 +154,11 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     again = tmp_path / "again.jsonl"
     vitarmm("export", str(again), "--namespace", "other/team")
     assert again.read_text() == file.read_text()
-    file.write_text(file.read_text() + "broken\n")
+    kept = file.read_text()
+    assert "is there already" in vitarmm("export", str(file), "--namespace", "none", code=2)
+    assert file.read_text() == kept
+    vitarmm("export", str(again), "--force")
+    file.write_text(kept + "broken\n")
     assert "line 3" in vitarmm("import", str(file), "--namespace", "third", code=2)
     assert vitarmm("list", "--namespace", "third", "--json") == []
     assert "2 added" in vitarmm("import", str(file), "--keep-good", "--namespace", "third")

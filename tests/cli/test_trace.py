@@ -72,8 +72,15 @@ def test_a_run_is_written_to_a_file(
     assert run_app(["trace", "export", "two", "--html"]) == 0
     text = (tmp_path / "run-two.html").read_text()
     assert "&lt;script&gt;window.xss=1" in text and "<script>window" not in text
-    assert run_app(["trace", "export", "one", "--json", "-o", "one.json"]) == 0
-    assert json.loads((tmp_path / "one.json").read_text())["result"]["answer"] == "25"
+    assert run_app(["trace", "export", "one", "--json", "-o", "run-one.json"]) == 0
+    assert json.loads((tmp_path / "run-one.json").read_text())["result"]["answer"] == "25"
+    capsys.readouterr()
+    for again in (["two", "--html"], ["one", "--html", "-o", "run-one.json"]):
+        assert run_app(["trace", "export", *again]) == 2
+        assert "is there already; replace it by --force" in capsys.readouterr().err
+    assert (tmp_path / "run-two.html").read_text() == text
+    assert run_app(["trace", "export", "one", "--html", "-o", "run-one.json", "--force"]) == 0
+    assert (tmp_path / "run-one.json").read_text().startswith("<!doctype html>")
 
 
 def test_a_deleted_run_is_no_longer_listed(capsys: Capture) -> None:

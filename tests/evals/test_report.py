@@ -237,6 +237,10 @@ def test_a_whole_evaluation_is_one_file(
     assert 'class="run">gone<' in text  # the run whose trace is missing is named, not linked
     assert "The side is 20 / 4 = 6 cm." in text
     assert not [s for s in page.all("script") if s.get("src")] and page.all("link") == []
+    assert run_app(["eval", "export", str(place), str(file)]) == 2
+    assert "is there already; replace it by --force" in capsys.readouterr().err
+    assert file.read_text() == text
+    assert run_app(["eval", "export", str(place), str(file), "--force"]) == 0
     assert run_app(["eval", "export", str(place), str(tmp_path / "no" / "x.html")]) == 2
-    assert run_app(["eval", "export", str(place), str(file), "--only", "frozen"]) == 2
+    assert run_app(["eval", "export", str(place), str(file), "--only", "frozen", "--force"]) == 2
     assert run_app(["eval", "report", str(place), "--json"]) == 0

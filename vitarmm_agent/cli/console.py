@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from vitarmm_agent.errors import InputError
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
 
 
 def print_json(data: Any) -> None:
     """Print data as JSON on standard output, unstyled."""
     out.print(json.dumps(data, indent=2, ensure_ascii=False, default=str), markup=False)
+
+
+def unused(path: Path, *, force: bool) -> Path:
+    """A path to write to.
+
+    Raises:
+        InputError: there is a file already, and ``force`` is not given.
+    """
+    if path.is_file() and not force:
+        raise InputError(f"{str(path)!r} is there already; replace it by --force")
+    return path
 
 
 def safe(value: object) -> Text:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.cli.console import Force, out, print_json, safe, unused
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,12 +61,13 @@ def export(
     only: Annotated[
         str | None, typer.Option(help="Only runs of these arms, comma-separated.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write an evaluation with every step of every run as one HTML file that opens offline."""
     from vitarmm_agent.cli.eval_export import export_evaluation
 
     arms = [name.strip() for name in only.split(",")] if only else None
-    runs, missing = export_evaluation(folder, file, arms)
+    runs, missing = export_evaluation(folder, unused(file, force=force), arms)
     out.print(safe(f"wrote {file}: {runs} runs, {file.stat().st_size / 1e6:.1f} MB"))
     if missing:
         out.print(safe(f"{missing} runs have no readable trace; the file says so where they are"))

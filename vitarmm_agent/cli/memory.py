@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from vitarmm_agent.cli import memory_tables as tables
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import Force, err, out, print_json, safe, unused
 from vitarmm_agent.cli.memory_options import (
     EntryId,
     Json,
@@ -245,9 +246,12 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
     memory: MemoryOption = None,
     namespace: NamespaceOption = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write all entries as JSON Lines."""
+    if file != "-":
+        unused(Path(file), force=force)
     with opened(memory, namespace) as found:
         count = found.export(sys.stdout if file == "-" else file)
     if as_json and file != "-":

@@ -11,7 +11,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.cli.console import Force, out, print_json, safe, unused
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def export(
     as_html: Annotated[bool, typer.Option("--html", help="One file that opens offline.")] = False,
     as_json: Json = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    force: Force = False,
 ) -> None:
     """Write one run as a self-contained HTML file, or as JSON."""
     from vitarmm_agent.media import MediaStore
@@ -148,7 +149,7 @@ def export(
         from vitarmm_agent.viewer.export import export_html
 
         text = export_html(trace, MediaStore(Settings.load().media_dir))
-    path = output or Path(f"run-{thread.replace('/', '_')}.html")
+    path = unused(output or Path(f"run-{thread.replace('/', '_')}.html"), force=force)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
