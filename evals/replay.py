@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vitarmm_agent.answers.grading import grade
 from vitarmm_agent.effects import arun
@@ -48,6 +48,17 @@ class Trial(Data):
         return "fixes" if gained > 0 else "breaks" if gained < 0 else "nothing"
 
 
+class Attempting(Protocol):
+    """What is configured of attempts: see :class:`Replayer`, where ``attempts`` are samples."""
+
+    @property
+    def attempts(self) -> int: ...  # noqa: D102
+    @property
+    def temperature(self) -> float: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
 class Replayer:
     """Tries entries on problems. Attempts with an empty memory are made once per problem."""
 
@@ -75,6 +86,17 @@ class Replayer:
             self._models = [sampled(reasoner, temperature, seed + i) for i in range(samples)]
         self._known: dict[str, tuple[bool, ...]] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @classmethod
+    def of(cls, config: Attempting, reasoner: BaseChatModel, media: MediaStore) -> Replayer:
+        """Attempt with ``reasoner`` as a measurement or a simulation is configured to."""
+        return cls(
+            reasoner,
+            media,
+            samples=config.attempts,
+            temperature=config.temperature,
+            seed=config.seed,
+        )
 
     @property
     def baselines(self) -> dict[str, tuple[bool, ...]]:

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.sources import (
+    Gsm8kPath,
+    ImageDir,
+    MathvistaPath,
+    MmluPath,
+    ProblemsPath,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.situations import Case
@@ -38,18 +46,11 @@ def rmm(
         Path | None,
         typer.Option(help="Folder of `vitarmm simulate`: its held-out situations are decided on."),
     ] = None,
-    gsm8k_path: Annotated[
-        str | None, typer.Option("--gsm8k_path", help="GSM8K rows to take problems from.")
-    ] = None,
-    mathvista_path: Annotated[
-        str | None, typer.Option("--mathvista_path", help="MathVista rows, likewise.")
-    ] = None,
-    mmlu_path: Annotated[
-        str | None, typer.Option("--mmlu_path", help="MMLU rows, likewise.")
-    ] = None,
-    image_dir: Annotated[
-        str | None, typer.Option("--image_dir", help="Where images are; default: beside the rows.")
-    ] = None,
+    gsm8k_path: Gsm8kPath = None,
+    mathvista_path: MathvistaPath = None,
+    mmlu_path: MmluPath = None,
+    problems_path: ProblemsPath = None,
+    image_dir: ImageDir = None,
     num_samples: Annotated[
         int,
         typer.Option("--num_samples", help="Situations at most, or problems where none are given."),
@@ -69,15 +70,15 @@ def rmm(
     from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.writer_report import report_on
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.training.simulated import Source
 
     settings = Settings.load()
-    paths = {"gsm8k": gsm8k_path, "mathvista": mathvista_path, "mmlu": mmlu_path}
-    sources = [
-        Source.model_validate({"name": name, "path": path, "image_dir": image_dir})
-        for name, path in paths.items()
-        if path
-    ]
+    sources = sources_of(
+        image_dir,
+        gsm8k=gsm8k_path,
+        mathvista=mathvista_path,
+        mmlu=mmlu_path,
+        problems=problems_path,
+    )
     if output_dir.exists() and any(output_dir.iterdir()) and not resume:
         raise InputError(
             f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
@@ -131,7 +132,7 @@ def _material(
             cases = [cases[index] for index in sorted(chosen)]
         return cases, unseen(known, sources), known.think
     config = SimulationConfig.of(
-        sources=[source.model_dump() for source in sources],
+        sources=sources,
         vita_model=reasoner,
         feedback_model=Settings.load().judge or reasoner,
         num_samples=num_samples,
@@ -186,13 +187,7 @@ def _measure(
         reasoner = load_chat_model(config.reasoner, settings=settings)
         embeddings = load_embeddings(settings.embedder, settings) if config.probes else None
         near = {n: Neighbours(p, embeddings) for n, p in pool.items()} if embeddings else {}
-    replayer = Replayer(
-        reasoner,
-        MediaStore(settings.media_dir),
-        samples=config.attempts,
-        temperature=config.temperature,
-        seed=config.seed,
-    )
+    replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir))
     measurer = Measurer(replayer, near, probes=config.probes, think=config.think)
 
     def go(

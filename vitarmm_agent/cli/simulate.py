@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.sources import (
+    Gsm8kPath,
+    ImageDir,
+    MathvistaPath,
+    MmluPath,
+    ProblemsPath,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig, Summary
@@ -34,22 +42,11 @@ def simulate(
     rmm: Annotated[
         str | None, typer.Option(help="Chat model that writes entries, if it is another.")
     ] = None,
-    gsm8k_path: Annotated[
-        str | None, typer.Option("--gsm8k_path", help="GSM8K training rows.")
-    ] = None,
-    mathvista_path: Annotated[
-        str | None,
-        typer.Option("--mathvista_path", help="MathVista rows; for testing only, by licence."),
-    ] = None,
-    mmlu_path: Annotated[
-        str | None, typer.Option("--mmlu_path", help="MMLU dev or training rows.")
-    ] = None,
-    problems_path: Annotated[
-        str | None, typer.Option("--problems_path", help="Problems of your own.")
-    ] = None,
-    image_dir: Annotated[
-        str | None, typer.Option("--image_dir", help="Where images are; default: beside the rows.")
-    ] = None,
+    gsm8k_path: Gsm8kPath = None,
+    mathvista_path: MathvistaPath = None,
+    mmlu_path: MmluPath = None,
+    problems_path: ProblemsPath = None,
+    image_dir: ImageDir = None,
     num_samples: Annotated[
         int, typer.Option("--num_samples", help="Problems per benchmark; -1 means all.")
     ] = -1,
@@ -87,19 +84,16 @@ def simulate(
 
     settings = Settings.load()
     judge = feedback_model or settings.judge or settings.reasoner
-    paths = {
-        "gsm8k": gsm8k_path,
-        "mathvista": mathvista_path,
-        "mmlu": mmlu_path,
-        "problems": problems_path,
-    }
+    sources = sources_of(
+        image_dir,
+        gsm8k=gsm8k_path,
+        mathvista=mathvista_path,
+        mmlu=mmlu_path,
+        problems=problems_path,
+    )
     config = SimulationConfig.of(
         settings,
-        sources=[
-            {"name": name, "path": path, "image_dir": image_dir}
-            for name, path in paths.items()
-            if path
-        ],
+        sources=sources,
         vita_model=vita_model or settings.reasoner,
         feedback_model=judge,
         rmm=rmm,

@@ -144,13 +144,7 @@ class Simulator:
             )
             for held_out in {task.held_out for task in problems.tasks}
         }
-        replayer = Replayer(
-            reasoner,
-            MediaStore(settings.media_dir),
-            samples=config.attempts,
-            temperature=config.temperature,
-            seed=config.seed,
-        )
+        replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir))
         neighbours = {}
         if config.replay:
             embeddings = load_embeddings(settings.embedder, settings)
