@@ -217,6 +217,7 @@ def test_the_reports_open_offline(
     markdown = (folder / "report.md").read_text()
     assert all(f"| {name}" in markdown for name in ARMS)
     exported = folder / "export.html"
+    exported.unlink(missing_ok=True)
     told = vitarmm("eval", "export", str(folder), str(exported))
     runs = len(EvaluationFolder(folder).samples())
     assert f"{runs} runs" in told and "no readable trace" not in told
