@@ -39,8 +39,8 @@ class ScriptedServer:
                 await asyncio.sleep(self.latency)
                 writer.write(self._answer(request))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has left
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client has left, or the server ends
         finally:
             self.connections -= 1
             writer.close()
