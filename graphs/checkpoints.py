@@ -174,7 +174,7 @@ def _settle(group: Sequence[_Write]) -> None:
 
 
 def open_checkpoints(path: Path) -> SqliteCheckpoints:
-    """Open, or make, the checkpoint file; several processes may have it open.
+    """Open, or make, the checkpoint file; several processes may have it open, and open it at once.
 
     A killed process loses nothing that was written. A power cut may lose the newest checkpoints,
     never the file: the log is brought to the disk at SQLite's own checkpoints only (WAL with
@@ -184,12 +184,16 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
     Raises:
         InputError: the folder cannot be written or the file is no SQLite database.
     """
+    from filelock import FileLock
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
-        checkpoints.setup()
+        # SQLite refuses at once, without waiting, to change to WAL where another is at it.
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS):
+            checkpoints.setup()
     except (OSError, sqlite3.Error) as error:
         raise InputError(
             f"traces cannot be kept in {str(path)!r}: {error}; check the folder, or set "

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,3 +102,37 @@ async def test_a_cancelled_put_leaves_the_others(kept: SqliteCheckpoints, tmp_pa
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert [value_in(tmp_path / "traces.sqlite", n) for n in range(1, 10, 2)] == [1, 3, 5, 7, 9]
+
+
+MANY = 60
+OPEN_MANY = f"""
+import sys, time
+from pathlib import Path
+from vitarmm_agent.graphs.checkpoints import open_checkpoints
+print("ready", flush=True)
+start = float(input())
+for n in range({MANY}):
+    while time.time() < start + n * 0.04:
+        pass
+    open_checkpoints(Path(sys.argv[1]) / f"{{n}}.sqlite").close()
+"""
+
+
+def test_processes_may_make_the_file_at_the_same_time(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_MANY, str(tmp_path)],
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    start = f"{time.time() + 0.2}\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(start)
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120)[1] for process in processes]
+    assert [end[-300:] for end in ends] == [""] * 3
+    assert len(list(tmp_path.glob("*.sqlite"))) == MANY
