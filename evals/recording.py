@@ -145,14 +145,10 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
         for step in attempt.steps
         if (found := equations(step.text))
     ]
-    cut = bool(attempt.metadata.get("cut"))
-    committed = (
-        attempt.answer is not None or not cut
-    )  # else a number it happens to end at would count
     return SampleAttempt(
         number=attempt.number,
         answer=attempt.answer,
-        correct=committed and grade(task.problem, attempt.text, policy=task.policy).correct,
+        correct=grade(task.problem, attempt.text, policy=task.policy, cut=attempt.cut).correct,
         verdict=verdict.verdict,
         source=verdict.source,
         steps=len(attempt.steps),
@@ -162,7 +158,7 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
             SampleError(kind=e.kind, signature=e.signature, step=e.step) for e in verdict.errors
         ),
         shown=tuple(_shown(recalled)),
-        cut=cut,
+        cut=attempt.cut,
         usage=attempt.usage + verdict.usage,
         seconds=round(attempt.seconds + verdict.seconds, 4),
     )

@@ -188,6 +188,11 @@ class Attempt(Data):
     seconds: float = 0.0
     metadata: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def cut(self) -> bool:
+        """Whether the response ended at the limit of new tokens, not by itself."""
+        return bool(self.metadata.get("cut"))
+
 
 class StepError(Data):
     """One wrong step, as a verifier names it.

@@ -121,3 +121,11 @@ def test_a_local_model_is_sampled_by_its_seed(tmp_path: Path) -> None:
               "required": ["w"], "additionalProperties": False}  # fmt: skip
     found = {run(ask_structured(sampled(local, 5.0, n), schema, prompt)).text for n in range(12)}
     assert len(found) > 1
+
+
+def test_what_was_cut_off_is_right_only_by_what_it_commits_to(tmp_path: Path) -> None:
+    texts = ("1. 20 / 4 = 5\n2. 5 * 5 = 25", RIGHT)
+    cut = [{"content": text, "finish_reason": "length"} for text in texts]
+    trying, _ = replayer(tmp_path, *cut)
+    trial = asyncio.run(trying.trial(PROBLEM, ENTRY))
+    assert (trial.without, trial.shown) == ((False,), (True,))

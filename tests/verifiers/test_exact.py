@@ -52,6 +52,13 @@ def test_reference_needs_a_reference_and_never_tells_it() -> None:
     assert check(Reference(), SQUARE.without_reference(), RIGHT).verdict == "abstain"
 
 
+def test_reference_passes_no_reply_that_was_cut_off_before_its_answer() -> None:
+    attempt = Attempt(number=1, text="1. 20 / 4 = 5\n2. 5 * 5 = 25", metadata={"cut": True})
+    assert run(Reference().check(SQUARE, attempt)).verdict == "fail"
+    committed = attempt.model_copy(update={"text": RIGHT})
+    assert run(Reference().check(SQUARE, committed)).verdict == "pass"
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [("B", "pass"), ("(B) 6 cm", "pass"), ("6 cm", "pass"), ("7 cm", "fail"), ("D", "fail"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from vitarmm_agent.answers.equality import answers_equal
-from vitarmm_agent.answers.extract import extract_answer
+from vitarmm_agent.answers.extract import extract_answer, read_answer
 from vitarmm_agent.answers.normalise import normalize
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Data, Problem
@@ -29,7 +29,9 @@ class Grade(Data):
     explanation: str
 
 
-def grade(problem: Problem, text: str, *, policy: GradingPolicy = "strict") -> Grade:
+def grade(
+    problem: Problem, text: str, *, policy: GradingPolicy = "strict", cut: bool = False
+) -> Grade:
     """Grade a response against ``problem.reference``.
 
     Args:
@@ -38,12 +40,21 @@ def grade(problem: Problem, text: str, *, policy: GradingPolicy = "strict") -> G
         policy: ``strict``: nothing extracted is wrong. ``mathvista``: as that benchmark scores; a
             multiple-choice response always becomes some choice, and the normalised text must equal
             the reference exactly. ``mathv``: as MATH-Vision's own script scores.
+        cut: the response was cut off: under any policy it is right only if it commits to an answer,
+            not by a number that it happens to end on.
 
     Raises:
         InputError: the problem has no reference, or the policy is unknown.
     """
     if problem.reference is None:
         raise InputError(f"problem {problem.id!r} has no reference to grade against; set reference")
+    if cut and read_answer(problem, text, cut=True) is None:
+        return Grade(
+            correct=False,
+            extracted=None,
+            normalized=None,
+            explanation=_explain(problem.reference, False, None, None),
+        )
     if policy == "mathvista":
         from vitarmm_agent.answers.mathvista import extract, normalise
 

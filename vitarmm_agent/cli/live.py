@@ -10,7 +10,7 @@ from rich.text import Text
 
 from vitarmm_agent.answers import grade
 from vitarmm_agent.cli.console import safe
-from vitarmm_agent.problem import Result, StepError
+from vitarmm_agent.problem import Attempt, Result, StepError
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
@@ -161,7 +161,8 @@ def print_result(console: Console, result: Result) -> None:
     if result.stopped_because:
         console.print(Text.assemble("stopped ", safe(result.stopped_because)))
     if result.problem.reference is not None and result.attempts:
-        correct = grade(result.problem, _standing_text(result)).correct
+        standing = _standing(result)
+        correct = grade(result.problem, standing.text, cut=standing.cut).correct
         console.print(f"graded  {'correct' if correct else 'wrong'} against the reference")
     tokens = result.usage.total_tokens
     console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
@@ -173,6 +174,6 @@ def print_result(console: Console, result: Result) -> None:
         )
 
 
-def _standing_text(result: Result) -> str:
-    standing = (a.text for a in reversed(result.attempts) if a.answer == result.answer)
-    return next(standing, result.attempts[-1].text)
+def _standing(result: Result) -> Attempt:
+    standing = (a for a in reversed(result.attempts) if a.answer == result.answer)
+    return next(standing, result.attempts[-1])

@@ -30,8 +30,7 @@ class ChoiceIsValid:
             return Feedback(verdict="abstain", source=self.name, message="There are no choices.")
         answer = attempt.answer
         if answer is None:
-            cut = bool(attempt.metadata.get("cut"))
-            answer = read_answer(problem, attempt.text, cut=cut)
+            answer = read_answer(problem, attempt.text, cut=attempt.cut)
         letters = ", ".join(letter_of(i) for i in range(len(problem.choices)))
         if answer is None or (index := choice_index(problem.choices, answer)) is None:
             given = (

@@ -42,8 +42,7 @@ class AnswerFollows:
         yield from ()
         answer = attempt.answer
         if answer is None:
-            cut = bool(attempt.metadata.get("cut"))
-            answer = read_answer(problem, attempt.text, cut=cut)
+            answer = read_answer(problem, attempt.text, cut=attempt.cut)
         if answer is None:
             return self._fail(
                 "The attempt commits to no final answer.", "format", "no answer", None

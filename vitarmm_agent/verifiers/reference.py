@@ -43,7 +43,7 @@ class Reference:
 
     def _correct(self, problem: Problem, attempt: Attempt) -> bool:
         if self.policy == "mathvista":
-            return grade(problem, attempt.text, policy=self.policy).correct
+            return grade(problem, attempt.text, policy=self.policy, cut=attempt.cut).correct
         if attempt.answer is not None:
             return answers_equal(problem, attempt.answer, problem.reference)
-        return grade(problem, attempt.text).correct
+        return grade(problem, attempt.text, cut=attempt.cut).correct
