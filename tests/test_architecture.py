@@ -19,8 +19,8 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 
 # Lower layers first; a module may import from its own unit and from lower layers.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "effects", "lazy", "prompts"),
-    ("settings", "media", "memory_store.schema"),
+    ("errors", "effects", "lazy", "loopwise", "prompts"),
+    ("settings", "media", "memory_store.schema", "llama"),
     ("problem", "weights"),
     ("answers", "memory_store", "models"),
     ("verifiers", "rmm"),
@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 HEAVY = {
     "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
     "PIL", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
-    "math_verify", "torch", "transformers", "trl", "xgrammar",
+    "math_verify", "torch", "transformers", "trl", "xgrammar", "xllamacpp",
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.
 MAY_BE_HEAVY = (
