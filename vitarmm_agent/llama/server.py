@@ -8,80 +8,24 @@ last object that holds the server, or with this process, however that ends.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
-import secrets
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Hashable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.errors import InputError, MissingExtraError, ModelServerError, WeightsError
+from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.loopwise import PerLoop
 
 if TYPE_CHECKING:
     import httpx
 
-CHILD = Path(__file__).with_name("child.py")
-MOST_CALLS = 32
-"""Calls under way at once, of each event loop and of all threads together; others wait."""
-CONNECTIONS = 4 * MOST_CALLS
-SOCKET = "x.sock"
-"""The ending tells llama.cpp that it is no host name."""
-LONGEST_SOCKET = 100
-"""Bytes that a socket's path may have; the system's limit is 104 or 108."""
 _SHOWN = 600
-
-logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 _servers: weakref.WeakValueDictionary[Hashable, LlamaServer] = weakref.WeakValueDictionary()
 _fork_is_watched = False
-
-
-def half_of_the_cores() -> int:
-    """Threads that generate a reply by default: on a busy machine more of them make it slower."""
-    return max(1, cores() // 2)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the weights are opened; servers of the same file and options are one.
-
-    Attributes:
-        context: tokens that one call can hold, prompt and reply.
-        slots: calls that are answered at once; others wait in the server.
-        adapter: a LoRA adapter as GGUF, applied to every call.
-        embedding: give vectors (mean over tokens) instead of text.
-        threads: threads that generate; default: half of the cores.
-        cache_mb: memory for the beginnings of prompts that no slot holds any more, in MiB.
-        batch: tokens of a prompt that are computed in one piece.
-        check: look through all weights for values that cannot be.
-    """
-
-    context: int = 4096
-    slots: int = 4
-    adapter: Path | None = None
-    embedding: bool = False
-    threads: int | None = None
-    cache_mb: int = 512
-    batch: int = 512
-    check: bool = False
 
 
 def shared_server(weights: Path, options: Options | None = None) -> LlamaServer:
@@ -113,11 +57,11 @@ class LlamaServer:
     """
 
     def __init__(self, weights: Path, options: Options) -> None:
-        _check_platform()
-        _check_file(weights)
+        check_platform()
+        check_file(weights)
         self.weights = weights
         self.options = options
-        self._child: _Child | None = None
+        self._child: ServerProcess | None = None
         self._forget()
         _watch_forks()
 
@@ -129,7 +73,7 @@ class LlamaServer:
             if self._child is not None:
                 self._child.end()
                 self._forget_clients()
-            self._child = _Child(self.weights, self.options)
+            self._child = ServerProcess(self.weights, self.options)
             weakref.finalize(self, self._child.end)
 
     def wait(self) -> None:
@@ -206,14 +150,14 @@ class LlamaServer:
         """The child's process id, once it was started."""
         return None if self._child is None else self._child.process.pid
 
-    def _ready_child(self) -> _Child:
+    def _ready_child(self) -> ServerProcess:
         self.start()
         child = self._child
         assert child is not None
         child.wait()
         return child
 
-    async def _aready_child(self) -> _Child:
+    async def _aready_child(self) -> ServerProcess:
         child = self._child
         if child is not None and child.is_ready and child.alive:
             return child
@@ -221,7 +165,7 @@ class LlamaServer:
 
         return await asyncio.to_thread(self._ready_child)
 
-    def _client(self, child: _Child) -> httpx.Client:
+    def _client(self, child: ServerProcess) -> httpx.Client:
         with self._starting:
             if self._sync is None:
                 import httpx
@@ -270,118 +214,6 @@ class LlamaServer:
         raise _refusal(self.weights.name, status, data["error"])
 
 
-class _Child:
-    """The process, its socket and its key."""
-
-    def __init__(self, weights: Path, options: Options) -> None:
-        self.weights = weights
-        self.owner = os.getpid()
-        self.folder = _private_folder()
-        self.socket = str(self.folder / SOCKET)
-        self.headers = {"Authorization": f"Bearer {(key := secrets.token_urlsafe(24))}"}
-        self._log = self.folder / "log"
-        self._reading = threading.Lock()
-        self.is_ready = False
-        given = asdict(options) | {
-            "weights": str(weights),
-            "socket": self.socket,
-            "connections": CONNECTIONS,
-            "adapter": None if options.adapter is None else str(options.adapter),
-            "threads": options.threads or half_of_the_cores(),
-            "batch_threads": max(cores(), options.threads or 1),
-        }
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", str(CHILD), json.dumps(given)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the one who asked
-            )
-        self._send(f"{key}\n".encode())
-
-    def url(self, path: str) -> str:
-        """Address of a path; the host's name is never looked up."""
-        return f"http://llama{path}"
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs, as far as this process can tell."""
-        return os.getpid() != self.owner or self.process.poll() is None
-
-    def wait(self) -> None:
-        """Return once it answers.
-
-        Raises:
-            WeightsError: it ended instead.
-        """
-        if self.is_ready:
-            return
-        with self._reading:
-            if self.is_ready:
-                return
-            if _pipe(self.process.stdout).readline() == b"ready\n":
-                self.is_ready = True
-                return
-        self.process.wait()
-        raise WeightsError(
-            f"{self.weights} cannot be opened by llama.cpp ({self._how_it_ended()}); "
-            "check that the file is whole and of a model that llama.cpp knows"
-        )
-
-    @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Say in a clear error that the child died, where the connection broke for that."""
-        import httpx
-
-        try:
-            yield
-        except httpx.TransportError as error:
-            if os.getpid() == self.owner:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(timeout=2)
-            raise ModelServerError(
-                f"llama.cpp stopped while {self.weights.name} was asked "
-                f"({self._how_it_ended() or error}); it is started again by the next call: "
-                "the run can be resumed"
-            ) from error
-
-    def end(self) -> None:
-        """End the process and remove its folder; only the process that began it can."""
-        if os.getpid() != self.owner:
-            return
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):
-                _pipe(pipe).close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _send(self, line: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it ended at once: wait() says why
-            _pipe(self.process.stdin).write(line)
-            _pipe(self.process.stdin).flush()
-
-    def _how_it_ended(self) -> str:
-        """Its last words, or the signal that ended it."""
-        code = self.process.returncode
-        if code is not None and code < 0:
-            hint = ": is there enough memory?" if code == -9 else ""
-            return f"ended by signal {-code}{hint}"
-        with contextlib.suppress(OSError):
-            lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-            return " / ".join(lines[-4:])[-_SHOWN:]
-        return ""
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
-
-
 def _limits() -> httpx.Limits:
     """Bounded, and a connection for each call: the server closes idle ones when it likes."""
     import httpx
@@ -417,39 +249,6 @@ def too_long(name: str, prompt: int, wanted: int, context: int) -> InputError:
         f"the prompt has {prompt:,} tokens and max_tokens is {wanted:,}, but {name!r} "
         f"holds {context:,} in all; {remedy}: nothing is cut silently"
     )
-
-
-def _private_folder() -> Path:
-    """A folder for the socket that only this user can enter, with a short path."""
-    for parent in (None, "/tmp"):
-        folder = Path(tempfile.mkdtemp(prefix="vitarmm-", dir=parent))
-        if len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET:
-            return folder
-        folder.rmdir()
-    raise InputError(f"the folder for temporary files has too long a path: {tempfile.gettempdir()}")
-
-
-def _check_platform() -> None:
-    import socket
-    from importlib.util import find_spec
-
-    if find_spec("xllamacpp") is None:
-        raise MissingExtraError("a local model", "local")
-    if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
-        raise InputError(
-            "local models need unix sockets, which Python has on Linux and macOS only; use WSL, or "
-            "an OpenAI-compatible server: openai:MODEL with --base-url"
-        )
-
-
-def _check_file(weights: Path) -> None:
-    try:
-        with weights.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise WeightsError(f"{weights} cannot be read: {error.strerror}") from None
-    if start != b"GGUF":
-        raise WeightsError(f"{weights} is not a GGUF file: it begins with {start!r}")
 
 
 def _watch_forks() -> None:

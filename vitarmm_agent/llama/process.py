@@ -1,0 +1,214 @@
+"""The child process that holds the weights: how it is begun, how it ends, and what it said."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from vitarmm_agent.errors import InputError, MissingExtraError, ModelServerError, WeightsError
+
+CHILD = Path(__file__).with_name("child.py")
+SOCKET = "x.sock"
+"""The ending tells llama.cpp that it is no host name."""
+LONGEST_SOCKET = 100
+"""Bytes that a socket's path may have; the system's limit is 104 or 108."""
+
+MOST_CALLS = 32
+"""Calls under way at once, of each event loop and of all threads together; others wait."""
+CONNECTIONS = 4 * MOST_CALLS
+_SHOWN = 600
+
+
+def half_of_the_cores() -> int:
+    """Threads that generate a reply by default: on a busy machine more of them make it slower."""
+    return max(1, cores() // 2)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the weights are opened; servers of the same file and options are one.
+
+    Attributes:
+        context: tokens that one call can hold, prompt and reply.
+        slots: calls that are answered at once; others wait in the server.
+        adapter: a LoRA adapter as GGUF, applied to every call.
+        embedding: give vectors (mean over tokens) instead of text.
+        threads: threads that generate; default: half of the cores.
+        cache_mb: memory for the beginnings of prompts that no slot holds any more, in MiB.
+        batch: tokens of a prompt that are computed in one piece.
+        check: look through all weights for values that cannot be.
+    """
+
+    context: int = 4096
+    slots: int = 4
+    adapter: Path | None = None
+    embedding: bool = False
+    threads: int | None = None
+    cache_mb: int = 512
+    batch: int = 512
+    check: bool = False
+
+
+class ServerProcess:
+    """The process, its socket and its key."""
+
+    def __init__(self, weights: Path, options: Options) -> None:
+        self.weights = weights
+        self.owner = os.getpid()
+        self.folder = _private_folder()
+        self.socket = str(self.folder / SOCKET)
+        self.headers = {"Authorization": f"Bearer {(key := secrets.token_urlsafe(24))}"}
+        self._log = self.folder / "log"
+        self._reading = threading.Lock()
+        self.is_ready = False
+        given = asdict(options) | {
+            "weights": str(weights),
+            "socket": self.socket,
+            "connections": CONNECTIONS,
+            "adapter": None if options.adapter is None else str(options.adapter),
+            "threads": options.threads or half_of_the_cores(),
+            "batch_threads": max(cores(), options.threads or 1),
+        }
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", str(CHILD), json.dumps(given)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the one who asked
+            )
+        self._send(f"{key}\n".encode())
+
+    def url(self, path: str) -> str:
+        """Address of a path; the host's name is never looked up."""
+        return f"http://llama{path}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as this process can tell."""
+        return os.getpid() != self.owner or self.process.poll() is None
+
+    def wait(self) -> None:
+        """Return once it answers.
+
+        Raises:
+            WeightsError: it ended instead.
+        """
+        if self.is_ready:
+            return
+        with self._reading:
+            if self.is_ready:
+                return
+            if _pipe(self.process.stdout).readline() == b"ready\n":
+                self.is_ready = True
+                return
+        self.process.wait()
+        raise WeightsError(
+            f"{self.weights} cannot be opened by llama.cpp ({self._how_it_ended()}); "
+            "check that the file is whole and of a model that llama.cpp knows"
+        )
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say in a clear error that the child died, where the connection broke for that."""
+        import httpx
+
+        try:
+            yield
+        except httpx.TransportError as error:
+            if os.getpid() == self.owner:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=2)
+            raise ModelServerError(
+                f"llama.cpp stopped while {self.weights.name} was asked "
+                f"({self._how_it_ended() or error}); it is started again by the next call: "
+                "the run can be resumed"
+            ) from error
+
+    def end(self) -> None:
+        """End the process and remove its folder; only the process that began it can."""
+        if os.getpid() != self.owner:
+            return
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                _pipe(pipe).close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _send(self, line: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it ended at once: wait() says why
+            _pipe(self.process.stdin).write(line)
+            _pipe(self.process.stdin).flush()
+
+    def _how_it_ended(self) -> str:
+        """Its last words, or the signal that ended it."""
+        code = self.process.returncode
+        if code is not None and code < 0:
+            hint = ": is there enough memory?" if code == -9 else ""
+            return f"ended by signal {-code}{hint}"
+        with contextlib.suppress(OSError):
+            lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+            return " / ".join(lines[-4:])[-_SHOWN:]
+        return ""
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _private_folder() -> Path:
+    """A folder for the socket that only this user can enter, with a short path."""
+    for parent in (None, "/tmp"):
+        folder = Path(tempfile.mkdtemp(prefix="vitarmm-", dir=parent))
+        if len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET:
+            return folder
+        folder.rmdir()
+    raise InputError(f"the folder for temporary files has too long a path: {tempfile.gettempdir()}")
+
+
+def check_platform() -> None:
+    """Refuse where llama.cpp cannot be run; raises as :class:`LlamaServer` does."""
+    import socket
+    from importlib.util import find_spec
+
+    if find_spec("xllamacpp") is None:
+        raise MissingExtraError("a local model", "local")
+    if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
+        raise InputError(
+            "local models need unix sockets, which Python has on Linux and macOS only; use WSL, or "
+            "an OpenAI-compatible server: openai:MODEL with --base-url"
+        )
+
+
+def check_file(weights: Path) -> None:
+    """Refuse what is no GGUF file, before a process is begun for it."""
+    try:
+        with weights.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise WeightsError(f"{weights} cannot be read: {error.strerror}") from None
+    if start != b"GGUF":
+        raise WeightsError(f"{weights} is not a GGUF file: it begins with {start!r}")
