@@ -19,7 +19,7 @@ from typing import Any
 
 def parameters(given: dict[str, Any]) -> Any:
     """llama.cpp's parameters: what is asked for, and nothing that a caller did not ask for."""
-    import xllamacpp
+    import xllamacpp  # type: ignore[import-untyped, unused-ignore]
 
     wanted = xllamacpp.CommonParams()
     wanted.model.path = given["weights"]
@@ -61,7 +61,7 @@ def main() -> None:
     given["key"] = sys.stdin.readline().strip()
     # OpenMP's threads wait by spinning, which stops a busy machine; read when the library is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    import xllamacpp
+    import xllamacpp  # type: ignore[import-untyped, unused-ignore]
 
     try:
         server = xllamacpp.Server(parameters(given))

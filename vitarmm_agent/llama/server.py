@@ -8,6 +8,7 @@ last object that holds the server, or with this process, however that ends.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -17,6 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.llama.process import (
+    MOST_CALLS,
+    Options,
+    ServerProcess,
+    check_file,
+    check_platform,
+)
 from vitarmm_agent.loopwise import PerLoop
 
 if TYPE_CHECKING:
@@ -62,6 +70,7 @@ class LlamaServer:
         self.weights = weights
         self.options = options
         self._child: ServerProcess | None = None
+        self._sync: httpx.Client | None = None
         self._forget()
         _watch_forks()
 
@@ -161,8 +170,6 @@ class LlamaServer:
         child = self._child
         if child is not None and child.is_ready and child.alive:
             return child
-        import asyncio
-
         return await asyncio.to_thread(self._ready_child)
 
     def _client(self, child: ServerProcess) -> httpx.Client:
@@ -192,7 +199,7 @@ class LlamaServer:
         self._forget_clients()
 
     def _forget_clients(self) -> None:
-        self._sync: httpx.Client | None = None
+        self._sync = None
         self._async_clients: PerLoop[httpx.AsyncClient] = PerLoop(self._async_client)
 
     def _event(self, line: str) -> dict[str, Any] | None:
