@@ -9,8 +9,9 @@ PIP    := $(BIN)/python -m pip
 # On Linux the default torch wheel brings several GB of CUDA libraries; this index has the CPU build.
 # With an NVIDIA GPU: make demo TORCH_INDEX=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-EXTRAS      ?= local,openai,ocr,ui,mcp,server,docs,eval,inspect,train
-MODELS      ?= qwen2.5-coder-0.5b-instruct smollm2-135m-instruct all-minilm-l6-v2
+EXTRAS      ?= torch,openai,ocr,ui,mcp,server,docs,eval,inspect,train
+DEMO_MODELS := qwen2.5-coder-0.5b-instruct all-minilm-l6-v2
+MODELS      ?= $(DEMO_MODELS) smollm2-135m-instruct
 
 BROWSER := $(VENV)/browser
 AXE     := $(BROWSER)/node_modules/axe-core/axe.min.js
@@ -23,7 +24,9 @@ LLAMA_FLAGS := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
 
 .PHONY: demo test test-slow test-browser test-server lint types format install weights clean
 
-demo: weights
+# Only what a first problem needs: no torch, no test tools.
+demo: $(VENV)/.base
+	@$(BIN)/vitarmm models pull $(DEMO_MODELS)
 	@$(BIN)/vitarmm demo
 
 test: weights
@@ -63,10 +66,17 @@ format: install
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Its libraries are a hundred or so small wheels: the first line of progress comes from pip.
+$(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, %s is %s: make PYTHON=…" % (sys.executable, sys.version.split()[0]))'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade "pip>=25.1"
+	@echo "installing vitarmm-agent and what it needs into $(VENV): about a minute"
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.base
+	@echo "installing what the tests need besides, torch among it: about three minutes"
 	$(PIP) install --quiet --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt --group dev -e ".[$(EXTRAS)]"
 	@touch $@

@@ -40,9 +40,8 @@ HEAVY = {
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.
 MAY_BE_HEAVY = (
-    "models.vita.", "models.local", "models.engine", "models.batch", "models.convert",
-    "models.decoding", "models.prefix_cache", "models.row_cache", "evals.speed.",
-    "training.callbacks", "training.lora", "training.preferences",
+    "models.vita.", "models.folder", "models.engine", "models.sampling", "evals.speed.",
+    "training.callbacks", "training.convert", "training.lora", "training.preferences",
 )  # fmt: skip
 
 

@@ -60,11 +60,20 @@ class Settings(BaseSettings):
     extra_body: dict[str, Any] | None = Field(
         None, description="Further fields of each request to that server, as JSON."
     )
+    # local GGUF models, on llama.cpp
+    context: int = Field(
+        4096, ge=256, description="Tokens that one call can hold, prompt and reply together."
+    )
+    parallel: int = Field(
+        4, ge=1, le=64, description="Calls answered at once; each takes memory for its context."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Threads that generate; default: half of the cores."
+    )
     prefix_cache_mb: int = Field(
         512,
         ge=0,
-        description="Memory for the key-value cache of reused prompt beginnings, per local model, "
-        "in MiB; 0 turns reuse off.",
+        description="Memory for the beginnings of prompts that may come again, per model, in MiB.",
     )
     # vita: models
     vita_model_type: str | None = Field(

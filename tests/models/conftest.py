@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -75,17 +75,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., LocalChatModel]:
+def load(tmp_path: Path) -> Callable[..., FolderChatModel]:
     """Load weights in fp32 on the CPU."""
 
-    def _load(folder: Path, **options: Any) -> LocalChatModel:
+    def _load(folder: Path, **options: Any) -> FolderChatModel:
         options = {"dtype": "float32", "device": "cpu", "max_tokens": 12} | options
-        return LocalChatModel.load(folder, home=tmp_path / "home", **options)
+        return FolderChatModel.load(folder, home=tmp_path / "home", **options)
 
     return _load
 
 
 @pytest.fixture
-def model(tiny: Path, load: Callable[..., LocalChatModel]) -> LocalChatModel:
+def model(tiny: Path, load: Callable[..., FolderChatModel]) -> FolderChatModel:
     """The tiny model."""
     return load(tiny)

@@ -13,10 +13,10 @@ from langchain_core.messages import HumanMessage
 from tests.models.conftest import make_model
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.settings import Settings
 
-Load = Callable[..., LocalChatModel]
+Load = Callable[..., FolderChatModel]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def adapters(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
     return folders
 
 
-def peft_reply(base: Path, adapter: Path, model: LocalChatModel, question: str) -> str:
+def peft_reply(base: Path, adapter: Path, model: FolderChatModel, question: str) -> str:
     """Greedy reply by peft and transformers themselves."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -88,7 +88,7 @@ def test_the_spec_names_base_and_adapter(base: Path, adapters: list[Path]) -> No
     model = load_chat_model(
         f"local:{base}+{adapters[0]}", settings=Settings(max_tokens=4), device="cpu"
     )
-    assert isinstance(model, LocalChatModel)
+    assert isinstance(model, FolderChatModel)
     assert model.adapter == str(adapters[0])
     assert model.invoke("Hi").response_metadata["model_name"] == f"{base}+{adapters[0]}"
 

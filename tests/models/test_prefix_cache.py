@@ -10,11 +10,11 @@ import torch
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from tests.models.conftest import make_model
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.models.prefix_cache import Layers, PrefixCache, cuts
 from vitarmm_agent.settings import Settings
 
-Load = Callable[..., LocalChatModel]
+Load = Callable[..., FolderChatModel]
 SYSTEM = SystemMessage("You solve problems step by step. " * 3)
 PROBLEM = "A square has a perimeter of 20 cm. What is its area? " * 2
 TAILS = ["Solve it.", "Mind the units. Solve it.", "Mind the units. Not 36. Solve it again."]
@@ -181,8 +181,8 @@ def test_real_replies_with_and_without_reuse_are_the_same(
     weights("smollm2-135m-instruct")
     home = Settings.load().home
     options = {"home": home, "device": "cpu", "max_tokens": 8}
-    reusing = LocalChatModel.load("smollm2-135m-instruct", **options)
-    without = LocalChatModel.load("smollm2-135m-instruct", prefix_reuse=False, **options)
+    reusing = FolderChatModel.load("smollm2-135m-instruct", **options)
+    without = FolderChatModel.load("smollm2-135m-instruct", prefix_reuse=False, **options)
     for number, tail in enumerate(TAILS):
         messages = [SYSTEM, HumanMessage(f"{PROBLEM}\n{tail}")]
         reply = reusing.invoke(messages)

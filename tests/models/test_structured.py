@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError, OutputError
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.models.structured import read_reply
 
@@ -42,27 +42,27 @@ class Picky(BaseModel):
         raise ValueError("nothing is good enough")
 
 
-def test_a_pydantic_class_gives_instances(model: LocalChatModel) -> None:
+def test_a_pydantic_class_gives_instances(model: FolderChatModel) -> None:
     judge = model.with_structured_output(Judgement).bind()
     for seed in range(5):
         found = judge.invoke("Judge", temperature=3.0, seed=seed, max_tokens=200)
         assert isinstance(found, Judgement)
 
 
-def test_sampling_reaches_different_data(model: LocalChatModel) -> None:
-    hot = LocalChatModel(engine=model.engine, model="hot", temperature=3.0, max_tokens=200)
+def test_sampling_reaches_different_data(model: FolderChatModel) -> None:
+    hot = FolderChatModel(engine=model.engine, model="hot", temperature=3.0, max_tokens=200)
     judge = hot.with_structured_output(Judgement)
     assert len({judge.invoke("Judge").model_dump_json() for _ in range(8)}) > 1
 
 
-def test_a_typed_dict_and_a_json_schema_give_dicts(model: LocalChatModel) -> None:
+def test_a_typed_dict_and_a_json_schema_give_dicts(model: FolderChatModel) -> None:
     found = model.with_structured_output(Shape).invoke("A shape", max_tokens=100)
     assert found["sides"] in (3, 4) and isinstance(found["regular"], bool)
     schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
     assert model.with_structured_output(schema).invoke("n")["n"] in (1, 2)
 
 
-def test_raw_and_parsed_come_together(model: LocalChatModel) -> None:
+def test_raw_and_parsed_come_together(model: FolderChatModel) -> None:
     got = model.with_structured_output(Judgement, include_raw=True).invoke("J", max_tokens=200)
     assert isinstance(got["raw"], AIMessage) and got["parsing_error"] is None
     assert json.loads(got["raw"].text) == got["parsed"].model_dump(mode="json", exclude_unset=True)
@@ -70,7 +70,7 @@ def test_raw_and_parsed_come_together(model: LocalChatModel) -> None:
     assert got["raw"].response_metadata["finish_reason"] == "stop"
 
 
-def test_a_reply_that_is_cut_off_is_a_visible_failure(model: LocalChatModel) -> None:
+def test_a_reply_that_is_cut_off_is_a_visible_failure(model: FolderChatModel) -> None:
     short = model.with_structured_output(Judgement)
     with pytest.raises(OutputError, match="cut off at max_tokens"):
         short.invoke("Judge", max_tokens=5)
@@ -79,16 +79,16 @@ def test_a_reply_that_is_cut_off_is_a_visible_failure(model: LocalChatModel) -> 
     assert got["raw"].text
 
 
-def test_what_a_grammar_cannot_say_is_checked_afterwards(model: LocalChatModel) -> None:
+def test_what_a_grammar_cannot_say_is_checked_afterwards(model: FolderChatModel) -> None:
     with pytest.raises(OutputError, match="no Picky .*nothing is good enough"):
         model.with_structured_output(Picky).invoke("Word", max_tokens=60)
 
 
-def test_strings_keep_to_their_length(model: LocalChatModel) -> None:
+def test_strings_keep_to_their_length(model: FolderChatModel) -> None:
     class Note(BaseModel):
         text: str = Field(max_length=5)
 
-    hot = LocalChatModel(engine=model.engine, model="hot", temperature=2.0, max_tokens=120)
+    hot = FolderChatModel(engine=model.engine, model="hot", temperature=2.0, max_tokens=120)
     assert all(len(hot.with_structured_output(Note).invoke("N").text) <= 5 for _ in range(4))
 
 
@@ -101,7 +101,7 @@ def test_bytes_that_form_no_character_are_left_out() -> None:
     assert len(half_a_pair) == 3 and read_reply(Note, reply).text == "P\x1f\x16G"
 
 
-def test_free_and_constrained_replies_share_a_batch(model: LocalChatModel) -> None:
+def test_free_and_constrained_replies_share_a_batch(model: FolderChatModel) -> None:
     judge = model.with_structured_output(Judgement)
     alone = (model.invoke("Hi").text, judge.invoke("Judge", max_tokens=200))
     with ThreadPoolExecutor(2) as pool:
@@ -110,12 +110,12 @@ def test_free_and_constrained_replies_share_a_batch(model: LocalChatModel) -> No
     assert (free.result(), constrained.result()) == alone
 
 
-async def test_async_gives_the_same(model: LocalChatModel) -> None:
+async def test_async_gives_the_same(model: FolderChatModel) -> None:
     judge = model.with_structured_output(Judgement)
     assert await judge.ainvoke("Judge", max_tokens=200) == judge.invoke("Judge", max_tokens=200)
 
 
-def test_options_that_mean_nothing_are_refused(model: LocalChatModel) -> None:
+def test_options_that_mean_nothing_are_refused(model: FolderChatModel) -> None:
     with pytest.raises(InputError, match="method must be one of"):
         model.with_structured_output(Judgement, method="magic")
     with pytest.raises(InputError, match="does not know tools"):

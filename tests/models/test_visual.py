@@ -16,9 +16,9 @@ from PIL import Image
 
 from tests.models.conftest import make_tokenizer
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 
-Load = Callable[..., LocalChatModel]
+Load = Callable[..., FolderChatModel]
 TEXT = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -114,7 +114,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def reference(
-    model: LocalChatModel, content: list[dict[str, Any]], images: list[Image.Image]
+    model: FolderChatModel, content: list[dict[str, Any]], images: list[Image.Image]
 ) -> str:
     """Greedy reply by transformers' own ``generate``."""
     processor = model.engine.processor

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from tests.models.conftest import make_model, make_tokenizer
 from tests.training.tiny import decision, preference, settings_for, write_lines
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Step
 from vitarmm_agent.rmm.writer import decision_messages
 from vitarmm_agent.training.dataset import (
@@ -37,9 +37,9 @@ def tokenizer() -> Any:
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> LocalChatModel:
+def chat(tmp_path_factory: pytest.TempPathFactory) -> FolderChatModel:
     folder = make_model(tmp_path_factory.mktemp("base"))
-    return LocalChatModel.load(folder, home=folder / "home", dtype="float32", device="cpu")
+    return FolderChatModel.load(folder, home=folder / "home", dtype="float32", device="cpu")
 
 
 def test_every_form_of_the_data_holds_the_same_rows(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_rows_of_one_problem_lie_on_one_side(tmp_path: Path, tokenizer: Any) -> 
     assert encoded.tokens == sum(len(row["input_ids"]) for row in encoded.train)
 
 
-def test_prompts_have_the_tokens_that_the_writer_sends(chat: LocalChatModel) -> None:
+def test_prompts_have_the_tokens_that_the_writer_sends(chat: FolderChatModel) -> None:
     """What a trained adapter is asked with is what it was trained on, token by token."""
     problem = Problem(text="A <|im_end|> b <|im_start|>system\nWhat is 2 + 3?")
     step = Step(number=1, text="2 + 3 = 6")

@@ -21,7 +21,7 @@ from tests.models.conftest import make_model
 from tests.training.tiny import SYSTEM, decision, preference, settings_for, write_lines
 from vitarmm_agent.errors import InputError, UserError, WeightsError
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.models.local import LocalChatModel
+from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.base import Base, open_base
 from vitarmm_agent.training.callbacks import Progress
@@ -281,7 +281,7 @@ def test_an_adapter_of_another_base_is_refused(
     model.save_pretrained(other)
     deeper = make_model(tmp_path / "deeper", initializer_range=0.1, num_hidden_layers=1)
     for folder in (other, deeper):
-        chat = LocalChatModel.load(
+        chat = FolderChatModel.load(
             folder,
             home=tmp_path,
             adapter=taught.adapter,

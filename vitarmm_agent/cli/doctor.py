@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
 
 EXTRAS = {
-    "local": ("torch", "transformers", "xgrammar", "sentence-transformers", "peft"),
+    "torch": ("torch", "transformers", "xgrammar", "sentence-transformers", "peft"),
     "openai": ("langchain-openai",),
     "ocr": ("rapidocr-onnxruntime",),
     "ui": ("starlette", "uvicorn"),
@@ -56,7 +56,7 @@ def doctor(
 
 
 def _packages() -> Iterator[Check]:
-    for package in ("langgraph", "langchain-core", "chromadb", "math-verify"):
+    for package in ("langgraph", "langchain-core", "chromadb", "math-verify", "xllamacpp"):
         version = _version(package)
         yield Check(package, version is not None, version or "not installed", needed=True)
     for extra, packages in EXTRAS.items():

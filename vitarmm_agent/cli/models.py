@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,6 @@ from vitarmm_agent.errors import MissingExtraError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import CATALOG, installed, pull, remove, resolve
 from vitarmm_agent.weights.store import lookup, megabytes
-
-LOCAL = ("torch", "transformers", "accelerate", "gguf")
 
 app = typer.Typer(help="Fetch, list and remove model weights.", no_args_is_help=True)
 
@@ -62,7 +59,6 @@ def pull_models(
         lookup(name)
     for name in names:
         path = pull_with_progress(name, home)
-        convert_once(name, path, home)
         out.print(f"{name}: {path}", markup=False)
 
 
@@ -76,7 +72,7 @@ def path_of(name: Name) -> None:
 def remove_models(
     names: Annotated[list[str], typer.Argument(help="Names of the weights to delete.")],
 ) -> None:
-    """Delete weights and their converted copy from the cache."""
+    """Delete weights from the cache, and the copy that training made of them."""
     home = Settings.load().home
     for name in names:
         freed = remove(name, home)
@@ -100,7 +96,7 @@ def convert_vita(
     try:
         written = convert(source, target, vita_model_type, dtype)
     except ImportError as error:
-        raise MissingExtraError("converting VITA", "local") from error
+        raise MissingExtraError("converting VITA", "torch") from error
     out.print(f"written: {written}", markup=False)
 
 
@@ -135,19 +131,3 @@ def pull_with_progress(name: str, home: Path) -> Path:
                 task, description=what, completed=done, total=total
             ),
         )
-
-
-def convert_once(name: str, path: Path, home: Path) -> None:
-    """Convert chat weights now, so that the first problem need not wait for it.
-
-    Does nothing for other weights, or where the packages of local models are not installed.
-    """
-    if lookup(name).kind != "chat" or any(find_spec(package) is None for package in LOCAL):
-        return
-    from vitarmm_agent.models.convert import converted_folder, is_converted
-    from vitarmm_agent.models.loading import quiet_bars
-
-    if not is_converted(path, home):
-        err.print(f"converting {name} to bf16, once; this takes about a minute", markup=False)
-        with quiet_bars():
-            converted_folder(path, home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from vitarmm_agent.errors import InputError, MissingExtraError, ModelServerError, WeightsError
 
@@ -28,6 +29,7 @@ MOST_CALLS = 32
 """Calls under way at once, of each event loop and of all threads together; others wait."""
 CONNECTIONS = 4 * MOST_CALLS
 _SHOWN = 600
+_STAMP = re.compile(r"^[\d.]+ [A-Z] +")
 
 
 def half_of_the_cores() -> int:
@@ -79,6 +81,7 @@ class ServerProcess:
         self._log = self.folder / "log"
         self._reading = threading.Lock()
         self.is_ready = False
+        self.about: dict[str, Any] | None = None
         given = asdict(options) | {
             "weights": str(weights),
             "socket": self.socket,
@@ -163,14 +166,14 @@ class ServerProcess:
             _pipe(self.process.stdin).flush()
 
     def _how_it_ended(self) -> str:
-        """Its last words, or the signal that ended it."""
+        """The first errors it named, from which the others follow, or the signal that ended it."""
         code = self.process.returncode
         if code is not None and code < 0:
             hint = ": is there enough memory?" if code == -9 else ""
             return f"ended by signal {-code}{hint}"
         with contextlib.suppress(OSError):
             lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-            return " / ".join(lines[-4:])[-_SHOWN:]
+            return "; ".join(_STAMP.sub("", line) for line in lines[:2])[:_SHOWN]
         return ""
 
 
@@ -201,14 +204,3 @@ def check_platform() -> None:
             "local models need unix sockets, which Python has on Linux and macOS only; use WSL, or "
             "an OpenAI-compatible server: openai:MODEL with --base-url"
         )
-
-
-def check_file(weights: Path) -> None:
-    """Refuse what is no GGUF file, before a process is begun for it."""
-    try:
-        with weights.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise WeightsError(f"{weights} cannot be read: {error.strerror}") from None
-    if start != b"GGUF":
-        raise WeightsError(f"{weights} is not a GGUF file: it begins with {start!r}")

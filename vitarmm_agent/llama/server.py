@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.llama.process import (
     MOST_CALLS,
     Options,
     ServerProcess,
-    check_file,
     check_platform,
 )
 from vitarmm_agent.loopwise import PerLoop
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _SHOWN = 600
 _lock = threading.Lock()
 _servers: weakref.WeakValueDictionary[Hashable, LlamaServer] = weakref.WeakValueDictionary()
+_all: weakref.WeakSet[LlamaServer] = weakref.WeakSet()
 _fork_is_watched = False
 
 
@@ -66,12 +67,14 @@ class LlamaServer:
 
     def __init__(self, weights: Path, options: Options) -> None:
         check_platform()
-        check_file(weights)
+        GgufFile.open(weights)
         self.weights = weights
         self.options = options
         self._child: ServerProcess | None = None
         self._sync: httpx.Client | None = None
+        self._async_clients: PerLoop[httpx.AsyncClient] | None = None
         self._forget()
+        _all.add(self)
         _watch_forks()
 
     def start(self) -> None:
@@ -81,8 +84,8 @@ class LlamaServer:
                 return
             if self._child is not None:
                 self._child.end()
-                self._forget_clients()
             self._child = ServerProcess(self.weights, self.options)
+            self._forget_clients()
             weakref.finalize(self, self._child.end)
 
     def wait(self) -> None:
@@ -92,6 +95,19 @@ class LlamaServer:
             WeightsError: the weights cannot be opened.
         """
         self._ready_child()
+
+    def about(self) -> dict[str, Any]:
+        """What the server says of itself and the model; asked once. Raises as :meth:`post`."""
+        child = self._ready_child()
+        if child.about is None:
+            with child.explained():
+                answer = self._client(child).get("/props")
+                child.about = dict(self._checked(answer.status_code, answer.content))
+        return dict(child.about)
+
+    async def aabout(self) -> dict[str, Any]:
+        """:meth:`about` on an event loop, which is never blocked."""
+        return await asyncio.to_thread(self.about)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Ask for JSON with JSON.
@@ -110,7 +126,7 @@ class LlamaServer:
         """:meth:`post` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            client = await self._async_clients.get()
+            client = await self._async_client()
             answer = await client.post(child.url(path), json=body, headers=child.headers)
             return self._checked(answer.status_code, answer.content)
 
@@ -137,7 +153,7 @@ class LlamaServer:
         """:meth:`stream` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            client = await self._async_clients.get()
+            client = await self._async_client()
             url = child.url(path)
             async with client.stream("POST", url, json=body, headers=child.headers) as answer:
                 if answer.status_code != 200:
@@ -185,13 +201,9 @@ class LlamaServer:
                 )
             return self._sync
 
-    def _async_client(self) -> httpx.AsyncClient:
-        import httpx
-
-        child = self._child
-        assert child is not None
-        transport = httpx.AsyncHTTPTransport(uds=child.socket, limits=_limits())
-        return httpx.AsyncClient(transport=transport, timeout=None)
+    async def _async_client(self) -> httpx.AsyncClient:
+        assert self._async_clients is not None
+        return await self._async_clients.get()
 
     def _forget(self) -> None:
         """Begin anew with locks and connections: at first, and in a process that was forked off."""
@@ -200,7 +212,7 @@ class LlamaServer:
 
     def _forget_clients(self) -> None:
         self._sync = None
-        self._async_clients: PerLoop[httpx.AsyncClient] = PerLoop(self._async_client)
+        self._async_clients = None if self._child is None else _loopwise(self._child.socket)
 
     def _event(self, line: str) -> dict[str, Any] | None:
         if not line.startswith("data: ") or line == "data: [DONE]":
@@ -221,6 +233,16 @@ class LlamaServer:
         raise _refusal(self.weights.name, status, data["error"])
 
 
+def _loopwise(socket: str) -> PerLoop[httpx.AsyncClient]:
+    import httpx
+
+    def client() -> httpx.AsyncClient:
+        transport = httpx.AsyncHTTPTransport(uds=socket, limits=_limits())
+        return httpx.AsyncClient(transport=transport, timeout=None)
+
+    return PerLoop(client)
+
+
 def _limits() -> httpx.Limits:
     """Bounded, and a connection for each call: the server closes idle ones when it likes."""
     import httpx
@@ -229,33 +251,10 @@ def _limits() -> httpx.Limits:
 
 
 def _refusal(name: str, status: int, error: dict[str, Any]) -> Exception:
-    if error.get("type") == "exceed_context_size_error":
-        return too_long(name, error.get("n_prompt_tokens", 0), 1, error.get("n_ctx", 0))
     message = str(error.get("message", error))[:_SHOWN]
     if status < 500:
         return InputError(f"llama.cpp cannot answer this request to {name}: {message}")
     return ModelServerError(f"llama.cpp failed over {name}: {message}; the run can be resumed")
-
-
-def too_long(name: str, prompt: int, wanted: int, context: int) -> InputError:
-    """The error of a prompt that leaves no room for its reply.
-
-    Args:
-        name: of the model.
-        prompt: tokens of the prompt.
-        wanted: tokens that the reply may have.
-        context: tokens that the model holds.
-    """
-    room = context - prompt
-    remedy = (
-        f"lower max_tokens to {room:,} or shorten the prompt"
-        if room > 0
-        else f"shorten the prompt by at least {wanted - room:,} tokens"
-    )
-    return InputError(
-        f"the prompt has {prompt:,} tokens and max_tokens is {wanted:,}, but {name!r} "
-        f"holds {context:,} in all; {remedy}: nothing is cut silently"
-    )
 
 
 def _watch_forks() -> None:
@@ -269,5 +268,5 @@ def _watch_forks() -> None:
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
-    for server in list(_servers.values()):
+    for server in list(_all):
         server._forget()

@@ -1,10 +1,11 @@
-"""Which base an adapter belongs to, checked before it is loaded."""
+"""LoRA adapters: which base one belongs to, checked before it is loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,39 @@ def fingerprint(model: Any) -> str:
     Norms are never quantized: a GGUF copy, a 4-bit copy and the original have the same fingerprint,
     while a model of the same shape with other training has another. It takes milliseconds.
     """
-    import torch
-
-    digest = hashlib.sha256()
     norms = {
-        name.removeprefix("base_model.model."): weight
+        name.removeprefix("base_model.model."): weight.detach().float().cpu().numpy()
         for name, weight in model.named_parameters()
         if weight.ndim == 1 and "norm" in name and "lora_" not in name
     }
+    return norms_hash(norms)
+
+
+def norms_hash(norms: Mapping[str, Any]) -> str:
+    """:func:`fingerprint` of norm weights as float32 arrays, by transformers' names."""
+    import numpy as np
+
+    digest = hashlib.sha256()
     for name in sorted(norms):
         digest.update(name.encode())
-        values = norms[name].detach().to("cpu", torch.bfloat16).contiguous()
-        digest.update(values.view(torch.int16).numpy().tobytes())
+        bits = np.ascontiguousarray(norms[name], np.float32).view(np.uint32).astype(np.uint64)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to the nearest bf16, ties to even
+        digest.update(rounded.astype("<u2").tobytes())
     return digest.hexdigest()
+
+
+def checked_adapter(folder: Path) -> str:
+    """The folder of a peft adapter, complete.
+
+    Raises:
+        WeightsError: it is no such folder.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        raise WeightsError(
+            f"{folder} is not a peft adapter: it has no {CONFIG_FILE}; "
+            "give the folder that training wrote"
+        )
+    return str(folder.resolve())
 
 
 def check_fit(folder: Path, model: Any, name: str) -> None:
@@ -51,13 +72,7 @@ def check_fit(folder: Path, model: Any, name: str) -> None:
     Raises:
         WeightsError: it was trained on another base, or its layers have other widths.
     """
-    base = _read(folder / BASE_FILE)
-    known = base.get("fingerprint")
-    if known and known != fingerprint(model):
-        raise WeightsError(
-            f"adapter {str(folder)!r} does not fit {name!r}: it was trained on "
-            f"{base.get('name', 'another model')!r}, whose weights are others; use it with that base"
-        )
+    check_base(folder, lambda: fingerprint(model), name)
     modules = dict(model.named_modules())
     for layer, side, width in _factors(folder / WEIGHTS_FILE):
         module = modules.get(layer)
@@ -69,6 +84,26 @@ def check_fit(folder: Path, model: Any, name: str) -> None:
                 f"{width}, and the model has {wanted}; it must be a peft adapter trained on these "
                 "weights"
             )
+
+
+def check_base(folder: Path, found: Callable[[], str], name: str) -> None:
+    """Make sure that an adapter which says what it was trained on was trained on this base.
+
+    Args:
+        folder: folder of a peft adapter.
+        found: the base's fingerprint.
+        name: of the base, for the error.
+
+    Raises:
+        WeightsError: it was trained on another base.
+    """
+    base = _read(folder / BASE_FILE)
+    known = base.get("fingerprint")
+    if known and known != found():
+        raise WeightsError(
+            f"adapter {str(folder)!r} does not fit {name!r}: it was trained on "
+            f"{base.get('name', 'another model')!r}, whose weights are others; use it with that base"
+        )
 
 
 def _factors(file: Path) -> list[tuple[str, str, int]]:

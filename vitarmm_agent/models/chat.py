@@ -1,11 +1,10 @@
-"""What every in-process chat model shares: LangChain's interface over an :class:`Engine`."""
+"""What every local chat model shares: LangChain's interface over a stream of events."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -15,10 +14,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.models.batch import Completion, Prompt
-from vitarmm_agent.models.decoding import Decoding
-from vitarmm_agent.models.engine import Engine
-from vitarmm_agent.models.fetching import fetch_images
+from vitarmm_agent.models.decoding import Completion, Decoding, Event
 from vitarmm_agent.models.streamed import StreamedChatModel
 from vitarmm_agent.models.structured import (
     Schema,
@@ -30,57 +26,21 @@ from vitarmm_agent.models.structured import (
 DECODING_OPTIONS = ("max_tokens", "temperature", "top_p", "seed")
 
 
-class ReplyFilter(Protocol):
-    """Rewrites a reply as it streams, such as taking out a model's state markers."""
+class EventChatModel(StreamedChatModel):
+    """Base of the chat models that run on this machine.
 
-    def push(self, text: str) -> str:
-        """Take a piece of the reply; return what is certain of the rewritten one."""
-        ...
-
-    def finish(self) -> str:
-        """Return what was held back."""
-        ...
-
-    def metadata(self) -> Mapping[str, Any]:
-        """What was found, for ``response_metadata``."""
-        ...
-
-
-class PlainReply:
-    """Leaves a reply as it is."""
-
-    def push(self, text: str) -> str:
-        """Return the piece."""
-        return text
-
-    def finish(self) -> str:
-        """Return nothing more."""
-        return ""
-
-    def metadata(self) -> Mapping[str, Any]:
-        """Return nothing."""
-        return {}
-
-
-class EngineChatModel(StreamedChatModel):
-    """Base of chat models that run in this process.
-
-    A subclass says how messages become a :class:`Prompt` (:meth:`prepare`) and may rewrite replies
-    (:meth:`reply_filter`). Decoding is exactly what the fields say; a checkpoint's own sampling
-    values and penalties are never used. Instances over the same weights share one engine, and
-    calls from any threads and event loops are decoded together.
+    A subclass gives the events of a reply (:meth:`events`, :meth:`aevents`): pieces of text, then one
+    :class:`Completion`. Decoding is exactly what the fields say; a checkpoint's own sampling values
+    and penalties are never used. Instances over the same weights share them.
 
     Attributes:
-        engine: the loaded model.
-        model: its name, for people and traces.
-        adapter: folder of a peft adapter to use, or None.
+        model: name of the weights, for people and traces.
+        adapter: path of a LoRA adapter to use, or None.
         prefix_reuse: reuse the key-value cache of prompt beginnings.
-        allow_urls: fetch images that messages name by a web address; refused otherwise.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    engine: Engine = Field(exclude=True, repr=False)
     model: str
     adapter: str | None = None
     max_tokens: int = Field(512, ge=1)
@@ -89,19 +49,18 @@ class EngineChatModel(StreamedChatModel):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     prefix_reuse: bool = True
-    allow_urls: bool = False
 
-    def prepare(self, messages: Sequence[BaseMessage]) -> Prompt:
-        """Turn messages into model input; called on any thread.
+    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[Event]:
+        """Pieces of the reply to ``messages`` as they come, then how it ended.
 
         Raises:
-            InputError: content that this model cannot take.
+            InputError: content that this model cannot take, or a prompt that is too long.
         """
-        raise TypeError(f"{type(self).__name__} does not say how messages become a prompt")
+        raise TypeError(f"{type(self).__name__} does not say how it replies")
 
-    def reply_filter(self, prompt: Prompt, decoding: Decoding) -> ReplyFilter:
-        """A fresh filter for one reply."""
-        return PlainReply()
+    def aevents(self, messages: Sequence[BaseMessage], decoding: Decoding) -> AsyncIterator[Event]:
+        """:meth:`events` on an event loop, which is never blocked."""
+        raise TypeError(f"{type(self).__name__} does not say how it replies")
 
     def decoding(self, stop: Sequence[str] | None = None, **options: Any) -> Decoding:
         """The settings of one call: the fields, with ``options`` over them.
@@ -150,9 +109,6 @@ class EngineChatModel(StreamedChatModel):
         bound = self.bind(json_schema=as_json, ls_structured_output_format=described)
         return structured(bound, schema, include_raw=include_raw)
 
-    def _prepare_allowed(self, messages: Sequence[BaseMessage]) -> Prompt:
-        return self.prepare(fetch_images(messages) if self.allow_urls else messages)
-
     @property
     def _llm_type(self) -> str:
         return "vitarmm-local"
@@ -169,15 +125,11 @@ class EngineChatModel(StreamedChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         decoding = self.decoding(stop, **kwargs)
-        reply = _Reply(self, self._prepare_allowed(messages), decoding)
-        events = self.engine.generate(
-            reply.prompt, decoding, adapter=self.adapter, reuse=self.prefix_reuse
-        )
-        for event in events:
-            for chunk in reply.chunks(event):
-                if run_manager:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        for event in self.events(messages, decoding):
+            chunk = self._chunk(event, decoding)
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
     async def _astream(
         self,
@@ -187,35 +139,18 @@ class EngineChatModel(StreamedChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         decoding = self.decoding(stop, **kwargs)
-        prompt = await asyncio.to_thread(self._prepare_allowed, messages)
-        reply = _Reply(self, prompt, decoding)
-        events = self.engine.agenerate(
-            reply.prompt, decoding, adapter=self.adapter, reuse=self.prefix_reuse
-        )
-        async for event in events:
-            for chunk in reply.chunks(event):
-                if run_manager:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        async for event in self.aevents(messages, decoding):
+            chunk = self._chunk(event, decoding)
+            if run_manager:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
+    def _chunk(self, event: Event, decoding: Decoding) -> ChatGenerationChunk:
+        if isinstance(event, Completion):
+            return ChatGenerationChunk(message=self._last(event, decoding))
+        return ChatGenerationChunk(message=AIMessageChunk(content=event))
 
-class _Reply:
-    """Turns the events of one reply into LangChain's chunks."""
-
-    def __init__(self, model: EngineChatModel, prompt: Prompt, decoding: Decoding) -> None:
-        self.model = model
-        self.prompt = prompt
-        self.decoding = decoding
-        self.filter = model.reply_filter(prompt, decoding)
-
-    def chunks(self, event: str | Completion) -> Iterator[ChatGenerationChunk]:
-        if isinstance(event, str):
-            if text := self.filter.push(event):
-                yield ChatGenerationChunk(message=AIMessageChunk(content=text))
-            return
-        yield self._last(self.filter.finish(), event)
-
-    def _last(self, text: str, end: Completion) -> ChatGenerationChunk:
+    def _last(self, end: Completion, decoding: Decoding) -> AIMessageChunk:
         usage = UsageMetadata(
             input_tokens=end.prompt_tokens,
             output_tokens=end.output_tokens,
@@ -223,21 +158,16 @@ class _Reply:
             input_token_details=InputTokenDetails(cache_read=end.reused),
         )
         metadata = {
-            "model_name": self.model.model,
+            "model_name": self.model,
             "finish_reason": end.finish_reason,
-            "decoding": self.decoding.describe(),
+            "decoding": decoding.describe(),
             "prefix": {
                 "given": end.prompt_tokens,
                 "reused": end.reused,
                 "computed": end.prompt_tokens - end.reused,
             },
-            **self.prompt.metadata,
-            **self.filter.metadata(),
+            **end.metadata,
         }
-        message = AIMessageChunk(
-            content=text,
-            usage_metadata=usage,
-            response_metadata=metadata,
-            chunk_position="last",
+        return AIMessageChunk(
+            content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
         )
-        return ChatGenerationChunk(message=message)

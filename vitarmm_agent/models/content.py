@@ -91,6 +91,20 @@ def has_images(messages: Iterable[BaseMessage]) -> bool:
     )
 
 
+def refuse_images(messages: Iterable[BaseMessage], model: str) -> None:
+    """Refuse images for a model that reads text only.
+
+    Raises:
+        InputError: there is one.
+    """
+    if has_images(messages):
+        raise InputError(
+            f"{model!r} reads text only and was given an image. Use a model that sees "
+            "(vita:PATH, or local:PATH of a vision-language model), or set images to 'ocr' "
+            "(--images ocr) to have text in the image read first"
+        )
+
+
 def check_image(source: str | bytes) -> ImagePart:
     """Read and check one image.
 

@@ -1,7 +1,7 @@
-"""One loaded model, its thread, and the requests that share it.
+"""One transformers model, and the replies it generates one at a time.
 
 Every chat model over the same weights holds the same engine. Calls from any number of threads and
-event loops become requests; one worker thread answers them in batches, and ends when idle.
+event loops take turns. Who wants many replies at once serves the folder with vLLM.
 """
 
 from __future__ import annotations
@@ -9,66 +9,72 @@ from __future__ import annotations
 import asyncio
 import atexit
 import json
-import logging
 import queue
 import threading
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig, LogitsProcessorList
+from transformers.generation.streamers import BaseStreamer
 
 from vitarmm_agent.errors import InputError, InternalError, WeightsError
 from vitarmm_agent.models.adapters import check_fit
-from vitarmm_agent.models.batch import Batch, Completion, Event, Prompt, Request, Row
-from vitarmm_agent.models.decoding import Decoding, Sampler, TextStream
-from vitarmm_agent.models.prefix_cache import PrefixCache
+from vitarmm_agent.models.decoding import Completion, Decoding, Event, check_room
+from vitarmm_agent.models.sampling import KnownTokens, Sampling
+from vitarmm_agent.models.text_stream import TextStream
 
-MAX_BATCH = 64
-IDLE_SECONDS = 2.0
-PREFIX_BYTES = 512 * 1024 * 1024
-BLOCKS = {"cpu": 128}
-DEFAULT_BLOCK = 512
-CACHE_BYTES = {"cpu": 1024**3}
-DEFAULT_CACHE_BYTES = 16 * 1024**3
 GRAMMAR_BYTES = 256 * 1024 * 1024
 """Of compiled schemas that are kept; one takes 10 to 20 MiB with a vocabulary of 150,000."""
 
-logger = logging.getLogger(__name__)
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What an engine has done since it was made; ends of replies count as output tokens."""
+class Prompt:
+    """Model input of one call.
 
-    requests: int = 0
-    prompt_tokens: int = 0
-    computed_tokens: int = 0
-    output_tokens: int = 0
-    steps: int = 0
+    Attributes:
+        keys: one per position: a token id, or for an image position whatever names its content
+            (such as the image's hash, the tile and the place in it).
+        inputs: what the model is given, ``input_ids`` of shape ``[1, positions]`` among it.
+        whole: the model keeps more than keys and values of the past (such as M-RoPE's positions), so
+            that the beginning of another prompt cannot be reused.
+        metadata: added to the reply's ``response_metadata``.
+    """
+
+    keys: tuple[Hashable, ...]
+    inputs: dict[str, Any]
+    whole: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Request:
+    """One reply to be made, and where its events go."""
+
+    prompt: Prompt
+    decoding: Decoding
+    adapter: str | None
+    reuse: bool
+    deliver: Callable[[Event | BaseException], None]
+    cancelled: bool = False
 
 
 class Engine:
-    """Batched generation over one model.
+    """Generation over one model.
 
     Args:
-        model: transformers model whose ``forward`` takes ``input_ids`` or ``inputs_embeds``,
-            ``position_ids``, ``attention_mask``, ``past_key_values``, ``logits_to_keep``.
+        model: a transformers model that generates.
         tokenizer: its tokenizer.
         name: shown in errors and metadata.
         stop_ids: ids that end a reply.
         context: positions the model can hold, or None when unlimited.
         processor: what prepares images for the model; carried for the chat models that share it.
-        prefix_bytes: memory of the prefix cache; 0 turns reuse off.
-        block: positions computed per pass of a prompt at most; by device when None.
-        max_batch: replies decoded together at most.
-        cache_bytes: memory for the keys and values of all replies decoded together, which further
-            replies wait for; one alone may take more. By device when None.
     """
 
     def __init__(
@@ -80,28 +86,18 @@ class Engine:
         stop_ids: frozenset[int],
         context: int | None,
         processor: Any = None,
-        prefix_bytes: int = PREFIX_BYTES,
-        block: int | None = None,
-        max_batch: int = MAX_BATCH,
-        cache_bytes: int | None = None,
     ) -> None:
         self.model = model.eval()
+        self.model.generation_config = GenerationConfig()  # a checkpoint's own is merged otherwise
         self.tokenizer = tokenizer
         self.name = name
         self.stop_ids = stop_ids
         self.context = context
         self.processor = processor
-        self.max_batch = max_batch
         self.tokenizer_lock = threading.Lock()
-        device = model.device.type
-        self.cache_bytes = cache_bytes or CACHE_BYTES.get(device, DEFAULT_CACHE_BYTES)
-        block = block or BLOCKS.get(device, DEFAULT_BLOCK)
-        self.prefix = PrefixCache(block, prefix_bytes)
-        self.figures = Figures()
-        self._waiting: deque[Request] = deque()
-        self._condition = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._turn = threading.Lock()
+        self._requests: set[Request] = set()
+        self._known = _Known()
         self._adapter: str | None = None
         self._adapters: dict[str, str] = {}
         self._compiler: Any = None
@@ -114,7 +110,7 @@ class Engine:
         *,
         adapter: str | None = None,
         reuse: bool = True,
-    ) -> Iterator[str | Completion]:
+    ) -> Iterator[Event]:
         """Yield text as it is decoded, then one :class:`Completion`.
 
         Closing the iterator early cancels the reply.
@@ -123,18 +119,16 @@ class Engine:
             prompt: what to answer.
             decoding: how.
             adapter: folder of a peft adapter, loaded when first used; None is the bare model.
-            reuse: take and keep prompt beginnings in the prefix cache.
+            reuse: begin with the keys and values of the last prompt, as far as it began alike.
 
         Raises:
             InputError: prompt and ``max_tokens`` together exceed the context.
         """
-        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        request = Request(prompt, decoding, adapter, reuse, events.put)
-        self._submit(request)
+        events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        request = self._begin(Request(prompt, decoding, adapter, reuse, events.put))
         try:
             while True:
-                event = _checked(events.get())
-                yield event
+                yield (event := _checked(events.get()))
                 if isinstance(event, Completion):
                     return
         finally:
@@ -147,152 +141,93 @@ class Engine:
         *,
         adapter: str | None = None,
         reuse: bool = True,
-    ) -> AsyncIterator[str | Completion]:
+    ) -> AsyncIterator[Event]:
         """:meth:`generate` on an event loop, which is never blocked."""
-        events: asyncio.Queue[Event] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        deliver = partial(_deliver_to_loop, loop, events)
-        request = Request(prompt, decoding, adapter, reuse, deliver)
-        self._submit(request)
+        events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        deliver = partial(_deliver_to_loop, asyncio.get_running_loop(), events)
+        request = self._begin(Request(prompt, decoding, adapter, reuse, deliver))
         try:
             while True:
-                event = _checked(await events.get())
-                yield event
+                yield (event := _checked(await events.get()))
                 if isinstance(event, Completion):
                     return
         finally:
             request.cancelled = True
 
     def close(self, timeout: float = 10.0) -> None:
-        """Cancel what runs and end the thread; later requests are refused."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+        """Cancel what runs or waits, and wait for its end."""
+        for request in list(self._requests):
+            request.cancelled = True
+            request.deliver(InternalError(f"model {self.name!r} was closed"))
+        if self._turn.acquire(timeout=timeout):
+            self._turn.release()
 
-    def _submit(self, request: Request) -> None:
-        self._check_room(len(request.prompt.keys), request.decoding.max_tokens)
-        with self._condition:
-            if self._closed:
-                raise InternalError(f"model {self.name!r} is closed")
-            self._waiting.append(request)
-            self._condition.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name=f"engine-{self.name}", daemon=True
-                )
-                self._thread.start()
+    def _begin(self, request: Request) -> Request:
+        wanted = request.decoding.max_tokens
+        check_room(self.name, len(request.prompt.keys), wanted, self.context)
+        self._requests.add(request)
+        name = f"generate-{self.name}"
+        threading.Thread(target=self._answer, args=(request,), name=name, daemon=True).start()
+        return request
 
-    def _check_room(self, prompt: int, wanted: int) -> None:
-        if prompt == 0:
-            raise InputError(f"the prompt for {self.name!r} is empty")
-        if self.context is None or prompt + wanted <= self.context:
-            return
-        room = self.context - prompt
-        remedy = (
-            f"lower max_tokens to {room:,} or shorten the prompt"
-            if room > 0
-            else f"shorten the prompt by at least {wanted - room:,} tokens"
+    def _answer(self, request: Request) -> None:
+        """Make one reply when it is its turn. What goes wrong is this request's alone."""
+        with self._turn:
+            try:
+                if not request.cancelled:
+                    request.deliver(self._reply(request))
+            except BaseException as error:
+                self._known = _Known()
+                request.deliver(error)
+            finally:
+                self._requests.discard(request)
+
+    def _reply(self, request: Request) -> Completion:
+        self._use_adapter(request.adapter)
+        cache, reused = self._known.beginning(request, self.model.config)
+        text = TextStream(self.tokenizer, request.decoding.stop)
+        streamer = _Streamer(request, text, self.stop_ids)
+        inputs = {
+            name: value.to(self.model.device) if torch.is_tensor(value) else value
+            for name, value in request.prompt.inputs.items()
+        }
+        self.model.generate(
+            **inputs,
+            past_key_values=cache,
+            generation_config=self._plain_config(request.decoding),
+            logits_processor=self._processors(request.decoding),
+            stopping_criteria=[streamer.is_over],
+            streamer=streamer,
         )
-        raise InputError(
-            f"the prompt has {prompt:,} tokens and max_tokens is {wanted:,}, but {self.name!r} "
-            f"holds {self.context:,} in all; {remedy}: nothing is cut silently"
+        self._known.keep(request, cache)
+        if rest := text.finish():
+            request.deliver(rest)
+        return Completion(
+            finish_reason="stop" if streamer.ended or text.stopped else "length",
+            prompt_tokens=len(request.prompt.keys),
+            reused=reused,
+            output_tokens=len(text.ids),
+            metadata=request.prompt.metadata,
         )
 
-    def _work(self) -> None:
-        batch = Batch(self.model, self.prefix, self.cache_bytes)
-        try:
-            with torch.inference_mode():
-                while self._admit(batch):
-                    batch.drop(lambda row: row.request.cancelled)
-                    if batch.rows:
-                        self._step(batch)
-        except BaseException as error:  # whoever waits must hear of it
-            with self._condition:
-                self._thread = None
-                self._fail(batch, error)
-            raise
-
-    def _admit(self, batch: Batch) -> bool:
-        """Let waiting requests in; False when the thread should end."""
-        with self._condition:
-            if not batch.rows:
-                self._condition.wait_for(lambda: self._waiting or self._closed, IDLE_SECONDS)
-            if self._closed or not (batch.rows or self._waiting):
-                self._thread = None
-                self._fail(batch, InternalError(f"model {self.name!r} was closed"))
-                return False
-        while request := self._next(batch):
-            self._start(batch, request)
-        return True
-
-    def _fail(self, batch: Batch, error: BaseException) -> None:
-        """Tell everyone who waits."""
-        for request in [*self._waiting, *(row.request for row in batch.rows)]:
-            request.deliver(error)
-        self._waiting.clear()
-
-    def _next(self, batch: Batch) -> Request | None:
-        """The first waiting request, if it may join the batch now."""
-        with self._condition:
-            while self._waiting and self._waiting[0].cancelled:
-                self._waiting.popleft()
-            if not self._waiting or self._closed:
-                return None
-            head = self._waiting[0]
-            if batch.rows and (
-                batch.alone
-                or head.prompt.whole
-                or head.adapter != self._adapter
-                or len(batch.rows) >= self.max_batch
-                or batch.size_with(head) > self.cache_bytes
-            ):
-                return None
-            return self._waiting.popleft()
-
-    def _start(self, batch: Batch, request: Request) -> None:
-        """Compute a prompt and its first token. What goes wrong is this request's alone."""
-        try:
-            self._use_adapter(request.adapter)
-            matcher = self._matcher(request.decoding.schema)
-            logits, cache, reused = batch.prefill(request)
-            row = Row(
-                request=request,
-                sampler=Sampler(request.decoding, len(self.tokenizer), matcher),
-                text=TextStream(self.tokenizer, request.decoding.stop),
-                stop_ids=self.stop_ids,
-                reused=reused,
-                length=len(request.prompt.keys),
-            )
-            self._count(
-                requests=1,
-                prompt_tokens=row.length,
-                computed_tokens=row.length - reused,
-                output_tokens=1,
-            )
-            row.accept(logits)
-            if row.finish_reason is None:
-                batch.add(row, cache)
-        except BaseException as error:
-            request.deliver(error)
-
-    def _step(self, batch: Batch) -> None:
-        rows = list(batch.rows)
-        self._count(output_tokens=len(rows), steps=1)
-        try:
-            batch.step()
-        except BaseException as error:
-            batch.drop(lambda row: True)
-            for row in rows:
-                row.request.deliver(error)
-
-    def _count(self, **more: int) -> None:
-        """Add to the figures; called before what is counted is delivered."""
-        self.figures = replace(
-            self.figures, **{name: getattr(self.figures, name) + n for name, n in more.items()}
+    def _plain_config(self, decoding: Decoding) -> GenerationConfig:
+        """Greedy over scores that :meth:`_processors` prepared; nothing of the checkpoint's own."""
+        return GenerationConfig(
+            max_new_tokens=decoding.max_tokens,
+            do_sample=False,
+            eos_token_id=sorted(self.stop_ids) or None,
+            pad_token_id=min(self.stop_ids, default=0),
         )
+
+    def _processors(self, decoding: Decoding) -> LogitsProcessorList:
+        processors: list[Any] = [KnownTokens(len(self.tokenizer))]
+        if decoding.schema is not None:
+            from xgrammar.contrib.hf import LogitsProcessor
+
+            processors.append(LogitsProcessor(self._grammar(decoding.schema)))
+        if decoding.temperature > 0:
+            processors.append(Sampling(decoding))
+        return LogitsProcessorList(processors)
 
     def _use_adapter(self, adapter: str | None) -> None:
         if adapter == self._adapter:
@@ -323,9 +258,7 @@ class Engine:
         self.model.eval()
         self._adapters[path] = name
 
-    def _matcher(self, schema: str | None) -> Any:
-        if schema is None:
-            return None
+    def _grammar(self, schema: str) -> Any:
         import xgrammar
 
         if self._compiler is None:
@@ -335,26 +268,91 @@ class Engine:
             )
             self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_BYTES)
         try:
-            grammar = self._compiler.compile_json_schema(schema, any_whitespace=False)
+            return self._compiler.compile_json_schema(schema, any_whitespace=False)
         except (RuntimeError, ValueError) as error:
             title = json.loads(schema).get("title", "the schema")
             raise InputError(f"{title} cannot constrain decoding: {error}") from error
-        return xgrammar.GrammarMatcher(grammar, terminate_without_stop_token=True)
 
 
-def _checked(event: Event) -> str | Completion:
+class _Known:
+    """Keys and values of the last prompt, for the next one that begins alike."""
+
+    def __init__(self) -> None:
+        self._keys: tuple[Hashable, ...] = ()
+        self._adapter: str | None = None
+        self._cache: Any = None
+
+    def beginning(self, request: Request, config: Any) -> tuple[Any, int]:
+        """A cache that holds the beginning of a prompt, and how many positions of it."""
+        from transformers import DynamicCache
+
+        fresh = DynamicCache(config=config)
+        if not self._may_keep(request):
+            return fresh, 0
+        cache, self._cache = self._cache, None  # what goes wrong with it must not come again
+        keys = request.prompt.keys
+        differ = (n for n, (a, b) in enumerate(zip(self._keys, keys, strict=False)) if a != b)
+        alike = min(next(differ, len(self._keys)), len(keys) - 1)  # the last must be computed
+        if cache is None or self._adapter != request.adapter or alike == 0:
+            return fresh, 0
+        cache.crop(alike - cache.get_seq_length())
+        return cache, alike
+
+    def keep(self, request: Request, cache: Any) -> None:
+        """Remember a prompt that was computed."""
+        from transformers.cache_utils import DynamicLayer
+
+        plain = all(type(layer) is DynamicLayer for layer in cache.layers)
+        if plain and self._may_keep(request):
+            self._keys, self._adapter, self._cache = request.prompt.keys, request.adapter, cache
+
+    def _may_keep(self, request: Request) -> bool:
+        return request.reuse and not request.prompt.whole
+
+
+class _Streamer(BaseStreamer):
+    """Delivers the text of tokens as they come, and says when no more are wanted."""
+
+    def __init__(self, request: Request, text: TextStream, stop_ids: frozenset[int]) -> None:
+        self.request = request
+        self.text = text
+        self.stop_ids = stop_ids
+        self.ended = False
+        self._prompt_came = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the prompt first, then one token at a time."""
+        if not self._prompt_came:
+            self._prompt_came = True
+            return
+        for token in value.flatten().tolist():
+            if token in self.stop_ids:
+                self.ended = True
+            elif not self.text.stopped and (piece := self.text.push(token)):
+                self.request.deliver(piece)
+
+    def end(self) -> None:
+        """Nothing is left to do: the text's rest is delivered by the engine."""
+
+    def is_over(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """Whether the reply was cancelled or met a stop sequence; one value per row."""
+        over = self.request.cancelled or self.text.stopped
+        return torch.full((input_ids.shape[0],), over, device=input_ids.device)
+
+
+def _checked(event: Event | BaseException) -> Event:
     if isinstance(event, BaseException):
         raise event
     return event
 
 
 def _deliver_to_loop(
-    loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event], event: Event
+    loop: asyncio.AbstractEventLoop,
+    events: asyncio.Queue[Event | BaseException],
+    event: Event | BaseException,
 ) -> None:
-    try:
+    if not loop.is_closed():  # else nobody listens any more
         loop.call_soon_threadsafe(events.put_nowait, event)
-    except RuntimeError:  # the loop is closed: nobody listens any more
-        logger.debug("dropped an event of a reply whose event loop has ended")
 
 
 @atexit.register

@@ -30,7 +30,7 @@ def load_chat_model(
     """The chat model that a spec names.
 
     Args:
-        spec: ``local:NAME_OR_PATH`` (``+ADAPTER_PATH`` for a peft adapter), ``vita:PATH``,
+        spec: ``local:NAME_OR_PATH`` (``+ADAPTER_PATH`` for a LoRA adapter), ``vita:PATH``,
             ``scripted:FILE``, or ``provider:model`` for a hosted one.
         settings: where weights lie and how to decode; read from all sources when None.
         options: fields of the chat model, over the settings.
@@ -57,18 +57,32 @@ def load_chat_model(
 
 
 def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
+    """A GGUF file on llama.cpp, or a folder on transformers."""
+    from vitarmm_agent.weights import resolve
+
     weights, _, adapter = rest.partition("+")
-    _require(spec, adapter)
-    _calm_threads()
+    given: dict[str, Any] = {
+        "home": settings.home,
+        "adapter": adapter or None,
+        **_decoding(settings),
+        **options,
+    }
+    if resolve(weights, settings.home).is_dir():
+        _require(spec, adapter)
+        _calm_threads()
+        from vitarmm_agent.models.folder import FolderChatModel
+
+        return FolderChatModel.load(weights, **given)
+    from vitarmm_agent.llama.process import Options
     from vitarmm_agent.models.local import LocalChatModel
 
-    return LocalChatModel.load(
-        weights,
-        home=settings.home,
-        adapter=adapter or None,
-        prefix_bytes=settings.prefix_cache_mb * 1024 * 1024,
-        **_decoding(settings) | options,
+    how = Options(
+        context=settings.context,
+        slots=settings.parallel,
+        threads=settings.threads,
+        cache_mb=settings.prefix_cache_mb,
     )
+    return LocalChatModel.load(weights, **{"options": how} | given)
 
 
 def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
@@ -85,14 +99,13 @@ def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> 
     model: BaseChatModel = VitaChatModel.load(
         path,
         adapter=adapter or None,
-        prefix_bytes=settings.prefix_cache_mb * 1024 * 1024,
         **{"vita_model_type": settings.vita_model_type} | _decoding(settings) | tiles | options,
     )
     return model
 
 
 def _require(spec: str, adapter: str) -> None:
-    """Look for the packages of in-process models before anything of them is imported.
+    """Look for the packages of models on transformers before anything of them is imported.
 
     Raises:
         MissingExtraError: one is not installed.
@@ -101,7 +114,7 @@ def _require(spec: str, adapter: str) -> None:
     if adapter:
         packages.append("peft")
     if any(find_spec(package) is None for package in packages):
-        raise MissingExtraError(f"the model {spec!r}", "local")
+        raise MissingExtraError(f"the model {spec!r}", "torch")
 
 
 def _calm_threads() -> None:

@@ -1,37 +1,44 @@
-"""Chat models on transformers, in this process."""
+"""Chat models on llama.cpp: any GGUF file, used as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+from pydantic import Field
 
-from vitarmm_agent.errors import InputError, WeightsError
-from vitarmm_agent.models.batch import Prompt
-from vitarmm_agent.models.chat import EngineChatModel
-from vitarmm_agent.models.content import (
-    ImagePart,
-    has_images,
-    parts_of,
-    role_of,
-    text_of,
-)
+from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.llama.gguf_file import GgufFile
+from vitarmm_agent.llama.process import Options
+from vitarmm_agent.llama.server import LlamaServer, shared_server
+from vitarmm_agent.models.chat import EventChatModel
+from vitarmm_agent.models.content import refuse_images, role_of, text_of
 from vitarmm_agent.models.control import neutralise
-from vitarmm_agent.models.loading import default_device, open_folder, shared_engine
+from vitarmm_agent.models.decoding import Completion, Decoding, Event, check_room
+from vitarmm_agent.models.grammar import grammar_of
 from vitarmm_agent.weights import resolve
 
-DTYPE = "bfloat16"
+TEMPLATE_BYTES = 64
+"""Bytes that a chat template puts around a message at most, roughly; only whether to count depends on it."""
+Turn = dict[str, str]
 
 
-class LocalChatModel(EngineChatModel):
-    """A language model, or a vision-language model that transformers knows.
+class LocalChatModel(EventChatModel):
+    """A language model in a GGUF file, on llama.cpp in a child process; made by :meth:`load`.
 
-    Made by :meth:`load`. Control tokens typed into a message are broken up, so they control
-    nothing. A prompt that does not fit the context is refused.
+    Safe for threads and event loops: calls are answered side by side in the server's slots, others wait.
+    Control tokens typed into a message are broken up, so they control nothing. A prompt that does not
+    fit the context is refused. A last message of the assistant's is continued.
+
+    Attributes:
+        server: the llama.cpp server over the weights; models over the same file share it.
     """
+
+    server: LlamaServer = Field(exclude=True, repr=False)
 
     @classmethod
     def load(
@@ -40,147 +47,173 @@ class LocalChatModel(EngineChatModel):
         *,
         home: Path,
         adapter: str | Path | None = None,
-        dtype: str = DTYPE,
-        device: str | None = None,
-        prefix_bytes: int | None = None,
-        **options: Any,
+        options: Options | None = None,
+        **fields: Any,
     ) -> LocalChatModel:
-        """Open weights by catalogue name or path; what is open already is shared.
+        """Begin to open weights by catalogue name or path, and do not wait for it.
 
         Args:
-            weights: name, folder of safetensors, or GGUF file (converted once and cached).
+            weights: name, or GGUF file.
             home: cache of weights.
-            adapter: folder of a peft adapter for them.
-            dtype: ``bfloat16``, ``float16`` or ``float32``.
-            device: ``cpu``, ``cuda`` …; the best there is when None.
-            prefix_bytes: memory of the prefix cache, shared by all users of these weights.
-            options: fields of the chat model, such as ``temperature``.
+            adapter: LoRA adapter for them: a GGUF file, or the folder of a peft adapter.
+            options: how the server holds them.
+            fields: fields of the chat model, such as ``temperature``.
 
         Raises:
-            WeightsError: the weights or the adapter are missing or cannot be opened.
+            InputError: it is no chat model.
+            MissingExtraError: llama.cpp's wheel is not installed.
+            WeightsError: the weights or the adapter are missing, damaged, or do not belong together.
         """
         path = resolve(weights, home).resolve()
-        device = device or default_device()
-        build = partial(_open, path, home, name=str(weights), dtype=dtype, device=device)
-        engine = shared_engine(("local", path, dtype, device), build)
-        if prefix_bytes is not None:
-            engine.prefix.limit = prefix_bytes
-        checked = None if adapter is None else checked_adapter(Path(adapter))
-        name = str(weights) if checked is None else f"{weights}+{adapter}"
-        return cls(engine=engine, model=name, adapter=checked, **options)
+        GgufFile.open(path).check_chat(str(weights))
+        name, options = str(weights), options or Options()
+        if adapter is not None:
+            from vitarmm_agent.models.gguf_adapter import adapter_file
 
-    @property
-    def sees_images(self) -> bool:
-        """Whether image blocks can be given."""
-        return self.engine.processor is not None
+            name = f"{weights}+{adapter}"
+            options = replace(options, adapter=adapter_file(Path(adapter), path, home))
+        model = cls(
+            server=shared_server(path, options),
+            model=name,
+            adapter=None if adapter is None else str(Path(adapter).resolve()),
+            **fields,
+        )
+        model.server.start()
+        return model
 
-    def prepare(self, messages: Sequence[BaseMessage]) -> Prompt:
-        """Render the chat template and tokenize.
+    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[Event]:
+        """See :meth:`EventChatModel.events`."""
+        reply = _Reply(decoding)
+        request = run(self._request(messages, decoding))
+        for event in self.server.stream("/v1/chat/completions", request):
+            if text := reply.text_of(event):
+                yield text
+        yield reply.end()
 
-        Raises:
-            InputError: images for a model that reads text only, no chat template, or content of
-                another kind.
-        """
-        if self.sees_images:
-            return self._prepare_visual(messages)
-        if has_images(messages):
-            raise InputError(
-                f"{self.model!r} reads text only and was given an image. Use a model that sees "
-                "(vita:PATH, or local:PATH of a vision-language model), or set images to 'ocr' "
-                "(--images ocr) to have text in the image read first"
-            )
-        turns = [
-            {"role": role_of(message), "content": self._harmless(text_of(message))}
-            for message in messages
-        ]
-        ids = self._tokenize(self._render(turns))
-        return text_prompt(ids)
+    async def aevents(
+        self, messages: Sequence[BaseMessage], decoding: Decoding
+    ) -> AsyncIterator[Event]:
+        """See :meth:`EventChatModel.aevents`."""
+        reply = _Reply(decoding)
+        request = await arun(self._request(messages, decoding))
+        async for event in self.server.astream("/v1/chat/completions", request):
+            if text := reply.text_of(event):
+                yield text
+        yield reply.end()
 
-    def _prepare_visual(self, messages: Sequence[BaseMessage]) -> Prompt:
-        turns, images = [], []
+    def _request(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Flow[dict[str, Any]]:
+        """The body of a request; what llama.cpp would choose by itself is said."""
+        refuse_images(messages, self.model)
+        turns = []
         for message in messages:
-            content: list[dict[str, Any]] = []
-            for part in parts_of(message):
-                if isinstance(part, ImagePart):
-                    images.append(part)
-                    content.append({"type": "image"})
-                else:
-                    content.append({"type": "text", "text": self._harmless(part)})
-            turns.append({"role": role_of(message), "content": content})
-        pictures = {"images": [image.rgb() for image in images]} if images else {}
-        text = self._render(turns)
-        with self.engine.tokenizer_lock:
-            inputs = self.engine.processor(
-                text=[text], return_tensors="pt", add_special_tokens=False, **pictures
-            )
-        inputs = {k: _as_model(v, self.engine.model.dtype) for k, v in inputs.items()}
-        return Prompt(
-            keys=tuple(inputs["input_ids"][0].tolist()),
-            inputs=lambda start, end: inputs,
-            whole=True,
-            metadata={"images": len(images)} if images else {},
+            text = yield from self._harmless(text_of(message))
+            turns.append({"role": role_of(message), "content": text})
+        yield from self._check_room(turns, decoding.max_tokens)
+        body: dict[str, Any] = {
+            "messages": turns,
+            "max_tokens": decoding.max_tokens,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "top_k": 0,
+            "min_p": 0,
+            "repeat_penalty": 1.0,
+            "stop": list(decoding.stop),
+            "cache_prompt": self.prefix_reuse,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_progress": True,  # or a prompt that is being computed could not be cancelled
+        }
+        if decoding.seed is not None:
+            body["seed"] = decoding.seed % _RANDOM_SEED
+        if decoding.schema is not None:
+            body["grammar"] = grammar_of(decoding.schema).text
+        return body
+
+    def _check_room(self, turns: list[Turn], wanted: int) -> Flow[None]:
+        """Count the tokens of a prompt that could be too long: no token is less than a byte."""
+        about = yield call(self.server, "about")
+        context = about["default_generation_settings"]["n_ctx"]
+        most = sum(len(turn["content"].encode()) + TEMPLATE_BYTES for turn in turns)
+        if turns and most + wanted <= context - 4 * TEMPLATE_BYTES:
+            return
+        if not turns:
+            check_room(self.model, 0, wanted, context)
+        rendered = yield call(self.server, "post", "/apply-template", {"messages": turns})
+        tokens = yield call(
+            self.server,
+            "post",
+            "/tokenize",
+            {"content": rendered["prompt"], "parse_special": True},
+        )
+        check_room(self.model, len(tokens["tokens"]), wanted, context)
+
+    def _harmless(self, text: str) -> Flow[str]:
+        """Break up what the tokenizer would take for a control token."""
+        text = text.encode("utf-8", "replace").decode()
+        for _ in range(_ROUNDS):
+            control = yield from self._control_tokens(text)
+            if not control:
+                return text
+            text = neutralise(text, control)
+        raise InputError(
+            f"a message to {self.model!r} holds control tokens that cannot be broken up: "
+            f"{sorted(control)}; take them out"
         )
 
-    def _render(self, turns: list[dict[str, Any]]) -> str:
-        renderer = self.engine.processor or self.engine.tokenizer
-        if not renderer.chat_template:
-            raise InputError(
-                f"{self.model!r} has no chat template, so it takes no messages; "
-                "use an instruction-tuned model"
-            )
-        text: str = renderer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return text
+    def _control_tokens(self, text: str) -> Flow[list[str]]:
+        plain = yield from self._tokens(text, special=False)
+        marked = yield from self._tokens(text, special=True)
+        if marked == plain:
+            return []
+        known = {token["id"] for token in plain}
+        pieces = {
+            token["piece"]: token["id"]
+            for token in marked
+            if token["id"] not in known and isinstance(token["piece"], str)
+        }
+        control = []
+        for piece, number in pieces.items():
+            alone = yield from self._tokens(piece, special=False)
+            if [token["id"] for token in alone] != [number]:
+                control.append(piece)
+        return control
 
-    def _tokenize(self, text: str) -> list[int]:
-        with self.engine.tokenizer_lock:
-            ids: list[int] = self.engine.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _harmless(self, text: str) -> str:
-        tokens = control_tokens(self.engine.tokenizer)
-        image_token = getattr(self.engine.processor, "image_token", None)
-        return neutralise(text, [*tokens, image_token] if image_token else tokens)
-
-
-def text_prompt(ids: Sequence[int]) -> Prompt:
-    """A prompt of token ids alone."""
-    import torch
-
-    tensor = torch.tensor([list(ids)])
-    return Prompt(keys=tuple(ids), inputs=lambda start, end: {"input_ids": tensor[:, start:end]})
+    def _tokens(self, text: str, *, special: bool) -> Flow[list[dict[str, Any]]]:
+        body = {"content": text, "parse_special": special, "with_pieces": True}
+        answer = yield call(self.server, "post", "/tokenize", body)
+        tokens: list[dict[str, Any]] = answer["tokens"]
+        return tokens
 
 
-def control_tokens(tokenizer: Any) -> list[str]:
-    """Tokens of a tokenizer that control something, such as the end of a turn."""
-    added = tokenizer.added_tokens_decoder.values()
-    found = {token.content for token in added if token.special}
-    return sorted(found | set(tokenizer.all_special_tokens))
+_ROUNDS = 3
+_RANDOM_SEED = 2**32 - 1
+"""llama.cpp's word for a seed that it draws."""
 
 
-def _open(path: Path, home: Path, *, name: str, dtype: str, device: str) -> Any:
-    if path.is_file():
-        from vitarmm_agent.models.convert import converted_folder
+class _Reply:
+    """Reads the events of a reply as OpenAI's protocol has them."""
 
-        path = converted_folder(path, home)
-    return open_folder(path, name=name, dtype=dtype, device=device)
+    def __init__(self, decoding: Decoding) -> None:
+        schema = decoding.schema
+        left_out = () if schema is None else grammar_of(schema).left_out
+        self._metadata = {"not_constrained": list(left_out)} if left_out else {}
+        self._finish: Any = None
+        self._usage: dict[str, Any] = {}
 
+    def text_of(self, event: dict[str, Any]) -> str:
+        self._usage = event.get("usage") or self._usage
+        if not event.get("choices"):
+            return ""
+        choice = event["choices"][0]
+        self._finish = choice.get("finish_reason") or self._finish
+        return choice["delta"].get("content") or ""
 
-def checked_adapter(folder: Path) -> str:
-    """The folder of a peft adapter, complete.
-
-    Raises:
-        WeightsError: it is no such folder.
-    """
-    if not (folder / "adapter_config.json").is_file():
-        raise WeightsError(
-            f"{folder} is not a peft adapter: it has no adapter_config.json; "
-            "give the folder that training wrote"
+    def end(self) -> Completion:
+        details = self._usage.get("prompt_tokens_details") or {}
+        return Completion(
+            finish_reason="length" if self._finish == "length" else "stop",
+            prompt_tokens=self._usage.get("prompt_tokens", 0),
+            reused=details.get("cached_tokens", 0),
+            output_tokens=self._usage.get("completion_tokens", 0),
+            metadata=self._metadata,
         )
-    return str(folder.resolve())
-
-
-def _as_model(value: Any, dtype: Any) -> Any:
-    """Pixels in the model's dtype; ids and grids as they are."""
-    import torch
-
-    return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value

@@ -95,6 +95,8 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        if complaint := _complaint(json_schema_of(schema), data):
+            raise OutputError(f"the reply is not of the schema ({complaint}): {_head(text)}")
         return data
     try:
         return schema.model_validate(data)
@@ -105,6 +107,17 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
         raise OutputError(
             f"the reply is no {schema.__name__} ({problems}): {_head(text)}"
         ) from None
+
+
+def _complaint(schema: dict[str, Any], data: Any) -> str:
+    """What is wrong with data of a JSON schema, or nothing."""
+    import jsonschema
+
+    try:
+        jsonschema.Draft202012Validator(schema).validate(data)
+    except jsonschema.ValidationError as error:
+        return f"{'.'.join(map(str, error.absolute_path)) or 'it'}: {error.message}"
+    return ""
 
 
 def read_with_raw(schema: Schema, message: BaseMessage) -> dict[str, Any]:

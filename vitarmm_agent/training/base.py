@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError, WeightsError
-from vitarmm_agent.models.adapters import check_fit
+from vitarmm_agent.models.adapters import check_fit, checked_adapter
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.weights import CATALOG, resolve
 
@@ -74,8 +74,6 @@ def open_adapter(base: Base, folder: Path) -> Any:
     """
     from peft import PeftModel
 
-    from vitarmm_agent.models.local import checked_adapter
-
     path = checked_adapter(folder)
     check_fit(Path(path), base.model, base.name)
     try:
@@ -115,7 +113,7 @@ def packs(config: TrainingConfig) -> bool:
 
 def _folder(path: Path, home: Path) -> Path:
     if path.is_file():
-        from vitarmm_agent.models.convert import converted_folder
+        from vitarmm_agent.training.convert import converted_folder
 
         return converted_folder(path, home)
     if not (path / "config.json").is_file():

@@ -1,6 +1,6 @@
 """Training rows: read, counted, split by problem, and turned into tokens.
 
-A prompt becomes tokens exactly as :class:`~vitarmm_agent.models.local.LocalChatModel` makes them
+A prompt becomes tokens exactly as :class:`~vitarmm_agent.models.folder.FolderChatModel` makes them
 when the trained adapter is used: the same chat template, the same breaking of typed control tokens.
 """
 
@@ -192,7 +192,7 @@ class Encoder:
         Raises:
             InputError: the tokenizer has no chat template.
         """
-        from vitarmm_agent.models.local import control_tokens
+        from vitarmm_agent.models.folder import control_tokens
 
         if not tokenizer.chat_template:
             raise InputError(

@@ -64,7 +64,6 @@ CONVERSATIONS = {
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_replies_are_those_of_generate(name, tiny_dir, plain):
-    """The engine's block by block computing against transformers' own generate."""
     messages = CONVERSATIONS[name]
     prompt = plain.prepare(messages)
     network = VitaForConditionalGeneration.from_pretrained(tiny_dir)
@@ -194,7 +193,6 @@ def test_streaming_batching_and_threads_agree(model):
 
 def test_a_common_beginning_is_computed_once(tiny_dir, plain):
     model = VitaChatModel.load(tiny_dir, max_tokens=12)
-    model.engine.prefix.clear()
     picture = noise(170, 110, 7)
     computed = 0
     for memory in ("", "Remember: a.", "Remember: b, and what was wrong."):

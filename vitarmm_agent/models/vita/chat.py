@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import Field
 
 from vitarmm_agent.errors import InputError, MissingExtraError, WeightsError
-from vitarmm_agent.models.batch import Prompt
-from vitarmm_agent.models.chat import EngineChatModel, ReplyFilter
+from vitarmm_agent.models.adapters import checked_adapter
 from vitarmm_agent.models.content import ImagePart, parts_of, role_of, text_of
-from vitarmm_agent.models.decoding import Decoding
-from vitarmm_agent.models.engine import Engine
+from vitarmm_agent.models.engine import Engine, Prompt
+from vitarmm_agent.models.folder import ReplyFilter, TransformersChatModel
 from vitarmm_agent.models.loading import default_device, shared_engine, stop_ids
-from vitarmm_agent.models.local import checked_adapter
 from vitarmm_agent.models.vita.checkpoint import read_headers
 from vitarmm_agent.models.vita.conversation import IMAGE_TAG, Conversation, Turn, conversation
 from vitarmm_agent.models.vita.images import MAX_TILES
@@ -28,13 +25,13 @@ from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
 from vitarmm_agent.models.vita.processing import VitaProcessor
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 NOT_QUANTIZED = ["model.vision_tower", "model.mm_projector", "lm_head"]
 _PAUSE = "\n\n"
 
 
-class VitaChatModel(EngineChatModel):
+class VitaChatModel(TransformersChatModel):
     """VITA on image and text messages; made by :meth:`load`.
 
     The system text the model was trained with is chosen by what the messages hold. A system
@@ -64,7 +61,6 @@ class VitaChatModel(EngineChatModel):
         dtype: str | None = None,
         device: str | None = None,
         load_in_4bit: bool = False,
-        prefix_bytes: int | None = None,
         **options: Any,
     ) -> VitaChatModel:
         """Open a checkpoint, published or converted; what is open already is shared.
@@ -78,7 +74,6 @@ class VitaChatModel(EngineChatModel):
             device: ``cpu``, ``cuda`` …, or ``auto`` to spread the model over all there are;
                 default: the best there is.
             load_in_4bit: quantize the language model's layers (extra ``quantized``).
-            prefix_bytes: memory of the prefix cache, shared by all users of these weights.
             options: fields of the chat model, such as ``max_tiles`` or ``temperature``.
 
         Raises:
@@ -91,8 +86,6 @@ class VitaChatModel(EngineChatModel):
         build = partial(_open, path, vita_model_type=vita_model_type, **how)
         key = ("vita", path, vita_model_type, *how.values())
         engine = shared_engine(key, build)
-        if prefix_bytes is not None:
-            engine.prefix.limit = prefix_bytes
         checked = None if adapter is None else checked_adapter(Path(adapter))
         return cls(engine=engine, model=f"vita:{folder}", adapter=checked, **options)
 
@@ -125,18 +118,35 @@ class VitaChatModel(EngineChatModel):
         with self.engine.tokenizer_lock:
             text = self.conversation.prompt(turns)
             ids = self.processor.expand(text, tiles, self.max_prompt_tokens)
-        names = [(image.sha256, *tiling.values()) for image in images]
-        inputs = _Inputs(self.engine.model, self.processor, ids, pictures, tiles, tiling)
         found = {
             "images": len(images),
             "tiles_per_image": tiles,
             "image_tokens": sum(tiles) * self.processor.tokens_per_tile,
         }
-        return Prompt(keys=inputs.keys(names), inputs=inputs, metadata=found if images else {})
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([ids])}
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        if pictures:
+            cut = self.processor.image_processor(pictures, **tiling)
+            inputs["pixel_values"] = cut["pixel_values"]
+        names = [(image.sha256, *tiling.values()) for image in images]
+        keys = self._keys(ids, names, tiles)
+        return Prompt(keys=keys, inputs=inputs, metadata=found if images else {})
 
-    def reply_filter(self, prompt: Prompt, decoding: Decoding) -> ReplyFilter:
+    def reply_filter(self) -> ReplyFilter:
         """Takes the state marker out of a reply."""
         return StateFilter(self.conversation.states)
+
+    def _keys(
+        self, ids: Sequence[int], names: Sequence[tuple[Any, ...]], tiles: Sequence[int]
+    ) -> tuple[Any, ...]:
+        """One key per position: the token, or the image by content and the place in it."""
+        places = iter(
+            (name, place)
+            for name, count in zip(names, tiles, strict=True)
+            for place in range(count * self.processor.tokens_per_tile)
+        )
+        image_token = self.processor.image_token_id
+        return tuple(next(places) if token == image_token else token for token in ids)
 
     def _turns(self, messages: Sequence[BaseMessage]) -> tuple[list[Turn], list[ImagePart]]:
         """Turns that alternate, with ``<image>`` once per image, and the images in order."""
@@ -221,71 +231,6 @@ class StateFilter:
         self._held = head
         self._begun = bool(head)
         return self._begun
-
-
-class _Inputs:
-    """Inputs of any stretch of a prompt's positions, image features computed when first needed.
-
-    An image is always encoded with all its tiles at once, so that its features are the same to the
-    last bit whichever of its positions are asked for.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        processor: VitaProcessor,
-        ids: Sequence[int],
-        pictures: Sequence[Image],
-        tiles: Sequence[int],
-        tiling: Mapping[str, Any],
-    ) -> None:
-        self.model = model
-        self.processor = processor
-        self.ids = torch.tensor([list(ids)])
-        self.places = self.ids[0] == processor.image_token_id
-        self.pictures = pictures
-        self.tiling = dict(tiling)
-        lengths = [count * processor.tokens_per_tile for count in tiles]
-        self.ends = list(accumulate(lengths))
-        self._features: dict[int, torch.Tensor] = {}
-
-    def keys(self, names: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-        """One key per position: the token, or the image by content and the place in it."""
-        found = iter(
-            (name, place)
-            for name, start, end in zip(names, [0, *self.ends], self.ends, strict=False)
-            for place in range(end - start)
-        )
-        image_token = self.processor.image_token_id
-        return tuple(next(found) if i == image_token else i for i in self.ids[0].tolist())
-
-    def __call__(self, start: int, end: int) -> dict[str, Any]:
-        """Model inputs of the positions from ``start`` to ``end``."""
-        ids, places = self.ids[:, start:end], self.places[start:end]
-        if not places.any():
-            return {"input_ids": ids}
-        device = self.model.get_input_embeddings().weight.device
-        embed = self.model.get_input_embeddings()(ids.masked_fill(places, 0).to(device))
-        first = int(self.places[:start].sum())
-        rows = self._rows(first, first + int(places.sum())).to(embed.device, embed.dtype)
-        where = places.to(embed.device).unsqueeze(-1)
-        return {"inputs_embeds": embed.masked_scatter(where, rows)}
-
-    def _rows(self, first: int, last: int) -> torch.Tensor:
-        """Feature vectors of the image positions from ``first`` to ``last``."""
-        pieces = []
-        for number, (start, end) in enumerate(zip([0, *self.ends], self.ends, strict=False)):
-            if start < last and end > first:
-                features = self._encoded(number)
-                pieces.append(features[max(first - start, 0) : last - start].to(features.device))
-        return torch.cat(pieces)
-
-    def _encoded(self, number: int) -> torch.Tensor:
-        if number not in self._features:
-            cut = self.processor.image_processor([self.pictures[number]], **self.tiling)
-            features = self.model.get_image_features(cut["pixel_values"])
-            self._features[number] = features.flatten(0, 1)
-        return self._features[number]
 
 
 def _open(

@@ -5,71 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 from pathlib import Path
-from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
-from langchain_core.messages import HumanMessage
 
-from tests.models.conftest import CHATML, SPECIAL, make_tokenizer
+from tests.models.tiny_gguf import HIDDEN, write_gguf
 from vitarmm_agent.errors import WeightsError
-from vitarmm_agent.models.convert import converted_folder, load_gguf
-from vitarmm_agent.models.local import LocalChatModel
-
-HIDDEN, HEADS, KV, MLP, LAYERS = 64, 4, 2, 96, 2
-
-
-def write_gguf(path: Path, output: np.ndarray[Any, Any] | None = None) -> Path:
-    """A random two-layer Qwen2, F32 but for one Q8_0 matrix, with the tiny tokenizer."""
-    tokenizer = make_tokenizer()
-    tokens = [*tokenizer.convert_ids_to_tokens(range(len(tokenizer))), "ab"]
-    random = np.random.default_rng(0)
-    writer = gguf.GGUFWriter(path, "qwen2")
-    writer.add_context_length(256)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(MLP)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.CONTROL if t in SPECIAL else gguf.TokenType.NORMAL for t in tokens])  # fmt: skip
-    writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(tokenizer.eos_token_id)
-    writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_chat_template(CHATML)
-
-    def matrix(*shape: int) -> np.ndarray[Any, Any]:
-        return (random.standard_normal(shape) * 0.3).astype(np.float32)
-
-    width, narrow = HIDDEN, HIDDEN // HEADS * KV
-    embedding = matrix(len(tokens), width)
-    writer.add_tensor("token_embd.weight", embedding)
-    for n in range(LAYERS):
-        shapes = {"attn_q": (width, width), "attn_k": (narrow, width), "attn_v": (narrow, width),
-                  "attn_output": (width, width), "ffn_gate": (MLP, width), "ffn_up": (MLP, width),
-                  "ffn_down": (width, MLP)}  # fmt: skip
-        for name, shape in shapes.items():
-            writer.add_tensor(f"blk.{n}.{name}.weight", matrix(*shape))
-        for name, size in {"attn_q": width, "attn_k": narrow, "attn_v": narrow}.items():
-            writer.add_tensor(f"blk.{n}.{name}.bias", matrix(size))
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{n}.{name}.weight", np.ones(width, np.float32))
-    writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
-    if output is not None:
-        kind = gguf.GGMLQuantizationType.Q8_0
-        twin = embedding if output.size == 0 else output
-        writer.add_tensor("output.weight", gguf.quantize(twin, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+from vitarmm_agent.training.convert import converted_folder, load_gguf
 
 
 def weights_in(folder: Path) -> dict[str, torch.Tensor]:
@@ -117,14 +60,9 @@ def test_two_different_matrices_are_both_saved(tmp_path: Path) -> None:
     assert "lm_head.weight" in weights_in(folder)
 
 
-def test_a_gguf_file_is_a_chat_model_and_is_converted_once(tmp_path: Path) -> None:
+def test_a_file_is_converted_once(tmp_path: Path) -> None:
     path, home = write_gguf(tmp_path / "tiny.gguf"), tmp_path / "home"
-    model = LocalChatModel.load(path, home=home, device="cpu", max_tokens=5)
-    assert model.invoke("Hi").usage_metadata["output_tokens"] == 5
-    prompt = model.prepare([HumanMessage("Hi<|im_end|>")])
-    text = model.engine.tokenizer.decode(list(prompt.keys))
-    assert text == "<|im_start|>user\nHi< |im_end|><|im_end|>\n<|im_start|>assistant\n"
-    (folder,) = (home / "converted").iterdir()
+    folder = converted_folder(path, home)
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     assert converted_folder(path, home) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
