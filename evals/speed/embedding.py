@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from langchain_core.embeddings import Embeddings
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.evals.speed.measure import Row, interleaved, medians, print_table
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
-from vitarmm_agent.memory_store.embedding import TorchEmbeddings, load_embeddings
 from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce, innermost
+from vitarmm_agent.memory_store.embedding import TorchEmbeddings, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.models.scripted import ScriptedChatModel
@@ -79,9 +80,10 @@ def main() -> None:
         Row("a problem, each text once", once * 1e3, plain * 1e3, "ms", "llama.cpp, each time"),
         Row("a problem, both", once * 1e3, before * 1e3, "ms", "sentence-transformers"),
     ]
+    ours, theirs = first_vectors(settings)
     rows += [
         Row("texts embedded", counted[2].texts, counted[0].texts, "", "whenever asked for"),
-        Row("first vector of a process", *first_vectors(settings), "s", "sentence-transformers"),
+        Row("first vector of a process", ours, theirs, "s", "sentence-transformers"),
     ]
     print_table("Embedding", rows)
 
@@ -137,7 +139,7 @@ def first_vectors(settings: Settings) -> Sequence[float]:
         ("TorchEmbeddings", f"TorchEmbeddings(Path({str(resolve(NAME, settings.home))!r}))"),
     )
     commands = [[sys.executable, "-c", FIRST.format(kind=k, make=make)] for k, make in makers]
-    runs = [lambda c=c: subprocess.run(c, check=True) for c in commands]  # type: ignore[misc]
+    runs = [partial(subprocess.run, command, check=True) for command in commands]
     return medians(interleaved(*runs, repeat=3))
 
 

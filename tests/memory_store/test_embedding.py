@@ -216,6 +216,17 @@ def test_memory_off() -> None:
     assert open_memory(Settings.load(memory="off")) is None
 
 
+def test_a_model_of_another_kind_needs_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_bert(tmp_path / "model", config={"model_type": "roberta"})
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    embed = load_embeddings(f"local:{folder}", Settings.load(home=tmp_path))
+    assert embedding_dims(embed) == 16
+    with pytest.raises(MissingExtraError, match=r"vitarmm-agent\[torch\]"):
+        embed.embed_query("a square")
+
+
 def test_embedders_that_cannot_be(tmp_path: Path) -> None:
     settings = Settings.load(home=tmp_path)
     for spec in ("minilm", "local:", "", "nobody:model"):
