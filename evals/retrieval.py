@@ -33,6 +33,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.rewriting import general, rewrite
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
+from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
 from vitarmm_agent.memory_store.schema import Provenance
@@ -46,6 +47,8 @@ SAME_TEMPLATE = 65.0
 WORDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 DEPTH = 10
 OTHERS = 300
+MOST = 100_000
+"""Texts whose vectors are kept for all arms."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,6 @@ class Outcome:
     false_recall: Interval | None
 
 
-class Remembering(Embeddings):
-    """Embeds each text once for all arms."""
-
-    def __init__(self, inner: Embeddings) -> None:
-        """Ask ``inner`` for what is new."""
-        self.inner = inner
-        self._known: dict[str, list[float]] = {}
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of texts."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._known))
-        if new:
-            self._known |= dict(zip(new, self.inner.embed_documents(new), strict=True))
-        return [self._known[text] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        """Vector of one text."""
-        return self.embed_documents([text])[0]
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,8 +81,8 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true", help="show similarities on MMLU dev")
     arguments = parser.parse_args()
     settings = Settings.load(embedder=arguments.embedder)
-    embed = Remembering(load_embeddings(settings.embedder, settings))
-    dims = embedding_dims(embed.inner)
+    embed = EmbeddedOnce(load_embeddings(settings.embedder, settings), most=MOST)
+    dims = embedding_dims(embed)
     floor = floor_for(settings.embedder)
     families = templates(problems(arguments.data / "gsm8k_train.jsonl.gz"))
     entries, queries = study(families, arguments.entries, arguments.seed)

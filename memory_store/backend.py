@@ -12,7 +12,7 @@ from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.index import COMPACT_AT, ChromaIndex
 from vitarmm_agent.memory_store.items import Items
 from vitarmm_agent.memory_store.locks import FolderLock, holding
-from vitarmm_agent.memory_store.rows import Namespace, Put
+from vitarmm_agent.memory_store.rows import Namespace, Put, Vector
 from vitarmm_agent.memory_store.tail import Hits
 
 LAYOUT = "1"
@@ -45,6 +45,10 @@ class Backend(Protocol):
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of stored vectors, by record."""
+        ...
+
+    def vectors(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Vector]:
+        """Stored vectors, by record."""
         ...
 
     def write(self, puts: Sequence[Put], deletes: Sequence[tuple[Namespace, str]]) -> None:
@@ -101,8 +105,9 @@ class LocalBackend:
             self.items.scan,
             self.items.namespaces,
         )
-        self.digests, self.touch = self.items.digests, self.items.touch
+        self.digests, self.vectors = self.items.digests, self.items.vectors
         self.expired, self.count = self.items.expired, self.items.count
+        self.touch = self.items.touch
 
     def below(self, prefix: Namespace) -> list[Namespace]:
         """The namespace ``prefix`` and those under it."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from langchain_core.embeddings import Embeddings
 from langgraph.store.base import (
     BaseStore,
     GetOp,
@@ -26,21 +24,20 @@ from langgraph.store.base import (
     SearchOp,
     TTLConfig,
     ensure_embeddings,
-    get_text_at_path,
-    tokenize_path,
     validate_op_namespace,
 )
 
 from vitarmm_agent.effects import Flow, arun, call, run
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import Backend, LocalBackend
+from vitarmm_agent.memory_store.embedded_once import awaits
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
 from vitarmm_agent.memory_store.index import COMPACT_AT
 from vitarmm_agent.memory_store.names import record_id
 from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
+from vitarmm_agent.memory_store.texts import IndexedTexts, text_digest
 from vitarmm_agent.memory_store.twins import blocking
-
-Paths = list[tuple[str, Any]]
+from vitarmm_agent.memory_store.vector_check import SAMPLE, VectorCheck
 
 
 class ChromaStore(BaseStore):
@@ -94,13 +91,9 @@ class ChromaStore(BaseStore):
         super().__init__()
         self.index_config = index
         self.ttl_config = ttl
-        self.embeddings: Embeddings | None = None
-        self._dims = 0
-        self._paths: Paths = []
-        if index is not None:
-            self._dims = _dims(index)
-            self.embeddings = ensure_embeddings(index.get("embed"))
-            self._paths = _tokenized(index.get("fields") or ["$"])
+        self._texts = IndexedTexts(index)
+        self._dims = self._texts.dims
+        self.embeddings = None if index is None else ensure_embeddings(index.get("embed"))
         self._backend: Backend
         if url is not None:
             from vitarmm_agent.memory_store.remote import RemoteBackend
@@ -111,6 +104,8 @@ class ChromaStore(BaseStore):
             self._backend = LocalBackend(
                 folder, embedder=embedder, dims=self._dims, batch=index_batch
             )
+        where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
+        self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)
         self._sweeping: threading.Event | None = None
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -129,11 +124,7 @@ class ChromaStore(BaseStore):
     @property
     def blocks_briefly(self) -> bool:
         """Whether all of its calls block for milliseconds: nothing goes over a network."""
-        own = getattr(type(self.embeddings), "aembed_documents", None)
-        return isinstance(self._backend, LocalBackend) and own in (
-            None,
-            Embeddings.aembed_documents,
-        )
+        return isinstance(self._backend, LocalBackend) and not awaits(self.embeddings)
 
     def count(self, namespace: tuple[str, ...]) -> int:
         """How many items a namespace holds, not counting those below it."""
@@ -201,6 +192,9 @@ class ChromaStore(BaseStore):
                 vector = yield call(self.embeddings, "embed_query", op.query)
                 queries[op.query] = self._sized([vector])[0].tolist()
         results: list[Result] = yield blocking(lambda: [self._read(op, queries) for op in ops])
+        for op, found in zip(ops, results, strict=True):
+            if isinstance(op, SearchOp) and op.query in queries:
+                yield from self._check.items(cast("list[SearchItem]", found))
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
         if puts:
             yield from self._write(list(puts.values()))
@@ -295,10 +289,11 @@ class ChromaStore(BaseStore):
         kept = [op for op in ops if op.value is not None]
         for op in kept:
             dump(op.value or {})  # refuse what is not JSON before anything is embedded
-        texts = [self._texts(op) for op in kept]
+        texts = [self._texts.of_put(op) for op in kept]
         try:
             known = yield blocking(self._known, kept)
             puts = yield from self._puts(kept, texts, known)
+            yield from self._check_beside(puts)
             yield blocking(self._backend.write, puts, deletes)
         except StaleVectorError:  # another process deleted the item meanwhile
             puts = yield from self._puts(kept, texts, set())
@@ -314,7 +309,7 @@ class ChromaStore(BaseStore):
         plans = []
         for op, some in zip(ops, texts, strict=True):
             records = [
-                (text, _digest(text), (op.namespace, record_id(op.key, i), _digest(text)))
+                (text, text_digest(text), (op.namespace, record_id(op.key, i), text_digest(text)))
                 for i, text in enumerate(some)
             ]
             plans.append([(text, digest, place in known) for text, digest, place in records])
@@ -338,6 +333,20 @@ class ChromaStore(BaseStore):
             for op, plan in zip(ops, plans, strict=True)
         ]
 
+    def _check_beside(self, puts: Sequence[Put]) -> Flow[None]:
+        """Compare what new vectors will lie beside with what the embedder gives for it."""
+        new = {
+            put.namespace: np.frombuffer(vector.data, dtype=np.float32).tolist()
+            for put in puts
+            for vector in put.vectors
+            if vector.data and self._check.is_due(put.namespace)
+        }
+        for namespace, vector in new.items():
+            op = SearchOp(namespace, limit=SAMPLE)
+            near = yield blocking(self._nearest, op, [namespace], vector)
+            yield from self._check.items(near)
+            self._check.note(namespace)
+
     def _known(self, ops: Sequence[PutOp]) -> set[tuple[Namespace, str, str]]:
         """Vectors stored already: namespace, record and text hash."""
         keys: dict[Namespace, list[str]] = defaultdict(list)
@@ -348,12 +357,6 @@ class ChromaStore(BaseStore):
             for namespace, some in keys.items()
             for record, digest in self._backend.digests(namespace, some).items()
         }
-
-    def _texts(self, op: PutOp) -> list[str]:
-        if not self._dims or op.index is False:
-            return []
-        paths = self._paths if op.index is None else _tokenized(op.index)
-        return [text for _, path in paths for text in get_text_at_path(op.value, path)]
 
     def _sized(self, vectors: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Vectors as float32 of shape (number, dims), checked."""
@@ -366,23 +369,6 @@ class ChromaStore(BaseStore):
         if not np.isfinite(matrix).all():
             raise MemoryStoreError("the embedder gives a vector that is not finite; replace it")
         return matrix
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _dims(index: IndexConfig) -> int:
-    dims = index.get("dims")
-    if not isinstance(dims, int) or dims < 1 or index.get("embed") is None:
-        raise InputError(
-            f"index must name `embed` and a `dims` of at least 1, got {dict(index)!r:.200}"
-        )
-    return dims
-
-
-def _tokenized(fields: Sequence[str]) -> Paths:
-    return [(path, path if path == "$" else tokenize_path(path)) for path in fields]
 
 
 def _search_item(item: Item, score: float | None) -> SearchItem:

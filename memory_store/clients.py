@@ -9,14 +9,18 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlparse
 
+from langgraph.store.base import Item
+
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.rows import Namespace, read_item
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.client import Client
+    from chromadb.api.types import GetResult
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -120,6 +124,15 @@ def chroma_errors() -> tuple[type[BaseException], ...]:
     from chromadb.errors import ChromaError
 
     return ChromaError, ValueError, RuntimeError, AttributeError
+
+
+def page_items(namespace: Namespace, page: GetResult) -> list[Item]:
+    """The items of a page of a server's collection."""
+    rows: Any = zip(page["documents"] or (), page["metadatas"] or (), strict=True)
+    return [
+        read_item(namespace, row["key"], value, row["created"], row["updated"])
+        for value, row in rows
+    ]
 
 
 def filler(key: str) -> list[float]:

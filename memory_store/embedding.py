@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,11 +14,16 @@ from typing import TYPE_CHECKING, cast
 from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError, MissingExtraError, WeightsError
+from vitarmm_agent.llama.process import Options
+from vitarmm_agent.llama.server import LlamaServer, shared_server
+from vitarmm_agent.memory_store.bert_gguf import TOKENIZER, BertFolder
+from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce, innermost
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import resolve
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
 BATCH = 32
 
@@ -27,20 +35,10 @@ class LocalEmbeddings(Embeddings):
         """Use the model in ``folder``; it is loaded when the first text is embedded."""
         self.folder = folder
         self._lock = threading.Lock()
-        self._model: SentenceTransformer | None = None
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of ``texts``, in order."""
-        if not texts:
-            return []
-        with self._lock:
-            vectors = self._loaded().encode(
-                [_encodable(text) for text in texts],
-                batch_size=BATCH,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-            )
-        return cast("list[list[float]]", vectors.tolist())
+        return self._embed([_encodable(text) for text in texts]) if texts else []
 
     def embed_query(self, text: str) -> list[float]:
         """Vector of one text."""
@@ -51,13 +49,70 @@ class LocalEmbeddings(Embeddings):
         """Length of the vectors, read from the model's configuration without loading it."""
         return local_dims(self.folder)
 
+    @abstractmethod
+    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors of texts that are valid Unicode."""
+
+
+class LlamaEmbeddings(LocalEmbeddings):
+    """A BERT model on llama.cpp; the vectors are those of sentence-transformers.
+
+    The text is cut into tokens here: llama.cpp's own tokenizer reads long words, Hangul and Indic
+    scripts differently.
+    """
+
+    def __init__(self, bert: BertFolder) -> None:
+        """Use ``bert``; it is loaded when the first text is embedded."""
+        super().__init__(bert.folder)
+        self._bert = bert
+        self._loaded: tuple[Tokenizer, LlamaServer] | None = None
+
+    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        tokenizer, server = self._ready()
+        tokens = [tokenizer.encode(text).ids for text in texts]
+        vectors: list[list[float]] = []
+        for start in range(0, len(tokens), BATCH):
+            answer = server.post("/v1/embeddings", {"input": tokens[start : start + BATCH]})
+            rows = sorted(answer["data"], key=lambda row: row["index"])
+            vectors += [row["embedding"] for row in rows]
+        return vectors
+
+    def _ready(self) -> tuple[Tokenizer, LlamaServer]:
+        with self._lock:
+            if self._loaded is None:
+                from tokenizers import Tokenizer
+
+                limit = self._bert.limit
+                tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+                tokenizer.no_padding()
+                tokenizer.enable_truncation(limit)
+                options = Options(embedding=True, context=limit, batch=limit, slots=1, cache_mb=0)
+                self._loaded = tokenizer, shared_server(self._bert.gguf(), options)
+            return self._loaded
+
+
+class TorchEmbeddings(LocalEmbeddings):
+    """Any other model, on the sentence-transformers library."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use the model in ``folder``; it is loaded when the first text is embedded."""
+        super().__init__(folder)
+        self._model: SentenceTransformer | None = None
+
+    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        with self._lock:
+            vectors = self._loaded().encode(
+                list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+            )
+        return cast("list[list[float]]", vectors.tolist())
+
     def _loaded(self) -> SentenceTransformer:
         if self._model is None:
             try:
                 from sentence_transformers import SentenceTransformer
                 from transformers.utils import logging as transformers_logging
             except ImportError:
-                raise MissingExtraError("a local embedder", "local") from None
+                raise MissingExtraError(f"the embedder in {str(self.folder)!r}", "torch") from None
             shown = transformers_logging.is_progress_bar_enabled()
             transformers_logging.disable_progress_bar()
             try:
@@ -71,7 +126,7 @@ class LocalEmbeddings(Embeddings):
 
 
 def load_embeddings(spec: str, settings: Settings) -> Embeddings:
-    """The embedder that ``spec`` names.
+    """The embedder that ``spec`` names; it embeds a text once (:class:`.EmbeddedOnce`).
 
     Args:
         spec: ``local:NAME_OR_PATH`` for a sentence-transformers model of the catalogue or in a
@@ -89,11 +144,11 @@ def load_embeddings(spec: str, settings: Settings) -> Embeddings:
             f"embedder {spec!r} must look like local:all-minilm-l6-v2 or openai:text-embedding-3-small"
         )
     if kind == "local":
-        return _local(resolve(name, settings.home))
+        return _local(resolve(name, settings.home), settings.home)
     from langchain.embeddings import init_embeddings
 
     try:
-        return init_embeddings(spec)
+        return EmbeddedOnce(init_embeddings(spec))
     except ImportError:
         raise MissingExtraError(f"embedder {spec!r}", kind) from None
     except ValueError as error:
@@ -102,14 +157,17 @@ def load_embeddings(spec: str, settings: Settings) -> Embeddings:
 
 def embedding_dims(embeddings: Embeddings) -> int:
     """Length of an embedder's vectors; a model whose folder does not say is asked once."""
-    if isinstance(embeddings, LocalEmbeddings):
-        return embeddings.dims
+    inner = innermost(embeddings)
+    if isinstance(inner, LocalEmbeddings):
+        return inner.dims
     return len(embeddings.embed_query("dimension"))
 
 
 @cache
-def _local(folder: Path) -> LocalEmbeddings:
-    return LocalEmbeddings(folder)
+def _local(folder: Path, home: Path) -> EmbeddedOnce:
+    bert = BertFolder.of(folder, home) if hasattr(socket, "AF_UNIX") else None
+    inner = LlamaEmbeddings(bert) if bert else TorchEmbeddings(folder)
+    return EmbeddedOnce(inner, one_kind=True)
 
 
 def local_dims(folder: Path) -> int:

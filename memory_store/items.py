@@ -263,19 +263,22 @@ class Items:
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of the vectors stored for these items, by record."""
-        found: dict[str, str] = {}
+        return {name: found.digest for name, found in self.vectors(namespace, keys).items()}
+
+    def vectors(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Vector]:
+        """The vectors stored for these items, by record."""
+        found: dict[str, Vector] = {}
         number = self.namespace_id(namespace)
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            found.update(
-                self.query(
-                    f"SELECT record, digest FROM vectors WHERE namespace = ? AND key IN ({marks}) "
-                    "AND vector IS NOT NULL",
-                    number,
-                    *chunk,
-                )
+            rows = self.query(
+                "SELECT record, digest, vector FROM vectors WHERE namespace = ? "
+                f"AND key IN ({marks}) AND vector IS NOT NULL",
+                number,
+                *chunk,
             )
+            found.update((record, Vector(digest, data)) for record, digest, data in rows)
         return found
 
     def _retire(self, db: sqlite3.Connection, number: int, key: str, *, keep: int) -> None:

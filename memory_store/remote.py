@@ -11,13 +11,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlparse
 
 import numpy as np
-import orjson
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError
@@ -26,6 +24,7 @@ from vitarmm_agent.memory_store.clients import (
     Answer,
     close_client,
     filler,
+    page_items,
     patiently,
     server_client,
 )
@@ -35,12 +34,13 @@ from vitarmm_agent.memory_store.names import (
     namespace_text,
     record_id,
 )
-from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, dump
+from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
 from vitarmm_agent.memory_store.tail import Hits
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
+    from chromadb.api.types import GetResult
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +80,8 @@ class RemoteBackend:
 
     def get(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
         """The items of ``keys`` that exist."""
-        collection = self._collection(namespace, "items")
-        found: dict[str, Item] = {}
-        for start in range(0, len(keys) if collection else 0, PAGE):
-            ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
-            for item in self._items(namespace, collection, ids=ids):
-                found[item.key] = item
-        return found
+        pages = self._pages(namespace, "items", keys, "documents", "metadatas")
+        return {item.key: item for page in pages for item in page_items(namespace, page)}
 
     def scan(self, namespaces: Sequence[Namespace]) -> Iterator[Item]:
         """All items of the namespaces, last updated first (read completely, then sorted)."""
@@ -94,7 +89,7 @@ class RemoteBackend:
         for namespace in namespaces:
             collection, offset = self._collection(namespace, "items"), 0
             while collection:
-                page = self._items(namespace, collection, limit=PAGE, offset=offset)
+                page = self._found(namespace, collection, limit=PAGE, offset=offset)
                 found += page
                 offset += PAGE
                 if len(page) < PAGE:
@@ -159,15 +154,19 @@ class RemoteBackend:
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of the first vectors of these items, by record."""
-        collection = self._collection(namespace, "vectors")
-        found: dict[str, str] = {}
-        if collection is None:
-            return found
-        for start in range(0, len(keys), PAGE):
-            ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
-            page = self._call(partial(collection.get, ids=ids, include=["metadatas"]))
-            for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True):
-                found[record] = str(metadata["digest"])
+        return {
+            record: str(metadata["digest"])
+            for page in self._pages(namespace, "vectors", keys, "metadatas")
+            for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True)
+        }
+
+    def vectors(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Vector]:
+        """The first vectors of these items, by record."""
+        found: dict[str, Vector] = {}
+        for page in self._pages(namespace, "vectors", keys, "metadatas", "embeddings"):
+            matrix = np.asarray(page["embeddings"], dtype=np.float32)
+            rows = zip(page["ids"], page["metadatas"] or (), matrix, strict=True)
+            found |= {record: Vector(str(m["digest"]), row.tobytes()) for record, m, row in rows}
         return found
 
     def expired(self, moment: float) -> list[tuple[Namespace, str]]:
@@ -176,7 +175,7 @@ class RemoteBackend:
         for namespace in self.namespaces():
             collection = self._collection(namespace, "items")
             if collection:
-                items = self._items(namespace, collection, where={"expires": {"$lte": moment}})
+                items = self._found(namespace, collection, where={"expires": {"$lte": moment}})
                 found += [(namespace, item.key) for item in items]
         return found
 
@@ -200,21 +199,15 @@ class RemoteBackend:
     def touch(self, namespace: Namespace, keys: Sequence[str]) -> None:
         """Start the time-to-live of these items anew."""
         collection = self._collection(namespace, "items")
-        if collection is None or not keys:
-            return
-        ids = [record_id(key, 0) for key in keys]
-        rows = self._call(lambda: collection.get(ids=ids, include=["metadatas"]))
         renewed = {
             record: {**metadata, "expires": time.time() + float(cast(float, metadata["ttl"])) * 60}
-            for record, metadata in zip(rows["ids"], rows["metadatas"] or (), strict=True)
+            for page in self._pages(namespace, "items", keys, "metadatas")
+            for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True)
             if "ttl" in metadata
         }
-        if renewed:
-            self._call(
-                lambda: collection.update(
-                    ids=list(renewed), metadatas=cast(Any, list(renewed.values()))
-                )
-            )
+        if renewed and collection is not None:
+            rows = cast(Any, list(renewed.values()))
+            self._call(partial(collection.update, ids=list(renewed), metadatas=rows))
 
     def drop(self, namespace: Namespace) -> None:
         """Delete the collections of a namespace, whatever embedder they were made with."""
@@ -242,12 +235,8 @@ class RemoteBackend:
 
     def _stored(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What is noted with these items: when they were made, and how many vectors they have."""
-        collection = self._collection(namespace, "items")
-        if collection is None:
-            return {}
-        ids = [record_id(key, 0) for key in keys]
-        rows = self._call(lambda: collection.get(ids=ids, include=["metadatas"]))
-        return {str(row["key"]): dict(row) for row in rows["metadatas"] or ()}
+        pages = self._pages(namespace, "items", keys, "metadatas")
+        return {str(row["key"]): dict(row) for page in pages for row in page["metadatas"] or ()}
 
     def _write_vectors(
         self, namespace: Namespace, puts: Sequence[Put], old: dict[str, dict[str, Any]]
@@ -328,18 +317,20 @@ class RemoteBackend:
 
     # the server
 
-    def _items(self, namespace: Namespace, collection: Any, **options: Any) -> list[Item]:
-        page = self._call(lambda: collection.get(include=["documents", "metadatas"], **options))
-        return [
-            Item(
-                namespace=namespace,
-                key=str(metadata["key"]),
-                value=orjson.loads(document),
-                created_at=datetime.fromtimestamp(metadata["created"], UTC),
-                updated_at=datetime.fromtimestamp(metadata["updated"], UTC),
-            )
-            for document, metadata in zip(page["documents"], page["metadatas"], strict=True)
-        ]
+    def _found(self, namespace: Namespace, collection: Collection, **options: Any) -> list[Item]:
+        ask = partial(collection.get, include=["documents", "metadatas"], **options)
+        return page_items(namespace, self._call(ask))
+
+    def _pages(
+        self, namespace: Namespace, kind: str, keys: Sequence[str], *include: str
+    ) -> Iterator[GetResult]:
+        """What one of the namespace's collections holds of the first records of these items."""
+        collection = self._collection(namespace, kind)
+        if collection is None:
+            return
+        for start in range(0, len(keys), PAGE):
+            ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
+            yield self._call(partial(collection.get, ids=ids, include=cast(Any, [*include])))
 
     def _collection(self, namespace: Namespace, kind: str) -> Collection | None:
         from chromadb.errors import NotFoundError

@@ -66,7 +66,9 @@ def dump(value: Mapping[str, Any]) -> bytes:
         raise InputError(f"value cannot be stored as JSON: {error}, got {value!r:.200}") from None
 
 
-def read_item(namespace: Namespace, key: str, value: bytes, created: float, updated: float) -> Item:
+def read_item(
+    namespace: Namespace, key: str, value: bytes | str, created: float, updated: float
+) -> Item:
     """An item from what is stored of it; times in seconds since 1970."""
     return Item(
         namespace=namespace,

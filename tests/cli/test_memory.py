@@ -11,47 +11,21 @@ from typing import Any
 
 import pytest
 
+from tests.memory_store.tiny_bert import tiny_bert
 from vitarmm_agent.cli.app import run_app
-
-WORDS = (
-    "a the of and is by to square perimeter area side divided four triangle angle sum degrees "
-    "train speed time distance capital city france history rule fact one two three use not first "
-    "second known [PAD] [UNK] [CLS] [SEP] [MASK]"
-).split()
 
 
 @pytest.fixture(scope="session")
 def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
-    """``tiny_embedder(dims)``: spec of a random sentence-transformers model of that length."""
+    """``tiny_embedder(dims)``: spec of a random BERT model of that length."""
     made: dict[int, str] = {}
 
     def make(dims: int) -> str:
         if dims not in made:
-            made[dims] = f"local:{_tiny_model(tmp_path_factory.mktemp('embedder'), dims)}"
+            made[dims] = f"local:{tiny_bert(tmp_path_factory.mktemp('embedder'), dims=dims)}"
         return made[dims]
 
     return make
-
-
-def _tiny_model(folder: Path, dims: int) -> Path:
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    torch.manual_seed(dims)
-    base = folder / "base"
-    base.mkdir()
-    (base / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizer(str(base / "vocab.txt")).save_pretrained(base)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=dims, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(base)
-    model = SentenceTransformer(modules=[Transformer(str(base)), Pooling(dims)], device="cpu")
-    model.save(str(folder / "model"))
-    return folder / "model"
 
 
 @pytest.fixture

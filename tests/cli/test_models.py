@@ -77,5 +77,7 @@ def test_weights_that_are_here(
     assert vitarmm("path", name).stdout.strip() == str(here)
     assert "yes" in vitarmm("list").stdout
     assert vitarmm("pull", name).returncode == 0  # nothing to fetch
-    assert "92 MB freed" in vitarmm("remove", name).stdout
-    assert not here.exists()
+    made = tmp_path / "home" / "converted" / name
+    assert (made / "bert-f16.gguf").is_file()  # the embedder is ready, also where none may write
+    assert "138 MB freed" in vitarmm("remove", name).stdout
+    assert not here.exists() and not made.exists()

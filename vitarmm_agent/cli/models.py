@@ -53,12 +53,13 @@ def list_models(
 def pull_models(
     names: Annotated[list[str], typer.Argument(help="Names of the weights to fetch.")],
 ) -> None:
-    """Fetch weights, check their SHA-256, convert them once, and keep them in the cache."""
+    """Fetch weights, check their SHA-256, and keep them in the cache."""
     home = Settings.load().home
     for name in names:
         lookup(name)
     for name in names:
         path = pull_with_progress(name, home)
+        make_ready(name, path, home)
         out.print(f"{name}: {path}", markup=False)
 
 
@@ -72,7 +73,7 @@ def path_of(name: Name) -> None:
 def remove_models(
     names: Annotated[list[str], typer.Argument(help="Names of the weights to delete.")],
 ) -> None:
-    """Delete weights from the cache, and the copy that training made of them."""
+    """Delete weights from the cache, and what was made of them."""
     home = Settings.load().home
     for name in names:
         freed = remove(name, home)
@@ -131,3 +132,11 @@ def pull_with_progress(name: str, home: Path) -> Path:
                 task, description=what, completed=done, total=total
             ),
         )
+
+
+def make_ready(name: str, path: Path, home: Path) -> None:
+    """Make an embedder's GGUF file now: who embeds later may not be allowed to write here."""
+    from vitarmm_agent.memory_store.bert_gguf import BertFolder
+
+    if lookup(name).kind == "embedding" and (bert := BertFolder.of(path, home)):
+        bert.gguf()

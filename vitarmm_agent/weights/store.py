@@ -1,7 +1,7 @@
 """The cache of weights: resolve, pull, list and remove.
 
-Below ``home`` (:attr:`Settings.home`): ``weights/NAME/`` holds verified files, ``downloads/NAME/``
-what a pull has fetched so far, ``locks/`` one lock per name. Files appear in ``weights/`` complete
+Below ``home`` (:attr:`Settings.home`): ``weights/NAME/`` holds verified files, ``converted/NAME/``
+what was made of them, ``downloads/NAME/`` what a pull has fetched so far, ``locks/`` one lock per name. Files appear in ``weights/`` complete
 and verified, or not at all.
 """
 
@@ -117,7 +117,7 @@ def installed(
 
 
 def remove(name: str, home: Path, *, catalog: Mapping[str, WeightsEntry] = CATALOG) -> int:
-    """Delete the weights of ``name``, their converted copy and downloads; returns bytes freed.
+    """Delete the weights of ``name``, what was made of them, and downloads; returns bytes freed.
 
     Raises:
         WeightsError: unknown name, or nothing of it is on this machine.
