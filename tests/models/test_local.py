@@ -21,7 +21,6 @@ from tests.models.conftest import make_model
 from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, OutputError, WeightsError
 from vitarmm_agent.llama.process import Options
-from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.models.gguf_adapter import GGUF_FILE, gguf_fingerprint, write_adapter
 from vitarmm_agent.models.local import LocalChatModel
 
@@ -328,10 +327,17 @@ def test_a_gguf_file_has_the_fingerprint_of_its_model(gguf: Path, converted: Pat
     assert gguf_fingerprint(GgufFile.open(gguf)) == fingerprint(network)
 
 
+def first_tokens(model: LocalChatModel, ids: list[int]) -> dict[int, float]:
+    """Log-probabilities of the likeliest first tokens, by llama.cpp."""
+    body = {"prompt": ids, "n_predict": 1, "temperature": 0, "n_probs": 3}
+    (first,) = model.server.post("/completion", body)["completion_probabilities"]
+    return {token["id"]: token["logprob"] for token in first["top_logprobs"]}
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"use_rslora": True, "lora_alpha": 2}], ids=["lora", "rslora"]
 )
-def test_an_adapter_replies_as_on_transformers_and_the_base_stays(
+def test_an_adapter_computes_what_peft_does_and_the_base_stays(
     more: dict[str, Any],
     gguf: Path,
     converted: Path,
@@ -339,18 +345,26 @@ def test_an_adapter_replies_as_on_transformers_and_the_base_stays(
     load: Load,
     tmp_path: Path,
 ) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
     folder = make_adapter(converted, tmp_path / "lora", **more)
     before = model.invoke("Hi").text
     tuned = load(adapter=folder)
-    theirs = FolderChatModel.load(
-        converted, home=tmp_path, adapter=folder, dtype="float32", device="cpu", max_tokens=12
-    )
-    pairs = [(tuned.invoke(q).text, theirs.invoke(q).text) for q in QUESTIONS]
-    assert sum(ours == others for ours, others in pairs) >= 5  # a tie may fall otherwise
-    assert tuned.invoke("Hi").text != before
+    network = AutoModelForCausalLM.from_pretrained(converted, dtype=torch.float32)
+    theirs = PeftModel.from_pretrained(network, folder)
+    for n in range(6):
+        ids = torch.arange(40 * n, 40 * n + 40).unsqueeze(0)
+        with torch.inference_mode():
+            wanted = theirs(ids).logits[0, -1].log_softmax(-1)
+        found = first_tokens(tuned, ids[0].tolist())
+        assert all(abs(wanted[token] - value) < 0.2 for token, value in found.items())
+        bare = first_tokens(model, ids[0].tolist())
+        assert any(abs(wanted[token] - value) > 0.5 for token, value in bare.items())
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda m: m.invoke("Hi").text, [model, tuned] * 4))
-    assert replies == [before, tuned.invoke("Hi").text] * 4
+    assert replies == [before, tuned.invoke("Hi").text] * 4 and replies[0] != replies[1]
     assert tuned.invoke("Hi").response_metadata["model_name"] == f"{gguf}+{folder}"
 
 
@@ -366,7 +380,7 @@ def test_a_bad_adapter_is_refused_before_it_is_loaded_and_spoils_nothing(
     broken = make_adapter(converted, tmp_path / "broken")
     (broken / "adapter_model.safetensors").write_bytes(b"no tensors")
     cases = {
-        make_adapter(other, tmp_path / "on-wide"): "adapted at width 32, and the model has 64",
+        make_adapter(other, tmp_path / "on-wide"): "adapted at width 48, and the model has 96",
         make_adapter(
             deeper, tmp_path / "on-deep"
         ): "its layers are not the model's, such as 'blk.2",
