@@ -1,0 +1,60 @@
+"""What a checkpoint may hold: plain data and LangChain's messages, and nothing that names other code.
+
+A file of traces may come from someone else. LangGraph's serializer, left to its default, calls
+whatever the file names.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Any
+
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from vitarmm_agent.errors import InputError
+
+_KINDS = ("null", "bytes", "bytearray", "msgpack")
+_read = threading.local()
+
+
+class PlainDataSerializer(JsonPlusSerializer):
+    """LangGraph's serializer, strict: what it does not know is refused, by name, and never called."""
+
+    def __init__(self) -> None:
+        """Know LangGraph's own list of harmless types, and no other."""
+        super().__init__(allowed_msgpack_modules=None)
+        _listen()
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Read a value.
+
+        Raises:
+            InputError: it names a type that is not plain data, or cannot be read.
+        """
+        if data[0] not in _KINDS:
+            raise InputError(f"a checkpoint holds data of kind {data[0]!r}, which is not read")
+        _read.refused = []
+        try:
+            value = super().loads_typed(data)
+        except RecursionError:
+            raise InputError("a checkpoint holds data that is nested too deeply") from None
+        if refused := list(dict.fromkeys(_read.refused)):
+            raise InputError(
+                f"a checkpoint names {', '.join(refused[:5])}, which is no plain data; nothing of it "
+                "was run. Do not trust where the file comes from"
+            )
+        return value
+
+
+@cache
+def _listen() -> None:
+    register_serde_event_listener(_note)
+
+
+def _note(event: SerdeEvent) -> None:
+    """Note what was refused in this thread's reading; LangGraph only logs it."""
+    if event["kind"].endswith("blocked"):
+        names = (event["module"], event["name"], event.get("method", ""))
+        getattr(_read, "refused", []).append(".".join(filter(None, map(str, names))))
