@@ -14,6 +14,7 @@ from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_ev
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.redaction import redact
 
 _KINDS = ("null", "bytes", "bytearray", "msgpack")
 _read = threading.local()
@@ -26,6 +27,10 @@ class PlainDataSerializer(JsonPlusSerializer):
         """Know LangGraph's own list of harmless types, and no other."""
         super().__init__(allowed_msgpack_modules=None)
         _listen()
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Write a value; of an error, its text without secrets."""
+        return super().dumps_typed(redact(repr(obj)) if isinstance(obj, BaseException) else obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Read a value.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlparse
 
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.redaction import public_address, redact
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -107,7 +108,9 @@ def patiently(request: Callable[[], Answer], url: str, seconds: float) -> Answer
                     f"Chroma server {url} does not answer ({error or type(error)}); "
                     "start it with `chroma run`, or check the address and the network"
                 ) from error
-            logger.info("Chroma server %s: %s; trying again", url, error)
+            logger.info(
+                "Chroma server %s: %s; trying again", public_address(url), redact(str(error))
+            )
         time.sleep(pause)
         pause *= 1.5
 

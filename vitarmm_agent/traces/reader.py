@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Result
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.state import result_of
 from vitarmm_agent.traces.cleaning import clean_state
 
@@ -171,7 +172,7 @@ def _history(
         problems: list[str] = []
     except DAMAGE as error:
         found, problems = _salvage(checkpointer, thread_id)
-        problems.append(f"a checkpoint is damaged ({type(error).__name__}: {error})")
+        problems.append(redact(f"a checkpoint is damaged ({type(error).__name__}: {error})"))
     own = [c for c in found if c.config["configurable"].get("checkpoint_ns", "") == ""]
     return own[::-1], problems
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.traces.reader import DAMAGE, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
@@ -241,7 +242,7 @@ class RunIndex:
             else:
                 summary = found
         except DAMAGE as error:
-            words = f"{type(error).__name__}: {error}"[:200]
+            words = redact(f"{type(error).__name__}: {error}")[:200]
             summary = RunSummary(thread_id=head.thread_id, unreadable=words)
         self._db.execute(
             "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
