@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 
 class EchoServer:
@@ -23,9 +22,9 @@ class EchoServer:
                 body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
                 told = f"{self.command} {self.path}\n{self.headers}\n{body}"
                 outer.seen.append(told)
-                data = json.dumps(outer.answer(told)).encode()
+                data, kind = outer.answer(told, stream='"stream":true' in body)
                 self.send_response(outer.status)
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -39,14 +38,20 @@ class EchoServer:
         self.port = self.http.server_port
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
-    def answer(self, told: str) -> dict[str, Any]:
+    def answer(self, told: str, *, stream: bool) -> tuple[bytes, str]:
+        """Bytes and their type."""
         if self.status != 200:
-            return {"error": {"message": f"no entry for {told}", "code": "invalid_api_key"}}
+            refusal = {"error": {"message": f"no entry for {told}", "code": "invalid_api_key"}}
+            return json.dumps(refusal).encode(), "application/json"
         message = {"role": "assistant", "content": self.reply}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        choice = {"index": 0, "finish_reason": "stop", "delta" if stream else "message": message}
+        kind = "chat.completion.chunk" if stream else "chat.completion"
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-        return {"id": "x", "object": "chat.completion", "created": 1, "model": "m",
-                "choices": [choice], "usage": usage}  # fmt: skip
+        whole = {"id": "x", "object": kind, "created": 1, "model": "m", "choices": [choice]}
+        text = json.dumps(whole | {"usage": usage})
+        if stream:
+            return f"data: {text}\n\ndata: [DONE]\n\n".encode(), "text/event-stream"
+        return text.encode(), "application/json"
 
 
 @contextmanager
