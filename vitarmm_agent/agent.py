@@ -141,11 +141,11 @@ class ReasoningAgent:
         Args:
             thread_id: the run.
             value: the reply to a waiting human verifier, if that is what it waits for.
-            configurable: as in :meth:`solve`; needed only by a run that was killed before its first
-                step had chosen the memory.
+            configurable: as in :meth:`solve`, and the same: a run stays with whom it was begun for.
 
         Raises:
-            InputError: there is no such run, or it waits for a person and ``value`` is None.
+            InputError: there is no such run, it is someone else's, or it waits for a person and
+                ``value`` is None.
         """
         return run(self._resume(thread_id, value, configurable))
 

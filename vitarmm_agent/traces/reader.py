@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Trace(BaseModel):
     Attributes:
         waiting_for: what the run waits for from a person.
         forked_from: ``thread`` and ``checkpoint`` that it was forked from, and what was edited.
+        namespace: for whom it was begun.
         turn, turns: a thread may hold several runs, one per problem it was given; this is which.
         problems: what could not be read, in words.
     """
@@ -68,6 +69,7 @@ class Trace(BaseModel):
     forked_from: dict[str, str] | None = None
     limits: dict[str, Any] = {}
     decision: dict[str, Any] = {}
+    namespace: tuple[str, ...] = ()
     turn: int = 1
     turns: int = 1
     problems: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ def read_trace(
         forked_from=fork_of(whole[0]),
         limits=state.get("limits") or {},
         decision=state.get("decision") or {},
+        namespace=namespace_in(state),
         turn=turn or len(runs),
         turns=len(runs),
         problems=tuple(dict.fromkeys([*problems, *unread])),
@@ -133,6 +136,12 @@ def _from_input(state: Any, last: CheckpointTuple, unread: list[str]) -> tuple[A
     if isinstance(given, dict) and given.get("problem"):
         return clean_state(given)
     return state, unread
+
+
+def namespace_in(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """For whom a run was begun, as its state says."""
+    said = state.get("namespace")
+    return tuple(map(str, said)) if isinstance(said, (list, tuple)) else ()
 
 
 def interrupts_of(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
