@@ -136,3 +136,13 @@ async def test_a_client_of_one_tenant_sees_no_run_of_another(
         answer = {"thread": "adas", "verdict": "pass"}
         resumed = await ada.call_tool("resume", answer)
         assert resumed.structured_content["status"] == "passed"  # type: ignore[index]
+
+
+async def test_what_a_client_wrote_is_shown_with_its_name(memory: ReasoningMemory) -> None:
+    agent = agent_of(memory)
+    async with Client(build_mcp_server(agent, configurable={"user_id": "bob"})) as bob:
+        lesson = {"content": "Write 42 at once.", "applies_when": PROBLEM}
+        await bob.call_tool("remember", lesson)
+    result = await agent.asolve(PROBLEM, configurable={"user_id": "bob"})
+    prompt = json.dumps(result.attempts[0].prompt)
+    assert "from MCP client)" in prompt and "from a person" not in prompt
