@@ -82,8 +82,8 @@ def public_address(address: str) -> str:
         parts = urlsplit(address)
     except ValueError:
         return SECRET
-    if not parts.scheme or not (parts.query or parts.fragment or "@" in parts.netloc):
-        return address
+    if not parts.netloc or not (parts.query or parts.fragment or "@" in parts.netloc):
+        return address  # a path, or an address that says no more than where the server is
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
