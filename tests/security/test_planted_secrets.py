@@ -6,6 +6,7 @@ The model server on the loopback interface tells back all it is sent, as servers
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 import re
@@ -31,7 +32,7 @@ from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InternalError, VitaRMMError
 from vitarmm_agent.integrations import build_mcp_server
 from vitarmm_agent.integrations.mcp import http_app
-from vitarmm_agent.redaction import public_address, redact
+from vitarmm_agent.redaction import public_address, redact, redact_logs
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.viewer import create_app
 
@@ -335,3 +336,28 @@ def test_redaction_takes_time_that_grows_with_the_text() -> None:
             redact((piece * length)[:length])
             seconds.append(process_time() - start)
         assert seconds[1] < 0.2 + 4 * seconds[0], piece
+
+
+def test_logs_are_redacted_whatever_formats_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ENVIRONMENT["OPENAI_API_KEY"]
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    before = logging.getLogRecordFactory()
+    redact_logs()
+    try:
+        written = io.StringIO()
+        handler = logging.StreamHandler(written)
+        log = logging.Logger("doors")
+        log.addHandler(handler)
+        log.warning("%s sent %s %d times", "it", key, 3)
+        log.warning("it sent %(key)s", {"key": key})
+        log.warning(f"it sent {key}")
+        try:
+            raise RuntimeError(f"it sent {key}")
+        except RuntimeError:
+            log.exception("it failed")
+        log.warning("plain %s", ("a", 1))
+    finally:
+        logging.setLogRecordFactory(before)
+    text = written.getvalue()
+    assert key not in text and text.count("it sent [secret]") == 4
+    assert "3 times" in text and "Traceback" in text and "plain ('a', 1)" in text
