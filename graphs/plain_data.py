@@ -6,6 +6,7 @@ whatever the file names.
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cache
 from typing import Any
@@ -45,7 +46,9 @@ class PlainDataSerializer(JsonPlusSerializer):
             value = super().loads_typed(data)
         except RecursionError:
             raise InputError("a checkpoint holds data that is nested too deeply") from None
-        if refused := list(dict.fromkeys(_read.refused)):
+        finally:
+            refused, _read.refused = list(dict.fromkeys(_read.refused)), None
+        if refused:
             raise InputError(
                 f"a checkpoint names {', '.join(refused[:5])}, which is no plain data; nothing of it "
                 "was run. Do not trust where the file comes from"
@@ -56,10 +59,16 @@ class PlainDataSerializer(JsonPlusSerializer):
 @cache
 def _listen() -> None:
     register_serde_event_listener(_note)
+    logging.getLogger(JsonPlusSerializer.__module__).addFilter(_not_ours)
 
 
 def _note(event: SerdeEvent) -> None:
-    """Note what was refused in this thread's reading; LangGraph only logs it."""
-    if event["kind"].endswith("blocked"):
+    """Note what is refused while this thread reads."""
+    if event["kind"].endswith("blocked") and getattr(_read, "refused", None) is not None:
         names = (event["module"], event["name"], event.get("method", ""))
-        getattr(_read, "refused", []).append(".".join(filter(None, map(str, names))))
+        _read.refused.append(".".join(filter(None, map(str, names))))
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Leave out LangGraph's warning, whose advice is to allow it, where our error tells of it."""
+    return getattr(_read, "refused", None) is None

@@ -48,6 +48,11 @@ def redact(text: str) -> str:
     return text
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a known secret is in ``text``; what only looks like one does not count."""
+    return any(value in text for value in _known())
+
+
 def keep_secret(*values: str | None, shortest: int = SHORTEST) -> None:
     """Have these values redacted in this process from now on; what is too short is passed over."""
     for value in values:

@@ -13,7 +13,7 @@ from vitarmm_agent.effects import Call, Flow, call
 from vitarmm_agent.errors import InternalError, VitaRMMError
 from vitarmm_agent.models.errors import as_server_error
 from vitarmm_agent.problem import Usage
-from vitarmm_agent.redaction import redact
+from vitarmm_agent.redaction import holds_secret
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -178,7 +178,6 @@ def _guarded(request: Call) -> Flow[Any]:
 
 
 def _refuse_to_repeat(error: Exception) -> None:
-    """Raise another error in place of one whose text holds a secret."""
-    text = f"{type(error).__name__}: {error}"
-    if (clean := redact(text)) != text and not isinstance(error, VitaRMMError):
-        raise InternalError(f"a model raised {clean}") from None
+    """Raise another error in place of one whose text holds a secret of ours."""
+    if holds_secret(str(error)) and not isinstance(error, VitaRMMError):
+        raise InternalError(f"a model raised {type(error).__name__}: {error}") from None
