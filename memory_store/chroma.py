@@ -31,14 +31,13 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
 from vitarmm_agent.memory_store.index import COMPACT_AT
 from vitarmm_agent.memory_store.names import record_id
 from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
-from vitarmm_agent.memory_store.twins import blocking
 
 Paths = list[tuple[str, Any]]
 
@@ -196,11 +195,12 @@ class ChromaStore(BaseStore):
         for op in ops:
             validate_op_namespace(op)
         queries: dict[str, list[float]] = {}
+        embed = self.embeddings
         for op in ops:
-            if isinstance(op, SearchOp) and op.query and op.query not in queries and self._dims:
-                vector = yield call(self.embeddings, "embed_query", op.query)
+            if isinstance(op, SearchOp) and op.query and op.query not in queries and embed:
+                vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
                 queries[op.query] = self._sized([vector])[0].tolist()
-        results: list[Result] = yield blocking(lambda: [self._read(op, queries) for op in ops])
+        results = yield from in_thread(lambda: [self._read(op, queries) for op in ops])
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
         if puts:
             yield from self._write(list(puts.values()))
@@ -297,12 +297,12 @@ class ChromaStore(BaseStore):
             dump(op.value or {})  # refuse what is not JSON before anything is embedded
         texts = [self._texts(op) for op in kept]
         try:
-            known = yield blocking(self._known, kept)
+            known = yield from in_thread(self._known, kept)
             puts = yield from self._puts(kept, texts, known)
-            yield blocking(self._backend.write, puts, deletes)
+            yield from in_thread(self._backend.write, puts, deletes)
         except StaleVectorError:  # another process deleted the item meanwhile
             puts = yield from self._puts(kept, texts, set())
-            yield blocking(self._backend.write, puts, deletes)
+            yield from in_thread(self._backend.write, puts, deletes)
 
     def _puts(
         self,
@@ -320,8 +320,9 @@ class ChromaStore(BaseStore):
             plans.append([(text, digest, place in known) for text, digest, place in records])
         wanted = list(dict.fromkeys(t for plan in plans for t, _, stored in plan if not stored))
         vectors: dict[str, bytes] = {}
-        if wanted:
-            embedded = yield call(self.embeddings, "embed_documents", wanted)
+        embed = self.embeddings
+        if wanted and embed:
+            embedded = yield from calls(embed.embed_documents, embed.aembed_documents, wanted)
             matrix = self._sized(embedded)
             vectors = {text: row.tobytes() for text, row in zip(wanted, matrix, strict=True)}
         return [

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -350,6 +350,17 @@ class Journal:
                 f"journal {str(self.path)!r} is damaged: {error}; move it away and begin a new one "
                 "from the entries as they are with: vitarmm memory reindex"
             ) from error
+
+
+def history(journal: Journal | None, what: str) -> Journal:
+    """The journal that ``what`` needs.
+
+    Raises:
+        InputError: the memory keeps none.
+    """
+    if journal is None:
+        raise InputError(f"{what} needs a journal, which this memory does not keep")
+    return journal
 
 
 _EVENT = (

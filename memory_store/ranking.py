@@ -54,6 +54,11 @@ class RecallConfig:
     redundancy: float = 0.08
     linked: int = 2
 
+    @property
+    def similarity_floor(self) -> float:
+        """The floor that is in force."""
+        return DEFAULT_FLOOR if self.floor is None else self.floor
+
 
 FLOORS = {"all-minilm-l6-v2": 0.45}
 """Similarity floors by embedder name, measured by ``vitarmm_agent.evals.retrieval``."""

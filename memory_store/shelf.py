@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.journal import Batch, Change
-from vitarmm_agent.memory_store.names import encode_namespace
+from vitarmm_agent.memory_store.names import check_namespace, decode_namespace, encode_namespace
 from vitarmm_agent.memory_store.ranking import Candidate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -41,11 +42,12 @@ class Shelf:
             InputError: the namespace cannot be used.
         """
         self.store = store
+        self.namespace = check_namespace(namespace)
         self.entries = encode_namespace(namespace, ENTRIES)
         self.past = encode_namespace(namespace, PAST)
         self.batches = encode_namespace(namespace, BATCHES)
 
-    def batch(self, ops: Sequence[Op]) -> Call:
+    def batch(self, ops: Sequence[Op]) -> Call[list[Any]]:
         """One call of the store; stores without asynchronous form are called in a thread."""
 
         async def asynchronous() -> list[Any]:
@@ -62,7 +64,7 @@ class Shelf:
         found: dict[str, MemoryEntry] = {}
         for start in range(0, len(ids), CHUNK):
             ops = [GetOp(self.entries, entry_id) for entry_id in ids[start : start + CHUNK]]
-            items: list[Item | None] = yield self.batch(ops)
+            items: list[Item | None] = yield from self.batch(ops)
             found.update((item.key, read_entry(item)) for item in items if item is not None)
         return found
 
@@ -72,7 +74,7 @@ class Shelf:
         """For each text, the nearest items of one part, best first."""
         namespace = {ENTRIES: self.entries, PAST: self.past}[part]
         ops = [SearchOp(namespace, query=text, limit=limit) for text in texts]
-        found: list[list[SearchItem]] = (yield self.batch(ops)) if ops else []
+        found: list[list[SearchItem]] = (yield from self.batch(ops)) if ops else []
         return [
             [item for item in items if item.namespace == namespace and item.score is not None]
             for items in found
@@ -83,12 +85,12 @@ class Shelf:
     ) -> Flow[list[MemoryEntry]]:
         """Entries that meet a filter, in the store's order."""
         op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
-        (items,) = yield self.batch([op])
+        (items,) = yield from self.batch([op])
         return [read_entry(item) for item in items]
 
     def answer(self, key: str) -> Flow[dict[str, Any] | None]:
         """What was answered when the batch of this key was carried out; None if it was not."""
-        (item,) = yield self.batch([GetOp(self.batches, key)])
+        (item,) = yield from self.batch([GetOp(self.batches, key)])
         return None if item is None else item.value
 
     def carry_out(self, batch: Batch) -> Flow[None]:
@@ -99,14 +101,14 @@ class Shelf:
         """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
         ops = [op for shelf, batch in batches for op in shelf._ops(batch)]
         for part in self._parts(ops):
-            yield self.batch(part)
+            yield from self.batch(part)
         return None
 
     def put_past(self, entries: Sequence[MemoryEntry]) -> Flow[None]:
         """Keep the texts of entries as they once were."""
         ops = [self._past(entry) for entry in entries]
         for part in self._parts(ops):
-            yield self.batch(part)
+            yield from self.batch(part)
         return None
 
     def _parts(self, ops: Sequence[PutOp]) -> Iterator[Sequence[PutOp]]:
@@ -155,7 +157,7 @@ class Shelf:
 
 def entry_value(entry: MemoryEntry) -> dict[str, Any]:
     """An entry as a store keeps it: its fields, the text that is embedded, and its state."""
-    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": state(entry)}
+    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": entry.state}
 
 
 def read_entry(item: Item) -> MemoryEntry:
@@ -179,11 +181,17 @@ def candidates(items: Sequence[SearchItem]) -> list[Candidate]:
     return [Candidate(read_entry(item), float(item.score or 0.0)) for item in items]
 
 
-def state(entry: MemoryEntry) -> str:
-    """``live``, ``quarantined`` or ``superseded``."""
-    if entry.superseded_by is not None:
-        return "superseded"
-    return "quarantined" if entry.quarantined else "live"
+def sizes(store: BaseStore) -> dict[tuple[str, ...], int]:
+    """All memories of a store and how many entries each has, put-aside ones included."""
+    found = store.list_namespaces(suffix=(f"%{ENTRIES}",), limit=EVERYTHING)
+    return {decode_namespace(stored): _size(store, stored) for stored in found}
+
+
+def _size(store: BaseStore, stored: tuple[str, ...]) -> int:
+    if isinstance(store, ChromaStore):
+        return store.count(stored)
+    items = store.search(stored, limit=EVERYTHING)
+    return sum(item.namespace == stored for item in items)
 
 
 def _same_place(before: MemoryEntry, after: MemoryEntry | None) -> bool:

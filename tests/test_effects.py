@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, run
 
 
 class Store:
@@ -29,7 +30,7 @@ def both(store: Store, *keys: str) -> Flow[list[str]]:
     found = []
     for key in keys:
         try:
-            found.append((yield call(store, "get", key)))
+            found.append((yield from calls(store.get, store.aget, key)))
         except KeyError:
             found.append("missing")
     return found
@@ -50,7 +51,8 @@ def test_errors_are_raised_inside_the_body() -> None:
 
 def test_an_error_the_body_does_not_handle_reaches_the_caller() -> None:
     def body() -> Flow[str]:
-        return (yield call(Store(), "get", "bad"))
+        store = Store()
+        return (yield from calls(store.get, store.aget, "bad"))
 
     with pytest.raises(KeyError):
         run(body())
@@ -62,12 +64,16 @@ def test_cancellation_runs_the_bodys_cleanup() -> None:
     cleaned = []
 
     class Slow:
+        def get(self) -> None:
+            time.sleep(60)
+
         async def aget(self) -> None:
             await asyncio.sleep(60)
 
     def body() -> Flow[None]:
         try:
-            yield call(Slow(), "get")
+            slow = Slow()
+            yield from calls(slow.get, slow.aget)
         finally:
             cleaned.append(True)
 

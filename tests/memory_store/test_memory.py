@@ -8,7 +8,7 @@ import pytest
 
 from tests.memory_store.conftest import OpenStore, stores
 from tests.memory_store.helpers import MEMORY_STORES, QUERY, SQUARE, TRAIN, add, entry, recalled
-from vitarmm_agent.effects import arun, call
+from vitarmm_agent.effects import arun, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation
@@ -197,7 +197,7 @@ async def test_asynchronously(memory: ReasoningMemory) -> None:
     assert (await memory.aget(one.id)).helpful == 1  # type: ignore[union-attr]
 
     def node() -> Any:
-        return (yield call(memory, "recall", QUERY))
+        return (yield from calls(memory.recall, memory.arecall, QUERY))
 
     assert (await arun(node())).entries[0].entry.id == one.id
 
