@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from vitarmm_agent.effects import Flow, arun, calls, run
+
+ROOT = Path(__file__).parent.parent
 
 
 class Store:
@@ -86,3 +91,31 @@ def test_cancellation_runs_the_bodys_cleanup() -> None:
 
     asyncio.run(cancel())
     assert cleaned == [True]
+
+
+SNIPPET = """
+from vitarmm_agent.effects import Flow, calls
+from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+def asks(memory: ReasoningMemory) -> Flow[None]:
+    reveal_type((yield from calls(memory.recall, memory.arecall, "text", k=3)))
+    yield from calls(memory.recall, memory.arecall, "text", nonsense=1)
+    yield from calls(memory.recall, memory.arecall, 5)
+"""
+
+
+def test_mypy_knows_what_a_call_gives_and_refuses_a_wrong_keyword(tmp_path: Path) -> None:
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(SNIPPET)
+    known = ("effects.py", "memory_store/memory.py", "memory_store/operations.py")
+    options = ("--config-file=", "--follow-imports=skip", f"--cache-dir={tmp_path / 'cache'}")
+    files = (str(snippet), *(f"vitarmm_agent/{name}" for name in known))
+    shown = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *files], cwd=ROOT, capture_output=True, text=True
+    )
+    said = [line.partition("snippet.py:")[2] for line in shown.stdout.splitlines()]
+    told = [line for line in said if line and "defined in" not in line]
+    assert told[0].startswith("6: note: Revealed type is") and "operations.Recall" in told[0]
+    assert told[1].startswith('7: error: Unexpected keyword argument "nonsense"')
+    assert told[2].startswith("8: error: Argument 3")
+    assert len(told) == 3
