@@ -20,7 +20,7 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 
 # Lower layers first; a module may import from its own unit and from lower layers.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "effects", "lazy", "prompts"),
+    ("errors", "effects", "lazy", "prompts", "wilson"),
     ("settings", "media", "memory_store.schema", "group_commit"),
     ("problem", "weights"),
     ("answers", "memory_store", "models"),
