@@ -162,7 +162,6 @@ class WriteGroup:
 
     def _planned(self, job: Job) -> Flow[Batch | None]:
         """The batch of a job; None when it was carried out before, and the job has its answer."""
-        yield from self._finish_pending(job)
         done = yield from self._answered(job)
         if done is not None:
             job.settle(done)
@@ -178,22 +177,20 @@ class WriteGroup:
         )
 
     def _answered(self, job: Job) -> Flow[list[object] | None]:
-        """What was answered to the batch of this key; the journal knows when the store lost it."""
+        """What was answered to the batch of this key; the journal knows when the store lost it.
+
+        What killed processes left is carried out first. The lock is held, so no living one is at it.
+        """
+        known: Batch | None = None
+        if self._journal is not None:
+            before = self._journal.before
+            left, known = yield from in_thread(before, job.shelf.namespace, job.key)
+            for batch in left:
+                yield from self._finished([(job, batch)])
         done = yield from job.shelf.answer(job.key)
         if done is not None:
             return list(done["result"])
-        if self._journal is None:
-            return None
-        batch = yield from in_thread(self._journal.batch, job.shelf.namespace, job.key)
-        return None if batch is None else list(batch.result)
-
-    def _finish_pending(self, job: Job) -> Flow[None]:
-        """Carry out what killed processes left. The lock is held, so no living one is at it."""
-        if self._journal is not None:
-            left = yield from in_thread(self._journal.pending, job.shelf.namespace)
-            for batch in left:
-                yield from self._finished([(job, batch)])
-        return None
+        return None if known is None else list(known.result)
 
     def _journalled(self, planned: Decided) -> Flow[None]:
         if self._journal is not None:

@@ -178,7 +178,7 @@ def usefulness(entry: MemoryEntry, now: datetime, half_life_days: float) -> floa
 
 def wilson_lower(hits: int, total: int, z: float = Z) -> float:
     """Lower bound of a share; 0 when there are no trials."""
-    return wilson_bounds(min(hits, total), total, z)[0]
+    return wilson_bounds(min(hits, total), total, z)[0] if hits > 0 else 0.0
 
 
 def bm25(

@@ -13,7 +13,7 @@ from vitarmm_agent.memory_store.journal import Journal, history
 from vitarmm_agent.memory_store.operations import Recall, Recalled
 from vitarmm_agent.memory_store.ranking import Candidate, RecallConfig, link, rank
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.shelf import PAST, Shelf, candidates
+from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, candidates
 
 MAX_QUERY = 8_000
 """Characters of a problem that are searched for."""
@@ -67,7 +67,7 @@ class Recalling:
         """The shortlist; grows while too many of the nearest may not be recalled."""
         limit = max(self.config.shortlist, k)
         while True:
-            (hits,) = yield from self.shelf.near([query], limit)
+            ((hits,),) = yield from self.shelf.near([query], limit, ENTRIES)
             if as_of is None:
                 found = candidates(hits)
             else:
@@ -80,7 +80,7 @@ class Recalling:
     def _as_they_were(
         self, query: str, limit: int, hits: Sequence[SearchItem], moment: datetime
     ) -> Flow[list[Candidate]]:
-        (past,) = yield from self.shelf.near([query], limit, PAST)
+        ((past,),) = yield from self.shelf.near([query], limit, PAST)
         texts: dict[tuple[str, str], float] = {}
         for item in (*hits, *past):
             entry_id = str(item.value.get("entry_id", item.key))

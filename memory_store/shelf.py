@@ -22,7 +22,7 @@ from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.journal import Batch, Change
-from vitarmm_agent.memory_store.names import check_namespace, decode_namespace, encode_namespace
+from vitarmm_agent.memory_store.names import decode_namespace, encode_namespace
 from vitarmm_agent.memory_store.ranking import Candidate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -42,10 +42,10 @@ class Shelf:
             InputError: the namespace cannot be used.
         """
         self.store = store
-        self.namespace = check_namespace(namespace)
         self.entries = encode_namespace(namespace, ENTRIES)
-        self.past = encode_namespace(namespace, PAST)
-        self.batches = encode_namespace(namespace, BATCHES)
+        self.past = (*self.entries[:-1], f"%{PAST}")
+        self.batches = (*self.entries[:-1], f"%{BATCHES}")
+        self.namespace = tuple(namespace)
 
     def batch(self, ops: Sequence[Op]) -> Call[list[Any]]:
         """One call of the store; stores without asynchronous form are called in a thread."""
@@ -69,15 +69,18 @@ class Shelf:
         return found
 
     def near(
-        self, texts: Sequence[str], limit: int, part: str = ENTRIES
-    ) -> Flow[list[list[SearchItem]]]:
-        """For each text, the nearest items of one part, best first."""
-        namespace = {ENTRIES: self.entries, PAST: self.past}[part]
-        ops = [SearchOp(namespace, query=text, limit=limit) for text in texts]
-        found: list[list[SearchItem]] = (yield from self.batch(ops)) if ops else []
+        self, texts: Sequence[str], limit: int, *parts: str
+    ) -> Flow[list[list[list[SearchItem]]]]:
+        """For each part, and in it for each text, the nearest items, best first."""
+        places = [{ENTRIES: self.entries, PAST: self.past}[part] for part in parts]
+        ops = [SearchOp(place, query=text, limit=limit) for place in places for text in texts]
+        found = iter((yield from self.batch(ops)) if ops else [])
         return [
-            [item for item in items if item.namespace == namespace and item.score is not None]
-            for items in found
+            [
+                [i for i in next(found) if i.namespace == place and i.score is not None]
+                for _ in texts
+            ]
+            for place in places
         ]
 
     def scan(
@@ -138,20 +141,22 @@ class Shelf:
 
     def _put(self, change: Change) -> list[PutOp]:
         before, after = change.before, change.after
+        was = before.index_text if before is not None and before.live else None
+        text = after.index_text if after is not None and after.live else None
         ops: list[PutOp] = []
-        gone = before is not None and before.live
-        if before is not None and gone and not _same_place(before, after):
+        if before is not None and was is not None and was != text:
             ops.append(self._past(before))
         if after is None:
             return [*ops, PutOp(self.entries, change.entry_id, None)]
-        if not after.live:
+        if text is None:
             ops.append(self._past(after))
-        index: Literal[False] | list[str] = ["index_text"] if after.live else False
+        index: Literal[False] | list[str] = False if text is None else ["index_text"]
         return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
 
     def _past(self, entry: MemoryEntry) -> PutOp:
-        digest = hashlib.sha256(entry.index_text.encode()).hexdigest()[:16]
-        value = {"entry_id": entry.id, "index_text": entry.index_text}
+        text = entry.index_text
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        value = {"entry_id": entry.id, "index_text": text}
         return PutOp(self.past, f"{entry.id}@{digest}", value, index=["index_text"])
 
 
@@ -192,7 +197,3 @@ def _size(store: BaseStore, stored: tuple[str, ...]) -> int:
         return store.count(stored)
     items = store.search(stored, limit=EVERYTHING)
     return sum(item.namespace == stored for item in items)
-
-
-def _same_place(before: MemoryEntry, after: MemoryEntry | None) -> bool:
-    return after is not None and after.live and after.index_text == before.index_text

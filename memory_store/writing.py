@@ -13,7 +13,7 @@ from vitarmm_agent.memory_store.group import Planned, WriteGroup
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.planning import Plan, credited, neighbour_list, settle
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.shelf import PAST, Shelf, read_entry
+from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, read_entry
 
 NEIGHBOURS = 8
 Similar = dict[str, tuple[MemoryEntry, float]]
@@ -83,8 +83,7 @@ class Writing:
     def _neighbours(self, entries: Sequence[MemoryEntry]) -> Flow[dict[str, Similar]]:
         """For each new entry, the existing ones that may say the same, put-aside ones included."""
         texts = [entry.index_text for entry in entries]
-        live = yield from self.shelf.near(texts, NEIGHBOURS)
-        past = yield from self.shelf.near(texts, NEIGHBOURS, PAST)
+        live, past = yield from self.shelf.near(texts, NEIGHBOURS, ENTRIES, PAST)
         aside = yield from self.shelf.get(
             [str(i.value["entry_id"]) for items in past for i in items if (i.score or 0) >= NEAR]
         )

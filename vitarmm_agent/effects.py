@@ -70,19 +70,19 @@ def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
 
 def run(flow: Flow[T]) -> T:
     """Drive ``flow`` to its end with synchronous calls."""
-    step: Callable[[], Call[Any]] = lambda: next(flow)  # noqa: E731
+    value: Any = None
+    error: BaseException | None = None
     while True:
         try:
-            request = step()
+            request = flow.send(value) if error is None else flow.throw(error)
         except StopIteration as stop:
             result: T = stop.value
             return result
+        value = error = None
         try:
             value = request.sync()
-        except BaseException as error:
-            step = _throw(flow, error)
-        else:
-            step = _send(flow, value)
+        except BaseException as raised:
+            error = raised
 
 
 async def arun(flow: Flow[T]) -> T:
@@ -92,23 +92,23 @@ async def arun(flow: Flow[T]) -> T:
     at once, whatever else runs on the loop is served in between.
     """
     turns = Turns.of_running_loop()
-    step: Callable[[], Call[Any]] = lambda: next(flow)  # noqa: E731
+    value: Any = None
+    error: BaseException | None = None
     while True:
         try:
             await turns.next()
-        except BaseException as error:  # cancelled meanwhile: the flow has things to give back
-            step = _throw(flow, error)
+        except BaseException as raised:  # cancelled meanwhile: the flow has things to give back
+            error = raised
         try:
-            request = step()
+            request = flow.send(value) if error is None else flow.throw(error)
         except StopIteration as stop:
             result: T = stop.value
             return result
+        value = error = None
         try:
             value = await request.asynchronous()
-        except BaseException as error:
-            step = _throw(flow, error)
-        else:
-            step = _send(flow, value)
+        except BaseException as raised:
+            error = raised
 
 
 def twins(
@@ -195,11 +195,3 @@ class Turns:
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
-
-
-def _send(flow: Flow[T], value: Any) -> Callable[[], Call[Any]]:
-    return lambda: flow.send(value)
-
-
-def _throw(flow: Flow[T], error: BaseException) -> Callable[[], Call[Any]]:
-    return lambda: flow.throw(error)
