@@ -267,3 +267,13 @@ def _only_declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     last = node.body[-1]
     assert last.end_lineno is not None
     return last.end_lineno - first.lineno < 55
+
+
+def test_a_problem_takes_no_longer_trip_through_the_files(tmp_path: Path) -> None:
+    """See docs/architecture.md for what is counted, and for the trip as it was."""
+    from vitarmm_agent.evals.speed.trip import NODES, two_attempts
+
+    trip = two_attempts(tmp_path)
+    assert all(trip.files(node) for node in NODES)
+    assert len(trip.files()) <= 68
+    assert trip.changes() <= 1_400
