@@ -51,6 +51,7 @@ class SqliteCheckpoints(SqliteSaver):
     def close(self) -> None:
         """Finish what is under way and close the file."""
         self._worker.shutdown()
+        self._together.finish()  # what a cancelled caller left
         self.conn.close()
 
     @contextmanager
