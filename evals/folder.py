@@ -12,10 +12,13 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output import write_text
+from vitarmm_agent.evals.output import (
+    CONFIG,
+    begin,
+    read_config,
+    refuse_unless_usable,
+    write_config,
+)
 from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.work import read_rows
 from vitarmm_agent.problem import Data, Problem
@@ -25,6 +28,7 @@ PACKAGES = (
     "langchain-openai", "langgraph", "chromadb", "sentence-transformers", "math-verify", "sympy",
     "numpy",
 )  # fmt: skip
+WHAT = "evaluation"
 PLACES = ("data_dir", "home", "memory")
 """Settings that say where things lie on this machine; they change no number."""
 
@@ -127,7 +131,7 @@ class EvaluationFolder:
     def __init__(self, path: Path | str) -> None:
         """Look at ``path``; nothing is made."""
         self.path = Path(path)
-        self.config_path = self.path / "config.json"
+        self.config_path = self.path / CONFIG
         self.samples_path = self.path / "samples.jsonl"
         self.data_dir = self.path / "data"
 
@@ -137,23 +141,7 @@ class EvaluationFolder:
         Raises:
             InputError: there is none, or it cannot be read.
         """
-        try:
-            return EvaluationConfig.model_validate_json(self.config_path.read_bytes())
-        except FileNotFoundError:
-            raise InputError(
-                f"{str(self.path)!r} is no evaluation: it has no config.json; "
-                "make one with `vitarmm eval`"
-            ) from None
-        except OSError as error:
-            raise InputError(
-                f"{str(self.config_path)!r} cannot be read: {error.strerror}"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                f"{str(self.config_path)!r} is no configuration of an evaluation: "
-                f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            ) from None
+        return read_config(self.path, EvaluationConfig, WHAT)
 
     def samples(self) -> list[Sample]:
         """The finished samples, in the order in which they ended."""
@@ -166,17 +154,7 @@ class EvaluationFolder:
             InputError: the folder is not empty and ``resume`` is not asked for, or holds no
                 evaluation.
         """
-        if not self.path.exists() or not any(self.path.iterdir()):
-            return
-        if not self.config_path.exists():
-            raise InputError(
-                f"output folder {str(self.path)!r} holds other files; choose a new or empty one"
-            )
-        if not resume:
-            raise InputError(
-                f"{str(self.path)!r} holds an evaluation already; go on with it by --resume, "
-                "or choose another output folder"
-            )
+        refuse_unless_usable(self.path, resume=resume, what=WHAT)
 
     def begin(self, config: EvaluationConfig, *, resume: bool = False) -> EvaluationConfig:
         """Make the folder for an evaluation, or go on with the one that lies in it.
@@ -188,37 +166,21 @@ class EvaluationFolder:
             InputError: the folder is not empty and ``resume`` is not asked for, or it holds an
                 evaluation of another configuration, or it cannot be written.
         """
-        self.refuse_unless_usable(resume=resume)
-        if self.config_path.exists():
-            config = self._same(config)
-        self._write(config)
-        return config
+        known = begin(
+            self.path, config, resume=resume, what=WHAT, differences=EvaluationConfig.differences
+        )
+        if known is not config:
+            sessions = (*known.sessions, *config.sessions)
+            known = known.model_copy(update={"sessions": sessions})
+            write_config(self.path, known)
+        return known
 
     def end(self, why: str) -> None:
         """Note how the last session ended."""
         config = self.config()
         *earlier, last = config.sessions
         ended = last.model_copy(update={"ended": why})
-        self._write(config.model_copy(update={"sessions": (*earlier, ended)}))
-
-    def _write(self, config: EvaluationConfig) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.config_path, config.model_dump_json(indent=2) + "\n")
-        except OSError as error:
-            raise InputError(
-                f"output folder {str(self.path)!r} cannot be written: {error.strerror}"
-            ) from None
-
-    def _same(self, config: EvaluationConfig) -> EvaluationConfig:
-        known = self.config()
-        different = known.differences(config)
-        if different:
-            raise InputError(
-                f"{str(self.path)!r} holds an evaluation of another configuration: "
-                f"{'; '.join(different)}; choose another output folder"
-            )
-        return known.model_copy(update={"sessions": (*known.sessions, *config.sessions)})
+        write_config(self.path, config.model_copy(update={"sessions": (*earlier, ended)}))
 
 
 def describe(*, budget: str | None = None, **choices: Any) -> EvaluationConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,14 @@ CONFIG = "config.json"
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def begin(folder: Path, config: BaseModel, *, resume: bool, what: str) -> None:
+def begin(
+    folder: Path,
+    config: Config,
+    *,
+    resume: bool,
+    what: str,
+    differences: Callable[[Config, Config], list[str]] | None = None,
+) -> Config:
     """Make the folder of a measurement, or go on with the one that lies there.
 
     Args:
@@ -23,23 +31,62 @@ def begin(folder: Path, config: BaseModel, *, resume: bool, what: str) -> None:
         config: all that its rows depend on.
         resume: go on with what lies there.
         what: what it is, in words for messages, such as ``simulation``.
+        differences: in words, how two configurations differ, the one of the folder first; default:
+            in any field.
+
+    Returns:
+        The configuration that the folder was made with.
 
     Raises:
-        InputError: the folder is not empty and ``resume`` is not asked for, or it was made with
-            another configuration.
+        InputError: as :func:`refuse_unless_usable`, or it was made with another configuration, or it
+            cannot be written.
+    """
+    refuse_unless_usable(folder, resume=resume, what=what)
+    if not (folder / CONFIG).exists():
+        write_config(folder, config)
+        return config
+    known = read_config(folder, type(config), what)
+    if different := (differences or _differences)(known, config):
+        raise InputError(
+            f"{str(folder)!r} holds another {what}: {'; '.join(different)}; give the same options, "
+            "or another output folder"
+        )
+    return known
+
+
+def refuse_unless_usable(folder: Path, *, resume: bool, what: str) -> None:
+    """Refuse early what :func:`begin` would refuse whatever the configuration.
+
+    Raises:
+        InputError: the folder is not empty and ``resume`` is not asked for, or it holds something
+            else.
     """
     if (folder / CONFIG).exists():
         if not resume:
             raise InputError(
-                f"{str(folder)!r} holds a {what} already; go on with it by --resume, or choose "
+                f"{str(folder)!r} holds an earlier {what}; go on with it by --resume, or choose "
                 "another output folder"
             )
-        _refuse_another(read_config(folder, type(config), what), config, folder, what)
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"output folder {str(folder)!r} is not empty; choose a new or empty one")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"output folder {str(folder)!r} is not empty and holds other files; choose a new or "
+            "empty one"
+        )
+
+
+def write_config(folder: Path, config: BaseModel) -> None:
+    """Write the configuration of a measurement into its folder, which is made when it is missing.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"output folder {str(folder)!r} cannot be written: {error.strerror}"
+        ) from None
 
 
 def read_config(folder: Path, kind: type[Config], what: str) -> Config:
@@ -50,12 +97,14 @@ def read_config(folder: Path, kind: type[Config], what: str) -> Config:
     """
     try:
         return kind.model_validate_json((folder / CONFIG).read_bytes())
-    except OSError:
-        raise InputError(f"{str(folder)!r} is no folder of a {what}: it has no {CONFIG}") from None
+    except FileNotFoundError:
+        raise InputError(f"{str(folder)!r} is no {what}: it has no {CONFIG}") from None
+    except OSError as error:
+        raise InputError(f"{str(folder / CONFIG)!r} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise InputError(
-            f"{str(folder / CONFIG)!r} is no configuration of a {what}: "
+            f"{str(folder / CONFIG)!r} is no configuration for {what}: "
             f"{where}: {error.errors()[0]['msg']}"
         ) from None
 
@@ -75,11 +124,6 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def _refuse_another(known: BaseModel, asked: BaseModel, folder: Path, what: str) -> None:
+def _differences(known: BaseModel, asked: BaseModel) -> list[str]:
     one, other = known.model_dump(mode="json"), asked.model_dump(mode="json")
-    different = [f"{k} was {one[k]!r}, not {other[k]!r}" for k in one if one[k] != other[k]]
-    if different:
-        raise InputError(
-            f"{str(folder)!r} holds another {what}: {'; '.join(different)}; give the same options, "
-            "or another output folder"
-        )
+    return [f"{k} was {one[k]!r}, not {other[k]!r}" for k in one if one[k] != other[k]]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from vitarmm_agent.wilson import wilson_bounds
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -44,24 +46,14 @@ class Interval:
 def wilson(successes: float, n: float, *, z: float = Z95) -> Interval:
     """Wilson's score interval of a share; with ``n`` of 0 it is all of 0 to 1 and the estimate NaN.
 
-    Counts need not be whole: an effective sample size may be given.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    See :func:`vitarmm_agent.wilson.wilson_bounds`.
 
     Raises:
         ValueError: ``successes`` is not between 0 and ``n``.
     """
     if not 0 <= successes <= n:
         raise ValueError(f"successes must be between 0 and n, got {successes} of {n}")
-    if n == 0:
-        return Interval(math.nan, 0.0, 1.0)
-    share = successes / n
-    centre = share + z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == n else (centre + spread) / scale
-    return Interval(share, low, high)
+    return Interval(successes / n if n else math.nan, *wilson_bounds(successes, n, z))
 
 
 def clustered_share(hits: ArrayLike, trials: ArrayLike) -> Interval:

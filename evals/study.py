@@ -32,7 +32,6 @@ from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.twins import twins
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -150,17 +149,13 @@ class StudyMemory(ReasoningMemory):
         *,
         run: str,
         attempt: int,
-        previous: Literal["pass", "fail"] | None = None,
+        previous: Literal["pass", "fail", "abstain"] | None = None,
     ) -> Flow[None]:
         if self.rule.writes:
             yield from super()._credit(
                 entry_ids, verdict, run=run, attempt=attempt, previous=previous
             )
         return None
-
-    recall, arecall = twins(_recall, "read")
-    write, awrite = twins(_write, "write")
-    credit, acredit = twins(_credit, "write")
 
 
 def open_study(folder: Path, rule: Rule, settings: Settings) -> StudyMemory:

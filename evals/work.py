@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.group_commit import GroupCommit, Piece, taken
 from vitarmm_agent.models.calls import on_reply
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,13 @@ class _Work(Generic[Row]):
         return self.server.silent_for() >= self.patience
 
 
+@dataclass(eq=False)
+class _Line(Piece[None]):
+    """One line of the ledger."""
+
+    data: bytes
+
+
 class WorkList(Generic[Row]):
     """Jobs and their ledger: one line of JSON, synced to disk, for each finished job.
 
@@ -133,7 +141,7 @@ class WorkList(Generic[Row]):
         """
         self.path = path
         self.done: dict[str, Row] = {row.key: row for row in read_rows(path, row)}
-        self._pending: deque[bytes] = deque()
+        self._lines = GroupCommit[_Line](self._append)
 
     async def run(
         self,
@@ -189,7 +197,7 @@ class WorkList(Generic[Row]):
             try:
                 await side_by_side(*(self._worker(queue, work, disk) for _ in range(workers)))
             finally:
-                disk.submit(self._append).result()
+                disk.submit(self._lines.finish).result()
         return work.why[0] if work.why else None
 
     async def _worker(
@@ -224,23 +232,22 @@ class WorkList(Generic[Row]):
 
     async def _keep(self, row: Row, disk: ThreadPoolExecutor) -> None:
         """Put a row on disk; rows that end together share one sync."""
-        self._pending.append(row.model_dump_json().encode() + b"\n")
-        await asyncio.get_running_loop().run_in_executor(disk, self._append)
+        line = _Line(row.model_dump_json().encode() + b"\n")
+        await self._lines.ajoin(line, disk, leaves=False)
+        line.outcome()
         self.done[row.key] = row
 
-    def _append(self) -> None:
-        lines = []
-        while self._pending:
-            lines.append(self._pending.popleft())
-        if not lines:
-            return
+    def _append(self, waiting: deque[_Line]) -> None:
+        lines, failure = taken(waiting), ""
         try:
             with self.path.open("ab") as ledger:
-                ledger.write(b"".join(lines))
+                ledger.write(b"".join(line.data for line in lines))
                 ledger.flush()
                 os.fsync(ledger.fileno())
         except OSError as error:
-            raise InputError(f"{str(self.path)!r} cannot be written: {error.strerror}") from None
+            failure = f"{str(self.path)!r} cannot be written: {error.strerror}"
+        for line in lines:
+            line.fail(InputError(failure)) if failure else line.settle(None)
 
     def _repair(self) -> None:
         """Cut off what a killed process left torn, so that the next line begins anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.group_commit import GroupCommit, Piece, taken
 
 BUSY_SECONDS = 60
 T = TypeVar("T")
@@ -50,13 +52,13 @@ class SqliteCheckpoints(SqliteSaver):
         """
         super().__init__(conn, serde=serde or PlainDataSerializer())
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-        self._waiting: list[_Write] = []
-        self._gate = threading.Lock()
+        self._together = GroupCommit[_Write](self._write_group)
         self._grouping = threading.local()
 
     def close(self) -> None:
         """Finish what is under way and close the file."""
         self._worker.shutdown()
+        self._together.finish()  # what a cancelled caller left
         self.conn.close()
 
     @contextmanager
@@ -74,19 +76,13 @@ class SqliteCheckpoints(SqliteSaver):
 
     async def _with_others(self, function: Callable[..., T], *args: Any) -> T:
         """Carry out a write in the worker, in one transaction with all that wait by then."""
-        loop = asyncio.get_running_loop()
-        write = _Write(lambda: function(*args), loop, loop.create_future())
-        with self._gate:
-            self._waiting.append(write)
-            first = len(self._waiting) == 1
-        if first:
-            self._worker.submit(self._write_group)
-        done: T = await write.future
+        write = _Write(lambda: function(*args))
+        await self._together.ajoin(write, self._worker, leaves=False)
+        done: T = write.outcome()
         return done
 
-    def _write_group(self) -> None:
-        with self._gate:
-            group, self._waiting = self._waiting, []
+    def _write_group(self, waiting: deque[_Write]) -> None:
+        group = taken(waiting)
         try:
             with super().cursor():
                 self._grouping.on = True
@@ -95,12 +91,9 @@ class SqliteCheckpoints(SqliteSaver):
         except sqlite3.Error as error:  # of the commit: nothing was written
             self.conn.rollback()
             for write in group:
-                write.error = write.error or error
+                write.fail(write.error or error)
         finally:
             self._grouping.on = False
-        for loop in dict.fromkeys(write.loop for write in group):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, [w for w in group if w.loop is loop])
 
     async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
@@ -154,30 +147,16 @@ class SqliteCheckpoints(SqliteSaver):
 
 
 @dataclass(eq=False)
-class _Write:
+class _Write(Piece[Any]):
     """One write that waits, and what came of it."""
 
     function: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-    value: Any = None
-    error: Exception | None = None
 
     def carry_out(self) -> None:
         try:
-            self.value = self.function()
+            self.settle(self.function())
         except Exception as error:  # raised again in the coroutine that waits
-            self.error = error
-
-
-def _settle(group: Sequence[_Write]) -> None:
-    for write in group:
-        if write.future.done():  # cancelled
-            continue
-        if write.error is None:
-            write.future.set_result(write.value)
-        else:
-            write.future.set_exception(write.error)
+            self.fail(error)
 
 
 def open_checkpoints(path: Path) -> SqliteCheckpoints:

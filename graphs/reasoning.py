@@ -23,7 +23,6 @@ from vitarmm_agent.nodes.feedback import feedback
 from vitarmm_agent.nodes.reason import reason
 from vitarmm_agent.nodes.recall import recall
 from vitarmm_agent.nodes.remember import remember
-from vitarmm_agent.nodes.routing import after_remember
 from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, Route, RunContext
 
 if TYPE_CHECKING:
@@ -139,6 +138,11 @@ class _Bound(Runnable[ReasoningState, dict[str, Any]]):
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         return await arun(self._node(input, self._deps, _run_of(input, config or {})))
+
+
+def after_remember(state: ReasoningState) -> Route:
+    """Another iteration only when the stop rule said so."""
+    return "recall" if state["decision"]["action"] == "retry" else "__end__"
 
 
 class _Router(Runnable[ReasoningState, Route]):

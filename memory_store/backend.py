@@ -21,7 +21,10 @@ INDEX_FOLDER = "index"
 
 
 class Backend(Protocol):
-    """Items by namespace and key, and the nearest of them to a vector."""
+    """What differs between a folder and a server; all else is the store's.
+
+    Items by namespace and key, the nearest of them to a vector, and the time-to-live.
+    """
 
     def get(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
         """The items of ``keys`` that exist."""
@@ -35,12 +38,15 @@ class Backend(Protocol):
         """Keys and similarities of the nearest items, best first."""
         ...
 
-    def namespaces(self) -> list[Namespace]:
-        """Namespaces that hold an item."""
+    def namespaces(self, prefix: Namespace = ()) -> list[Namespace]:
+        """The namespace ``prefix`` and those under it, as far as they may hold items.
+
+        Without a prefix, exactly those that hold one.
+        """
         ...
 
-    def below(self, prefix: Namespace) -> list[Namespace]:
-        """The namespace ``prefix`` and those under it, as far as they may hold items."""
+    def count(self, namespace: Namespace) -> int:
+        """How many items the namespace holds."""
         ...
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
@@ -61,18 +67,6 @@ class Backend(Protocol):
 
     def expired(self, moment: float) -> list[tuple[Namespace, str]]:
         """Items whose time was over at ``moment``."""
-        ...
-
-    def count(self, namespace: Namespace) -> int:
-        """How many items the namespace holds."""
-        ...
-
-    def flush(self) -> None:
-        """Bring the index up to date."""
-        ...
-
-    def rebuild(self) -> None:
-        """Make the index again from the stored vectors."""
         ...
 
     def close(self) -> None:
@@ -108,10 +102,6 @@ class LocalBackend:
         self.digests, self.vectors = self.items.digests, self.items.vectors
         self.expired, self.count = self.items.expired, self.items.count
         self.touch = self.items.touch
-
-    def below(self, prefix: Namespace) -> list[Namespace]:
-        """The namespace ``prefix`` and those under it."""
-        return self.items.namespaces(prefix)
 
     def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
         """Keys and similarities of the nearest items, best first."""

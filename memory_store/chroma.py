@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from langgraph.store.base import (
@@ -27,16 +27,23 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
-from vitarmm_agent.effects import Flow, arun, call, run
-from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.effects import Flow, arun, calls, in_thread, run
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.embedded_once import awaits
 from vitarmm_agent.memory_store.filters import matches, select_namespaces
 from vitarmm_agent.memory_store.index import COMPACT_AT
 from vitarmm_agent.memory_store.names import record_id
-from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
+from vitarmm_agent.memory_store.rows import (
+    Namespace,
+    Put,
+    StaleVectorError,
+    Vector,
+    dump,
+    search_item,
+)
+from vitarmm_agent.memory_store.tail import as_matrix
 from vitarmm_agent.memory_store.texts import IndexedTexts, text_digest
-from vitarmm_agent.memory_store.twins import blocking
 from vitarmm_agent.memory_store.vector_check import SAMPLE, VectorCheck
 
 
@@ -132,11 +139,13 @@ class ChromaStore(BaseStore):
 
     def flush(self) -> None:
         """Bring a folder's Chroma index up to date now, rather than with the next batches."""
-        self._backend.flush()
+        if isinstance(self._backend, LocalBackend):  # a server keeps its own
+            self._backend.flush()
 
     def rebuild_index(self) -> None:
         """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
-        self._backend.rebuild()
+        if isinstance(self._backend, LocalBackend):
+            self._backend.rebuild()
 
     def sweep_ttl(self) -> int:
         """Delete what has expired; returns how many items."""
@@ -187,24 +196,37 @@ class ChromaStore(BaseStore):
         for op in ops:
             validate_op_namespace(op)
         queries: dict[str, list[float]] = {}
+        embed = self.embeddings
         for op in ops:
-            if isinstance(op, SearchOp) and op.query and op.query not in queries and self._dims:
-                vector = yield call(self.embeddings, "embed_query", op.query)
-                queries[op.query] = self._sized([vector])[0].tolist()
-        results: list[Result] = yield blocking(lambda: [self._read(op, queries) for op in ops])
-        for op, found in zip(ops, results, strict=True):
-            if isinstance(op, SearchOp) and op.query in queries:
-                yield from self._check.items(cast("list[SearchItem]", found))
+            if isinstance(op, SearchOp) and op.query and op.query not in queries and embed:
+                vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
+                queries[op.query] = as_matrix([vector], self._dims)[0].tolist()
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        results: list[Result] = [None] * len(ops)
+        if len(puts) < len(ops):
+            results = yield from in_thread(self._read_all, ops, queries)
+            for op, found in zip(ops, results, strict=True):
+                if isinstance(op, SearchOp) and op.query in queries:
+                    yield from self._check.items(cast("list[SearchItem]", found))
         if puts:
             yield from self._write(list(puts.values()))
         return results
 
-    def _read(self, op: Op, queries: dict[str, list[float]]) -> Result:
+    def _read_all(self, ops: Sequence[Op], queries: dict[str, list[float]]) -> list[Result]:
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for op in ops:
+            if isinstance(op, GetOp):
+                keys[op.namespace].append(op.key)
+        got = {namespace: self._present(namespace, some) for namespace, some in keys.items()}
+        return [self._read(op, queries, got) for op in ops]
+
+    def _read(
+        self, op: Op, queries: dict[str, list[float]], got: dict[Namespace, dict[str, Item]]
+    ) -> Result:
         if isinstance(op, GetOp):
-            found = self._present(op.namespace, [op.key])
-            self._renew(op.refresh_ttl, found.values())
-            return found.get(op.key)
+            item = got[op.namespace].get(op.key)
+            self._renew(op.refresh_ttl, [item] if item else [])
+            return item
         if isinstance(op, SearchOp):
             items = self._search(op, queries)
             self._renew(op.refresh_ttl, items)
@@ -218,19 +240,19 @@ class ChromaStore(BaseStore):
     # reading
 
     def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> list[SearchItem]:
-        namespaces = self._backend.below(op.namespace_prefix)
+        namespaces = self._backend.namespaces(op.namespace_prefix)
         if op.query and self._dims:
             return self._nearest(op, namespaces, queries[op.query])
         found: list[SearchItem] = []
         skipped = 0
         hidden = self._hidden()
         for item in self._backend.scan(namespaces) if op.limit > 0 else ():
-            if (item.namespace, item.key) in hidden or not matches(item.value, op.filter):
+            if (item.namespace, item.key) in hidden or not _meets(item, op):
                 continue
             if skipped < op.offset:
                 skipped += 1
                 continue
-            found.append(_search_item(item, None))
+            found.append(search_item(item, None))
             if len(found) == op.limit:
                 break
         return found
@@ -253,9 +275,9 @@ class ChromaStore(BaseStore):
                 keys[namespace].append(key)
             items = {n: self._present(n, some) for n, some in keys.items()}
             found = [
-                _search_item(items[namespace][key], score)
+                search_item(items[namespace][key], score)
                 for score, namespace, key in hits
-                if key in items[namespace] and matches(items[namespace][key].value, op.filter)
+                if key in items[namespace] and _meets(items[namespace][key], op)
             ]
             exhausted = all(len(keys[n]) < wanted for n in namespaces)
             if len(found) >= needed or exhausted:
@@ -287,63 +309,53 @@ class ChromaStore(BaseStore):
     def _write(self, ops: Sequence[PutOp]) -> Flow[None]:
         deletes = [(op.namespace, op.key) for op in ops if op.value is None]
         kept = [op for op in ops if op.value is not None]
-        for op in kept:
-            dump(op.value or {})  # refuse what is not JSON before anything is embedded
+        values = [dump(op.value or {}) for op in kept]  # refused before anything is embedded
         texts = [self._texts.of_put(op) for op in kept]
         try:
-            known = yield blocking(self._known, kept)
-            puts = yield from self._puts(kept, texts, known)
-            yield from self._check_beside(puts)
-            yield blocking(self._backend.write, puts, deletes)
+            known = (yield from in_thread(self._known, kept)) if any(texts) else set()
+            vectors = yield from self._vectors(kept, texts, known)
+            yield from self._check_beside(kept, vectors)
+            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
         except StaleVectorError:  # another process deleted the item meanwhile
-            puts = yield from self._puts(kept, texts, set())
-            yield blocking(self._backend.write, puts, deletes)
+            vectors = yield from self._vectors(kept, texts, set())
+            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
 
-    def _puts(
+    def _vectors(
         self,
         ops: Sequence[PutOp],
         texts: Sequence[list[str]],
         known: set[tuple[Namespace, str, str]],
-    ) -> Flow[list[Put]]:
-        """Embed every text once, but for those whose vector is stored already."""
+    ) -> Flow[list[tuple[Vector, ...]]]:
+        """Of each operation; every text is embedded once, but for those that are stored already."""
         plans = []
         for op, some in zip(ops, texts, strict=True):
-            records = [
-                (text, text_digest(text), (op.namespace, record_id(op.key, i), text_digest(text)))
-                for i, text in enumerate(some)
-            ]
-            plans.append([(text, digest, place in known) for text, digest, place in records])
-        wanted = list(dict.fromkeys(t for plan in plans for t, _, stored in plan if not stored))
+            records = [(t, record_id(op.key, i), text_digest(t)) for i, t in enumerate(some)]
+            plans.append([(t, r, d, (op.namespace, r, d) in known) for t, r, d in records])
+        wanted = list(dict.fromkeys(t for plan in plans for t, *_, stored in plan if not stored))
         vectors: dict[str, bytes] = {}
-        if wanted:
-            embedded = yield call(self.embeddings, "embed_documents", wanted)
-            matrix = self._sized(embedded)
+        embed = self.embeddings
+        if wanted and embed:
+            embedded = yield from calls(embed.embed_documents, embed.aembed_documents, wanted)
+            matrix = as_matrix(embedded, self._dims)
             vectors = {text: row.tobytes() for text, row in zip(wanted, matrix, strict=True)}
         return [
-            Put(
-                namespace=op.namespace,
-                key=op.key,
-                value=op.value or {},
-                ttl=op.ttl,
-                vectors=tuple(
-                    Vector(digest, None if stored else vectors[text])
-                    for text, digest, stored in plan
-                ),
-            )
-            for op, plan in zip(ops, plans, strict=True)
+            tuple(Vector(r, d, None if stored else vectors[t]) for t, r, d, stored in plan)
+            for plan in plans
         ]
 
-    def _check_beside(self, puts: Sequence[Put]) -> Flow[None]:
+    def _check_beside(
+        self, ops: Sequence[PutOp], vectors: Sequence[tuple[Vector, ...]]
+    ) -> Flow[None]:
         """Compare what new vectors will lie beside with what the embedder gives for it."""
         new = {
-            put.namespace: np.frombuffer(vector.data, dtype=np.float32).tolist()
-            for put in puts
-            for vector in put.vectors
-            if vector.data and self._check.is_due(put.namespace)
+            op.namespace: np.frombuffer(vector.data, dtype=np.float32).tolist()
+            for op, some in zip(ops, vectors, strict=True)
+            for vector in some
+            if vector.data and self._check.is_due(op.namespace)
         }
         for namespace, vector in new.items():
             op = SearchOp(namespace, limit=SAMPLE)
-            near = yield blocking(self._nearest, op, [namespace], vector)
+            near = yield from in_thread(self._nearest, op, [namespace], vector)
             yield from self._check.items(near)
             self._check.note(namespace)
 
@@ -358,25 +370,15 @@ class ChromaStore(BaseStore):
             for record, digest in self._backend.digests(namespace, some).items()
         }
 
-    def _sized(self, vectors: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Vectors as float32 of shape (number, dims), checked."""
-        matrix = np.asarray(vectors, dtype=np.float32)
-        if matrix.ndim != 2 or matrix.shape[1] != self._dims:
-            raise MemoryStoreError(
-                f"the embedder gives vectors of shape {matrix.shape}, but the index has "
-                f"{self._dims} dimensions; set dims to what the embedder gives"
-            )
-        if not np.isfinite(matrix).all():
-            raise MemoryStoreError("the embedder gives a vector that is not finite; replace it")
-        return matrix
+
+def _puts(
+    ops: Sequence[PutOp], values: Sequence[bytes], vectors: Sequence[tuple[Vector, ...]]
+) -> list[Put]:
+    return [
+        Put(op.namespace, op.key, value, op.ttl, some)
+        for op, value, some in zip(ops, values, vectors, strict=True)
+    ]
 
 
-def _search_item(item: Item, score: float | None) -> SearchItem:
-    return SearchItem(
-        namespace=item.namespace,
-        key=item.key,
-        value=item.value,
-        created_at=item.created_at,
-        updated_at=item.updated_at,
-        score=score,
-    )
+def _meets(item: Item, op: SearchOp) -> bool:
+    return not op.filter or matches(item.value, op.filter)

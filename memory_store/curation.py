@@ -5,22 +5,23 @@ from __future__ import annotations
 import builtins
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from pydantic import ValidationError
 
-from vitarmm_agent.effects import Flow
+from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidation import merge
-from vitarmm_agent.memory_store.core import MemoryCore, new_plan, person_run
-from vitarmm_agent.memory_store.journal import Batch, Change, Event
+from vitarmm_agent.memory_store.group import Planned, WriteGroup
+from vitarmm_agent.memory_store.journal import Batch, Change, Journal, history
 from vitarmm_agent.memory_store.locks import taking
-from vitarmm_agent.memory_store.operations import Written
 from vitarmm_agent.memory_store.planning import Plan, taken_back
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.schema import MemoryEntry, State
+from vitarmm_agent.memory_store.shelf import Shelf
 from vitarmm_agent.memory_store.transfer import (
     Conflict,
     Imported,
@@ -30,22 +31,25 @@ from vitarmm_agent.memory_store.transfer import (
     without_loose_ends,
     writing,
 )
-from vitarmm_agent.memory_store.twins import blocking, twins
 
-State = Literal["live", "quarantined", "superseded"]
 BULK = 500
 """Entries of one batch when many are written."""
 
 
-class Curation(MemoryCore):
+@dataclass(frozen=True)
+class Curation:
     """What a person does with a memory."""
 
-    def _get(self, entry_id: str) -> Flow[MemoryEntry | None]:
+    shelf: Shelf
+    group: WriteGroup
+    journal: Journal | None
+
+    def get(self, entry_id: str) -> Flow[MemoryEntry | None]:
         """The entry with this id, or None."""
         found = yield from self.shelf.get([entry_id])
         return found.get(entry_id)
 
-    def _list(
+    def list(
         self,
         *,
         entry_type: str | None = None,
@@ -59,7 +63,7 @@ class Curation(MemoryCore):
         options = {} if limit is None else {"limit": limit}
         return (yield from self.shelf.scan(filter=conditions or None, offset=offset, **options))
 
-    def _change(
+    def change(
         self,
         changes: Mapping[str, MemoryEntry | None],
         *,
@@ -74,26 +78,25 @@ class Curation(MemoryCore):
         """
         run = run or person_run(kind)
 
-        def plan() -> Flow[tuple[Plan, builtins.list[Written]]]:
-            known = yield from self.shelf.get(list(changes))
-            plan = new_plan(known)
+        def plan() -> Flow[Planned]:
+            plan = Plan((yield from self.shelf.get(list(changes))))
             for entry_id, entry in changes.items():
                 plan.put(kind, entry_id, entry, reason)
             return plan, []
 
-        yield from self._once(f"{kind}:{run}:{part}", run, 0, plan)
+        yield from self.group.once(self.shelf, f"{kind}:{run}:{part}", run, 0, plan)
         return run
 
-    def _forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
+    def forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
         """Delete an entry; returns the run that ``undo`` takes to bring it back.
 
         Raises:
             InputError: there is no such entry.
         """
         yield from self._needed(entry_id)
-        return (yield from self._change({entry_id: None}, kind="forget", reason=reason))
+        return (yield from self.change({entry_id: None}, kind="forget", reason=reason))
 
-    def _edit(self, entry_id: str, fields: Mapping[str, Any], *, reason: str = "") -> Flow[str]:
+    def edit(self, entry_id: str, fields: Mapping[str, Any], *, reason: str = "") -> Flow[str]:
         """Change fields of an entry, given by name; returns the run that ``undo`` takes.
 
         Raises:
@@ -105,9 +108,9 @@ class Curation(MemoryCore):
             changed = MemoryEntry.model_validate(data)
         except ValidationError as error:
             raise InputError(f"entry {entry_id}: {error_lines(error)}") from None
-        return (yield from self._change({entry_id: changed}, kind="edit", reason=reason))
+        return (yield from self.change({entry_id: changed}, kind="edit", reason=reason))
 
-    def _review(self, entry_id: str, *, accept: bool, reason: str = "") -> Flow[str]:
+    def review(self, entry_id: str, *, accept: bool, reason: str = "") -> Flow[str]:
         """Decide on a quarantined entry: recall it again, or forget it.
 
         Raises:
@@ -120,9 +123,9 @@ class Curation(MemoryCore):
         update = {"quarantined": False, "metadata": metadata, "updated_at": datetime.now(UTC)}
         after = entry.model_copy(update=update) if accept else None
         kind = "accept" if accept else "reject"
-        return (yield from self._change({entry_id: after}, kind=kind, reason=reason))
+        return (yield from self.change({entry_id: after}, kind=kind, reason=reason))
 
-    def _merge(self, entry_id: str, other_id: str, *, reason: str = "") -> Flow[str]:
+    def merge(self, entry_id: str, other_id: str, *, reason: str = "") -> Flow[str]:
         """Merge the second entry into the first; it stays, superseded.
 
         Raises:
@@ -134,11 +137,11 @@ class Curation(MemoryCore):
         other = yield from self._needed(other_id)
         gone = {"superseded_by": one.id, "updated_at": datetime.now(UTC)}
         changes = {one.id: merge(one, other), other.id: other.model_copy(update=gone)}
-        return (yield from self._change(changes, kind="merge", reason=reason))
+        return (yield from self.change(changes, kind="merge", reason=reason))
 
     # transfer
 
-    def _export(self, target: Path | str | IO[str]) -> Flow[int]:
+    def export(self, target: Path | str | IO[str]) -> Flow[int]:
         """Write all entries as JSON Lines, put-aside ones included; returns how many.
 
         Raises:
@@ -149,7 +152,7 @@ class Curation(MemoryCore):
             file.writelines(dump_lines(entries))
         return len(entries)
 
-    def _import_(
+    def import_(
         self,
         source: Path | str | IO[str],
         *,
@@ -191,7 +194,7 @@ class Curation(MemoryCore):
         run = ""
         for start in range(0, len(wanted), BULK):
             part = {entry.id: entry for entry in wanted[start : start + BULK]}
-            run = yield from self._change(
+            run = yield from self.change(
                 part, kind="import", reason="imported", run=run, part=start // BULK
             )
         replaced = sum(entry.id in known for entry in wanted)
@@ -206,7 +209,7 @@ class Curation(MemoryCore):
 
     # history
 
-    def _undo(self, run: str) -> Flow[builtins.list[str]]:
+    def undo(self, run: str) -> Flow[builtins.list[str]]:
         """Take back what one run wrote; returns the ids of the entries that changed.
 
         What later runs changed stays.
@@ -214,46 +217,44 @@ class Curation(MemoryCore):
         Raises:
             InputError: there is no journal, or it knows no such run.
         """
-        journal = self._history("undo")
-        events: builtins.list[Event] = yield blocking(journal.run_events, self.namespace, run)
+        journal = history(self.journal, "undo")
+        events = yield from in_thread(journal.run_events, self.shelf.namespace, run)
         if not events:
             raise InputError(f"the journal knows no run {run!r}; see: vitarmm memory log")
         first = {event.entry_id: event for event in reversed(events)}
         last = {event.entry_id: event for event in events}
 
-        def plan() -> Flow[tuple[Plan, builtins.list[Written]]]:
+        def plan() -> Flow[Planned]:
             known = yield from self.shelf.get(list(first))
-            plan = new_plan(known)
+            plan = Plan(known)
             for entry_id, event in first.items():
                 left = last[entry_id].after
                 entry = taken_back(known.get(entry_id), event.before, left, plan.now)
                 plan.put("undo", entry_id, entry, f"takes back {run}")
             return plan, []
 
-        yield from self._once(f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan)
+        yield from self.group.once(
+            self.shelf, f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan
+        )
         return list(first)
 
-    def _rebuild(self) -> Flow[int]:
+    def rebuild(self) -> Flow[int]:
         """Make the store's entries again from the journal; returns how many there are.
 
         Raises:
             InputError: there is no journal.
         """
-        yield taking(self._lock)
+        yield from taking(self.group.lock)
         try:
             return (yield from self.refill())
         finally:
-            self._lock.release()
+            self.group.lock.release()
 
     def refill(self) -> Flow[int]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""
-        journal = self._history("rebuild")
-        entries: builtins.list[MemoryEntry] = yield blocking(
-            lambda: list(journal.entries(self.namespace))
-        )
-        past: builtins.list[MemoryEntry] = yield blocking(
-            lambda: list(journal.past_texts(self.namespace))
-        )
+        journal = history(self.journal, "rebuild")
+        entries = yield from in_thread(lambda: list(journal.entries(self.shelf.namespace)))
+        past = yield from in_thread(lambda: list(journal.past_texts(self.shelf.namespace)))
         stored = yield from self.shelf.scan()
         kept = {entry.id for entry in entries}
         changes = [_made(entry.id, None, entry) for entry in entries]
@@ -264,17 +265,16 @@ class Curation(MemoryCore):
         yield from self.shelf.put_past(past)
         return len(entries)
 
-    get, aget = twins(_get)
-    list, alist = twins(_list)
-    change, achange = twins(_change)
-    forget, aforget = twins(_forget)
-    edit, aedit = twins(_edit)
-    review, areview = twins(_review)
-    merge, amerge = twins(_merge)
-    export, aexport = twins(_export)
-    import_, aimport_ = twins(_import_)
-    undo, aundo = twins(_undo)
-    rebuild, arebuild = twins(_rebuild)
+    def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
+        entry = (yield from self.shelf.get([entry_id])).get(entry_id)
+        if entry is None:
+            raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
+        return entry
+
+
+def person_run(kind: str) -> str:
+    """A run name for what a person does."""
+    return f"person-{kind}-{uuid.uuid4().hex[:8]}"
 
 
 def _made(entry_id: str, before: MemoryEntry | None, after: MemoryEntry | None) -> Change:

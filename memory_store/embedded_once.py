@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, run
 
 MOST = 2048
 """Texts whose vectors are kept; 384 dimensions take 3 KiB each, 3,072 take 24 KiB."""
@@ -35,41 +35,47 @@ class EmbeddedOnce(Embeddings):
             most: how many texts to keep.
         """
         self.inner = inner
-        self._query = "embed_documents" if one_kind else "embed_query"
+        self._one_kind = one_kind
         self._most = most
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, array[float]] = OrderedDict()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of texts."""
-        return run(self._vectors("embed_documents", texts))
+        return run(self._documents(texts))
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of texts."""
-        return await arun(self._vectors("embed_documents", texts))
+        return await arun(self._documents(texts))
 
     def embed_query(self, text: str) -> list[float]:
         """Vector of one text."""
-        return run(self._vectors(self._query, [text]))[0]
+        return run(self._one(text))
 
     async def aembed_query(self, text: str) -> list[float]:
         """Vector of one text."""
-        return (await arun(self._vectors(self._query, [text])))[0]
+        return await arun(self._one(text))
 
-    def _vectors(self, method: str, texts: Sequence[str]) -> Flow[list[list[float]]]:
-        keys = [(method, _digest(text)) for text in texts]
+    def _documents(self, texts: Sequence[str]) -> Flow[list[list[float]]]:
+        keys = [("document", _digest(text)) for text in texts]
         vectors = self._known(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if new:
-            if method == "embed_query":
-                (text,) = new.values()
-                given = [(yield call(self.inner, method, text))]
-            else:
-                given = yield call(self.inner, method, list(new.values()))
-            fresh = {key: array("d", one) for key, one in zip(new, given, strict=True)}
-            self._keep(fresh)
-            vectors |= fresh
+            ask = calls(self.inner.embed_documents, self.inner.aembed_documents, [*new.values()])
+            given = yield from ask
+            vectors |= self._keep(dict(zip(new, given, strict=True)))
         return [vectors[key].tolist() for key in keys]
+
+    def _one(self, text: str) -> Flow[list[float]]:
+        if self._one_kind:
+            (vector,) = yield from self._documents([text])
+            return vector
+        key = ("query", _digest(text))
+        vectors = self._known([key])
+        if not vectors:
+            given = yield from calls(self.inner.embed_query, self.inner.aembed_query, text)
+            vectors = self._keep({key: given})
+        return vectors[key].tolist()
 
     def _known(self, keys: Sequence[Key]) -> dict[Key, array[float]]:
         with self._lock:
@@ -78,11 +84,13 @@ class EmbeddedOnce(Embeddings):
                 self._kept.move_to_end(key)
         return found
 
-    def _keep(self, vectors: dict[Key, array[float]]) -> None:
+    def _keep(self, given: dict[Key, list[float]]) -> dict[Key, array[float]]:
+        vectors = {key: array("d", vector) for key, vector in given.items()}
         with self._lock:
             self._kept |= vectors
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
+        return vectors
 
 
 def innermost(embeddings: Embeddings) -> Embeddings:

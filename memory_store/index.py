@@ -170,10 +170,11 @@ class ChromaIndex:
         if self._client is None and self._applied():
             self._open()
         self._read_tail()
-        current = self._generation == self.items.meta("generation")
-        behind = self._complete < int(self.items.meta("pruned") or 0)
+        generation, pruned, applied = self.items.metas("generation", "pruned", "applied")
+        behind = self._complete < int(pruned or 0)
         long = sum(len(tail.rows) for tail in self._tails.values()) > TAIL_MAX
-        if not current and (behind or (long and self._applied() > self._complete)):
+        stale = behind or (long and int(applied or 0) > self._complete)
+        if stale and self._generation != generation:
             self._open()
             self._read_tail()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,14 +18,13 @@ from typing import Any, cast
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.names import namespace_labels, namespace_text, record_id
+from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.rows import (
     Namespace,
     Put,
     StaleVectorError,
     Vector,
     VectorRow,
-    dump,
     read_item,
 )
 
@@ -201,19 +200,20 @@ class Items:
         """Store and delete in one transaction.
 
         Raises:
-            InputError: a value is not JSON, or a key or value holds a lone surrogate.
+            InputError: a key holds a lone surrogate.
             StaleVectorError: a vector to keep is gone; nothing was written.
             MemoryStoreError: the file is damaged or cannot be written.
         """
-        rows = [(put, dump(put.value)) for put in puts]
-        now = time.time()
+        kept, gone, now = list(puts), list(deletes), time.time()
+        places = {put.namespace for put in kept} | {namespace for namespace, _ in gone}
         with self.transaction() as db:
-            for put, value in rows:
-                self._put(db, put, value, now)
-            for namespace, key in deletes:
-                number = self._number(db, namespace)
+            numbers = {namespace: self._number(db, namespace) for namespace in places}
+            for put in kept:
+                self._put(db, numbers[put.namespace], put, now)
+            for namespace, key in gone:
+                number = numbers[namespace]
                 db.execute("DELETE FROM items WHERE namespace = ? AND key = ?", (number, key))
-                self._retire(db, number, key, keep=0)
+                self._retire(db, number, key, keep=frozenset())
 
     def touch(self, namespace: Namespace, keys: Sequence[str]) -> None:
         """Start the time-to-live of these items anew."""
@@ -225,8 +225,7 @@ class Items:
                 [(now, number, key) for key in keys],
             )
 
-    def _put(self, db: sqlite3.Connection, put: Put, value: bytes, now: float) -> None:
-        number = self._number(db, put.namespace)
+    def _put(self, db: sqlite3.Connection, number: int, put: Put, now: float) -> None:
         expires = None if put.ttl is None else now + put.ttl * 60
         try:
             db.execute(
@@ -234,31 +233,29 @@ class Items:
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET"
                 " value = excluded.value, updated_at = excluded.updated_at,"
                 " expires_at = excluded.expires_at, ttl = excluded.ttl",
-                (number, put.key, value, now, now, expires, put.ttl),
+                (number, put.key, put.value, now, now, expires, put.ttl),
             )
         except UnicodeEncodeError:
             raise InputError(f"key {put.key!r} holds a lone surrogate; remove it") from None
-        for i, vector in enumerate(put.vectors):
-            self._put_vector(db, (number, record_id(put.key, i), put.key), vector)
-        self._retire(db, number, put.key, keep=len(put.vectors))
+        for vector in put.vectors:
+            self._put_vector(db, number, put.key, vector)
+        self._retire(db, number, put.key, keep={vector.record for vector in put.vectors})
 
-    def _put_vector(
-        self, db: sqlite3.Connection, place: tuple[int, str, str], vector: Vector
-    ) -> None:
+    def _put_vector(self, db: sqlite3.Connection, number: int, key: str, vector: Vector) -> None:
         """Store a vector; one that is there already gets no new number, so no index is touched."""
         kept = db.execute(
             "SELECT 1 FROM vectors WHERE namespace = ? AND record = ? AND digest = ? "
             "AND vector IS NOT NULL AND vector = coalesce(?, vector)",
-            (*place[:2], vector.digest, vector.data),
+            (number, vector.record, vector.digest, vector.data),
         ).fetchone()
         if kept:
             return
         if vector.data is None:
-            raise StaleVectorError(place[2])
+            raise StaleVectorError(key)
         db.execute(
             "INSERT OR REPLACE INTO vectors (namespace, record, key, digest, vector)"
             " VALUES (?, ?, ?, ?, ?)",
-            (*place, vector.digest, vector.data),
+            (number, vector.record, key, vector.digest, vector.data),
         )
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
@@ -268,22 +265,21 @@ class Items:
     def vectors(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Vector]:
         """The vectors stored for these items, by record."""
         found: dict[str, Vector] = {}
-        number = self.namespace_id(namespace)
+        labels = namespace_text(namespace)
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
             rows = self.query(
-                "SELECT record, digest, vector FROM vectors WHERE namespace = ? "
-                f"AND key IN ({marks}) AND vector IS NOT NULL",
-                number,
+                "SELECT record, digest, vector FROM vectors JOIN namespaces n ON n.id = namespace "
+                f"WHERE n.labels = ? AND key IN ({marks}) AND vector IS NOT NULL",
+                labels,
                 *chunk,
             )
-            found.update((record, Vector(digest, data)) for record, digest, data in rows)
+            found.update((record, Vector(record, digest, data)) for record, digest, data in rows)
         return found
 
-    def _retire(self, db: sqlite3.Connection, number: int, key: str, *, keep: int) -> None:
-        """Mark the vectors of an item beyond the first ``keep`` as gone."""
-        kept = {record_id(key, i) for i in range(keep)}
+    def _retire(self, db: sqlite3.Connection, number: int, key: str, *, keep: Set[str]) -> None:
+        """Mark the vectors of an item as gone, but for the records to keep."""
         rows = db.execute(
             "SELECT record FROM vectors WHERE namespace = ? AND key = ? AND vector IS NOT NULL",
             (number, key),
@@ -291,7 +287,7 @@ class Items:
         db.executemany(
             "INSERT OR REPLACE INTO vectors (namespace, record, key, vector)"
             " VALUES (?, ?, ?, NULL)",
-            [(number, record, key) for (record,) in rows if record not in kept],
+            [(number, record, key) for (record,) in rows if record not in keep],
         )
 
     def _number(self, db: sqlite3.Connection, namespace: Namespace) -> int:
@@ -333,8 +329,13 @@ class Items:
 
     def meta(self, name: str) -> str:
         """A note about the store, or an empty text."""
-        rows = self.query("SELECT value FROM meta WHERE name = ?", name)
-        return cast(str, rows[0][0]) if rows else ""
+        return self.metas(name)[0]
+
+    def metas(self, *names: str) -> list[str]:
+        """Notes about the store as they stand at one moment; an empty text for one that is not there."""
+        marks = ",".join("?" * len(names))
+        found = dict(self.query(f"SELECT name, value FROM meta WHERE name IN ({marks})", *names))
+        return [cast(str, found.get(name, "")) for name in names]
 
     def set_meta(self, **values: object) -> None:
         """Write notes about the store."""

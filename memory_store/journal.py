@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -137,7 +137,7 @@ class Journal:
         """
         with self._guarded(), self._transaction() as db:
             for namespace, batch in batches:
-                self._append(db, namespace_text(namespace), batch)
+                self._append(db, namespace_text(tuple(namespace)), batch)
 
     def _append(self, db: sqlite3.Connection, text: str, batch: Batch) -> None:
         row = db.execute(
@@ -178,7 +178,7 @@ class Journal:
                 with self._transaction() as db:
                     db.executemany(
                         "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
-                        [(namespace_text(namespace), key) for namespace, key in batches],
+                        [(namespace_text(tuple(namespace)), key) for namespace, key in batches],
                     )
             finally:
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -188,7 +188,7 @@ class Journal:
         rows = self._query(
             "SELECT id, key, run, attempt, time, result FROM batches "
             "WHERE namespace = ? AND key = ?",
-            namespace_text(namespace),
+            namespace_text(tuple(namespace)),
             key,
         )
         return self._batch(rows[0]) if rows else None
@@ -198,19 +198,13 @@ class Journal:
         rows = self._query(
             "SELECT id, key, run, attempt, time, result FROM batches "
             "WHERE namespace = ? AND applied = 0 ORDER BY id",
-            namespace_text(namespace),
+            namespace_text(tuple(namespace)),
         )
         return [self._batch(row) for row in rows]
 
-    def is_pending(self, namespace: Sequence[str], key: str) -> bool:
-        """Whether the store may not have the batch of this key."""
-        return bool(
-            self._query(
-                "SELECT 1 FROM batches WHERE namespace = ? AND key = ? AND applied = 0",
-                namespace_text(namespace),
-                key,
-            )
-        )
+    def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
+        """What comes before a batch of this key: :meth:`pending` ones, and the one of this key."""
+        return self.pending(namespace), self.batch(namespace, key)
 
     def events(
         self,
@@ -226,7 +220,7 @@ class Journal:
             for row in self._query(
                 f"SELECT {_EVENT} WHERE e.namespace = ? AND (? IS NULL OR e.entry_id = ?) "
                 "AND (? IS NULL OR b.run = ?) ORDER BY e.seq DESC LIMIT ?",
-                namespace_text(namespace),
+                namespace_text(tuple(namespace)),
                 entry_id,
                 entry_id,
                 run,
@@ -239,7 +233,7 @@ class Journal:
         """Events of one run, oldest first."""
         rows = self._query(
             f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
-            namespace_text(namespace),
+            namespace_text(tuple(namespace)),
             run,
         )
         return [_event(row) for row in rows]
@@ -253,7 +247,7 @@ class Journal:
             rows = self._query(
                 "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
                 "ORDER BY seq DESC LIMIT 1",
-                namespace_text(namespace),
+                namespace_text(tuple(namespace)),
                 entry_id,
                 moment.timestamp(),
             )
@@ -270,7 +264,7 @@ class Journal:
             "SELECT e.after FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
             "FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
             "ON e.seq = l.last WHERE e.after IS NOT NULL ORDER BY l.first",
-            namespace_text(namespace),
+            namespace_text(tuple(namespace)),
             until,
         )
         return (_entry(after) for (after,) in rows)
@@ -281,7 +275,7 @@ class Journal:
         seen = set(current.items())
         for (after,) in self._query(
             "SELECT after FROM events WHERE namespace = ? AND after IS NOT NULL ORDER BY seq",
-            namespace_text(namespace),
+            namespace_text(tuple(namespace)),
         ):
             entry = _entry(after)
             if (entry.id, entry.index_text) not in seen:
@@ -350,6 +344,17 @@ class Journal:
                 f"journal {str(self.path)!r} is damaged: {error}; move it away and begin a new one "
                 "from the entries as they are with: vitarmm memory reindex"
             ) from error
+
+
+def history(journal: Journal | None, what: str) -> Journal:
+    """The journal that ``what`` needs.
+
+    Raises:
+        InputError: the memory keeps none.
+    """
+    if journal is None:
+        raise InputError(f"{what} needs a journal, which this memory does not keep")
+    return journal
 
 
 _EVENT = (

@@ -100,7 +100,7 @@ def holding(lock: Lock) -> Iterator[None]:
         lock.release()
 
 
-def taking(lock: Lock) -> Call:
+def taking(lock: Lock) -> Call[bool]:
     """Take ``lock``; when driven asynchronously the event loop goes on meanwhile."""
     return Call(lock.acquire, lambda: _take(lock))
 

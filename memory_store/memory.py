@@ -1,60 +1,102 @@
-"""What an agent has learned: recall, write, credit, and looking after it."""
+"""What an agent has learned: recall, write, credit, and looking after it.
+
+A memory is composed: :class:`~vitarmm_agent.memory_store.recalling.Recalling` recalls,
+:class:`~vitarmm_agent.memory_store.writing.Writing` writes and credits,
+:class:`~vitarmm_agent.memory_store.curation.Curation` looks after what is there, each on the
+:class:`~vitarmm_agent.memory_store.shelf.Shelf` that holds the entries.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from copy import copy
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, Self
 
-from vitarmm_agent.effects import Flow, call
+from langgraph.store.base import BaseStore
+
+from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.consolidation import NEAR, share_words
-from vitarmm_agent.memory_store.core import new_plan
 from vitarmm_agent.memory_store.curation import Curation
+from vitarmm_agent.memory_store.group import WriteGroup
+from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.names import check_text
-from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
-from vitarmm_agent.memory_store.planning import Plan, credited, neighbour_list, settle
-from vitarmm_agent.memory_store.ranking import Candidate, link, rank
-from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.shelf import PAST, candidates, read_entry
-from vitarmm_agent.memory_store.twins import blocking, twins
-
-MAX_QUERY = 8_000
-"""Characters of a problem that are searched for."""
-NEIGHBOURS = 8
-WIDEST = 1_024
+from vitarmm_agent.memory_store.operations import Operation, Recall, Written
+from vitarmm_agent.memory_store.ranking import RecallConfig
+from vitarmm_agent.memory_store.recalling import Recalling, Refused
+from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.memory_store.shelf import Shelf, sizes
+from vitarmm_agent.memory_store.writing import Writing
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Entries that one recall must not give: by id, by the problem they come from, by who asks."""
-
-    ids: frozenset[str]
-    problems: frozenset[str]
-    reader: Provenance | None
-
-    def __contains__(self, entry: MemoryEntry) -> bool:
-        """Whether ``entry`` is one of them."""
-        origin = entry.provenance
-        if entry.id in self.ids or origin.problem_id in self.problems:
-            return True
-        reader = self.reader
-        if reader is None or not reader.run:
-            return False
-        return origin.run == reader.run and origin.attempt >= reader.attempt
-
-
-class ReasoningMemory(Curation):
+class ReasoningMemory:
     """One memory: the entries of one namespace in any LangGraph store.
 
-    Every method ``x`` has a twin ``ax`` for event loops. Writes of several threads, and of several
-    processes that share a journal file, follow one another; those of several memories that wait at
-    the same time share a transaction (see :mod:`vitarmm_agent.memory_store.group`).
+    Every method ``x`` has a twin ``ax`` for event loops; both drive the flow ``_x``, which a subclass
+    may override. Writes of several threads, and of several processes that share a journal file,
+    follow one another; those of several memories that wait at the same time share a transaction (see
+    :mod:`vitarmm_agent.memory_store.group`).
     """
 
-    # recall
+    def __init__(
+        self,
+        store: BaseStore,
+        namespace: tuple[str, ...] = ("default", "agent"),
+        *,
+        journal: Journal | None = None,
+        config: RecallConfig | None = None,
+    ) -> None:
+        """Use ``namespace`` of ``store``; without a journal there is no history and no undo.
+
+        Raises:
+            InputError: the namespace is empty or has a label that cannot be stored.
+        """
+        self.store = store
+        self.journal = journal
+        self.config = config or RecallConfig()
+        self.shelf = Shelf(store, namespace)
+        self._group = WriteGroup(store, journal)
+
+    @property
+    def namespace(self) -> tuple[str, ...]:
+        """Whose memory it is."""
+        return self.shelf.namespace
+
+    @property
+    def floor(self) -> float:
+        """Similarity below which nothing is recalled."""
+        return self.config.similarity_floor
+
+    def with_namespace(self, namespace: Sequence[str]) -> Self:
+        """Another memory of the same store, journal and configuration: another tenant's.
+
+        Raises:
+            InputError: see :meth:`__init__`.
+        """
+        view = copy(self)
+        view.shelf = Shelf(self.store, namespace)
+        return view
+
+    def namespaces(self) -> dict[tuple[str, ...], int]:
+        """All memories of the store and how many entries each has, put-aside ones included."""
+        return sizes(self.store)
+
+    def worker(self, lane: str) -> Executor | None:
+        """The thread for all calls of one kind; None where the store is best awaited natively."""
+        return self._group.worker(lane)
+
+    def close(self) -> None:
+        """Release the store's and the journal's files."""
+        close = getattr(self.store, "close", None)
+        if close is not None:
+            close()
+        if self.journal is not None:
+            self.journal.close()
+
+    def refill(self) -> Flow[int]:
+        """:meth:`rebuild` for a caller that holds the journal's lock."""
+        return self._curation().refill()
 
     def _recall(
         self,
@@ -84,73 +126,9 @@ class ReasoningMemory(Curation):
         """
         if k < 0:
             raise InputError(f"k must be 0 or more, got {k}")
-        query = _searchable(problem_text)
-        if not query:
-            return Recall(query=query, note="there is no text to search for")
         refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader)
-        found = yield from self._candidates(query, k, refused, as_of)
-        main, rejected = rank(query, found, k=k, floor=self.floor, config=self.config, now=as_of)
-        linked = yield from self._linked(main, refused, as_of)
-        note = "" if main else _why_empty(rejected, self.floor, bool(found))
-        return Recall(query=query, entries=(*main, *linked), best_rejected=rejected, note=note)
-
-    def _candidates(
-        self,
-        query: str,
-        k: int,
-        refused: Refused,
-        as_of: datetime | None,
-    ) -> Flow[list[Candidate]]:
-        """The shortlist; grows while too many of the nearest may not be recalled."""
-        limit = max(self.config.shortlist, k)
-        while True:
-            (hits,) = yield from self.shelf.near([query], limit)
-            if as_of is None:
-                found = candidates(hits)
-            else:
-                found = yield from self._as_they_were(query, limit, hits, as_of)
-            allowed = [c for c in found if c.entry.live and c.entry not in refused]
-            if len(allowed) >= k or len(hits) < limit or limit >= WIDEST:
-                return allowed[: max(self.config.shortlist, k)]
-            limit *= 4
-
-    def _as_they_were(
-        self, query: str, limit: int, hits: Sequence[Any], moment: datetime
-    ) -> Flow[list[Candidate]]:
-        (past,) = yield from self.shelf.near([query], limit, PAST)
-        texts: dict[tuple[str, str], float] = {}
-        for item in (*hits, *past):
-            entry_id = str(item.value.get("entry_id", item.key))
-            texts[entry_id, str(item.value["index_text"])] = float(item.score or 0.0)
-        journal = self._history("recall as of a time")
-        ids = list({entry_id for entry_id, _ in texts})
-        states = yield blocking(journal.states, self.namespace, ids, moment)
-        found = [
-            Candidate(entry, texts[entry.id, entry.index_text])
-            for entry in states.values()
-            if (entry.id, entry.index_text) in texts
-        ]
-        return sorted(found, key=lambda candidate: -candidate.similarity)
-
-    def _linked(
-        self,
-        main: Sequence[Recalled],
-        refused: Refused,
-        as_of: datetime | None,
-    ) -> Flow[list[Recalled]]:
-        taken = {recalled.entry.id for recalled in main}
-        wanted = [i for recalled in main for i in recalled.entry.related_to if i not in taken]
-        if not wanted or not self.config.linked:
-            return []
-        if as_of is None:
-            known = yield from self.shelf.get(wanted)
-        else:
-            journal = self._history("recall as of a time")
-            known = yield blocking(journal.states, self.namespace, wanted, as_of)
-        allowed = {i: entry for i, entry in known.items() if entry.live and entry not in refused}
-        return link(main, allowed, self.config.linked)
-
-    # write
+        recalling = Recalling(self.shelf, self.journal, self.config)
+        return recalling.recall(problem_text, k, refused, as_of)
 
     def _write(
         self,
@@ -171,78 +149,7 @@ class ReasoningMemory(Curation):
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt)
-
-        def plan() -> Flow[tuple[Plan, list[Written]]]:
-            return self._plan(operations, origin)
-
-        answer = yield from self._once(f"write:{run}:{attempt}", run, attempt, plan)
-        return [Written.model_validate(row) for row in answer]
-
-    def _plan(
-        self, operations: Sequence[Operation], origin: Provenance
-    ) -> Flow[tuple[Plan, list[Written]]]:
-        new = [op.entry for op in operations if op.entry is not None]
-        targets = [op.target for op in operations if op.target]
-        links = [i for entry in new for i in (entry.id, *entry.related_to)]
-        known = yield from self.shelf.get([*targets, *links])
-        plan = new_plan(known)
-        near = yield from self._neighbours(
-            [op.entry for op in operations if op.kind != "update" and op.entry is not None]
-        )
-        written = []
-        for operation in operations:
-            entry = operation.entry
-            others = dict(near.get(entry.id, {})) if entry is not None else {}
-            for old, _ in others.values():
-                plan.known.setdefault(old.id, old)
-            if entry is not None and operation.kind == "add":
-                similar = [e for e in plan.added() if share_words(entry, e)]
-                others |= yield from self._alike(entry, similar, {})
-            written.append(settle(plan, operation, neighbour_list(others), origin))
-        return plan, written
-
-    def _neighbours(
-        self, entries: Sequence[MemoryEntry]
-    ) -> Flow[dict[str, dict[str, tuple[MemoryEntry, float]]]]:
-        """For each new entry, the existing ones that may say the same, put-aside ones included."""
-        texts = [entry.index_text for entry in entries]
-        live = yield from self.shelf.near(texts, NEIGHBOURS)
-        past = yield from self.shelf.near(texts, NEIGHBOURS, PAST)
-        aside = yield from self.shelf.get(
-            [str(i.value["entry_id"]) for items in past for i in items if (i.score or 0) >= NEAR]
-        )
-        found: dict[str, dict[str, tuple[MemoryEntry, float]]] = {}
-        for entry, near, gone in zip(entries, live, past, strict=True):
-            scores = {item.key: float(item.score or 0) for item in near}
-            olds = [read_entry(item) for item in near]
-            for item in gone:
-                old = aside.get(str(item.value["entry_id"]))
-                if old is not None and old.id not in scores:
-                    scores[old.id] = float(item.score or 0)
-                    olds.append(old)
-            close = [old for old in olds if scores[old.id] >= NEAR]
-            found[entry.id] = yield from self._alike(entry, close, scores)
-        return found
-
-    def _alike(
-        self, entry: MemoryEntry, others: Sequence[MemoryEntry], scores: Mapping[str, float]
-    ) -> Flow[dict[str, tuple[MemoryEntry, float]]]:
-        """Others with their similarity in condition and content, whichever is less."""
-        if not others:
-            return {}
-        embedder = getattr(self.store, "embeddings", None)
-        if embedder is None:
-            return {old.id: (old, scores.get(old.id, 0.0)) for old in others}
-        texts = [entry.index_text, entry.content]
-        for old in others:
-            texts += [old.index_text, old.content]
-        vectors = yield call(embedder, "embed_documents", texts)
-        return {
-            old.id: (old, min(_cosine(vectors[0], vectors[i]), _cosine(vectors[1], vectors[i + 1])))
-            for i, old in zip(range(2, len(texts), 2), others, strict=True)
-        }
-
-    # credit
+        return Writing(self.shelf, self._group).write(operations, origin)
 
     def _credit(
         self,
@@ -251,7 +158,7 @@ class ReasoningMemory(Curation):
         *,
         run: str,
         attempt: int,
-        previous: Literal["pass", "fail"] | None = None,
+        previous: Literal["pass", "fail", "abstain"] | None = None,
     ) -> Flow[None]:
         """Count a verdict for the entries that the attempt was shown.
 
@@ -259,39 +166,35 @@ class ReasoningMemory(Curation):
         reviewed. Doing it again for the same run and attempt changes nothing.
         """
         check_text(run, "run", 500)
+        origin = Provenance(run=run, attempt=attempt)
+        return Writing(self.shelf, self._group).credit(entry_ids, verdict, previous, origin)
 
-        def plan() -> Flow[tuple[Plan, list[Written]]]:
-            known = yield from self.shelf.get(entry_ids)
-            plan = new_plan(known)
-            for entry in known.values():
-                after = credited(entry, verdict, previous, plan.now)
-                held = after.quarantined and not entry.quarantined
-                kind = "quarantine" if held else "credit"
-                plan.put(kind, entry.id, after, f"attempt {attempt} of {run}: {verdict}")
-            return plan, []
+    def _curation(self) -> Curation:
+        return Curation(self.shelf, self._group, self.journal)
 
-        yield from self._once(f"credit:{run}:{attempt}", run, attempt, plan)
-        return None
+    _get = of_part(_curation, Curation.get)
+    _list = of_part(_curation, Curation.list)
+    _change = of_part(_curation, Curation.change)
+    _forget = of_part(_curation, Curation.forget)
+    _edit = of_part(_curation, Curation.edit)
+    _review = of_part(_curation, Curation.review)
+    _merge = of_part(_curation, Curation.merge)
+    _export = of_part(_curation, Curation.export)
+    _import_ = of_part(_curation, Curation.import_)
+    _undo = of_part(_curation, Curation.undo)
+    _rebuild = of_part(_curation, Curation.rebuild)
 
     recall, arecall = twins(_recall, "read")
     write, awrite = twins(_write)
     credit, acredit = twins(_credit)
-
-
-def _searchable(text: str) -> str:
-    """Text that any embedder takes: no lone surrogates or NUL, bounded, trimmed."""
-    return text[:MAX_QUERY].encode("utf-8", "replace").decode().replace("\x00", " ").strip()
-
-
-def _why_empty(rejected: Recalled | None, floor: float, any_found: bool) -> str:
-    if rejected is None:
-        return "nothing else fits" if any_found else "the memory has no entry that may be recalled"
-    return (
-        f"the best entry, {rejected.entry.id}, has similarity {rejected.similarity:.2f}, "
-        f"below the floor of {floor:.2f}"
-    )
-
-
-def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    norms = math.hypot(*one) * math.hypot(*other)
-    return math.fsum(a * b for a, b in zip(one, other, strict=True)) / norms if norms else 0.0
+    get, aget = twins(_get)
+    list, alist = twins(_list)
+    change, achange = twins(_change)
+    forget, aforget = twins(_forget)
+    edit, aedit = twins(_edit)
+    review, areview = twins(_review)
+    merge, amerge = twins(_merge)
+    export, aexport = twins(_export)
+    import_, aimport_ = twins(_import_)
+    undo, aundo = twins(_undo)
+    rebuild, arebuild = twins(_rebuild)

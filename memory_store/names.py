@@ -6,15 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from vitarmm_agent.errors import InputError
 
 MAX_LABEL = 200
 
 
-def namespace_text(namespace: Sequence[str]) -> str:
+@lru_cache(maxsize=256)
+def namespace_text(namespace: tuple[str, ...]) -> str:
     """A namespace as an ASCII JSON array; :func:`namespace_labels` reads it back."""
-    return json.dumps(list(namespace))
+    return json.dumps(namespace)
 
 
 def namespace_labels(text: str) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def collection_name(namespace: Sequence[str], prefix: str = "") -> str:
 
     Chroma allows 3 to 512 characters of ``[a-zA-Z0-9._-]``.
     """
-    text = namespace_text(namespace)
+    text = namespace_text(tuple(namespace))
     slug = re.sub(r"[^a-zA-Z0-9]+", "-", "-".join(namespace)).strip("-")[:40].strip("-")
     digest = hashlib.sha256(text.encode()).hexdigest()[:20]
     return "-".join(part for part in (prefix, slug, digest) if part)

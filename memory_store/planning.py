@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from vitarmm_agent.memory_store.consolidation import closest, merge
 from vitarmm_agent.memory_store.journal import Change
@@ -22,7 +22,7 @@ class Plan:
     """Changes of one batch while they are decided; later operations see earlier ones."""
 
     known: dict[str, MemoryEntry]
-    now: datetime
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     before: dict[str, MemoryEntry | None] = field(default_factory=dict)
     after: dict[str, MemoryEntry | None] = field(default_factory=dict)
     kinds: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from vitarmm_agent.memory_store.operations import Recalled
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.wilson import wilson_bounds
 
 _WORD = re.compile(r"[^\W_]+")
 _STOP = frozenset(
@@ -53,6 +54,11 @@ class RecallConfig:
     half_life_days: float = 180.0
     redundancy: float = 0.08
     linked: int = 2
+
+    @property
+    def similarity_floor(self) -> float:
+        """The floor that is in force."""
+        return DEFAULT_FLOOR if self.floor is None else self.floor
 
 
 FLOORS = {"all-minilm-l6-v2": 0.45}
@@ -171,13 +177,8 @@ def usefulness(entry: MemoryEntry, now: datetime, half_life_days: float) -> floa
 
 
 def wilson_lower(hits: int, total: int, z: float = Z) -> float:
-    """Lower bound of a proportion (Wilson, 1927); 0 when there are no trials."""
-    if total <= 0 or hits <= 0:
-        return 0.0
-    share = min(hits / total, 1.0)
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max((centre - spread) / (1 + z * z / total), 0.0)
+    """Lower bound of a share; 0 when there are no trials."""
+    return wilson_bounds(min(hits, total), total, z)[0] if hits > 0 else 0.0
 
 
 def bm25(

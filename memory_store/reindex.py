@@ -15,7 +15,7 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.backend import INDEX_FOLDER, ITEMS_FILE
 from vitarmm_agent.memory_store.chroma import ChromaStore
-from vitarmm_agent.memory_store.core import person_run
+from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.items import Items
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.locks import FolderLock, holding

@@ -34,7 +34,7 @@ from vitarmm_agent.memory_store.names import (
     namespace_text,
     record_id,
 )
-from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector, dump
+from vitarmm_agent.memory_store.rows import Namespace, Put, StaleVectorError, Vector
 from vitarmm_agent.memory_store.tail import Hits
 
 if TYPE_CHECKING:
@@ -117,19 +117,17 @@ class RemoteBackend:
             wanted *= 4
         return []
 
-    def namespaces(self) -> list[Namespace]:
-        """Namespaces that hold an item."""
-        return [namespace for namespace in self._listed() if self.count(namespace)]
+    def namespaces(self, prefix: Namespace = ()) -> list[Namespace]:
+        """The namespace ``prefix`` and those under it; without one, those that hold an item.
 
-    def below(self, prefix: Namespace) -> list[Namespace]:
-        """The namespace ``prefix`` and those under it.
-
-        One that another client made under it is seen within :data:`FRESH` seconds.
+        Under a prefix, one that another client made is seen within :data:`FRESH` seconds.
         """
+        if not prefix:
+            return [namespace for namespace in self._listed() if self.count(namespace)]
         if time.monotonic() > self._listing_until:
             self._listing, self._listing_until = self._listed(), time.monotonic() + FRESH
         found = {n for n in self._listing if n[: len(prefix)] == prefix}
-        if prefix and self._collection(prefix, "items") is not None:
+        if self._collection(prefix, "items") is not None:
             found.add(prefix)
         return sorted(found)
 
@@ -166,7 +164,9 @@ class RemoteBackend:
         for page in self._pages(namespace, "vectors", keys, "metadatas", "embeddings"):
             matrix = np.asarray(page["embeddings"], dtype=np.float32)
             rows = zip(page["ids"], page["metadatas"] or (), matrix, strict=True)
-            found |= {record: Vector(str(m["digest"]), row.tobytes()) for record, m, row in rows}
+            found |= {
+                record: Vector(record, str(m["digest"]), row.tobytes()) for record, m, row in rows
+            }
         return found
 
     def expired(self, moment: float) -> list[tuple[Namespace, str]]:
@@ -183,13 +183,12 @@ class RemoteBackend:
 
     def write(self, puts: Sequence[Put], deletes: Sequence[tuple[Namespace, str]]) -> None:
         """Store and delete; durable when it returns. Namespaces are written one after another."""
-        values = [(put, dump(put.value).decode()) for put in puts]
         for namespace in dict.fromkeys(put.namespace for put in puts):
-            here = [(put, value) for put, value in values if put.namespace == namespace]
+            here = [put for put in puts if put.namespace == namespace]
             for start in range(0, len(here), PAGE):
                 part = here[start : start + PAGE]
-                old = self._stored(namespace, [put.key for put, _ in part])
-                self._write_vectors(namespace, [put for put, _ in part], old)
+                old = self._stored(namespace, [put.key for put in part])
+                self._write_vectors(namespace, part, old)
                 self._write_items(namespace, part, old)
         for namespace in dict.fromkeys(namespace for namespace, _ in deletes):
             keys = [key for where, key in deletes if where == namespace]
@@ -221,12 +220,6 @@ class RemoteBackend:
             except NotFoundError:
                 continue
 
-    def flush(self) -> None:
-        """Nothing to do: the server keeps its own index."""
-
-    def rebuild(self) -> None:
-        """Nothing to do: the server keeps its own index."""
-
     def close(self) -> None:
         """Close the connection."""
         client, self._client = self._client, None
@@ -244,12 +237,11 @@ class RemoteBackend:
         known = self.digests(namespace, [put.key for put in puts])
         fresh: list[tuple[str, bytes, dict[str, Any]]] = []
         for put in puts:
-            for number, vector in enumerate(put.vectors):
-                record = record_id(put.key, number)
+            for vector in put.vectors:
                 if vector.data is not None:
                     metadata = {"key": put.key, "digest": vector.digest}
-                    fresh.append((record, vector.data, metadata))
-                elif known.get(record) != vector.digest:
+                    fresh.append((vector.record, vector.data, metadata))
+                elif known.get(vector.record) != vector.digest:
                     raise StaleVectorError(put.key)
         keep = {put.key: len(put.vectors) for put in puts}
         self._drop_vectors(namespace, keep, old)
@@ -280,12 +272,12 @@ class RemoteBackend:
     def _write_items(
         self,
         namespace: Namespace,
-        part: Sequence[tuple[Put, str]],
+        part: Sequence[Put],
         old: dict[str, dict[str, Any]],
     ) -> None:
         now = time.time()
         metadatas = []
-        for put, _ in part:
+        for put in part:
             metadata: dict[str, Any] = {
                 "key": put.key,
                 "created": old.get(put.key, {}).get("created", now),
@@ -298,9 +290,9 @@ class RemoteBackend:
         self._upsert(
             namespace,
             "items",
-            ids=[record_id(put.key, 0) for put, _ in part],
-            embeddings=[filler(put.key) for put, _ in part],
-            documents=[value for _, value in part],
+            ids=[record_id(put.key, 0) for put in part],
+            embeddings=[filler(put.key) for put in part],
+            documents=[put.value.decode() for put in part],
             metadatas=metadatas,
         )
 

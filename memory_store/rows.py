@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from langgraph.store.base import Item
+from langgraph.store.base import Item, SearchItem
 
 from vitarmm_agent.errors import InputError
 
@@ -20,21 +20,23 @@ class Vector:
     """One text of an item.
 
     Attributes:
+        record: its name in an index, see :func:`~vitarmm_agent.memory_store.names.record_id`.
         digest: hash of the text.
         data: its embedding, float32 of shape (dims,) as bytes; None keeps the stored one.
     """
 
+    record: str
     digest: str
     data: bytes | None
 
 
 @dataclass(frozen=True)
 class Put:
-    """One item to store, with the vectors of its texts."""
+    """One item to store, its value as JSON, with the vectors of its texts."""
 
     namespace: Namespace
     key: str
-    value: Mapping[str, Any]
+    value: bytes
     ttl: float | None = None
     vectors: tuple[Vector, ...] = ()
 
@@ -76,4 +78,16 @@ def read_item(
         value=orjson.loads(value),
         created_at=datetime.fromtimestamp(created, UTC),
         updated_at=datetime.fromtimestamp(updated, UTC),
+    )
+
+
+def search_item(item: Item, score: float | None) -> SearchItem:
+    """An item as a search gives it."""
+    return SearchItem(
+        namespace=item.namespace,
+        key=item.key,
+        value=item.value,
+        created_at=item.created_at,
+        updated_at=item.updated_at,
+        score=score,
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 EntryType = Literal["correction", "insight", "fact"]
+State = Literal["live", "quarantined", "superseded"]
 SCHEMA_VERSION = 1
 MAX_CONTENT = 4_000
 MAX_TITLE = 200
@@ -111,6 +112,13 @@ class MemoryEntry(BaseModel):
     @classmethod
     def _zoned(cls, value: datetime) -> datetime:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+
+    @property
+    def state(self) -> State:
+        """Whether recall may return it, and if not, why."""
+        if self.superseded_by is not None:
+            return "superseded"
+        return "quarantined" if self.quarantined else "live"
 
     @property
     def live(self) -> bool:

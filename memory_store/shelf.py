@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.journal import Batch, Change
-from vitarmm_agent.memory_store.names import encode_namespace
+from vitarmm_agent.memory_store.names import decode_namespace, encode_namespace
 from vitarmm_agent.memory_store.ranking import Candidate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -42,10 +43,11 @@ class Shelf:
         """
         self.store = store
         self.entries = encode_namespace(namespace, ENTRIES)
-        self.past = encode_namespace(namespace, PAST)
-        self.batches = encode_namespace(namespace, BATCHES)
+        self.past = (*self.entries[:-1], f"%{PAST}")
+        self.batches = (*self.entries[:-1], f"%{BATCHES}")
+        self.namespace = tuple(namespace)
 
-    def batch(self, ops: Sequence[Op]) -> Call:
+    def batch(self, ops: Sequence[Op]) -> Call[list[Any]]:
         """One call of the store; stores without asynchronous form are called in a thread."""
 
         async def asynchronous() -> list[Any]:
@@ -62,20 +64,23 @@ class Shelf:
         found: dict[str, MemoryEntry] = {}
         for start in range(0, len(ids), CHUNK):
             ops = [GetOp(self.entries, entry_id) for entry_id in ids[start : start + CHUNK]]
-            items: list[Item | None] = yield self.batch(ops)
+            items: list[Item | None] = yield from self.batch(ops)
             found.update((item.key, read_entry(item)) for item in items if item is not None)
         return found
 
     def near(
-        self, texts: Sequence[str], limit: int, part: str = ENTRIES
-    ) -> Flow[list[list[SearchItem]]]:
-        """For each text, the nearest items of one part, best first."""
-        namespace = {ENTRIES: self.entries, PAST: self.past}[part]
-        ops = [SearchOp(namespace, query=text, limit=limit) for text in texts]
-        found: list[list[SearchItem]] = (yield self.batch(ops)) if ops else []
+        self, texts: Sequence[str], limit: int, *parts: str
+    ) -> Flow[list[list[list[SearchItem]]]]:
+        """For each part, and in it for each text, the nearest items, best first."""
+        places = [{ENTRIES: self.entries, PAST: self.past}[part] for part in parts]
+        ops = [SearchOp(place, query=text, limit=limit) for place in places for text in texts]
+        found = iter((yield from self.batch(ops)) if ops else [])
         return [
-            [item for item in items if item.namespace == namespace and item.score is not None]
-            for items in found
+            [
+                [i for i in next(found) if i.namespace == place and i.score is not None]
+                for _ in texts
+            ]
+            for place in places
         ]
 
     def scan(
@@ -83,12 +88,12 @@ class Shelf:
     ) -> Flow[list[MemoryEntry]]:
         """Entries that meet a filter, in the store's order."""
         op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
-        (items,) = yield self.batch([op])
+        (items,) = yield from self.batch([op])
         return [read_entry(item) for item in items]
 
     def answer(self, key: str) -> Flow[dict[str, Any] | None]:
         """What was answered when the batch of this key was carried out; None if it was not."""
-        (item,) = yield self.batch([GetOp(self.batches, key)])
+        (item,) = yield from self.batch([GetOp(self.batches, key)])
         return None if item is None else item.value
 
     def carry_out(self, batch: Batch) -> Flow[None]:
@@ -99,14 +104,14 @@ class Shelf:
         """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
         ops = [op for shelf, batch in batches for op in shelf._ops(batch)]
         for part in self._parts(ops):
-            yield self.batch(part)
+            yield from self.batch(part)
         return None
 
     def put_past(self, entries: Sequence[MemoryEntry]) -> Flow[None]:
         """Keep the texts of entries as they once were."""
         ops = [self._past(entry) for entry in entries]
         for part in self._parts(ops):
-            yield self.batch(part)
+            yield from self.batch(part)
         return None
 
     def _parts(self, ops: Sequence[PutOp]) -> Iterator[Sequence[PutOp]]:
@@ -136,26 +141,28 @@ class Shelf:
 
     def _put(self, change: Change) -> list[PutOp]:
         before, after = change.before, change.after
+        was = before.index_text if before is not None and before.live else None
+        text = after.index_text if after is not None and after.live else None
         ops: list[PutOp] = []
-        gone = before is not None and before.live
-        if before is not None and gone and not _same_place(before, after):
+        if before is not None and was is not None and was != text:
             ops.append(self._past(before))
         if after is None:
             return [*ops, PutOp(self.entries, change.entry_id, None)]
-        if not after.live:
+        if text is None:
             ops.append(self._past(after))
-        index: Literal[False] | list[str] = ["index_text"] if after.live else False
+        index: Literal[False] | list[str] = False if text is None else ["index_text"]
         return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
 
     def _past(self, entry: MemoryEntry) -> PutOp:
-        digest = hashlib.sha256(entry.index_text.encode()).hexdigest()[:16]
-        value = {"entry_id": entry.id, "index_text": entry.index_text}
+        text = entry.index_text
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        value = {"entry_id": entry.id, "index_text": text}
         return PutOp(self.past, f"{entry.id}@{digest}", value, index=["index_text"])
 
 
 def entry_value(entry: MemoryEntry) -> dict[str, Any]:
     """An entry as a store keeps it: its fields, the text that is embedded, and its state."""
-    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": state(entry)}
+    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": entry.state}
 
 
 def read_entry(item: Item) -> MemoryEntry:
@@ -179,12 +186,14 @@ def candidates(items: Sequence[SearchItem]) -> list[Candidate]:
     return [Candidate(read_entry(item), float(item.score or 0.0)) for item in items]
 
 
-def state(entry: MemoryEntry) -> str:
-    """``live``, ``quarantined`` or ``superseded``."""
-    if entry.superseded_by is not None:
-        return "superseded"
-    return "quarantined" if entry.quarantined else "live"
+def sizes(store: BaseStore) -> dict[tuple[str, ...], int]:
+    """All memories of a store and how many entries each has, put-aside ones included."""
+    found = store.list_namespaces(suffix=(f"%{ENTRIES}",), limit=EVERYTHING)
+    return {decode_namespace(stored): _size(store, stored) for stored in found}
 
 
-def _same_place(before: MemoryEntry, after: MemoryEntry | None) -> bool:
-    return after is not None and after.live and after.index_text == before.index_text
+def _size(store: BaseStore, stored: tuple[str, ...]) -> int:
+    if isinstance(store, ChromaStore):
+        return store.count(stored)
+    items = store.search(stored, limit=EVERYTHING)
+    return sum(item.namespace == stored for item in items)

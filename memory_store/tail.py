@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.rows import VectorRow
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
@@ -40,3 +41,20 @@ class Tail:
         query = np.asarray(vector, dtype=np.float32)
         norm = float(np.linalg.norm(query)) or 1.0
         return list(zip(keys, (matrix @ (query / norm)).tolist(), strict=True))
+
+
+def as_matrix(vectors: Sequence[Sequence[float]], dims: int) -> Matrix:
+    """What an embedder gives as float32 of shape (number, dims).
+
+    Raises:
+        MemoryStoreError: it has another shape, or is not finite.
+    """
+    matrix = np.asarray(vectors, dtype=np.float32)
+    if matrix.ndim != 2 or matrix.shape[1] != dims:
+        raise MemoryStoreError(
+            f"the embedder gives vectors of shape {matrix.shape}, but the index has "
+            f"{dims} dimensions; set dims to what the embedder gives"
+        )
+    if not np.isfinite(matrix).all():
+        raise MemoryStoreError("the embedder gives a vector that is not finite; replace it")
+    return matrix

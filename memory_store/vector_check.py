@@ -14,13 +14,12 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import Item
 
-from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.backend import Backend
 from vitarmm_agent.memory_store.names import record_id
 from vitarmm_agent.memory_store.rows import Namespace
 from vitarmm_agent.memory_store.texts import IndexedTexts, text_digest
-from vitarmm_agent.memory_store.twins import blocking
 
 SAME = 0.999
 """Least cosine of two vectors of one text from one model. Servers of one model, and llama.cpp and
@@ -71,11 +70,12 @@ class VectorCheck:
         """
         for namespace in {item.namespace for item in items} - self._agreed:
             some = [item for item in items if item.namespace == namespace][:SAMPLE]
-            found = yield blocking(self._stored, namespace, some)
-            if found is None:
+            found = yield from in_thread(self._stored, namespace, some)
+            if found is None or self._embeddings is None:
                 continue
             text, stored = found
-            (given,) = yield call(self._embeddings, "embed_documents", [text])
+            embed = self._embeddings
+            (given,) = yield from calls(embed.embed_documents, embed.aembed_documents, [text])
             self._compare(stored, np.asarray(given, dtype=np.float32))
             self.note(namespace)
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, run
+
+ROOT = Path(__file__).parent.parent
 
 
 class Store:
@@ -29,7 +35,7 @@ def both(store: Store, *keys: str) -> Flow[list[str]]:
     found = []
     for key in keys:
         try:
-            found.append((yield call(store, "get", key)))
+            found.append((yield from calls(store.get, store.aget, key)))
         except KeyError:
             found.append("missing")
     return found
@@ -50,7 +56,8 @@ def test_errors_are_raised_inside_the_body() -> None:
 
 def test_an_error_the_body_does_not_handle_reaches_the_caller() -> None:
     def body() -> Flow[str]:
-        return (yield call(Store(), "get", "bad"))
+        store = Store()
+        return (yield from calls(store.get, store.aget, "bad"))
 
     with pytest.raises(KeyError):
         run(body())
@@ -62,12 +69,16 @@ def test_cancellation_runs_the_bodys_cleanup() -> None:
     cleaned = []
 
     class Slow:
+        def get(self) -> None:
+            time.sleep(60)
+
         async def aget(self) -> None:
             await asyncio.sleep(60)
 
     def body() -> Flow[None]:
         try:
-            yield call(Slow(), "get")
+            slow = Slow()
+            yield from calls(slow.get, slow.aget)
         finally:
             cleaned.append(True)
 
@@ -80,3 +91,31 @@ def test_cancellation_runs_the_bodys_cleanup() -> None:
 
     asyncio.run(cancel())
     assert cleaned == [True]
+
+
+SNIPPET = """
+from vitarmm_agent.effects import Flow, calls
+from vitarmm_agent.memory_store.memory import ReasoningMemory
+
+def asks(memory: ReasoningMemory) -> Flow[None]:
+    reveal_type((yield from calls(memory.recall, memory.arecall, "text", k=3)))
+    yield from calls(memory.recall, memory.arecall, "text", nonsense=1)
+    yield from calls(memory.recall, memory.arecall, 5)
+"""
+
+
+def test_mypy_knows_what_a_call_gives_and_refuses_a_wrong_keyword(tmp_path: Path) -> None:
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(SNIPPET)
+    known = ("effects.py", "memory_store/memory.py", "memory_store/operations.py")
+    options = ("--config-file=", "--follow-imports=skip", f"--cache-dir={tmp_path / 'cache'}")
+    files = (str(snippet), *(f"vitarmm_agent/{name}" for name in known))
+    shown = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *files], cwd=ROOT, capture_output=True, text=True
+    )
+    said = [line.partition("snippet.py:")[2] for line in shown.stdout.splitlines()]
+    told = [line for line in said if line and "defined in" not in line]
+    assert told[0].startswith("6: note: Revealed type is") and "operations.Recall" in told[0]
+    assert told[1].startswith('7: error: Unexpected keyword argument "nonsense"')
+    assert told[2].startswith("8: error: Argument 3")
+    assert len(told) == 3

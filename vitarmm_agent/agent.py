@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.runnables import RunnableConfig
 
-from vitarmm_agent.effects import Call, Flow, arun, in_thread, run
+from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.problem import Problem, Result
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, RunContext, result_of
+from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, result_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.store.base import BaseStore
+    from langgraph.types import StateSnapshot
 
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
     from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -272,11 +273,11 @@ class ReasoningAgent:
         configurable: dict[str, Any] | None,
     ) -> Flow[Result]:
         inputs, config = yield from self._prepare(problem, thread_id, configurable)
-        if thread_id is not None and (yield self._state(config)).values:
+        if thread_id is not None and (yield from self._state(config)).values:
             raise InputError(
                 f"thread {thread_id!r} has a run already; resume it, or use another thread"
             )
-        output = yield self._invoke(inputs, config)
+        output = yield from self._invoke(inputs, config)
         interrupted = bool(output.get("__interrupt__"))
         return result_of(output, config["configurable"]["thread_id"], interrupted=interrupted)
 
@@ -286,20 +287,21 @@ class ReasoningAgent:
         from langgraph.types import Command
 
         config = self._config(thread_id, configurable)
-        snapshot = yield self._state(config)
+        snapshot = yield from self._state(config)
         if not snapshot.values and not snapshot.tasks:
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
         if snapshot.interrupts and value is None:
             raise InputError(f"run {thread_id!r} waits for a person; pass the reply")
         if snapshot.tasks:  # `next` leaves out a task that had ended when the process was killed
-            yield self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
+            yield from self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
         return (yield from self._read(thread_id))
 
     def _read(self, thread_id: str) -> Flow[Result]:
-        snapshot = yield self._state(self._config(thread_id))
-        if not snapshot.values.get("problem"):
+        snapshot = yield from self._state(self._config(thread_id))
+        state = cast("ReasoningState", snapshot.values)
+        if not state.get("problem"):
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-        return result_of(snapshot.values, thread_id, interrupted=bool(snapshot.interrupts))
+        return result_of(state, thread_id, interrupted=bool(snapshot.interrupts))
 
     def _prepare(
         self,
@@ -309,7 +311,7 @@ class ReasoningAgent:
     ) -> Flow[tuple[ReasoningInput, RunnableConfig]]:
         parsed = Problem.parse(problem)
         if parsed.images:
-            parsed = yield in_thread(store_images, parsed, self._media)
+            parsed = yield from in_thread(store_images, parsed, self._media)
         config = self._config(thread_id or new_thread(), configurable)
         return ReasoningInput(problem=parsed.model_dump(mode="json")), config
 
@@ -322,14 +324,11 @@ class ReasoningAgent:
         metadata = recorded(self.settings)
         return {"configurable": given, "metadata": metadata, "recursion_limit": steps}
 
-    def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
-        return Call(
-            lambda: self.graph.invoke(inputs, config, durability="sync"),
-            lambda: self.graph.ainvoke(inputs, config, durability="sync"),
-        )
+    def _invoke(self, inputs: Any, config: RunnableConfig) -> Call[Any]:
+        return calls(self.graph.invoke, self.graph.ainvoke, inputs, config, durability="sync")
 
-    def _state(self, config: RunnableConfig) -> Call:
-        return Call(lambda: self.graph.get_state(config), lambda: self.graph.aget_state(config))
+    def _state(self, config: RunnableConfig) -> Call[StateSnapshot]:
+        return calls(self.graph.get_state, self.graph.aget_state, config)
 
 
 def new_thread() -> str:

@@ -21,7 +21,7 @@ class TableOfAreas:
 
     def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
         """Pass what the table knows, abstain on everything else."""
-        known = yield in_thread(self.look_up, problem.text)
+        known = yield from in_thread(self.look_up, problem.text)
         if known is None:
             return Feedback(verdict="abstain", source=self.name)
         right = attempt.answer is not None and known in attempt.answer

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import atexit
+import multiprocessing
+import os
 import threading
 import time
 
@@ -162,6 +165,25 @@ def test_the_worker_gives_up_by_itself_and_stays_warm() -> None:
     assert not same_mathematics(slow, slow + "+x", seconds=60)
     assert mathematics._WORKER._process is process
     assert same_mathematics("x+y", "y+x")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked off here")
+def test_a_process_that_is_forked_off_has_a_worker_of_its_own() -> None:
+    from vitarmm_agent.answers import mathematics
+
+    assert same_mathematics("x+y", "y+x")
+    with mathematics._WORKER._lock:  # as another thread may hold it just then
+        child = multiprocessing.get_context("fork").Process(target=_compares_and_leaves)
+        child.start()
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    assert same_mathematics("x+y", "y+x")
+
+
+def _compares_and_leaves() -> None:
+    same = same_mathematics("x+y", "y+x")
+    atexit._run_exitfuncs()  # what the parent is to stop must not be stopped here
+    os._exit(0 if same else 1)
 
 
 def test_many_threads_grade_alike() -> None:

@@ -260,3 +260,16 @@ async def test_a_second_process_is_refused(tmp_path: Path) -> None:
     await WorkList(path, Line).run(lanes(1), meanwhile, workers=1, crashed=crashed)
     with pytest.raises(InputError, match="workers must be 1 or more"):
         await WorkList(path, Line).run(lanes(1), doubled, workers=0, crashed=crashed)
+
+
+async def test_no_row_counts_as_kept_when_the_ledger_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    work, told = WorkList(path, Line), list[Line]()
+
+    async def breaks_it(job: Job) -> Line:
+        path.mkdir(exist_ok=True)  # where the ledger should be
+        return await doubled(job)
+
+    with pytest.raises(InputError, match="cannot be written"):
+        await work.run(lanes(20), breaks_it, workers=20, crashed=crashed, on_row=told.append)
+    assert told == [] and work.done == {}

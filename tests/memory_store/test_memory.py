@@ -8,10 +8,10 @@ import pytest
 
 from tests.memory_store.conftest import OpenStore, stores
 from tests.memory_store.helpers import MEMORY_STORES, QUERY, SQUARE, TRAIN, add, entry, recalled
-from vitarmm_agent.effects import arun, call
+from vitarmm_agent.effects import Flow, arun, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import ReasoningMemory
-from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.operations import Operation, Recall
 from vitarmm_agent.memory_store.schema import Provenance
 
 
@@ -197,9 +197,38 @@ async def test_asynchronously(memory: ReasoningMemory) -> None:
     assert (await memory.aget(one.id)).helpful == 1  # type: ignore[union-attr]
 
     def node() -> Any:
-        return (yield call(memory, "recall", QUERY))
+        return (yield from calls(memory.recall, memory.arecall, QUERY))
 
     assert (await arun(node())).entries[0].entry.id == one.id
+
+
+class Cautious(ReasoningMemory):
+    """Recalls one entry at most, and forgets nothing."""
+
+    def _recall(self, problem_text: str, **options: Any) -> Flow[Recall]:
+        found = yield from super()._recall(problem_text, **options)
+        return found.model_copy(update={"entries": found.entries[:1], "note": "the first alone"})
+
+    def _forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
+        yield from ()
+        raise InputError(f"{entry_id} stays")
+
+
+@stores("in-memory", "chroma-folder")
+async def test_a_flow_that_a_subclass_overrides_is_the_one_that_runs(
+    memory: ReasoningMemory,
+) -> None:
+    one, other = entry(), entry("Add the speeds.", applies_when=f"{SQUARE}, in another unit")
+    own = Cautious(memory.store, memory.namespace, config=memory.config)
+    own.write(add(one, other), run="r", attempt=1)
+    assert len(memory.recall(QUERY).entries) == 2
+    assert own.recall(QUERY).note == (await own.arecall(QUERY)).note == "the first alone"
+    assert len(own.recall(QUERY).entries) == len((await own.arecall(QUERY)).entries) == 1
+    assert "The few entries that fit" in str(type(own).recall.__doc__)
+    with pytest.raises(InputError, match="stays"):
+        own.forget(one.id)
+    with pytest.raises(InputError, match="stays"):
+        await own.aforget(one.id)
 
 
 @stores("chroma-folder")

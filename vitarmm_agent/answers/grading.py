@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Literal
 
+from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import extract_answer, read_answer
-from vitarmm_agent.answers.normalise import normalize
+from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
+from vitarmm_agent.answers.numbers import show
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Data, Problem
 
@@ -80,6 +83,34 @@ def grade(
         normalized=normalized,
         explanation=_explain(problem.reference, correct, extracted, normalized),
     )
+
+
+def normalize(problem: Problem, answer: str | None) -> str | None:
+    """The form in which an extracted answer is compared, or None when it is no answer of the type.
+
+    A choice becomes its text, a number its shortest exact form, a list its items in order.
+    """
+    if answer is None:
+        return None
+    if problem.answer_type == "choice":
+        index = choice_index(problem.choices, answer)
+        return None if index is None else problem.choices[index]
+    if problem.answer_type == "list":
+        items = list_items(answer)
+        return f"[{', '.join(_canonical(item) for item in items)}]" if items else None
+    value = value_of(answer)
+    if problem.answer_type in ("integer", "float"):
+        return None if value is None else show(_rounded(value, problem.precision), 12)
+    return show(value, 12) if value is not None else plain(answer) or None
+
+
+def _canonical(item: str) -> str:
+    value = value_of(item)
+    return show(value, 12) if value is not None else fold(item)
+
+
+def _rounded(value: Fraction, places: int | None) -> Fraction:
+    return value if places is None else round(value, places)
 
 
 def _explain(reference: str, correct: bool, extracted: str | None, normalized: str | None) -> str:

@@ -50,8 +50,11 @@ class _Worker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._owner = os.getpid()
 
     def compare(self, a: str, b: str, seconds: float) -> bool:
+        if os.getpid() != self._owner:  # forked off: the lock may be held by a thread left behind
+            self.__init__()  # type: ignore[misc]
         with self._lock:
             process = self._started()
             if process is None:
@@ -61,7 +64,7 @@ class _Worker:
 
     def stop(self) -> None:
         process, self._process = self._process, None
-        if process is not None:
+        if process is not None and os.getpid() == self._owner:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
@@ -73,6 +76,8 @@ class _Worker:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.stop()
+        atexit.unregister(self.stop)
+        atexit.register(self.stop)  # once, and not before there is something to stop
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "vitarmm_agent.answers.worker"],
             stdin=subprocess.PIPE,
@@ -114,5 +119,3 @@ class _Worker:
 
 
 _WORKER = _Worker()
-atexit.register(_WORKER.stop)
-os.register_at_fork(after_in_child=lambda: _WORKER.__init__())  # type: ignore[misc]

@@ -8,8 +8,7 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
-from vitarmm_agent.answers.numbers import fold_digits, parse_number, show
-from vitarmm_agent.problem import Problem
+from vitarmm_agent.answers.numbers import fold_digits, parse_number
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
@@ -77,33 +76,3 @@ def list_items(text: str) -> list[str]:
     text = latex.to_plain(text[:MAX_ANSWER]).strip(_EDGES + "[](){}")
     items = re.split(r"\s*[;,]\s*(?:and\s+)?|\s+and\s+|\s*、\s*", text)
     return [item.strip(_EDGES) for item in items if item.strip(_EDGES)]
-
-
-def normalize(problem: Problem, answer: str | None) -> str | None:
-    """The form in which an extracted answer is compared, or None when it is no answer of the type.
-
-    A choice becomes its text, a number its shortest exact form, a list its items in order.
-    """
-    from vitarmm_agent.answers.choices import choice_index
-
-    if answer is None:
-        return None
-    if problem.answer_type == "choice":
-        index = choice_index(problem.choices, answer)
-        return None if index is None else problem.choices[index]
-    if problem.answer_type == "list":
-        items = list_items(answer)
-        return f"[{', '.join(_canonical(item) for item in items)}]" if items else None
-    value = value_of(answer)
-    if problem.answer_type in ("integer", "float"):
-        return None if value is None else show(_rounded(value, problem.precision), 12)
-    return show(value, 12) if value is not None else plain(answer) or None
-
-
-def _canonical(item: str) -> str:
-    value = value_of(item)
-    return show(value, 12) if value is not None else fold(item)
-
-
-def _rounded(value: Fraction, places: int | None) -> Fraction:
-    return value if places is None else round(value, places)

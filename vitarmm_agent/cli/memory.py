@@ -118,7 +118,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add an entry; it is compared with what is known, as the agent's own are."""
-    from vitarmm_agent.memory_store.core import person_run
+    from vitarmm_agent.memory_store.curation import person_run
     from vitarmm_agent.memory_store.operations import Operation
 
     entry = entry_from(

@@ -92,7 +92,7 @@ def convert_vita(
     ] = None,
 ) -> None:
     """Write a VITA checkpoint as a normal transformers folder, which loads without conversion."""
-    from vitarmm_agent.models.vita.conversion import convert
+    from vitarmm_agent.models.vita.convert import convert
 
     try:
         written = convert(source, target, vita_model_type, dtype)

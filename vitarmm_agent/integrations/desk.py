@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
@@ -33,8 +33,8 @@ class MemoryDesk:
         """The few entries that fit ``question``."""
         if not question.strip():
             raise InputError(f"the question is empty, got {question!r}; say what to look for")
-        found: Recall = yield call(self._own(), "recall", question)
-        return found
+        own = self._own()
+        return (yield from calls(own.recall, own.arecall, question))
 
     def remember(
         self,
@@ -54,15 +54,9 @@ class MemoryDesk:
             confidence=confidence,
             provenance=Provenance(writer=self.writer),
         )
-        done = yield call(
-            self._own(),
-            "write",
-            [Operation(kind="add", entry=entry)],
-            run=entry.id,
-            attempt=0,
-        )
-        written: Written = done[0]
-        return written
+        own, operation = self._own(), Operation(kind="add", entry=entry)
+        done = yield from calls(own.write, own.awrite, [operation], run=entry.id, attempt=0)
+        return done[0]
 
     def entry(self, entry_id: str) -> Flow[MemoryEntry]:
         """One entry.
@@ -70,7 +64,8 @@ class MemoryDesk:
         Raises:
             InputError: there is no such entry.
         """
-        found: MemoryEntry | None = yield call(self._own(), "get", entry_id)
+        own = self._own()
+        found = yield from calls(own.get, own.aget, entry_id)
         if found is None:
             raise InputError(f"there is no entry {entry_id!r}; recall shows the ids there are")
         return found
@@ -81,7 +76,8 @@ class MemoryDesk:
         Raises:
             InputError: there is no such entry.
         """
-        yield call(self._own(), "forget", entry_id)
+        own = self._own()
+        yield from calls(own.forget, own.aforget, entry_id)
         return f"forgot {entry_id}"
 
     def _own(self) -> ReasoningMemory:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vitarmm_agent.effects import Call, Flow, call
+from vitarmm_agent.effects import Call, Flow, calls
 from vitarmm_agent.errors import InternalError, VitaRMMError
 from vitarmm_agent.models.errors import as_server_error
 from vitarmm_agent.problem import Usage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
 
+T = TypeVar("T")
 _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
 
 
@@ -61,7 +62,7 @@ def ask(
     """
     start = time.perf_counter()
     config = _config_with(callbacks)
-    message = yield from _guarded(call(model, "invoke", list(messages), config))
+    message = yield from _guarded(calls(model.invoke, model.ainvoke, list(messages), config))
     return Reply(message, usage_of(message), time.perf_counter() - start)
 
 
@@ -76,7 +77,7 @@ def ask_structured(
     start = time.perf_counter()
     structured = _structured(model, schema)
     try:
-        got = yield from _guarded(call(structured, "invoke", list(messages)))
+        got = yield from _guarded(calls(structured.invoke, structured.ainvoke, list(messages)))
     except Exception as raised:
         if (usage := _usage_of_cut(raised)) is None:
             raise
@@ -163,9 +164,9 @@ def _usage_of_cut(error: Exception) -> Usage | None:
     )
 
 
-def _guarded(request: Call) -> Flow[Any]:
+def _guarded(request: Call[T]) -> Flow[T]:
     try:
-        reply = yield request
+        reply = yield from request
     except Exception as error:
         server_error = as_server_error(error)
         if server_error is None:

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from pydantic import Field
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.llama.process import Options
@@ -131,20 +131,16 @@ class LocalChatModel(EventChatModel):
 
     def _check_room(self, turns: list[Turn], wanted: int) -> Flow[None]:
         """Count the tokens of a prompt that could be too long: no token is less than a byte."""
-        about = yield call(self.server, "about")
+        about = yield from calls(self.server.about, self.server.aabout)
         context = about["default_generation_settings"]["n_ctx"]
         most = sum(len(turn["content"].encode()) + TEMPLATE_BYTES for turn in turns)
         if turns and most + wanted <= context - 4 * TEMPLATE_BYTES:
             return
         if not turns:
             check_room(self.model, 0, wanted, context)
-        rendered = yield call(self.server, "post", "/apply-template", {"messages": turns})
-        tokens = yield call(
-            self.server,
-            "post",
-            "/tokenize",
-            {"content": rendered["prompt"], "parse_special": True},
-        )
+        rendered = yield from self._ask("/apply-template", {"messages": turns})
+        whole = {"content": rendered["prompt"], "parse_special": True}
+        tokens = yield from self._ask("/tokenize", whole)
         check_room(self.model, len(tokens["tokens"]), wanted, context)
 
     def _harmless(self, text: str) -> Flow[str]:
@@ -180,9 +176,12 @@ class LocalChatModel(EventChatModel):
 
     def _tokens(self, text: str, *, special: bool) -> Flow[list[dict[str, Any]]]:
         body = {"content": text, "parse_special": special, "with_pieces": True}
-        answer = yield call(self.server, "post", "/tokenize", body)
+        answer = yield from self._ask("/tokenize", body)
         tokens: list[dict[str, Any]] = answer["tokens"]
         return tokens
+
+    def _ask(self, path: str, body: dict[str, Any]) -> Flow[Any]:
+        return (yield from calls(self.server.post, self.server.apost, path, body))
 
 
 _ROUNDS = 3

@@ -18,7 +18,7 @@ from langchain_openai import ChatOpenAI
 from openai import APIStatusError
 from pydantic import PrivateAttr
 
-from vitarmm_agent.effects import Flow, arun, call, run
+from vitarmm_agent.effects import Flow, arun, calls, run
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 from vitarmm_agent.redaction import public_address, redact
 
@@ -83,16 +83,14 @@ class ServedChatModel(ChatOpenAI):
     ) -> Flow[AIMessage]:
         if self._json_schema:
             try:
-                message: AIMessage = yield call(newer, "invoke", given)
-                return message
+                return (yield from calls(newer.invoke, newer.ainvoke, given))
             except APIStatusError as error:
                 if not _refuses_the_form(error):
                     raise
                 server = public_address(self.openai_api_base or "")
                 logger.info("%s knows no json_schema: %s", server, redact(error.message))
                 self._json_schema = False
-        message = yield call(older, "invoke", given)
-        return message
+        return (yield from calls(older.invoke, older.ainvoke, given))
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any

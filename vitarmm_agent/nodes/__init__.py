@@ -1,4 +1,4 @@
-"""The four nodes and the router: one file each.
+"""The four nodes: one file each.
 
 A node is a :data:`~vitarmm_agent.effects.Flow` of (state, deps, run): it returns a partial update
 and mutates nothing.

@@ -39,8 +39,7 @@ def problem_of(state: ReasoningState, media: MediaStore, *, again: bool = False)
         )
     if not problem.images:
         return problem
-    stored: Problem = yield in_thread(store_images, problem, media)
-    return stored
+    return (yield from in_thread(store_images, problem, media))
 
 
 def store_images(problem: Problem, media: MediaStore) -> Problem:

@@ -39,7 +39,7 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     tokens = TokenEmitter(run.emit, run.thread_id, number)
     listener = tokens.handler(force=run.stream_tokens)
     if problem.images:
-        messages = yield in_thread(prompt_messages, prompt, problem, deps.media)
+        messages = yield from in_thread(prompt_messages, prompt, problem, deps.media)
     else:
         messages = prompt_messages(prompt, problem, deps.media)
     reply = yield from ask(deps.reasoner, messages, callbacks=[listener])

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vitarmm_agent.deps import Deps, Limits
-from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import recalled_event
@@ -36,7 +36,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             problem_id=problem["id"],
             attempt=update["iteration"],
         )
-        recalled = yield call(memory, "recall", problem["text"], reader=reader)
+        recalled = yield from calls(memory.recall, memory.arecall, problem["text"], reader=reader)
         found = recalled.model_dump(mode="json")
     record = {"number": update["iteration"], **found}
     run.emit(recalled_event(update.get("run", run.thread_id), record))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage
 
 from vitarmm_agent.deps import Deps, Limits
-from vitarmm_agent.effects import Flow, call
+from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
@@ -57,9 +57,9 @@ def _credit(
     shown, verdict = attempt.recalled, verdicts[-1].verdict
     if not shown or verdict == "abstain":
         return
-    yield call(
-        memory,
-        "credit",
+    yield from calls(
+        memory.credit,
+        memory.acredit,
         shown,
         verdict,
         run=run.thread_id,
@@ -79,7 +79,7 @@ def _write(
         verifier=verdicts[-1].source,
         writer=model_name(writer.model),
     )
-    related = yield call(memory, "recall", problem.text, reader=provenance)
+    related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
     decision = yield from writer.decide(
         problem.without_reference(),
@@ -89,9 +89,9 @@ def _write(
         provenance,
         recalled=_shown_entries(state),
     )
-    written = yield call(
-        memory,
-        "write",
+    written = yield from calls(
+        memory.write,
+        memory.awrite,
         decision.operations,
         run=run.thread_id,
         attempt=attempts[-1].number,

@@ -63,7 +63,7 @@ def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> Flow[ReasoningM
             from vitarmm_agent.memory_store.memory import ReasoningMemory
 
             return ReasoningMemory(run.store, namespace=tuple(namespace))
-        memory = yield in_thread(deps.default_memory)
+        memory = yield from in_thread(deps.default_memory)
     return None if memory is None else memory.with_namespace(namespace)
 
 

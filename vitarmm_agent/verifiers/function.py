@@ -40,7 +40,7 @@ class Function:
             InputError: it returned something else than :data:`Answer`, or is a coroutine function
                 in a synchronous run.
         """
-        answer = yield Call(
+        answer = yield from Call(
             lambda: self._called(problem, attempt), lambda: self._acalled(problem, attempt)
         )
         return self._feedback(answer)

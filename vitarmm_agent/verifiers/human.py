@@ -43,7 +43,7 @@ class Human:
         fault = ""
         while True:
             request = human_request(problem, attempt, fault)
-            reply = yield _interrupt(request)
+            reply = yield from _interrupt(request)
             try:
                 return self._feedback(_parse(reply))
             except ValidationError as error:
@@ -100,7 +100,7 @@ def human_request(problem: Problem, attempt: Attempt, fault: str = "") -> dict[s
     }
 
 
-def _interrupt(request: dict[str, Any]) -> Call:
+def _interrupt(request: dict[str, Any]) -> Call[Any]:
     from langgraph.types import interrupt
 
     async def asynchronous() -> Any:

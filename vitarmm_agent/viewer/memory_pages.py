@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.curation import State
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, State
 from vitarmm_agent.viewer.drawing import LinkedEntry, link_graph
 from vitarmm_agent.viewer.entry_view import Use, changed_fields, counts_over_time, uses_of
 from vitarmm_agent.viewer.responses import address, go, html, one, site, whole
@@ -57,7 +56,7 @@ async def _table(
     if as_of is not None:
         journal = _journal(memory)
         past = await asyncio.to_thread(lambda: [*journal.entries(memory.namespace, as_of)])
-        past = [e for e in past if kind in ("", e.entry_type) and state in ("", state_of(e))]
+        past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state)]
         return past[start : start + PER_PAGE], len(past) > start + PER_PAGE
     found = await memory.alist(
         entry_type=kind or None,
@@ -88,7 +87,7 @@ async def entry(request: Request) -> Response:
         "entry",
         entry=shown,
         gone=now is None,
-        state=state_of(shown),
+        state=shown.state,
         history=[(event, changed_fields(event)) for event in events],
         uses=uses,
         series=counts_over_time(events),
@@ -201,13 +200,6 @@ def _moment(text: str) -> datetime | None:
     if len(text) == 10:
         moment = moment.replace(hour=23, minute=59, second=59)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def state_of(entry: MemoryEntry) -> str:
-    """live, quarantined or superseded."""
-    if entry.superseded_by is not None:
-        return "superseded"
-    return "quarantined" if entry.quarantined else "live"
 
 
 def entry_address(entry_id: str) -> str:

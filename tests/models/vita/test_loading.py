@@ -20,7 +20,7 @@ from tests.models.vita.conftest import noise
 from tests.models.vita.tiny import Tiny
 from vitarmm_agent.errors import InputError, WeightsError
 from vitarmm_agent.models.vita import VitaConfig, VitaForConditionalGeneration, VitaProcessor
-from vitarmm_agent.models.vita.conversion import convert
+from vitarmm_agent.models.vita.convert import convert
 
 TOWER = "model.vision_tower.vision_tower."
 

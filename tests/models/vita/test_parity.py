@@ -87,7 +87,7 @@ def test_unequal_prompts_in_one_batch(proof, shared):
 
 
 def test_a_converted_folder_gives_the_same(proof, shared, tmp_path):
-    from vitarmm_agent.models.vita.conversion import convert
+    from vitarmm_agent.models.vita.convert import convert
 
     model, processor, cases, arrays = proof
     convert(shared / "fixtures" / "vita_a", tmp_path / "converted")

@@ -1,4 +1,4 @@
-"""From the published on-disk layout of VITA to transformers: config, tensor names, a whole folder.
+"""From the published on-disk layout of VITA to transformers: config and tensor names.
 
 The published ``config.json`` holds the language model's keys and the multimodal keys side by side;
 the weights use the names of the original code. Renaming, the split of the tower's fused ``qkv``
@@ -25,7 +25,6 @@ from vitarmm_agent.models.vita.conversation import (
 logger = logging.getLogger(__name__)
 
 TOWER_PREFIX = "model.vision_tower.vision_tower."
-DTYPES = ("bfloat16", "float16", "float32")
 DEFAULT_TOWER = "InternViT-300M-448px"
 _VISION_KEYS = (
     "hidden_size",
@@ -258,38 +257,3 @@ def generation_settings(name: str, tokenizer: Any, vocabulary: int) -> dict[str,
         "bos_token_id": tokenizer.bos_token_id,
         "suppress_tokens": list(range(len(tokenizer), vocabulary)) or None,
     }
-
-
-def convert(
-    source: str | Path,
-    target: str | Path,
-    vita_model_type: str | None = None,
-    dtype: str | None = None,
-) -> Path:
-    """Write a checkpoint as a normal transformers folder, which loads without any conversion.
-
-    Args:
-        source: folder in the published layout.
-        target: folder to write; made when it is not there.
-        vita_model_type: overrides what the folder says.
-        dtype: ``bfloat16``, ``float16`` or ``float32``; default: the checkpoint's.
-
-    Raises:
-        InputError: ``target`` is not empty, or ``source`` is no VITA checkpoint.
-        WeightsError: tensors are missing or misshapen.
-    """
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is not empty; name a new folder")
-    if dtype is not None and dtype not in DTYPES:
-        raise InputError(f"dtype {dtype!r} is unknown; use one of {', '.join(DTYPES)}")
-    from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
-    from vitarmm_agent.models.vita.processing import VitaProcessor
-
-    processor = VitaProcessor.from_pretrained(source, vita_model_type=vita_model_type)
-    model = VitaForConditionalGeneration.from_pretrained(
-        source, vita_model_type=vita_model_type, **({"dtype": dtype} if dtype else {})
-    )
-    model.save_pretrained(target)
-    processor.save_pretrained(target)
-    return target

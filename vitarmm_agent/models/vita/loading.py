@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel
 
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.models.vita.checkpoint import (
@@ -74,15 +74,15 @@ class Source:
         self.headers = read_headers(folder)
         self.borrowed: dict[str, TensorHeader] = {}
 
-    def check(self) -> None:
-        """Refuse a checkpoint that does not fill the model, before any weight is read.
+    def check(self, model: type[PreTrainedModel]) -> None:
+        """Refuse a checkpoint that does not fill a ``model``, before any weight is read.
 
         A published checkpoint without a vision tower borrows the tower of the separate folder.
 
         Raises:
             WeightsError: tensors are missing or misshapen, listed by name, at most ten.
         """
-        shapes = _shapes(self.config)
+        shapes = _shapes(model, self.config)
         if not self.published:
             # experts may be stacked or not: transformers reads both
             plain = {name: shape for name, shape in shapes.items() if ".experts." not in name}
@@ -146,11 +146,9 @@ def refuse_missing(folder: Path, missing: Any) -> None:
         )
 
 
-def _shapes(config: VitaConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the model's tensors; a tied head needs none of its own."""
-    from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
-
+def _shapes(kind: type[PreTrainedModel], config: VitaConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a model's tensors; a tied head needs none of its own."""
     with torch.device("meta"):
-        model = VitaForConditionalGeneration(config)
+        model = kind(config)
     tied = set(model.all_tied_weights_keys)
     return {k: tuple(v.shape) for k, v in model.state_dict().items() if k not in tied}

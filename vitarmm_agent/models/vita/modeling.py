@@ -361,7 +361,7 @@ class VitaForConditionalGeneration(VitaPreTrainedModel, GenerationMixin):
         if source.published:
             kwargs, config = _prepare_published(source, kwargs)
         else:
-            source.check()
+            source.check(VitaForConditionalGeneration)
         where = None if "state_dict" in kwargs else folder
         report = kwargs.pop("output_loading_info", False)
         model, info = load(where, *args, config=config, output_loading_info=True, **kwargs)
@@ -381,7 +381,7 @@ def _prepare_published(source: Source, kwargs: dict[str, Any]) -> tuple[dict[str
     """Check a published checkpoint, and what to give transformers so that it reads it."""
     from vitarmm_agent.models.vita.conversion import register_weight_conversion
 
-    source.check()
+    source.check(VitaForConditionalGeneration)
     register_weight_conversion()
     config = copy.deepcopy(source.config)
     config.dtype = source.dtype

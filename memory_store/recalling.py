@@ -1,0 +1,126 @@
+"""Recall: the few entries of a memory that fit a problem, now or as they once were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from langgraph.store.base import SearchItem
+
+from vitarmm_agent.effects import Flow, in_thread
+from vitarmm_agent.memory_store.journal import Journal, history
+from vitarmm_agent.memory_store.operations import Recall, Recalled
+from vitarmm_agent.memory_store.ranking import Candidate, RecallConfig, link, rank
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, candidates
+
+MAX_QUERY = 8_000
+"""Characters of a problem that are searched for."""
+WIDEST = 1_024
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Entries that one recall must not give: by id, by the problem they come from, by who asks."""
+
+    ids: frozenset[str]
+    problems: frozenset[str]
+    reader: Provenance | None
+
+    def __contains__(self, entry: MemoryEntry) -> bool:
+        """Whether ``entry`` is one of them."""
+        origin = entry.provenance
+        if entry.id in self.ids or origin.problem_id in self.problems:
+            return True
+        reader = self.reader
+        if reader is None or not reader.run:
+            return False
+        return origin.run == reader.run and origin.attempt >= reader.attempt
+
+
+@dataclass(frozen=True)
+class Recalling:
+    """What recalls from the entries of one memory, by a configuration."""
+
+    shelf: Shelf
+    journal: Journal | None
+    config: RecallConfig
+
+    def recall(
+        self, problem_text: str, k: int, refused: Refused, as_of: datetime | None
+    ) -> Flow[Recall]:
+        """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.recall`."""
+        query = _searchable(problem_text)
+        if not query:
+            return Recall(query=query, note="there is no text to search for")
+        floor = self.config.similarity_floor
+        found = yield from self._candidates(query, k, refused, as_of)
+        main, rejected = rank(query, found, k=k, floor=floor, config=self.config, now=as_of)
+        linked = yield from self._linked(main, refused, as_of)
+        note = "" if main else _why_empty(rejected, floor, bool(found))
+        return Recall(query=query, entries=(*main, *linked), best_rejected=rejected, note=note)
+
+    def _candidates(
+        self, query: str, k: int, refused: Refused, as_of: datetime | None
+    ) -> Flow[list[Candidate]]:
+        """The shortlist; grows while too many of the nearest may not be recalled."""
+        limit = max(self.config.shortlist, k)
+        while True:
+            ((hits,),) = yield from self.shelf.near([query], limit, ENTRIES)
+            if as_of is None:
+                found = candidates(hits)
+            else:
+                found = yield from self._as_they_were(query, limit, hits, as_of)
+            allowed = [c for c in found if c.entry.live and c.entry not in refused]
+            if len(allowed) >= k or len(hits) < limit or limit >= WIDEST:
+                return allowed[: max(self.config.shortlist, k)]
+            limit *= 4
+
+    def _as_they_were(
+        self, query: str, limit: int, hits: Sequence[SearchItem], moment: datetime
+    ) -> Flow[list[Candidate]]:
+        ((past,),) = yield from self.shelf.near([query], limit, PAST)
+        texts: dict[tuple[str, str], float] = {}
+        for item in (*hits, *past):
+            entry_id = str(item.value.get("entry_id", item.key))
+            texts[entry_id, str(item.value["index_text"])] = float(item.score or 0.0)
+        states = yield from self._states(list({entry_id for entry_id, _ in texts}), moment)
+        found = [
+            Candidate(entry, texts[entry.id, entry.index_text])
+            for entry in states.values()
+            if (entry.id, entry.index_text) in texts
+        ]
+        return sorted(found, key=lambda candidate: -candidate.similarity)
+
+    def _linked(
+        self, main: Sequence[Recalled], refused: Refused, as_of: datetime | None
+    ) -> Flow[list[Recalled]]:
+        taken = {recalled.entry.id for recalled in main}
+        wanted = [i for recalled in main for i in recalled.entry.related_to if i not in taken]
+        if not wanted or not self.config.linked:
+            return []
+        if as_of is None:
+            known = yield from self.shelf.get(wanted)
+        else:
+            known = yield from self._states(wanted, as_of)
+        allowed = {i: entry for i, entry in known.items() if entry.live and entry not in refused}
+        return link(main, allowed, self.config.linked)
+
+    def _states(self, ids: Sequence[str], moment: datetime) -> Flow[dict[str, MemoryEntry]]:
+        journal = history(self.journal, "recall as of a time")
+        return (yield from in_thread(journal.states, self.shelf.namespace, ids, moment))
+
+
+def _searchable(text: str) -> str:
+    """Text that any embedder takes: no lone surrogates or NUL, bounded, trimmed."""
+    return text[:MAX_QUERY].encode("utf-8", "replace").decode().replace("\x00", " ").strip()
+
+
+def _why_empty(rejected: Recalled | None, floor: float, any_found: bool) -> str:
+    if rejected is None:
+        return "nothing else fits" if any_found else "the memory has no entry that may be recalled"
+    return (
+        f"the best entry, {rejected.entry.id}, has similarity {rejected.similarity:.2f}, "
+        f"below the floor of {floor:.2f}"
+    )

@@ -1,0 +1,124 @@
+"""Write and credit: what a run taught, consolidated with what its memory knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vitarmm_agent.effects import Flow, calls
+from vitarmm_agent.memory_store.consolidation import NEAR, share_words
+from vitarmm_agent.memory_store.group import Planned, WriteGroup
+from vitarmm_agent.memory_store.operations import Operation, Written
+from vitarmm_agent.memory_store.planning import Plan, credited, neighbour_list, settle
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, read_entry
+
+NEIGHBOURS = 8
+Similar = dict[str, tuple[MemoryEntry, float]]
+"""Entries by id, with their similarity."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What writes into one memory; each method carries out one batch, once per run and attempt."""
+
+    shelf: Shelf
+    group: WriteGroup
+
+    def write(self, operations: Sequence[Operation], origin: Provenance) -> Flow[list[Written]]:
+        """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.write`."""
+
+        def plan() -> Flow[Planned]:
+            return self._plan(operations, origin)
+
+        run, attempt = origin.run, origin.attempt
+        key = f"write:{run}:{attempt}"
+        answer = yield from self.group.once(self.shelf, key, run, attempt, plan)
+        return [Written.model_validate(row) for row in answer]
+
+    def credit(
+        self,
+        entry_ids: Sequence[str],
+        verdict: Literal["pass", "fail"],
+        previous: Literal["pass", "fail", "abstain"] | None,
+        origin: Provenance,
+    ) -> Flow[None]:
+        """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.credit`."""
+        run, attempt = origin.run, origin.attempt
+
+        def plan() -> Flow[Planned]:
+            known = yield from self.shelf.get(entry_ids)
+            plan = Plan(known)
+            for entry in known.values():
+                after = credited(entry, verdict, previous, plan.now)
+                held = after.quarantined and not entry.quarantined
+                kind = "quarantine" if held else "credit"
+                plan.put(kind, entry.id, after, f"attempt {attempt} of {run}: {verdict}")
+            return plan, []
+
+        yield from self.group.once(self.shelf, f"credit:{run}:{attempt}", run, attempt, plan)
+
+    def _plan(self, operations: Sequence[Operation], origin: Provenance) -> Flow[Planned]:
+        new = [op.entry for op in operations if op.entry is not None]
+        targets = [op.target for op in operations if op.target]
+        links = [i for entry in new for i in (entry.id, *entry.related_to)]
+        plan = Plan((yield from self.shelf.get([*targets, *links])))
+        near = yield from self._neighbours(
+            [op.entry for op in operations if op.kind != "update" and op.entry is not None]
+        )
+        written = []
+        for operation in operations:
+            entry = operation.entry
+            others = dict(near.get(entry.id, {})) if entry is not None else {}
+            for old, _ in others.values():
+                plan.known.setdefault(old.id, old)
+            if entry is not None and operation.kind == "add":
+                similar = [e for e in plan.added() if share_words(entry, e)]
+                others |= yield from self._alike(entry, similar, {})
+            written.append(settle(plan, operation, neighbour_list(others), origin))
+        return plan, written
+
+    def _neighbours(self, entries: Sequence[MemoryEntry]) -> Flow[dict[str, Similar]]:
+        """For each new entry, the existing ones that may say the same, put-aside ones included."""
+        texts = [entry.index_text for entry in entries]
+        live, past = yield from self.shelf.near(texts, NEIGHBOURS, ENTRIES, PAST)
+        aside = yield from self.shelf.get(
+            [str(i.value["entry_id"]) for items in past for i in items if (i.score or 0) >= NEAR]
+        )
+        found: dict[str, Similar] = {}
+        for entry, near, gone in zip(entries, live, past, strict=True):
+            scores = {item.key: float(item.score or 0) for item in near}
+            olds = [read_entry(item) for item in near]
+            for item in gone:
+                old = aside.get(str(item.value["entry_id"]))
+                if old is not None and old.id not in scores:
+                    scores[old.id] = float(item.score or 0)
+                    olds.append(old)
+            close = [old for old in olds if scores[old.id] >= NEAR]
+            found[entry.id] = yield from self._alike(entry, close, scores)
+        return found
+
+    def _alike(
+        self, entry: MemoryEntry, others: Sequence[MemoryEntry], scores: Mapping[str, float]
+    ) -> Flow[Similar]:
+        """Others with their similarity in condition and content, whichever is less."""
+        if not others:
+            return {}
+        embedder = getattr(self.shelf.store, "embeddings", None)
+        if embedder is None:
+            return {old.id: (old, scores.get(old.id, 0.0)) for old in others}
+        texts = [entry.index_text, entry.content]
+        for old in others:
+            texts += [old.index_text, old.content]
+        vectors = yield from calls(embedder.embed_documents, embedder.aembed_documents, texts)
+        return {
+            old.id: (old, min(_cosine(vectors[0], vectors[i]), _cosine(vectors[1], vectors[i + 1])))
+            for i, old in zip(range(2, len(texts), 2), others, strict=True)
+        }
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    norms = math.hypot(*one) * math.hypot(*other)
+    return math.fsum(a * b for a, b in zip(one, other, strict=True)) / norms if norms else 0.0
