@@ -105,10 +105,10 @@ def test_a_local_model_is_sampled_by_its_seed(tmp_path: Path) -> None:
     from vitarmm_agent.effects import run
     from vitarmm_agent.evals.replay import sampled
     from vitarmm_agent.models.calls import ask, ask_structured
-    from vitarmm_agent.models.local import LocalChatModel
+    from vitarmm_agent.models.folder import FolderChatModel
 
     folder = make_model(tmp_path / "tiny")
-    local = LocalChatModel.load(
+    local = FolderChatModel.load(
         folder, home=tmp_path / "home", dtype="float32", device="cpu", max_tokens=12
     )
     prompt = [HumanMessage("Say a word.")]

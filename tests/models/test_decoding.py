@@ -9,7 +9,9 @@ import torch
 
 from tests.models.conftest import make_tokenizer
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.models.decoding import Decoding, Sampler, TextStream
+from vitarmm_agent.models.decoding import Decoding
+from vitarmm_agent.models.sampling import KnownTokens, Sampling
+from vitarmm_agent.models.text_stream import TextStream
 
 TOKENIZER = make_tokenizer()
 
@@ -68,27 +70,36 @@ def test_what_may_become_a_stop_is_held_back() -> None:
     assert shown[:6] == ["a", "a ", "a ", "a ", "a ", "a STO "]
 
 
+def drawn(logits: torch.Tensor, decoding: Decoding, times: int) -> list[int]:
+    sampling, empty = Sampling(decoding), torch.zeros((1, 0), dtype=torch.long)
+    return [int(sampling(empty, logits.unsqueeze(0)).argmax()) for _ in range(times)]
+
+
 def test_ids_the_tokenizer_does_not_know_are_never_picked() -> None:
     logits = torch.zeros(10)
     logits[8] = 100
     logits[3] = 1
-    assert Sampler(Decoding(), 5).pick(logits) == 3
-    hot = Sampler(Decoding(temperature=100.0, seed=1), 5)
-    assert {hot.pick(logits) for _ in range(200)} == {0, 1, 2, 3, 4}
+    known = KnownTokens(5)(torch.zeros((1, 0), dtype=torch.long), logits.unsqueeze(0))
+    assert int(known.argmax()) == 3 and logits[8] == 100
+    assert set(drawn(known[0], Decoding(temperature=100.0, seed=1), 200)) == {0, 1, 2, 3, 4}
 
 
 def test_sampling_follows_the_probabilities() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0]).log_softmax(-1)
-    sampler = Sampler(Decoding(temperature=1.0, seed=0), 3)
-    drawn = torch.tensor([sampler.pick(logits) for _ in range(4000)])
-    shares = torch.bincount(drawn, minlength=3) / 4000
+    found = torch.tensor(drawn(logits, Decoding(temperature=1.0, seed=0), 4000))
+    shares = torch.bincount(found, minlength=3) / 4000
     assert torch.allclose(shares, logits.exp(), atol=0.03)
 
 
 def test_top_p_keeps_the_fewest_that_reach_it() -> None:
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
-    sampler = Sampler(Decoding(temperature=1.0, top_p=0.75, seed=0), 4)
-    assert {sampler.pick(logits) for _ in range(300)} == {0, 1}
+    assert set(drawn(logits, Decoding(temperature=1.0, top_p=0.75, seed=0), 300)) == {0, 1}
+
+
+def test_sampling_leaves_torchs_own_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    drawn(torch.zeros(8), Decoding(temperature=1.0), 10)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(

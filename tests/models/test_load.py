@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage
 
+from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, WeightsError
 from vitarmm_agent.evals.speed.server import ScriptedServer, running
-from vitarmm_agent.models import LocalChatModel, load_chat_model
+from vitarmm_agent.llama.process import Options
+from vitarmm_agent.models import FolderChatModel, LocalChatModel, load_chat_model
 from vitarmm_agent.settings import Settings
 
 
@@ -30,12 +32,23 @@ def test_missing_weights_name_the_command(tmp_path: Path) -> None:
 
 
 def test_settings_decide_decoding_and_options_win(tiny: Path, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, temperature=0.5, max_tokens=7, seed=3, prefix_cache_mb=1)
+    settings = Settings(home=tmp_path, temperature=0.5, max_tokens=7, seed=3)
     model = load_chat_model(f"local:{tiny}", settings=settings, device="cpu", temperature=0.25)
-    assert isinstance(model, LocalChatModel)
+    assert isinstance(model, FolderChatModel)
     assert (model.temperature, model.max_tokens, model.seed) == (0.25, 7, 3)
-    assert model.engine.prefix.limit == 1024 * 1024
     assert str(model.engine.model.dtype) == "torch.bfloat16"
+
+
+def test_settings_decide_how_a_gguf_file_is_held(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf")
+    settings = Settings(
+        home=tmp_path, seed=3, context=256, parallel=2, threads=1, prefix_cache_mb=16
+    )
+    model = load_chat_model(f"local:{path}", settings=settings, temperature=0.25)
+    assert isinstance(model, LocalChatModel)
+    assert (model.temperature, model.seed) == (0.25, 3)
+    assert model.server.options == Options(context=256, slots=2, threads=1, cache_mb=16)
+    assert model.server.about()["total_slots"] == 2
 
 
 @pytest.mark.parametrize(
@@ -91,8 +104,9 @@ def test_a_provider_that_is_not_installed_names_its_package() -> None:
     ("package", "spec", "extra"),
     [
         ("langchain_openai", "openai:x", "openai"),
-        ("transformers", "local:x", "local"),
-        ("torch", "vita:x", "local"),
+        ("xllamacpp", "local:GGUF", "local"),
+        ("transformers", "local:FOLDER", "torch"),
+        ("torch", "vita:x", "torch"),
         ("rapidocr_onnxruntime", "scripted:SCRIPT", "ocr"),
     ],
 )
@@ -101,7 +115,10 @@ def test_a_missing_package_names_the_extra(
 ) -> None:
     """In a process where the package cannot be imported."""
     (tmp_path / "script.json").write_text("[]")
-    spec = spec.replace("SCRIPT", str(tmp_path / "script.json"))
+    for word, path in (("SCRIPT", tmp_path / "script.json"), ("FOLDER", tmp_path)):
+        spec = spec.replace(word, str(path))
+    if "GGUF" in spec:
+        spec = spec.replace("GGUF", str(write_gguf(tmp_path / "tiny.gguf")))
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from vitarmm_agent.errors import MissingExtraError\n"
@@ -127,6 +144,6 @@ def test_importing_the_package_loads_no_torch() -> None:
 @pytest.mark.weights
 def test_the_smallest_catalogue_model_speaks(weights: object) -> None:
     weights("smollm2-135m-instruct")  # type: ignore[operator]
-    model = load_chat_model("local:smollm2-135m-instruct", max_tokens=12)
-    reply = model.invoke([HumanMessage("What is the capital of France?")])
-    assert "Paris" in reply.text
+    model = load_chat_model("local:smollm2-135m-instruct", max_tokens=24)
+    reply = model.invoke([HumanMessage("Who wrote Hamlet?")])
+    assert "Shakespeare" in reply.text

@@ -73,10 +73,15 @@ def grammar_of(schema: str) -> Grammar:
 
 
 def _kept(schema: Any, left_out: set[str]) -> Any:
-    """A schema with what the grammar can keep; what it cannot is added to ``left_out``."""
+    """A schema with what the grammar can keep; what it cannot is added to ``left_out``.
+
+    Properties that it does not name are not written, though most schemas would allow them.
+    """
     if not isinstance(schema, dict):
         return schema
     kept: dict[str, Any] = {}
+    if "properties" in schema and "additionalProperties" not in schema and not _combined(schema):
+        kept["additionalProperties"] = False
     for key, value in schema.items():
         if key in _VALUES:
             kept[key] = value
@@ -84,6 +89,9 @@ def _kept(schema: Any, left_out: set[str]) -> Any:
             kept[key] = _kept(value, left_out)
         elif key in _LISTS:
             kept[key] = [_kept(one, left_out) for one in value]
+            if key == "allOf":
+                for one in kept[key]:
+                    one.pop("additionalProperties", None) if isinstance(one, dict) else None
         elif key in _MAPS:
             kept[key] = {name: _kept(one, left_out) for name, one in value.items()}
         elif (key == "pattern" and not _BEYOND_REGULAR.search(value)) or (
@@ -93,3 +101,8 @@ def _kept(schema: Any, left_out: set[str]) -> Any:
         elif key not in _NOTES:
             left_out.add(key)
     return kept
+
+
+def _combined(schema: dict[str, Any]) -> bool:
+    """Whether other schemas add to what an object may hold."""
+    return any(key in schema for key in ("allOf", "anyOf", "oneOf", "$ref", "patternProperties"))
