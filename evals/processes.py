@@ -26,6 +26,7 @@ from vitarmm_agent.evals.arms import LEARNING, Arm
 from vitarmm_agent.evals.recording import Task
 from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.work import http_status
+from vitarmm_agent.redaction import redact_logs
 
 logger = logging.getLogger(__name__)
 CANCEL = "cancel"
@@ -194,6 +195,7 @@ class _Child:
 def _serve(pipe: Connection, open_agents: Open) -> None:
     """The whole life of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when it is over
+    redact_logs()
     try:
         agents = open_agents()
     except Exception as error:

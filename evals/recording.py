@@ -20,6 +20,7 @@ from vitarmm_agent.evals.samples import (
 )
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Usage
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.verifiers.self_consistency import group_answers
 
@@ -110,7 +111,7 @@ def sample_of_crash(task: Task, error: Exception) -> Sample:
     return _sample(
         task,
         thread_id=task.thread_id,
-        crash=f"{type(error).__name__}: {error}"[:2000],
+        crash=redact(f"{type(error).__name__}: {error}")[:2000],
     )
 
 

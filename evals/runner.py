@@ -146,7 +146,7 @@ def configuration(plan: Plan, held_out: Sequence[str] = ()) -> EvaluationConfig:
         sample_size=plan.sample_size,
         withhold=plan.withhold,
         prices=plan.prices,
-        settings=plan.settings.model_dump(mode="json"),
+        settings=plan.settings.public(),
         problem_sha256=problems_sha256(problems),
         oracle_arms=tuple(arm.name for arm in plan.arms if arm.oracle),
         learning=_used(plan.learning) if plan.learning else None,

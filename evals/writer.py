@@ -24,6 +24,7 @@ from vitarmm_agent.evals.work import Job, WorkList
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask
 from vitarmm_agent.problem import Data, Problem, Usage
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.generalise import own_numbers
 from vitarmm_agent.rmm.schema import parse_output
@@ -288,5 +289,5 @@ def _crashed(job: Job, error: Exception) -> WriterSample:
         writer=writer.name,
         case=case.key,
         situation=case.situation,
-        crash=f"{type(error).__name__}: {error}",
+        crash=redact(f"{type(error).__name__}: {error}"),
     )

@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 
 BUSY_SECONDS = 60
 T = TypeVar("T")
@@ -40,8 +41,14 @@ class SqliteCheckpoints(SqliteSaver):
     def __init__(
         self, conn: sqlite3.Connection, *, serde: SerializerProtocol | None = None
     ) -> None:
-        """Use an open connection that may be used from several threads."""
-        super().__init__(conn, serde=serde)
+        """Use an open connection that may be used from several threads.
+
+        Args:
+            conn: of the file.
+            serde: default: plain data and messages only; a graph whose state holds objects of other
+                classes needs one that knows them.
+        """
+        super().__init__(conn, serde=serde or PlainDataSerializer())
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._waiting: list[_Write] = []
         self._gate = threading.Lock()
@@ -189,6 +196,7 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
+        _tables(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
@@ -200,3 +208,48 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
             "VITARMM_DATA_DIR to another"
         ) from None
     return checkpoints
+
+
+def read_checkpoints(path: Path) -> SqliteCheckpoints:
+    """Open a checkpoint file only to look at it, such as one that was mailed; nothing is written.
+
+    Raises:
+        InputError: it is not there, or is no file of checkpoints.
+    """
+    path = path.resolve()
+    # Beside a file that nobody has open, SQLite would make two more to read it.
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    try:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False,
+            timeout=BUSY_SECONDS,
+        )  # fmt: skip
+        if not {"checkpoints", "writes"} <= _tables(connection, path):
+            raise InputError(f"{str(path)!r} holds no traces")
+    except (OSError, sqlite3.Error) as error:
+        raise InputError(f"traces cannot be read from {str(path)!r}: {error}") from None
+    checkpoints = SqliteCheckpoints(connection)
+    checkpoints.is_setup = True
+    return checkpoints
+
+
+def _tables(connection: sqlite3.Connection, path: Path) -> set[str]:
+    """The tables of a file that holds nothing which works when it is read.
+
+    Raises:
+        InputError: it has views, triggers, virtual tables or computed columns; ours have none.
+    """
+    connection.execute("PRAGMA trusted_schema=OFF")
+    rows = connection.execute("SELECT type, name, rootpage FROM sqlite_master").fetchall()
+    tables = {name for kind, name, _ in rows if kind == "table"}
+    odd = [name for kind, name, page in rows if kind not in ("table", "index") or not page]
+    for name in tables - set(odd):
+        columns = connection.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
+        odd += [name] if any(hidden for (hidden,) in columns) else []
+    if odd:
+        connection.close()
+        raise InputError(
+            f"{str(path)!r} is no plain file of traces: {', '.join(map(repr, odd[:5]))} would be "
+            "carried out by reading it. Do not trust where it comes from"
+        )
+    return tables

@@ -50,8 +50,10 @@ def _graph() -> ReasoningGraph:
 @cache
 def _graph_once() -> ReasoningGraph:
     from vitarmm_agent.graphs.reasoning import build_reasoning_graph
+    from vitarmm_agent.redaction import redact_logs
     from vitarmm_agent.settings import Settings
 
+    redact_logs()
     settings = Settings.load()
     graph = build_reasoning_graph(settings=settings, memory=settings.memory_location)
     gc.collect()

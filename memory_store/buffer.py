@@ -117,9 +117,11 @@ def entry_line(entry: MemoryEntry, *, limit: int = MAX_FIELD) -> str:
 
 
 def source(entry: MemoryEntry) -> str:
-    """Where an entry comes from, in few words."""
+    """Where an entry comes from, in few words: the problem it was learned on, or who wrote it."""
     origin = entry.provenance
-    place = f"problem {neutralise(origin.problem_id, 40)}" if origin.problem_id else "a person"
+    place = neutralise(origin.writer, 40) or "an unnamed writer"
+    if origin.problem_id:
+        place = f"problem {neutralise(origin.problem_id, 40)}"
     checked = f", checked by {neutralise(origin.verifier, 40)}" if origin.verifier else ""
     return place + checked
 

@@ -16,6 +16,7 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.rows import Namespace, read_item
+from vitarmm_agent.redaction import public_address, redact
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -111,7 +112,9 @@ def patiently(request: Callable[[], Answer], url: str, seconds: float) -> Answer
                     f"Chroma server {url} does not answer ({error or type(error)}); "
                     "start it with `chroma run`, or check the address and the network"
                 ) from error
-            logger.info("Chroma server %s: %s; trying again", url, error)
+            logger.info(
+                "Chroma server %s: %s; trying again", public_address(url), redact(str(error))
+            )
         time.sleep(pause)
         pause *= 1.5
 

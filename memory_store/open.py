@@ -12,6 +12,7 @@ from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.redaction import public_address
 from vitarmm_agent.settings import Settings
 
 JOURNAL_FILE = "journal.sqlite"
@@ -69,7 +70,7 @@ def journal_path(settings: Settings) -> Path:
     location = settings.memory_location
     if not is_url(location):
         return Path(location) / JOURNAL_FILE
-    slug = re.sub(r"[^a-zA-Z0-9]+", "-", location).strip("-")[:60]
+    slug = re.sub(r"[^a-zA-Z0-9]+", "-", public_address(location)).strip("-")[:60]
     digest = hashlib.sha256(location.encode()).hexdigest()[:8]
     folder = settings.data_dir / "journals"
     try:

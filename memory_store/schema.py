@@ -28,7 +28,7 @@ class Provenance(BaseModel):
     Attributes:
         run: LangGraph thread id of the run that wrote it.
         problem_id: problem it was learned on.
-        attempt: number of the attempt, from 1; 0 when a person wrote it.
+        attempt: number of the attempt, from 1; 0 when it was written by hand or by a client.
         verifier: source of the feedback it rests on.
         writer: model (or person) that wrote it.
     """

@@ -19,9 +19,11 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 
 # Lower layers first; a module may import from its own unit and from lower layers.
 LAYERS: tuple[tuple[str, ...], ...] = (
+    ("redaction",),
     ("errors", "effects", "lazy", "loopwise", "prompts"),
+    ("config_file",),
     ("settings", "media", "memory_store.schema", "llama"),
-    ("problem", "weights"),
+    ("problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),
     ("verifiers", "rmm"),
     ("state",),

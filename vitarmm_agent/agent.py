@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
@@ -16,6 +15,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.problem import Problem, Result
+from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, RunContext, result_of
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from vitarmm_agent.verifiers.policy import FeedbackPolicy
 
 STEPS_PER_ITERATION = 4
-SETTINGS_KEY = "vitarmm_settings"
-"""Checkpoint metadata: the settings that were chosen for the run, as JSON."""
 
 
 class ReasoningAgent:
@@ -143,11 +141,11 @@ class ReasoningAgent:
         Args:
             thread_id: the run.
             value: the reply to a waiting human verifier, if that is what it waits for.
-            configurable: as in :meth:`solve`; needed only by a run that was killed before its first
-                step had chosen the memory.
+            configurable: as in :meth:`solve`, and the same: a run stays with whom it was begun for.
 
         Raises:
-            InputError: there is no such run, or it waits for a person and ``value`` is None.
+            InputError: there is no such run, it is someone else's, or it waits for a person and
+                ``value`` is None.
         """
         return run(self._resume(thread_id, value, configurable))
 
@@ -321,8 +319,7 @@ class ReasoningAgent:
             **(configurable or {}),
             "thread_id": thread_id,
         }
-        chosen = self.settings.model_dump_json(exclude_unset=True)
-        metadata = {SETTINGS_KEY: chosen}
+        metadata = recorded(self.settings)
         return {"configurable": given, "metadata": metadata, "recursion_limit": steps}
 
     def _invoke(self, inputs: Any, config: RunnableConfig) -> Call:
@@ -333,19 +330,6 @@ class ReasoningAgent:
 
     def _state(self, config: RunnableConfig) -> Call:
         return Call(lambda: self.graph.get_state(config), lambda: self.graph.aget_state(config))
-
-
-def settings_of_run(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> dict[str, Any]:
-    """The settings that were chosen for a run, by name, so that it is resumed under the same.
-
-    Raises:
-        InputError: there is no such run.
-    """
-    found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
-    if found is None:
-        raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-    chosen: dict[str, Any] = json.loads(str(found.metadata.get(SETTINGS_KEY, "{}")))
-    return chosen
 
 
 def new_thread() -> str:

@@ -12,14 +12,21 @@
     │   └── RefusalError          it declined to answer
     └── InternalError             our bug
 
-A message says what was wrong, what was got, and what to do.
+A message says what was wrong, what was got, and what to do. It holds no secret: what is known as one,
+or looks like one, is left out when the error is made.
 """
 
 from __future__ import annotations
 
+from vitarmm_agent.redaction import redact
+
 
 class VitaRMMError(Exception):
     """Base of every error this package raises on purpose."""
+
+    def __init__(self, *parts: object) -> None:
+        """Keep the message, without secrets."""
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
 
 
 class UserError(VitaRMMError):
@@ -51,7 +58,13 @@ class MemoryStoreError(UserError):
 
 
 class ModelServerError(UserError):
-    """A model server refused, timed out or died; the run can be resumed."""
+    """A model server refused, timed out or died; the run can be resumed.
+
+    Attributes:
+        status_code: what it answered, if it did.
+    """
+
+    status_code: int | None = None
 
 
 class ModelError(VitaRMMError):

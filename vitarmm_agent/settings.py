@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from vitarmm_agent.config_file import read_config
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.redaction import (
+    fingerprint,
+    keep_secrets_of_address,
+    keep_secrets_of_data,
+    public_address,
+    redact,
+)
 
-CONFIG_FILE = "vitarmm.toml"
+ADDRESSES = ("base_url", "memory")
 DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
 DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
 
@@ -110,13 +118,11 @@ class Settings(BaseSettings):
         try:
             return cls(**{key: value for key, value in explicit.items() if value is not None})
         except ValidationError as error:
-            lines = [
-                f"setting {'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            ]
-            raise InputError("; ".join(lines)) from None
-        except ValueError as error:  # a config file that is no TOML
-            raise InputError(f"{CONFIG_FILE} cannot be read: {error}") from None
+            raise InputError("; ".join(map(_fault, error.errors()))) from None
+        except InputError:
+            raise
+        except ValueError as error:  # a variable of the environment that is no JSON
+            raise InputError(f"settings cannot be read: {error}") from None
 
     @classmethod
     def settings_customise_sources(
@@ -128,8 +134,30 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: explicit, environment, file."""
-        path = Path(os.environ.get("VITARMM_CONFIG", CONFIG_FILE))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+        file = InitSettingsSource(settings_cls, init_kwargs=read_config())
+        return init_settings, env_settings, file
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep what is secret in them out of all text from now on."""
+        for address in filter(None, (self.base_url, self.memory)):
+            keep_secrets_of_address(address)
+        keep_secrets_of_data(self.extra_body)
+
+    def public(self, *, only_set: bool = False) -> dict[str, Any]:
+        """These settings as plain data that may be shown, kept in traces, and mailed.
+
+        Addresses are without name, password and query; of ``extra_body`` there is a hash.
+
+        Args:
+            only_set: leave out what has its default.
+        """
+        values = self.model_dump(mode="json", exclude_unset=only_set)
+        for name in ADDRESSES:
+            if values.get(name):
+                values[name] = public_address(values[name])
+        if values.get("extra_body") is not None:
+            values["extra_body"] = fingerprint(values["extra_body"])
+        return {k: redact(v) if isinstance(v, str) else v for k, v in values.items()}
 
     @property
     def memory_location(self) -> str:
@@ -145,3 +173,11 @@ class Settings(BaseSettings):
     def media_dir(self) -> Path:
         """Folder of images, by content hash."""
         return self.data_dir / "media"
+
+
+def _fault(error: ErrorDetails) -> str:
+    """What is wrong with a value; an unknown name may be that of a key, and its value is not told."""
+    name = ".".join(map(str, error["loc"]))
+    secret = error["type"] == "extra_forbidden" or name.startswith("extra_body")
+    got = type(error["input"]).__name__ if secret else repr(error["input"])
+    return f"setting {name}: {error['msg']}, got {got}"

@@ -1,33 +1,35 @@
-"""In-process models: loading, constrained against free decoding, a batch against one at a time.
+"""The local default model against llama.cpp's bare wheel: one call, many, structured, a prompt again.
 
-python -m vitarmm_agent.evals.speed.models [NAME]
+Both sides run in processes of their own, in turn, with the same weights, context, slots and threads.
+``--busy N`` runs so many busy loops beside them, as on a machine with other work.
+
+Run: ``python -m vitarmm_agent.evals.speed.models [--busy N] [--rounds N] [--name NAME]``.
+``--side ours`` prints the figures of one side as JSON; it uses nothing but LangChain's interface, so that
+it measures other revisions too.
 """
 
 from __future__ import annotations
 
-import gc
+import argparse
+import json
+import os
+import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from langchain_core.messages import HumanMessage
-
 from vitarmm_agent.evals.speed.measure import Row, print_table
-from vitarmm_agent.models.batch import Completion
-from vitarmm_agent.models.convert import converted_folder, load_gguf
-from vitarmm_agent.models.loading import open_folder
-from vitarmm_agent.models.local import LocalChatModel
-from vitarmm_agent.settings import Settings
-from vitarmm_agent.weights import resolve
 
 NAME = "qwen2.5-coder-0.5b-instruct"
-TOKENS = 64
-ROUNDS = 3
-BATCHES = (8, 64)
-QUESTION = [HumanMessage("List the first twenty prime numbers and say something about each.")]
+TOKENS = 32
+TOGETHER = (1, 4, 16)
+QUESTION = "List the first twenty prime numbers and say something about each."
+START = "You solve problems step by step and write each step on a line of its own. " * 24
+TAILS = ("Solve it.", "Mind the units. Solve it.", "Mind the units. It is not 36. Solve it again.")
 SCHEMA = {
     "title": "Facts",
     "type": "object",
@@ -35,79 +37,145 @@ SCHEMA = {
         "facts": {"type": "array", "items": {"type": "string"}, "minItems": 20, "maxItems": 20}
     },
     "required": ["facts"],
+    "additionalProperties": False,
 }
+Say = Callable[..., int]
+"""Asks with a system text, a question and perhaps a schema; returns the tokens of the reply."""
 
 
-def first_token(model: Any, tokenizer: Any) -> None:
-    """Make the model say something, so that lazily mapped weights are really read."""
-    import torch
-
-    ids = tokenizer("Hello", return_tensors="pt")["input_ids"]
-    with torch.inference_mode():
-        model(input_ids=ids)
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    gc.collect()
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def loading(gguf: Path, folder: Path) -> Row:
-    """Both until the first token, once warm from the file cache."""
-
-    def ours() -> None:
-        engine = open_folder(folder, name=NAME, dtype="bfloat16", device="cpu")
-        first_token(engine.model, engine.tokenizer)
-
-    ours()
-    cached = min(seconds(ours) for _ in range(ROUNDS))
-    direct = seconds(lambda: first_token(*load_gguf(gguf)))
-    return Row("load to first token", cached, direct, "s", "GGUF by transformers", "≤ 0.125×")
-
-
-def decode_rate(model: LocalChatModel, schema: dict[str, Any] | None = None) -> float:
-    """Tokens per second after the first."""
-    decoding = model.decoding(json_schema=schema) if schema else model.decoding()
-    events = model.engine.generate(model.prepare(QUESTION), decoding)
-    next(events)
-    start = time.perf_counter()
-    end = [event for event in events if isinstance(event, Completion)][0]
-    assert end.output_tokens == TOKENS, "the reply ended too early to be timed"
-    return (end.output_tokens - 1) / (time.perf_counter() - start)
-
-
-def structured_rates(model: LocalChatModel) -> Row:
-    """Interleaved, so that a noisy machine hits both alike; the best of each."""
-    decode_rate(model), decode_rate(model, SCHEMA)
-    pairs = [(decode_rate(model, SCHEMA), decode_rate(model)) for _ in range(ROUNDS)]
-    ours, free = (max(rates) for rates in zip(*pairs, strict=True))
-    return Row("constrained decoding", ours, free, "tok/s", "free decoding", "≥ 0.85×")
-
-
-def batch_rate(model: LocalChatModel, calls: int) -> Row:
-    """Tokens per second of all replies together, their prompts included."""
-
-    def together() -> None:
-        with ThreadPoolExecutor(calls) as pool:
-            list(pool.map(lambda n: model.invoke(f"{n}: {QUESTION[0].text}"), range(calls)))
-
-    single = max(decode_rate(model) for _ in range(ROUNDS))
-    rate = calls * TOKENS / min(seconds(together) for _ in range(ROUNDS))
-    return Row(f"{calls} calls at once", rate, single, "tok/s", "one call", "")
-
-
-def main(name: str = NAME) -> None:
+def main() -> None:
     """Measure and print."""
-    home = Settings.load().home
-    gguf = resolve(name, home)
-    rows = [loading(gguf, converted_folder(gguf, home))]
-    model = LocalChatModel.load(name, home=home, device="cpu", max_tokens=TOKENS)
-    rows += [structured_rates(model), *(batch_rate(model, calls) for calls in BATCHES)]
-    print_table(f"In-process models ({name}, bf16, CPU)", rows)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default=NAME)
+    parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", choices=sorted(SIDES))
+    given = parser.parse_args()
+    if given.side:
+        print(json.dumps(figures(SIDES[given.side](given.name))))
+        return
+    neighbours = [
+        subprocess.Popen([sys.executable, "-c", "while 1: pass"]) for _ in range(given.busy)
+    ]
+    try:
+        found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+        for _ in range(given.rounds):
+            for side in SIDES:
+                found[side].append(_in_a_process(side, given.name))
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+    ours, bare = (_medians(found[side]) for side in ("ours", "bare"))
+    rows = [Row(what, ours[what], bare[what], _unit(what), "bare wheel", "") for what in ours]
+    print_table(f"Local models ({given.name}, {given.busy} busy neighbours)", rows)
+
+
+def figures(make: Callable[[], Say]) -> dict[str, float]:
+    """Seconds to the first reply, tokens a second, and seconds of three attempts on one problem."""
+    begun = time.perf_counter()
+    say = make()
+    say("", "Hi", tokens=1)
+    found = {"first token, s": time.perf_counter() - begun}
+    for calls in TOGETHER:
+        found[f"{calls} at once, tok/s"] = _rate(say, calls)
+    found["structured, tok/s"] = _rate(say, 1, schema=SCHEMA)
+    for number, tail in enumerate(TAILS, start=1):
+        begun = time.perf_counter()
+        say(START, tail, tokens=4)
+        found[f"attempt {number}, s"] = time.perf_counter() - begun
+    return found
+
+
+def ours(name: str) -> Callable[[], Say]:
+    """The chat model that the spec names."""
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    from vitarmm_agent.models import load_chat_model
+
+    def make() -> Say:
+        model = load_chat_model(f"local:{name}")
+
+        def say(system: str, question: str, *, tokens: int, schema: Any = None) -> int:
+            messages = [*([SystemMessage(system)] if system else []), HumanMessage(question)]
+            options = {} if schema is None else {"json_schema": schema}
+            reply = model.invoke(messages, max_tokens=tokens, **options)
+            assert reply.usage_metadata is not None
+            return reply.usage_metadata["output_tokens"]
+
+        return say
+
+    return make
+
+
+def bare(name: str) -> Callable[[], Say]:
+    """The wheel's server in this process, with nothing of ours between."""
+    from vitarmm_agent.llama.child import parameters
+    from vitarmm_agent.llama.process import Options, cores, half_of_the_cores
+    from vitarmm_agent.models.grammar import grammar_of
+    from vitarmm_agent.settings import Settings
+    from vitarmm_agent.weights import resolve
+
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    import tempfile
+
+    import xllamacpp  # type: ignore[import-untyped, unused-ignore]
+
+    options = Options()
+    held = {
+        "weights": str(resolve(name, Settings.load().home)),
+        "socket": f"{tempfile.mkdtemp()}/x.sock", "key": "k", "connections": 64,
+        "slots": options.slots, "context": options.context, "cache_mb": options.cache_mb,
+        "batch": options.batch, "threads": half_of_the_cores(), "batch_threads": cores(),
+        "check": False, "embedding": False, "adapter": None,
+    }  # fmt: skip
+
+    def make() -> Say:
+        server = xllamacpp.Server(parameters(held))
+
+        def say(system: str, question: str, *, tokens: int, schema: Any = None) -> int:
+            turns = [{"role": "system", "content": system}] if system else []
+            body = {
+                "messages": [*turns, {"role": "user", "content": question}],
+                "max_tokens": tokens, "temperature": 0, "top_k": 0, "min_p": 0,
+            }  # fmt: skip
+            if schema is not None:
+                body["grammar"] = grammar_of(json.dumps(schema)).text
+            answers: list[Any] = []
+            server.handle_chat_completions(json.dumps(body), answers.append)
+            answer = answers[-1] if isinstance(answers[-1], dict) else json.loads(answers[-1])
+            return int(answer["usage"]["completion_tokens"])
+
+        return say
+
+    return make
+
+
+SIDES: dict[str, Callable[[str], Callable[[], Say]]] = {"ours": ours, "bare": bare}
+
+
+def _rate(say: Say, calls: int, **more: Any) -> float:
+    """Tokens a second of so many replies at once, their prompts included."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(calls) as pool:
+        ask = partial(say, "", tokens=TOKENS, **more)
+        tokens = sum(pool.map(ask, [f"{n}: {QUESTION}" for n in range(calls)]))
+    return tokens / (time.perf_counter() - begun)
+
+
+def _in_a_process(side: str, name: str) -> dict[str, float]:
+    command = [sys.executable, "-m", __spec__.name, "--side", side, "--name", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _medians(series: list[dict[str, float]]) -> dict[str, float]:
+    return {what: statistics.median(one[what] for one in series) for what in series[0]}
+
+
+def _unit(what: str) -> str:
+    return what.rpartition(", ")[2]
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -10,6 +10,7 @@ runs in this process, such as ``local:NAME`` or ``vita:DIR``.
 from __future__ import annotations
 
 import argparse
+import secrets
 import statistics
 import tempfile
 import time
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from langchain_core.messages import SystemMessage
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef, MediaStore
@@ -78,11 +81,12 @@ def main() -> None:
 
 
 def measure(model: Any, image: Path | None) -> list[Measured]:
-    """Answer the three attempts, beginning with an empty cache."""
-    model.engine.prefix.clear()
+    """Answer the three attempts, which begin like nothing that was asked before."""
+    begins = secrets.token_hex(4)
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for messages in prompts(MediaStore(folder), image):
+        for system, *rest in prompts(MediaStore(folder), image):
+            messages = [SystemMessage(f"{begins} {system.text}"), *rest]
             started = time.perf_counter()
             reply = model.invoke(messages)
             seconds = time.perf_counter() - started

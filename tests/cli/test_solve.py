@@ -215,6 +215,9 @@ def test_a_person_answers_in_another_process(
     assert "vitarmm resume t --verdict" in shown.stdout
     assert run_app(["trace", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "interrupted"
-    assert run_app(["resume", "t", "--verdict", "pass", "--json"]) == 0
+    answer = ["resume", "t", "--verdict", "pass", "--json"]
+    assert run_app(answer) == 2
+    assert f"vitarmm resume t --reasoner {reasoner}" in capsys.readouterr().err
+    assert run_app([*answer, "--reasoner", reasoner]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["status"], result["feedback"][0]["source"]) == ("passed", "human")

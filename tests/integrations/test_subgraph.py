@@ -264,7 +264,11 @@ async def test_a_resumed_run_stays_with_its_tenant(memory: ReasoningMemory) -> N
         verifiers=[Human()], checkpointer=InMemorySaver(),
     )  # fmt: skip
     await graph.ainvoke(said(PROBLEM), thread(user_id="ada"))
-    await graph.ainvoke(Command(resume="pass"), thread(user_id="bob"))
+    with pytest.raises(InputError, match="stays with whom it was begun for"):
+        await graph.ainvoke(Command(resume="pass"), thread(user_id="bob"))
+    with pytest.raises(InputError, match="needs 'user_id', got None"):
+        await graph.ainvoke(Command(resume="pass"), thread())
+    await graph.ainvoke(Command(resume="pass"), thread(user_id="ada"))
     assert len(memory.with_namespace(("team", "ada")).list()) == 1
     assert memory.with_namespace(("team", "bob")).list() == []
 

@@ -47,7 +47,9 @@ def test_the_prompt_is_a_bounded_block_with_sources() -> None:
         "1. [FACT] Area: Square the side. (applies when a square; "
         "from problem p1, checked by judge)" in text
     )
-    assert "2. [FACT] By hand. (from a person)" in text
+    assert "2. [FACT] By hand. (from an unnamed writer)" in text
+    written = entry("By a client.", provenance=Provenance(writer="MCP client"))
+    assert "[FACT] By a client. (from MCP client)" in MemoryBuffer([written]).to_prompt()
     assert MemoryBuffer().to_prompt() == ""
     many = MemoryBuffer(entry("x" * 4000) for _ in range(100))
     assert len(many.to_prompt()) <= 4000 and len(many.to_prompt(limit=600)) <= 600

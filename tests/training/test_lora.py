@@ -18,10 +18,14 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from safetensors.torch import load_file
 
 from tests.models.conftest import make_model
+from tests.models.tiny_gguf import write_gguf
 from tests.training.tiny import SYSTEM, decision, preference, settings_for, write_lines
 from vitarmm_agent.errors import InputError, UserError, WeightsError
+from vitarmm_agent.llama.process import Options
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.folder import FolderChatModel
+from vitarmm_agent.models.gguf_adapter import GGUF_FILE
+from vitarmm_agent.models.local import LocalChatModel
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.base import Base, open_base
 from vitarmm_agent.training.callbacks import Progress
@@ -329,3 +333,24 @@ def test_without_cuda_four_bits_are_refused(make: Make, tmp_path: Path) -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="--qlora needs a CUDA GPU"):
         run(make(tmp_path / "out", qlora=True))
+
+
+def test_a_copy_for_llama_cpp_lies_beside_and_gives_the_same(tmp_path: Path) -> None:
+    """Trained on a GGUF file, used on that file: the copy, and the card's word for how alike they are."""
+    gguf = write_gguf(tmp_path / "tiny.gguf")
+    data = write_lines(tmp_path / "rows.jsonl", [decision(n) for n in range(8)])
+    config = settings_for(gguf, data)(tmp_path / "out", num_epochs=1)
+    made = train(config, home=tmp_path / "home")
+    copy = made.adapter / GGUF_FILE
+    assert copy.is_file()
+    card = (made.adapter / "README.md").read_text("utf-8")
+    (row,) = [line for line in card.splitlines() if "greedy tokens alike" in line]
+    assert "(8 prompts, 24 tokens)" in row
+    options = Options(context=256, slots=1)
+    replies = [
+        LocalChatModel.load(gguf, home=tmp_path, adapter=adapter, options=options)
+        .invoke("Hi", max_tokens=8)
+        .text
+        for adapter in (copy, made.adapter)
+    ]
+    assert replies[0] == replies[1]

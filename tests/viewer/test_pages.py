@@ -120,8 +120,10 @@ def test_a_server_that_dies_leaves_a_run_to_go_on_with(client: TestClient, tmp_p
     dies = script(tmp_path / "dies.json", WRONG, {"error": "die"}, RIGHT)
     text = send(client, "/solve", text=QUESTION, no_memory="on", reasoner=dies)
     thread = thread_in(text)
-    assert "Go on from the last checkpoint" in finished(client, thread)
-    send(client, f"/runs/{thread}/resume")  # with the models it was started with
+    stopped = finished(client, thread)
+    assert "Go on from the last checkpoint" in stopped
+    assert f"begun with reasoner &#39;{dies}&#39;" in stopped
+    send(client, f"/runs/{thread}/resume", reasoner=dies)
     assert "Go on from" not in finished(client, thread)
     result = client.get(f"/runs/{thread}/export.json").json()["result"]
     assert [a["answer"] for a in result["attempts"]] == ["36", "25"]

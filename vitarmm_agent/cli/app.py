@@ -19,11 +19,14 @@ from vitarmm_agent.cli import (
     solve,
     trace,
     train,
+    trust,
     ui,
 )
-from vitarmm_agent.cli.console import out, print_error
+from vitarmm_agent.cli.console import err, out, print_error, safe
 from vitarmm_agent.cli.spelling import EITHER
+from vitarmm_agent.config_file import config_file
 from vitarmm_agent.errors import ModelError, UserError
+from vitarmm_agent.redaction import redact_logs
 
 app = typer.Typer(
     name="vitarmm",
@@ -36,6 +39,7 @@ app.command("solve")(solve.solve)
 app.command("resume")(solve.resume)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("trust")(trust.trust)
 app.command("mcp")(mcp.mcp)
 app.command("ui")(ui.ui)
 app.command("simulate", context_settings=EITHER)(simulate.simulate)
@@ -59,6 +63,8 @@ def options(
     ] = False,
 ) -> None:
     """An agent that learns from its own mistakes."""
+    if (file := config_file()) is not None:
+        err.print(safe(f"settings file: {file.resolve()}"))
 
 
 def run_app(arguments: list[str]) -> int:
@@ -67,6 +73,7 @@ def run_app(arguments: list[str]) -> int:
     0 done · 1 a bug of ours · 2 the user must act · 3 the model's output is at fault ·
     130 interrupted.
     """
+    redact_logs()
     try:
         code = app(arguments, prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read

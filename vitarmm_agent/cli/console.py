@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.redaction import redact
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,5 +44,5 @@ def safe(value: object) -> Text:
 
 
 def print_error(error: BaseException) -> None:
-    """One clear line on standard error."""
-    err.print(Text.assemble(("error: ", "bold red"), safe(error)))
+    """One clear line on standard error, without secrets."""
+    err.print(Text.assemble(("error: ", "bold red"), safe(redact(str(error)))))

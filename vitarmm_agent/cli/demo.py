@@ -24,6 +24,7 @@ def demo(
     ] = None,
 ) -> None:
     """Solve two related problems, each in a process of its own, with the local default model."""
+    from vitarmm_agent.redaction import public_address
     from vitarmm_agent.settings import Settings
 
     if problem is not None:
@@ -33,7 +34,7 @@ def demo(
         return
     settings = Settings.load()
     out.print(f"model   {settings.reasoner} solves, judges and writes the memory")
-    out.print(f"memory  {settings.memory_location}")
+    out.print(f"memory  {public_address(settings.memory_location)}")
     out.print("Nothing is scripted: what the model says is what is shown.\n")
     for number, text in enumerate(PROBLEMS, start=1):
         out.rule(f"process {number}")

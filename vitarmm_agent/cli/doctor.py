@@ -39,10 +39,18 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """Look at what is installed, cached, writable and reachable."""
+    from vitarmm_agent.config_file import config_file
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
-    checks = [*_packages(), *_weights(settings), *_folders(settings), *_server(settings)]
+    file = config_file()
+    checks = [
+        Check("settings file", True, str(file.resolve()) if file else "none"),
+        *_packages(),
+        *_weights(settings),
+        *_folders(settings),
+        *_server(settings),
+    ]
     if as_json:
         print_json([check._asdict() for check in checks])
     else:
@@ -84,13 +92,14 @@ def _folders(settings: Settings) -> Iterator[Check]:
         return
     from vitarmm_agent.errors import UserError
     from vitarmm_agent.memory_store.open import open_memory
+    from vitarmm_agent.redaction import public_address
 
     try:
         open_memory(settings)
     except UserError as error:
         yield Check("memory", False, str(error), needed=True)
     else:
-        yield Check("memory", True, settings.memory_location)
+        yield Check("memory", True, public_address(settings.memory_location))
 
 
 def _server(settings: Settings) -> Iterator[Check]:
@@ -98,11 +107,16 @@ def _server(settings: Settings) -> Iterator[Check]:
         return
     import httpx
 
+    from vitarmm_agent.redaction import public_address, redact
+
+    what = f"server {public_address(settings.base_url)}"
     try:
-        status = httpx.get(f"{settings.base_url.rstrip('/')}/models", timeout=5).status_code
-        yield Check(f"server {settings.base_url}", status < 500, f"answers {status}", needed=True)
-    except httpx.HTTPError as error:
-        yield Check(f"server {settings.base_url}", False, f"no answer: {error}", needed=True)
+        url = httpx.URL(settings.base_url)
+        models = url.copy_with(path=f"{url.path.rstrip('/')}/models")
+        status = httpx.get(models, timeout=5).status_code
+        yield Check(what, status < 500, f"answers {status}", needed=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        yield Check(what, False, redact(f"no answer: {error}"), needed=True)
 
 
 def _unwritable(folder: Path) -> str:

@@ -61,12 +61,12 @@ def export_evaluation(
 
 def _fill(book: Book, traces: Path, samples: Sequence[Sample]) -> dict[str, str]:
     """Put the run of each sample in; the address of each, by the sample's key."""
-    from vitarmm_agent.graphs.checkpoints import open_checkpoints
+    from vitarmm_agent.graphs.checkpoints import read_checkpoints
     from vitarmm_agent.traces import read_trace
 
     if not traces.is_file():
         raise InputError(f"the traces of this evaluation are gone: there is no {str(traces)!r}")
-    kept, links = open_checkpoints(traces), {}
+    kept, links = read_checkpoints(traces), {}
     try:
         for sample in samples:
             try:

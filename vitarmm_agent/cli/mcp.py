@@ -10,6 +10,7 @@ import typer
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.redaction import keep_secret
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
@@ -44,6 +45,7 @@ def mcp(
             f"host {host!r} can be reached by others: give a --token that clients must send, "
             "or listen at 127.0.0.1"
         )
+    keep_secret(token)
     configurable = dict(_pair(given) for given in set_ or [])
     agent = open_agent(Settings.load(**given), quiet=not http)
     if http:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.cli.console import err, out, print_json, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, takes_settings
 from vitarmm_agent.errors import InputError, ModelServerError
 
@@ -66,7 +67,7 @@ def solve(
     finish(result, as_json)
 
 
-@takes_settings(*ROLES)
+@takes_settings(*ROLES, "base_url")
 def resume(
     thread: Annotated[str, typer.Argument(help="The run to go on with.")],
     verdict: Annotated[
@@ -74,19 +75,29 @@ def resume(
     ] = None,
     message: Annotated[str, typer.Option(help="Grounds for the verdict.")] = "",
     step: Annotated[int | None, typer.Option(help="Number of the wrong step.")] = None,
+    own_settings: Annotated[
+        bool,
+        typer.Option(help="Go on with your models, server and memory, whatever it began with."),
+    ] = False,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted, killed, failed, or waits for a person.
 
-    The run goes on under the settings it was started with, unless given others.
+    The run goes on under the limits, decoding and verifiers it was started with, unless given others.
+    Models, server and memory are those of your settings; where it was started with others, you are
+    asked.
     """
-    from vitarmm_agent.agent import settings_of_run
     from vitarmm_agent.cli.trace import checkpoints, print_run
+    from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
 
-    chosen = settings_of_run(checkpoints(), thread)
-    settings = Settings.load(**{**chosen, **given})
+    begun = begun_with(checkpoints(), thread)
+    settings = Settings.load(**{**begun.taken, **given})
+    if not own_settings:
+        others = {k: v for k, v in begun.differing(settings).items() if k not in given}
+        agreed = _agreed(others, thread, ask=not as_json)
+        settings = Settings.load(**{**begun.taken, **agreed, **given})
     agent = open_agent(settings, quiet=as_json)
     reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
     with resumable(thread):
@@ -97,6 +108,36 @@ def resume(
             print_run(result)
         result = ask_person(agent, result, quiet=as_json)
     finish(result, as_json)
+
+
+def _agreed(others: dict[str, Any], thread: str, *, ask: bool) -> dict[str, Any]:
+    """Models, server and memory of a run that are not the operator's, if the operator agrees to them.
+
+    Raises:
+        InputError: nobody can be asked, or the answer was no.
+    """
+    import sys
+
+    from vitarmm_agent.run_settings import as_command, in_words
+
+    if not others:
+        return {}
+    hidden = "extra_body" in others
+    if ask and not hidden and sys.stdin.isatty():
+        out.print(safe(f"Run {thread} says that it was begun with {in_words(others)}."))
+        if typer.confirm("Your settings say otherwise. Go on with what the run says?"):
+            return others
+    command = f"vitarmm resume {shlex.quote(thread)}"
+    raise InputError(
+        f"run {thread!r} says that it was begun with {in_words(others)}; your settings say otherwise. A "
+        "trace may come from someone else, so that is not taken from it. Go on with your own settings: "
+        f"{command} --own-settings; or with what it says: {as_command(others, command)}"
+        + (
+            "; its extra_body is kept as a hash only, set VITARMM_EXTRA_BODY again"
+            if hidden
+            else ""
+        )
+    )
 
 
 def with_human(feedback: str | None, human: bool) -> str | None:

@@ -165,7 +165,7 @@ def delete(
     """Delete one run's checkpoints; what it wrote to memory stays."""
     from vitarmm_agent.traces import read_trace
 
-    kept = checkpoints()
+    kept = checkpoints(write=True)
     read_trace(kept, thread)
     if not yes:
         typer.confirm(f"Delete run {thread}?", abort=True)
@@ -221,12 +221,13 @@ def _shown(result: Result) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def checkpoints() -> SqliteCheckpoints:
-    """The checkpoint file of the settings."""
-    from vitarmm_agent.graphs.checkpoints import open_checkpoints
+def checkpoints(*, write: bool = False) -> SqliteCheckpoints:
+    """The checkpoint file of the settings; read-only where it is there and only looked at."""
+    from vitarmm_agent.graphs.checkpoints import open_checkpoints, read_checkpoints
     from vitarmm_agent.settings import Settings
 
-    return open_checkpoints(Settings.load().checkpoints_path)
+    path = Settings.load().checkpoints_path
+    return read_checkpoints(path) if path.is_file() and not write else open_checkpoints(path)
 
 
 def _readable(content: object) -> str:

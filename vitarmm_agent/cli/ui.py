@@ -12,6 +12,7 @@ import typer
 from vitarmm_agent.cli.console import out, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.redaction import keep_secret
 
 
 @takes_settings(*ROLES)
@@ -43,6 +44,7 @@ def ui(
         raise InputError(f"a token needs at least 16 characters, got {len(token)}")
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
+    keep_secret(token)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host

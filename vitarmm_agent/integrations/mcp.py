@@ -21,10 +21,12 @@ from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, MissingExtraError, ModelError, UserError
 from vitarmm_agent.integrations.desk import MemoryDesk, recall_in_words, written_in_words
 from vitarmm_agent.integrations.explain import explain as explain_result
+from vitarmm_agent.memory_store.names import namespace_text
 from vitarmm_agent.memory_store.schema import EntryType
 from vitarmm_agent.nodes.events import Event
+from vitarmm_agent.nodes.tenancy import own_namespace
 from vitarmm_agent.problem import Problem, Result, Status
-from vitarmm_agent.traces import list_runs, read_trace
+from vitarmm_agent.traces import RunFilter, RunSummary, Trace, list_runs, read_trace
 
 try:
     from mcp.server import MCPServer
@@ -78,15 +80,44 @@ def build_mcp_server(
         name: what the server calls itself.
     """
     server = MCPServer[Any](name, instructions=INSTRUCTIONS, version=__version__)
-    _add_solving(server, agent, configurable or {}, local_files)
-    _add_traces(server, agent)
+    runs = _OwnRuns(agent, configurable or {})
+    _add_solving(server, agent, runs, local_files)
+    _add_traces(server, runs)
     if agent.memory is not None:
         _add_memory(server, MemoryDesk(agent.memory, configurable or {}, writer="MCP client"))
     return server
 
 
+class _OwnRuns:
+    """The runs that were begun for whom this server serves; of others it says that there are none."""
+
+    def __init__(self, agent: ReasoningAgent, configurable: dict[str, Any]) -> None:
+        self.configurable = configurable
+        self._checkpoints: Any = agent.graph.checkpointer
+        template = agent.memory.namespace if agent.memory else agent.settings.namespace
+        self._namespace = tuple(own_namespace(template, configurable))
+
+    async def newest(self) -> list[RunSummary]:
+        where = RunFilter(namespace=namespace_text(self._namespace))
+        return await asyncio.to_thread(list_runs, self._checkpoints, where=where)
+
+    async def trace(self, thread: str) -> Trace:
+        """One run.
+
+        Raises:
+            InputError: there is none of this name here; the same whether it is missing or another's.
+        """
+        try:
+            trace = await asyncio.to_thread(read_trace, self._checkpoints, thread)
+        except InputError:
+            trace = None
+        if trace is None or trace.namespace != self._namespace:
+            raise InputError(f"there is no run {thread!r}; vitarmm://runs lists those there are")
+        return trace
+
+
 def _add_solving(
-    server: MCPServer[Any], agent: ReasoningAgent, configurable: dict[str, Any], local_files: bool
+    server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns, local_files: bool
 ) -> None:
     iterations = agent.settings.max_iterations
 
@@ -107,7 +138,7 @@ def _add_solving(
         _refuse_files(fields["images"], local_files)
         parsed, thread = Problem.parse(fields), new_thread()
         events = agent.astream(
-            parsed, thread_id=thread, stream_mode="custom", configurable=configurable
+            parsed, thread_id=thread, stream_mode="custom", configurable=runs.configurable
         )
         await _report(ctx, events, iterations)
         return _solved(await agent.aresult(thread))
@@ -125,32 +156,30 @@ def _add_solving(
     ) -> Solved:
         """Go on with a run that was cut off or waits for a person's verdict."""
         reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
-        return _solved(await agent.aresume(thread, reply))
+        await runs.trace(thread)
+        resumed = await agent.aresume(thread, reply, configurable=runs.configurable)
+        return _solved(resumed)
 
 
-def _add_traces(server: MCPServer[Any], agent: ReasoningAgent) -> None:
-    checkpoints: Any = agent.graph.checkpointer
-
+def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
     @server.tool(annotations=READS)
     @_told
     async def explain(
         thread: Annotated[str, Field(description="The run, as solve named it.")],
     ) -> str:
         """Say why a run answered as it did, step by step."""
-        return explain_result(await agent.aresult(thread))
+        return explain_result((await own.trace(thread)).result)
 
     @server.resource("vitarmm://runs", name="runs", mime_type="application/json")
     async def runs() -> str:
         """The newest runs: thread, problem, status and answer."""
-        newest = await asyncio.to_thread(list_runs, checkpoints)
-        return _json([summary.model_dump(mode="json") for summary in newest])
+        return _json([summary.model_dump(mode="json") for summary in await own.newest()])
 
     @server.resource("vitarmm://runs/{thread}", name="run", mime_type="application/json")
     @_found
     async def run(thread: str) -> str:
         """The whole trace of one run."""
-        trace = await asyncio.to_thread(read_trace, checkpoints, thread)
-        return _json(trace.model_dump(mode="json"))
+        return _json((await own.trace(thread)).model_dump(mode="json"))
 
 
 def _add_memory(server: MCPServer[Any], desk: MemoryDesk) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.effects import Call, Flow, call
+from vitarmm_agent.errors import InternalError, VitaRMMError
 from vitarmm_agent.models.errors import as_server_error
 from vitarmm_agent.problem import Usage
+from vitarmm_agent.redaction import holds_secret
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -167,8 +169,15 @@ def _guarded(request: Call) -> Flow[Any]:
     except Exception as error:
         server_error = as_server_error(error)
         if server_error is None:
+            _refuse_to_repeat(error)
             raise
-        raise server_error from error
+        raise server_error from None  # what the server said may hold the key that it was sent
     if tell := _listener.get():
         tell()
     return reply
+
+
+def _refuse_to_repeat(error: Exception) -> None:
+    """Raise another error in place of one whose text holds a secret of ours."""
+    if holds_secret(str(error)) and not isinstance(error, VitaRMMError):
+        raise InternalError(f"a model raised {type(error).__name__}: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vitarmm_agent.errors import ModelServerError
+from vitarmm_agent.redaction import redact
 
 _CONNECTION_CLASSES = frozenset(
     {
@@ -32,11 +33,14 @@ def as_server_error(error: BaseException) -> ModelServerError | None:
     for link in _chain(error):
         status = getattr(link, "status_code", None)
         if isinstance(status, int) and 400 <= status < 600:
-            return ModelServerError(_status_message(status, str(error)))
+            refusal = ModelServerError(_status_message(status, redact(str(error))))
+            refusal.status_code = status
+            return refusal
         if any(cls.__name__ in _CONNECTION_CLASSES for cls in type(link).__mro__):
             return ModelServerError(
                 f"the model server cannot be reached or stopped answering "
-                f"({type(error).__name__}: {_short(str(error))}); check that it runs: {_RESUME}"
+                f"({type(error).__name__}: {_short(redact(str(error)))}); "
+                f"check that it runs: {_RESUME}"
             )
     return None
 

@@ -20,6 +20,7 @@ from pydantic import PrivateAttr
 
 from vitarmm_agent.effects import Flow, arun, call, run
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
+from vitarmm_agent.redaction import public_address, redact
 
 logger = logging.getLogger(__name__)
 _DENIALS = (400, 415, 422, 500, 501)
@@ -87,7 +88,8 @@ class ServedChatModel(ChatOpenAI):
             except APIStatusError as error:
                 if not _refuses_the_form(error):
                     raise
-                logger.info("%s knows no json_schema: %s", self.openai_api_base, error.message)
+                server = public_address(self.openai_api_base or "")
+                logger.info("%s knows no json_schema: %s", server, redact(error.message))
                 self._json_schema = False
         message = yield call(older, "invoke", given)
         return message

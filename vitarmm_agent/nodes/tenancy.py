@@ -16,21 +16,48 @@ if TYPE_CHECKING:
 
 
 def namespace_of(deps: Deps, run: Run) -> list[str]:
-    """The namespace of a run that begins: the memory's template, filled; empty without a memory.
+    """The namespace of who calls: the memory's template, filled from the call's ``configurable``.
 
-    It is kept in state, so that a resumed run stays with the same tenant.
+    It is kept in state, to tell whose run it is. Without a memory a template that cannot be filled is no
+    fault, and the namespace empty.
 
     Raises:
         InputError: the template has a variable that the run does not give.
     """
     if deps.memory is None and deps.default_memory is None:
-        return []
+        return own_namespace(deps.namespace, run.configurable)
     return list(fill_namespace(deps.namespace, run.configurable))
 
 
+def own_namespace(template: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """As :func:`fill_namespace`; empty when it cannot be filled."""
+    try:
+        return list(fill_namespace(template, values))
+    except InputError:
+        return []
+
+
 def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> Flow[ReasoningMemory | None]:
-    """The memory of a run, in its namespace; None when it is off."""
+    """The memory of a run, in the namespace of who calls; None when it is off.
+
+    Args:
+        deps: of the graph.
+        run: with the ``configurable`` of this call.
+        namespace: the run's, as its state says; a client may have written it there.
+
+    Raises:
+        InputError: it is not the caller's.
+    """
     memory = deps.memory
+    if memory is None and deps.default_memory is None:
+        return None
+    own = namespace_of(deps, run)
+    if list(namespace) != own:
+        raise InputError(
+            f"this run says that its memory is of {list(namespace)!r}, and who goes on with it is of "
+            f"{own!r}; a run stays with whom it was begun for: pass the same configurable, or at the "
+            "command line the same --namespace"
+        )
     if memory is None and deps.default_memory is not None:
         if run.store is not None:
             from vitarmm_agent.memory_store.memory import ReasoningMemory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Result
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.state import result_of
 from vitarmm_agent.traces.cleaning import clean_state
 
@@ -55,6 +56,7 @@ class Trace(BaseModel):
     Attributes:
         waiting_for: what the run waits for from a person.
         forked_from: ``thread`` and ``checkpoint`` that it was forked from, and what was edited.
+        namespace: for whom it was begun.
         turn, turns: a thread may hold several runs, one per problem it was given; this is which.
         problems: what could not be read, in words.
     """
@@ -67,6 +69,7 @@ class Trace(BaseModel):
     forked_from: dict[str, str] | None = None
     limits: dict[str, Any] = {}
     decision: dict[str, Any] = {}
+    namespace: tuple[str, ...] = ()
     turn: int = 1
     turns: int = 1
     problems: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ def read_trace(
         forked_from=fork_of(whole[0]),
         limits=state.get("limits") or {},
         decision=state.get("decision") or {},
+        namespace=namespace_in(state),
         turn=turn or len(runs),
         turns=len(runs),
         problems=tuple(dict.fromkeys([*problems, *unread])),
@@ -132,6 +136,12 @@ def _from_input(state: Any, last: CheckpointTuple, unread: list[str]) -> tuple[A
     if isinstance(given, dict) and given.get("problem"):
         return clean_state(given)
     return state, unread
+
+
+def namespace_in(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """For whom a run was begun, as its state says."""
+    said = state.get("namespace")
+    return tuple(map(str, said)) if isinstance(said, (list, tuple)) else ()
 
 
 def interrupts_of(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
@@ -171,7 +181,7 @@ def _history(
         problems: list[str] = []
     except DAMAGE as error:
         found, problems = _salvage(checkpointer, thread_id)
-        problems.append(f"a checkpoint is damaged ({type(error).__name__}: {error})")
+        problems.append(redact(f"a checkpoint is damaged ({type(error).__name__}: {error})"))
     own = [c for c in found if c.config["configurable"].get("checkpoint_ns", "") == ""]
     return own[::-1], problems
 

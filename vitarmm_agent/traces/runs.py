@@ -14,19 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vitarmm_agent.memory_store.names import namespace_text
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.traces.reader import DAMAGE, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-VERSION = 2
+VERSION = 3
 BATCH = 256
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     thread_id TEXT PRIMARY KEY, version TEXT NOT NULL, born TEXT NOT NULL, own INTEGER NOT NULL,
     status TEXT, verdicts TEXT, recalled INTEGER, written INTEGER, benchmark TEXT,
-    started_at TEXT, words TEXT, summary TEXT NOT NULL
+    started_at TEXT, namespace TEXT, words TEXT, summary TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
@@ -241,10 +243,10 @@ class RunIndex:
             else:
                 summary = found
         except DAMAGE as error:
-            words = f"{type(error).__name__}: {error}"[:200]
+            words = redact(f"{type(error).__name__}: {error}")[:200]
             summary = RunSummary(thread_id=head.thread_id, unreadable=words)
         self._db.execute(
-            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 head.thread_id,
                 head.version,
@@ -256,6 +258,7 @@ class RunIndex:
                 summary.written,
                 summary.benchmark,
                 summary.started_at,
+                namespace_text(summary.namespace),
                 f"{summary.text} {summary.answer or ''}".casefold(),
                 summary.model_dump_json(),
             ),
@@ -268,7 +271,7 @@ def _where(where: RunFilter) -> tuple[str, list[Any]]:
         clauses.append("(words LIKE ? ESCAPE '\\' OR thread_id LIKE ? ESCAPE '\\')")
         escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         values += [f"%{escaped}%", f"{escaped}%"]
-    for column in ("status", "benchmark"):
+    for column in ("status", "benchmark", "namespace"):
         if wanted := getattr(where, column):
             clauses.append(f"{column} = ?")
             values.append(wanted)

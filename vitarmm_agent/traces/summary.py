@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.problem import Status
 from vitarmm_agent.traces.cleaning import clean_state
-from vitarmm_agent.traces.reader import interrupts_of
+from vitarmm_agent.traces.reader import interrupts_of, namespace_in
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -21,6 +21,7 @@ class RunSummary(BaseModel):
         verdicts: the verdict on each attempt, in order.
         recalled, written: entries shown to the reasoner, and written to memory, in all attempts.
         benchmark: name of the benchmark the problem says it is from, or "".
+        namespace: for whom it was begun.
         tokens: of all model calls.
         unreadable: why the run cannot be read, or "".
     """
@@ -38,6 +39,7 @@ class RunSummary(BaseModel):
     images: int = 0
     benchmark: str = ""
     forked_from: str = ""
+    namespace: tuple[str, ...] = ()
     tokens: int = 0
     started_at: str = ""
     updated_at: str = ""
@@ -54,6 +56,7 @@ class RunFilter(BaseModel):
         memory: ``used``, ``written`` or ``none``.
         benchmark: name of a benchmark.
         since, until: dates (``2026-01-31``), both inclusive.
+        namespace: it was begun for this one, as a JSON array of labels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +68,7 @@ class RunFilter(BaseModel):
     benchmark: str = ""
     since: str = ""
     until: str = ""
+    namespace: str = ""
 
     @property
     def empty(self) -> bool:
@@ -97,6 +101,7 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
         images=len(problem.get("images") or ()),
         benchmark=str(metadata.get("benchmark") or metadata.get("dataset") or ""),
         forked_from=str(dict(last.metadata).get("forked_from", "")),
+        namespace=namespace_in(values),
         tokens=sum(_tokens(record) for record in costs),
         started_at=_iso(values.get("started_at")) or last.checkpoint["ts"],
         updated_at=last.checkpoint["ts"],

@@ -20,6 +20,7 @@ class Base:
 
     Attributes:
         folder: where its safetensors lie.
+        weights: what the user named: that folder, or the GGUF file that it is a copy of.
         name: as the user gave it: a catalogue name or a path.
         sha256: of its weight file; of the files' hashes, in order, when there are several.
         dtype: ``bfloat16`` or ``float32``.
@@ -28,6 +29,7 @@ class Base:
     model: Any
     tokenizer: Any
     folder: Path
+    weights: Path
     name: str
     sha256: str
     dtype: str
@@ -63,7 +65,7 @@ def open_base(config: TrainingConfig, home: Path) -> Base:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     sha256 = _weights_hash(config.base_name, path)
-    return Base(model, tokenizer, folder, config.base_name, sha256, dtype)
+    return Base(model, tokenizer, folder, path, config.base_name, sha256, dtype)
 
 
 def open_adapter(base: Base, folder: Path) -> Any:

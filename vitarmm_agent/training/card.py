@@ -16,8 +16,9 @@ from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.models.adapters import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
 from vitarmm_agent.training.base import Base, packs
 from vitarmm_agent.training.config import TrainingConfig
-from vitarmm_agent.training.dataset import Encoded, TrainingData, summary
+from vitarmm_agent.training.dataset import Encoded, Encoder, TrainingData, summary
 from vitarmm_agent.training.folder import CARD, PLOT
+from vitarmm_agent.training.llama_copy import PROMPTS, Agreement, agreement, write_copy
 from vitarmm_agent.weights.store import file_sha256
 
 PACKAGES = ("vitarmm-agent", "torch", "transformers", "peft", "trl", "accelerate", "datasets")
@@ -36,6 +37,11 @@ class Account:
     base: Base
     base_fingerprint: str
     processes: int
+
+    def prompts(self) -> list[list[int]]:
+        """Prompts of the data, as token ids."""
+        encoder = Encoder(self.base.tokenizer, self.config.max_length)
+        return [encoder.prompt_ids(row.prompt) for _, row in self.data.rows[:PROMPTS]]
 
     def record(self) -> dict[str, Any]:
         """As JSON data, written before training starts."""
@@ -73,9 +79,11 @@ def publish(model: Any, account: Account, history: History, *, seconds: float, t
         "sha256": account.base.sha256,
     }
     write_text(folder / BASE_FILE, json.dumps(base, indent=2) + "\n")
+    copy = write_copy(folder, account.base)
+    alike = None if copy is None else agreement(model, account.base, copy, account.prompts())
     plot(history, folder / PLOT)
     weights = folder / WEIGHTS_FILE
-    text = card(account, history, weights, seconds=seconds, tokens=tokens)
+    text = card(account, history, weights, alike, seconds=seconds, tokens=tokens)
     write_text(folder / CARD, text)
     return weights.stat().st_size
 
@@ -96,13 +104,23 @@ def plot(history: History, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def card(account: Account, history: History, weights: Path, *, seconds: float, tokens: int) -> str:
+def card(
+    account: Account,
+    history: History,
+    weights: Path,
+    alike: Agreement | None,
+    *,
+    seconds: float,
+    tokens: int,
+) -> str:
     """The adapter's README, with the metadata that model hubs read."""
     config, base = account.config, account.base
     settings = "\n".join(f"| {name} | {_cell(value)} |" for name, value in _settings(account))
     metrics = "\n".join(
         f"| {name} | {value} |" for name, value in _metrics(account, history, seconds, tokens)
     )
+    if alike is not None:
+        metrics += f"\n| greedy tokens alike on llama.cpp and transformers | {alike} |"
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     return f"""---
 library_name: peft

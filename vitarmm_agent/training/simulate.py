@@ -17,6 +17,7 @@ from vitarmm_agent.evals.work import Job, WorkList
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.problem import Problem, Result, Usage
+from vitarmm_agent.redaction import redact
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.schema import written_json
 from vitarmm_agent.rmm.writer import MemoryWriter
@@ -354,5 +355,5 @@ def write_results(
 
 def _crashed(job: Job, error: Exception) -> SimulatedRow:
     task: Task = job.payload
-    crash = f"{type(error).__name__}: {error}"
+    crash = redact(f"{type(error).__name__}: {error}")
     return SimulatedRow(key=job.key, held_out=task.held_out, crash=crash)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.graphs.checkpoints import read_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.traces import read_trace
 from vitarmm_agent.viewer.export import export_with_policy
@@ -107,7 +107,7 @@ def folder(request: Request) -> Path:
 
 
 def _run(place: Path, thread: str) -> tuple[str, str]:
-    kept = open_checkpoints(_traces(place))
+    kept = read_checkpoints(_traces(place))
     try:
         trace = read_trace(kept, thread)
     finally:

@@ -14,9 +14,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.agent import SETTINGS_KEY, STEPS_PER_ITERATION
+from vitarmm_agent.agent import STEPS_PER_ITERATION
 from vitarmm_agent.errors import VitaRMMError
 from vitarmm_agent.problem import Problem
+from vitarmm_agent.redaction import redact
+from vitarmm_agent.run_settings import recorded
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -137,10 +139,7 @@ class LiveRuns:
         live.phase = "running"
         config: RunnableConfig = {
             "configurable": {"thread_id": live.thread_id, "checkpoint_ns": ""},
-            "metadata": {
-                SETTINGS_KEY: agent.settings.model_dump_json(exclude_unset=True),
-                **metadata,
-            },
+            "metadata": recorded(agent.settings) | metadata,
             "recursion_limit": (agent.settings.max_iterations + 2) * STEPS_PER_ITERATION,
         }
         stream: AsyncIterator[Any] = agent.graph.astream(
@@ -172,7 +171,8 @@ class LiveRuns:
             live.error = "the server was stopped"
         elif error is not None:
             known = isinstance(error, VitaRMMError)
-            live.error = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            told = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            live.error = redact(told)
             logger.warning("run %s failed", live.thread_id, exc_info=None if known else error)
         self._tell(live, "end", {"phase": live.phase, "error": live.error})
 

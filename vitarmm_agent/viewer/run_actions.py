@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vitarmm_agent.agent import new_thread, settings_of_run
+from vitarmm_agent.agent import new_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.traces import Edit, fork_run
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
@@ -36,6 +36,7 @@ async def fork_form(request: Request) -> Response:
         moment=found,
         iteration=iteration,
         settings=site(request).settings,
+        others=await site(request).others(trace.result.thread_id),
     )
 
 
@@ -43,8 +44,8 @@ async def fork(request: Request) -> Response:
     """Begin a new run from a checkpoint and go on with it."""
     here, thread = site(request), request.path_params["thread"]
     form = await checked_form(request)
-    chosen = await asyncio.to_thread(settings_of_run, here.checkpointer, thread)
-    agent = await here.agent(chosen, **model_options(form))
+    begun = await here.begun(thread)
+    agent = await here.agent(begun.taken, **model_options(form))
     new = new_thread()
     config = await asyncio.to_thread(
         fork_run, agent.graph, thread, one(form, "checkpoint"), new, _edit(form)
@@ -91,9 +92,9 @@ async def resume(request: Request) -> Response:
     elif not (trace.moments and trace.moments[-1].next):
         raise InputError(f"run {thread!r} is over; fork it to go on from a checkpoint")
     options = model_options(form)
-    chosen = await asyncio.to_thread(settings_of_run, here.checkpointer, thread)
+    begun = await here.begun(thread)
     here.live.start(
-        thread, lambda: here.agent(chosen, **options), inputs, problem=trace.result.problem
+        thread, lambda: here.agent(begun.taken, **options), inputs, problem=trace.result.problem
     )
     return go(run_address(thread))
 

@@ -68,7 +68,10 @@ async def run(request: Request) -> Response:
         if live is None:
             raise
         return html(request, name, thread=thread, live=live, view=None)
-    return html(request, name, **run_context(trace, live=live), thread=thread)
+    open_end = bool(trace.moments and trace.moments[-1].next)
+    others = await here.others(thread) if open_end else ""
+    context = run_context(trace, live=live, others=others, settings=here.settings)
+    return html(request, name, **context, thread=thread)
 
 
 async def diff(request: Request) -> Response:

@@ -12,6 +12,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.open import open_memory
+from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
 from vitarmm_agent.viewer.live import LiveRuns
@@ -78,14 +79,14 @@ class Site:
         """An agent under the server's settings with some changed; the last few are kept open.
 
         Args:
-            chosen: settings of the run to go on with.
+            chosen: settings that are taken from the run to go on with.
             options: settings that a form changes.
 
         Raises:
             UserError: a model, verifier or value that cannot be used.
         """
-        kept = {k: v for k, v in (chosen or {}).items() if k not in ("data_dir", "home")}
-        given = kept | {name: value for name, value in options.items() if value not in (None, "")}
+        given = {name: value for name, value in options.items() if value not in (None, "")}
+        given = (chosen or {}) | given
         if self._agent is not None and not options:
             return self._agent
         settings = Settings.load(**self.settings.model_dump(exclude_unset=True) | given)
@@ -108,6 +109,21 @@ class Site:
             checkpointer=self.checkpointer,
             memory=self.memory() if shared else None,
         )
+
+    async def begun(self, thread_id: str) -> BegunWith:
+        """What a run says it was begun with.
+
+        Raises:
+            InputError: there is no such run, or what it says cannot be used.
+        """
+        return await asyncio.to_thread(begun_with, self.checkpointer, thread_id)
+
+    async def others(self, thread_id: str) -> str:
+        """Models, servers and memory that a run was begun with and this server has not, in words."""
+        try:
+            return in_words((await self.begun(thread_id)).differing(self.settings))
+        except InputError:
+            return "settings that cannot be used"
 
     async def trace(self, thread_id: str, turn: int | None = None) -> Trace:
         """One run, read in a worker thread.
