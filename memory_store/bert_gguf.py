@@ -13,20 +13,26 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from vitarmm_agent.weights.fetch import disk_errors
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 GGUF_FILE = "bert-f16.gguf"
+"""Without a vocabulary: the text is cut into tokens outside."""
 SOURCE_FILE = "source.json"
-SPECIAL = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]", "bos": "[CLS]"}
-CONTROL, NORMAL = 3, 1
-"""Kinds of tokens in a GGUF file."""
 EMBEDDINGS = {
     "embeddings.word_embeddings.weight": "token_embd.weight",
     "embeddings.position_embeddings.weight": "position_embd.weight",
@@ -67,7 +73,7 @@ class BertConfig(_File):
     layer_norm_eps: float
     max_position_embeddings: PositiveInt
     num_attention_heads: PositiveInt
-    num_hidden_layers: PositiveInt
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1000)]
     type_vocab_size: PositiveInt
     vocab_size: PositiveInt
 
@@ -92,7 +98,7 @@ class _Text(_File):
 class _Tokenizer(_File):
     """``tokenizer_config.json``; a length that nobody set is 1e30."""
 
-    model_max_length: float | None = None
+    model_max_length: PositiveFloat | None = None
 
 
 class _Prompts(_File):
@@ -121,7 +127,7 @@ class _Pooling(_File):
 
 
 class _AddedToken(_File):
-    content: str
+    id: int
 
 
 class _WordPiece(_File):
@@ -135,9 +141,10 @@ class _Vocabulary(_File):
     model: _WordPiece
     added_tokens: tuple[_AddedToken, ...]
 
-    def words(self) -> list[str]:
-        """All tokens by number."""
-        return sorted(self.model.vocab, key=self.model.vocab.__getitem__)
+    def size(self) -> int:
+        """How many numbers it uses."""
+        numbers = [*self.model.vocab.values(), *(token.id for token in self.added_tokens)]
+        return 1 + max(numbers, default=0)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,8 @@ def _write(folder: Path, config: BertConfig, path: Path) -> None:
     writer.add_pooling_type(gguf.PoolingType.MEAN)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_token_type_count(config.type_vocab_size)
-    _write_vocabulary(folder, writer)
+    writer.add_tokenizer_model("no_vocab")  # it is asked with numbers of tokens
+    writer.add_vocab_size(config.vocab_size)
     tensors = load_file(folder / WEIGHTS)
     for name, new in config.tensors().items():
         halved = tensors[name].ndim == 2 and new not in WHOLE
@@ -248,22 +256,6 @@ def _write(folder: Path, config: BertConfig, path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _write_vocabulary(folder: Path, writer: Any) -> None:
-    vocabulary = _Vocabulary.model_validate_json((folder / TOKENIZER).read_bytes())
-    special = {token.content for token in vocabulary.added_tokens}
-    words = vocabulary.words()
-    writer.add_tokenizer_model("bert")
-    writer.add_token_list([word if word in special else _piece(word) for word in words])
-    writer.add_token_types([CONTROL if word in special else NORMAL for word in words])
-    for role, word in SPECIAL.items():
-        getattr(writer, f"add_{role}_token_id")(vocabulary.model.vocab[word])
-
-
-def _piece(word: str) -> str:
-    """A WordPiece token as llama.cpp has it: marked where words begin, not where they go on."""
-    return word[2:] if word.startswith("##") else f"\u2581{word}"
 
 
 def _pools_by_mean(folder: Path) -> bool:
@@ -282,9 +274,7 @@ def _has_tensors(folder: Path, config: BertConfig) -> bool:
     from safetensors import SafetensorError, safe_open
 
     vocabulary, wanted = _read(folder / TOKENIZER, _Vocabulary), config.tensors()
-    if vocabulary is None or not vocabulary.model.vocab.keys() >= set(SPECIAL.values()):
-        return False
-    if sorted(vocabulary.model.vocab.values()) != list(range(config.vocab_size)):
+    if vocabulary is None or vocabulary.size() > config.vocab_size:
         return False
     try:
         with safe_open(folder / WEIGHTS, "numpy") as file:

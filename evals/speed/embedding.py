@@ -10,16 +10,22 @@ does it. Then what the first vector of a process takes, imports included.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.embeddings import Embeddings
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import Runnable
+from pydantic import Field
 
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.evals.speed.measure import Row, interleaved, medians, print_table
@@ -29,10 +35,13 @@ from vitarmm_agent.memory_store.embedding import TorchEmbeddings, load_embedding
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.models.streamed import StreamedChatModel
+from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import resolve
 
 NAME = "all-minilm-l6-v2"
+WARM_UP = 2
 SHAPES = "square triangle hexagon octagon pentagon heptagon nonagon decagon".split()
 THINGS = "garden field plot carpet table window roof stamp tile poster".split()
 FIRST = (
@@ -59,6 +68,34 @@ class Counting(Embeddings):
         return self.embed_documents([text])[0]
 
 
+class Teacher(StreamedChatModel):
+    """Writes another lesson each time, in the form that it is asked for."""
+
+    numbers: Any = Field(default_factory=count)
+
+    @property
+    def _llm_type(self) -> str:
+        return "teacher"
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        links: dict[str, Any] = {"target": None, "related_to": []} if kwargs["linked"] else {}
+        reply = json.dumps({"operations": [lesson(next(self.numbers)) | links]})
+        yield ChatGenerationChunk(message=AIMessageChunk(content=reply, chunk_position="last"))
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[Any, Any]:
+        """Answer with links where the schema has them."""
+        linked = "target" in json.dumps(json_schema_of(schema))
+        return structured(self.bind(linked=linked), schema, include_raw=include_raw)
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -74,7 +111,7 @@ def main() -> None:
             taught(Path(folder) / f"{number}", embed, problems)
             for number, embed in enumerate(asked)
         ]
-        before, plain, once = medians(interleaved(*arms, repeat=problems, warm_up=2))
+        before, plain, once = medians(interleaved(*arms, repeat=problems, warm_up=WARM_UP))
     rows = [
         Row("a problem, llama.cpp", plain * 1e3, before * 1e3, "ms", "sentence-transformers"),
         Row("a problem, each text once", once * 1e3, plain * 1e3, "ms", "llama.cpp, each time"),
@@ -96,10 +133,10 @@ def taught(folder: Path, embed: Embeddings, problems: int) -> Callable[[], objec
         journal=Journal(folder / "memory" / "journal.sqlite"),
         config=RecallConfig(floor=0.45),
     )
-    numbers = range(problems + 2)
+    reply = "1. 20 / 4 = 5\n2. 5 * 5 = 25\nAnswer: 25"
     agent = ReasoningAgent.open(
-        reasoner=ScriptedChatModel.of(*["1. 20 / 4 = 5\n2. 5 * 5 = 25\nAnswer: 25"] * len(numbers)),
-        rmm=ScriptedChatModel.of(*({"structured": {"operations": [lesson(n)]}} for n in numbers)),
+        reasoner=ScriptedChatModel.of(*[reply] * (problems + WARM_UP)),
+        rmm=Teacher(),
         feedback="arithmetic,reference",
         oracle=True,
         memory=memory,
