@@ -1,21 +1,20 @@
 """Connections to model servers that any number of event loops may use, one after another or at once.
 
-A pool of HTTP connections belongs to the event loop in which they were opened: in another they fail
-with "Event loop is closed". LangChain shares one pool over a whole process, so that a second
-``asyncio.run`` would meet the first one's connections.
+LangChain shares one pool of connections over a whole process, so that a second ``asyncio.run`` would meet
+the first one's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncGenerator
 from functools import cache
 from importlib import import_module
 from typing import Any
 from urllib.request import getproxies
 
 import openai
+
+from vitarmm_agent.loopwise import PerLoop
 
 ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """After how many idle seconds a connection is probed, how often again, and how many times."""
@@ -26,38 +25,16 @@ _http: Any = import_module(openai.DefaultAsyncHttpxClient.__base__.__module__.pa
 
 
 class LoopwiseClient(openai.DefaultAsyncHttpxClient):
-    """An HTTP client with connections of its own for each event loop; they end with the loop.
-
-    ``asyncio.run`` ends asynchronous generators before it closes its loop, and one of these holds
-    the loop's connections. Those of a loop that was closed without that are let go of when another
-    loop comes.
-    """
+    """An HTTP client with connections of its own for each event loop; they end with the loop."""
 
     def __init__(self) -> None:
         """Begin without a connection."""
         super().__init__()
-        self._held: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
+        self._clients: PerLoop[Any] = PerLoop(_client)
 
     async def send(self, request: Any, **options: Any) -> Any:
         """Send a request over a connection of the running loop."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._held:
-            for closed in [known for known in list(self._held) if known.is_closed()]:
-                self._held.pop(closed, None)
-            client = _client()
-            holder = self._hold(loop, client)
-            self._held[loop] = client, holder
-            await anext(holder)
-        return await self._held[loop][0].send(request, **options)
-
-    async def _hold(
-        self, loop: asyncio.AbstractEventLoop, client: Any
-    ) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            self._held.pop(loop, None)
-            await client.aclose()
+        return await (await self._clients.get()).send(request, **options)
 
 
 @cache
