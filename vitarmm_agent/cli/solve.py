@@ -42,12 +42,18 @@ def solve(
     """Solve one problem, showing each node as it runs."""
     import sys
 
-    from vitarmm_agent.agent import new_thread
-    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.models.load import begin
     from vitarmm_agent.settings import Settings
 
     if oracle and reference is None:
         raise InputError("--oracle needs the gold answer: add --reference ANSWER")
+    verifiers = with_human(given.get("feedback"), human)
+    settings = Settings.load(**{**given, "feedback": verifiers, "oracle": oracle or None})
+    begun = begin(settings.reasoner, settings)  # weights are read while Python imports
+
+    from vitarmm_agent.agent import new_thread
+    from vitarmm_agent.problem import Problem
+
     fields = {
         "text": sys.stdin.read() if text == "-" else text,
         "images": image or [],
@@ -55,10 +61,9 @@ def solve(
         "reference": reference,
     }
     problem = Problem.parse(fields | ({"answer_type": answer_type} if answer_type else {}))
-    verifiers = with_human(given.get("feedback"), human)
-    settings = Settings.load(**{**given, "feedback": verifiers, "oracle": oracle or None})
     thread_id = thread or new_thread()
     agent = open_agent(settings, quiet=as_json)
+    del begun
     if thread is not None:
         refuse_used_thread(agent, thread)
     with resumable(thread_id):

@@ -194,7 +194,7 @@ class LlamaServer:
                 import httpx
 
                 self._sync = httpx.Client(
-                    transport=httpx.HTTPTransport(uds=child.socket, limits=_limits()),
+                    transport=httpx.HTTPTransport(uds=child.socket, limits=_limits(), verify=False),
                     base_url=child.url(""),
                     headers=child.headers,
                     timeout=None,
@@ -237,7 +237,7 @@ def _loopwise(socket: str) -> PerLoop[httpx.AsyncClient]:
     import httpx
 
     def client() -> httpx.AsyncClient:
-        transport = httpx.AsyncHTTPTransport(uds=socket, limits=_limits())
+        transport = httpx.AsyncHTTPTransport(uds=socket, limits=_limits(), verify=False)
         return httpx.AsyncClient(transport=transport, timeout=None)
 
     return PerLoop(client)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.errors import InputError, MissingExtraError, UserError
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+    from vitarmm_agent.llama.process import Options
 
 FORMS = (
     "local:NAME_OR_PATH, local:NAME_OR_PATH+ADAPTER_PATH, vita:PATH, scripted:FILE, "
@@ -73,16 +75,44 @@ def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) ->
         from vitarmm_agent.models.folder import FolderChatModel
 
         return FolderChatModel.load(weights, **given)
-    from vitarmm_agent.llama.process import Options
     from vitarmm_agent.models.local import LocalChatModel
 
-    how = Options(
+    return LocalChatModel.load(weights, **{"options": _held(settings)} | given)
+
+
+def begin(spec: str, settings: Settings) -> object:
+    """Begin to read the weights that a spec names, if it names a GGUF file alone.
+
+    Returns:
+        What is to be held until the chat model is loaded. What is wrong with the spec, loading says.
+    """
+    from vitarmm_agent.llama.server import shared_server
+    from vitarmm_agent.weights import resolve
+
+    scheme, _, rest = spec.partition(":")
+    if scheme != "local" or "+" in rest:
+        return None
+    try:
+        path = resolve(rest, settings.home)
+        if path.is_dir():
+            return None
+        server = shared_server(path, _held(settings))
+    except UserError:
+        return None
+    server.start()
+    return server
+
+
+def _held(settings: Settings) -> Options:
+    """How the settings say that a GGUF file is held."""
+    from vitarmm_agent.llama.process import Options
+
+    return Options(
         context=settings.context,
         slots=settings.parallel,
         threads=settings.threads,
         cache_mb=settings.prefix_cache_mb,
     )
-    return LocalChatModel.load(weights, **{"options": how} | given)
 
 
 def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
