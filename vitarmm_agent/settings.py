@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         "model",
         description="`model` hands images to the reasoner; `ocr` reads them to text first.",
     )
+    local_files: bool = Field(
+        False,
+        description="Read image files that graph input and MCP clients name by path; a Python "
+        "caller's `agent.solve` and `--image` read them in any case.",
+    )
     # decoding
     temperature: float = Field(0.0, ge=0, description="0 is greedy.")
     max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")

@@ -82,7 +82,7 @@ def measure(model: Any, image: Path | None) -> list[Measured]:
     model.engine.prefix.clear()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for messages in prompts(MediaStore(folder), image):
+        for messages in prompts(MediaStore(folder, local_files=True), image):
             started = time.perf_counter()
             reply = model.invoke(messages)
             seconds = time.perf_counter() - started

@@ -66,19 +66,18 @@ def build_mcp_server(
     agent: ReasoningAgent,
     *,
     configurable: dict[str, Any] | None = None,
-    local_files: bool = False,
     name: str = "vitarmm",
 ) -> MCPServer[Any]:
     """An MCP server over an agent; ``server.run("stdio")`` serves it.
 
     Args:
-        agent: what solves, with its memory and traces.
+        agent: what solves, with its memory and traces. Its setting ``local_files`` lets clients name
+            image files of this machine; else images must be data URLs.
         configurable: fills the memory's namespace template, for all clients of this server.
-        local_files: let clients name image files of this machine; else images must be data URLs.
         name: what the server calls itself.
     """
     server = MCPServer[Any](name, instructions=INSTRUCTIONS, version=__version__)
-    _add_solving(server, agent, configurable or {}, local_files)
+    _add_solving(server, agent, configurable or {})
     _add_traces(server, agent)
     if agent.memory is not None:
         _add_memory(server, MemoryDesk(agent.memory, configurable or {}, writer="MCP client"))
@@ -86,7 +85,7 @@ def build_mcp_server(
 
 
 def _add_solving(
-    server: MCPServer[Any], agent: ReasoningAgent, configurable: dict[str, Any], local_files: bool
+    server: MCPServer[Any], agent: ReasoningAgent, configurable: dict[str, Any]
 ) -> None:
     iterations = agent.settings.max_iterations
 
@@ -104,7 +103,7 @@ def _add_solving(
     ) -> Solved:
         """Solve one problem and say what the answer rests on; reports progress."""
         fields = {"text": problem, "images": images or [], "choices": choices or []}
-        _refuse_files(fields["images"], local_files)
+        _refuse_files(fields["images"], agent.settings.local_files)
         parsed, thread = Problem.parse(fields), new_thread()
         events = agent.astream(
             parsed, thread_id=thread, stream_mode="custom", configurable=configurable
@@ -239,7 +238,7 @@ def _solved(result: Result) -> Solved:
 
 
 def _refuse_files(images: Any, local_files: bool) -> None:
-    if not local_files and any(not image.startswith("data:") for image in images):
+    if not local_files and any(image[:5].lower() != "data:" for image in images):
         raise InputError("this server reads no files; pass each image as a data: URL")
 
 
