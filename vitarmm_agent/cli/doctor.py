@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from vitarmm_agent.cli.console import out, print_json, safe
 
@@ -48,8 +49,8 @@ def doctor(
     else:
         table = Table("", "what", "found")
         for check in checks:
-            mark = "[green]✓[/]" if check.ok else ("[red]✗[/]" if check.needed else "[yellow]–[/]")
-            table.add_row(mark, safe(check.what), safe(check.found))
+            mark = ("✓", "green") if check.ok else ("✗", "red") if check.needed else ("–", "yellow")
+            table.add_row(Text(*mark), safe(check.what), safe(check.found))
         out.print(table)
     if any(check.needed and not check.ok for check in checks):
         raise typer.Exit(2)
