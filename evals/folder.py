@@ -18,6 +18,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.output import write_text
 from vitarmm_agent.evals.samples import Sample
 from vitarmm_agent.evals.work import read_rows
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.problem import Data, Problem
 
 PACKAGES = (
@@ -203,7 +204,7 @@ class EvaluationFolder:
 
     def _write(self, config: EvaluationConfig) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            private_folder(self.path)
             write_text(self.config_path, config.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise InputError(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import private_folder
 
 CONFIG = "config.json"
 Config = TypeVar("Config", bound=BaseModel)
@@ -38,7 +39,7 @@ def begin(folder: Path, config: BaseModel, *, resume: bool, what: str) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"output folder {str(folder)!r} is not empty; choose a new or empty one")
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     write_text(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
 
 
@@ -68,7 +69,6 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.models.calls import on_reply
+from vitarmm_agent.private import FILE, private_file, private_folder
 
 logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
@@ -235,6 +236,7 @@ class WorkList(Generic[Row]):
         if not lines:
             return
         try:
+            private_file(self.path)
             with self.path.open("ab") as ledger:
                 ledger.write(b"".join(lines))
                 ledger.flush()
@@ -251,8 +253,8 @@ class WorkList(Generic[Row]):
     def _held(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+        private_folder(self.path.parent)
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0, mode=FILE)
         try:
             lock.acquire()
         except Timeout:

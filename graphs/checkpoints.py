@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
 T = TypeVar("T")
@@ -187,12 +188,13 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
     from filelock import FileLock
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        private_file(path)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS):
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS, mode=FILE):
             checkpoints.setup()
     except (OSError, sqlite3.Error) as error:
         raise InputError(

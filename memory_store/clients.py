@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlparse
 
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.private import private_folder
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -32,7 +33,7 @@ def embedded_client(folder: Path | None) -> ClientAPI:
     if folder is None:
         return chromadb.EphemeralClient(settings=settings)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise MemoryStoreError(
             f"index folder {str(folder)!r} cannot be made: {error.strerror}"

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlparse
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import private_folder
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 16 * 1024 * 1024
@@ -257,7 +258,7 @@ def _read_bounded(path: Path) -> bytes:
 
 def _write_atomically(target: Path, data: bytes) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(target.parent)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(data)
         os.replace(file.name, target)

@@ -52,6 +52,21 @@ class Settings(BaseSettings):
         "model",
         description="`model` hands images to the reasoner; `ocr` reads them to text first.",
     )
+    server_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names in the Host header that the LangGraph server answers besides localhost and "
+        "bare addresses.",
+    )
+    server_origins: tuple[str, ...] = Field(
+        (),
+        description="Web origins whose pages may use the LangGraph server, such as "
+        "`https://smith.langchain.com` for LangGraph Studio.",
+    )
+    page_models: tuple[str, ...] = Field(
+        (),
+        description="Models that visitors of the page may choose besides those of the settings, the "
+        "catalogue's, and others of the settings' hosted providers; `*` is any.",
+    )
     local_files: bool = Field(
         False,
         description="Read image files that graph input and MCP clients name by path; a Python "

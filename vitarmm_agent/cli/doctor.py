@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.private import private_folder
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -110,7 +111,7 @@ def _unwritable(folder: Path) -> str:
     import tempfile
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:

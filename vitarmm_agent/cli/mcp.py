@@ -11,11 +11,10 @@ from vitarmm_agent.cli.console import err, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @takes_settings(*ROLES, "max_iterations")

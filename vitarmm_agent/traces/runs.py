@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.traces.reader import DAMAGE, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
@@ -289,7 +290,8 @@ def _where(where: RunFilter) -> tuple[str, list[Any]]:
 
 def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        private_file(path)
     db = sqlite3.connect(path or ":memory:", timeout=60, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
