@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.models.adapters import check_adapter
 from vitarmm_agent.models.batch import Prompt
 from vitarmm_agent.models.chat import EngineChatModel
 from vitarmm_agent.models.content import (
@@ -176,6 +177,7 @@ def checked_adapter(folder: Path) -> str:
             f"{folder} is not a peft adapter: it has no adapter_config.json; "
             "give the folder that training wrote"
         )
+    check_adapter(folder)
     return str(folder.resolve())
 
 
