@@ -22,7 +22,7 @@ LLAMA       := $(VENV)/llama
 LLAMA_BUILD := llama-cpp-python[server]==0.3.36
 LLAMA_FLAGS := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
 
-.PHONY: demo test test-slow test-browser test-server lint types format install weights clean
+.PHONY: demo test test-slow test-browser test-server fuzz lint types format install weights clean
 
 # Only what a first problem needs: no torch, no test tools.
 demo: $(VENV)/.base
@@ -52,6 +52,12 @@ test-server: weights
 	  echo "building llama-cpp-python: about five minutes on two cores"; \
 	  CMAKE_ARGS="$(LLAMA_FLAGS)" $(LLAMA)/bin/python -m pip install --quiet "$(LLAMA_BUILD)"; }
 	VITARMM_SERVER_PYTHON=$(abspath $(LLAMA)/bin/python) $(BIN)/python -m pytest -m server
+
+# Fresh examples in each round, until one fails or the time is up.
+FUZZ_SECONDS ?= 3600
+fuzz: weights
+	@end=$$(( $$(date +%s) + $(FUZZ_SECONDS) )); while [ $$(date +%s) -lt $$end ]; do \
+	  FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest tests/fuzz -x -q --timeout 0 || exit 1; done
 
 lint: install
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import private_folder
 
 CONFIG = "config.json"
 Config = TypeVar("Config", bound=BaseModel)
@@ -81,7 +82,7 @@ def write_config(folder: Path, config: BaseModel) -> None:
         InputError: it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         write_text(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise InputError(
@@ -117,7 +118,6 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

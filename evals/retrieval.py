@@ -15,12 +15,12 @@ dev questions, which ``--calibrate`` shows.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 import re
 import sys
 import tempfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.evals.rewriting import general, rewrite
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
@@ -111,9 +112,9 @@ def problems(path: Path) -> list[dict[str, Any]]:
         InputError: it cannot be read.
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
+        lines = unpacked(path, path.read_bytes()).splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}; check --data") from None
 
 

@@ -7,9 +7,9 @@ answer is right.
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from vitarmm_agent.answers import extract_answer, grade, parse_steps
 from vitarmm_agent.answers.grading import GradingPolicy
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.evals.statistics import Interval, wilson
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid, Verifier
@@ -117,9 +118,9 @@ def load_solutions(data: Path, dataset: str) -> list[Solution]:
         raise InputError(f"dataset {dataset!r} is unknown; use one of {', '.join(FILES)}")
     path = data / FILES[dataset]
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-    except (OSError, EOFError, ValueError) as error:
+        lines = unpacked(path, path.read_bytes()).splitlines()
+        rows = [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}; check --data") from None
     return list(_READERS[dataset](rows))
 

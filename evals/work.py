@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
 from vitarmm_agent.models.calls import on_reply
+from vitarmm_agent.private import FILE, private_file, private_folder
 
 logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
@@ -240,6 +241,7 @@ class WorkList(Generic[Row]):
     def _append(self, waiting: deque[_Line]) -> None:
         lines, failure = taken(waiting), ""
         try:
+            private_file(self.path)
             with self.path.open("ab") as ledger:
                 ledger.write(b"".join(line.data for line in lines))
                 ledger.flush()
@@ -258,8 +260,8 @@ class WorkList(Generic[Row]):
     def _held(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+        private_folder(self.path.parent)
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0, mode=FILE)
         try:
             lock.acquire()
         except Timeout:

@@ -26,6 +26,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
+from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
 T = TypeVar("T")
@@ -173,13 +174,14 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
     from filelock import FileLock
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        private_file(path)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
         _tables(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS):
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS, mode=FILE):
             checkpoints.setup()
     except (OSError, sqlite3.Error) as error:
         raise InputError(

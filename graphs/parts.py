@@ -35,7 +35,7 @@ def make_deps(
     """Load what is named, take what is given."""
     settings = settings or Settings.load()
     solver = _model(reasoner, settings.reasoner, settings)
-    media = MediaStore(settings.media_dir)
+    media = MediaStore(settings.media_dir, local_files=settings.local_files)
     opened = _memory(memory, store, settings)
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(

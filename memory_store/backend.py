@@ -14,6 +14,7 @@ from vitarmm_agent.memory_store.items import Items
 from vitarmm_agent.memory_store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.rows import Namespace, Put, Vector
 from vitarmm_agent.memory_store.tail import Hits
+from vitarmm_agent.private import private_folder
 
 LAYOUT = "1"
 ITEMS_FILE = "items.sqlite"
@@ -177,7 +178,7 @@ def check_embedder(where: str, made: tuple[str, int], given: tuple[str, int]) ->
 
 def _folder_lock(folder: Path) -> FolderLock:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.rows import Namespace, read_item
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address, redact
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def embedded_client(folder: Path | None) -> ClientAPI:
     if folder is None:
         return chromadb.EphemeralClient(settings=settings)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise MemoryStoreError(
             f"index folder {str(folder)!r} cannot be made: {error.strerror}"

@@ -25,6 +25,7 @@ from vitarmm_agent.memory_store.shelf import Shelf
 from vitarmm_agent.memory_store.transfer import (
     Conflict,
     Imported,
+    distrusted,
     dump_lines,
     parse_lines,
     read_lines,
@@ -158,13 +159,18 @@ class Curation:
         *,
         keep_good: bool = False,
         on_conflict: Conflict = "fail",
+        trust: bool = False,
     ) -> Flow[Imported]:
-        """Take in entries from JSON Lines as they are, without consolidating them.
+        """Take in entries from JSON Lines, without consolidating them.
+
+        Anyone may have written the file: counts and provenance are reset, and what seems to instruct
+        the model waits for review.
 
         Args:
             source: file or stream.
             keep_good: take the good lines of a file that has bad ones; otherwise take none.
             on_conflict: what to do with an id that is here already, with other content.
+            trust: take the entries as they are, with their counts, provenance and state.
 
         Raises:
             InputError: the file cannot be read, or has bad lines or conflicts that were not
@@ -177,8 +183,9 @@ class Curation:
                 f"{len(bad)} of the lines cannot be imported, so none was: {lines}; "
                 "correct them, or take the others with --keep-good"
             )
-        known = yield from self.shelf.get([entry.id for entry in entries])
-        conflicts = [e for e in entries if e.id in known and known[e.id] != e]
+        taken = {e.id: e if trust else distrusted(e) for e in entries}
+        known = yield from self.shelf.get(list(taken))
+        conflicts = [e for e in entries if e.id in known and known[e.id] not in (e, taken[e.id])]
         if conflicts and on_conflict == "fail":
             ids = ", ".join(entry.id for entry in conflicts[:5])
             raise InputError(
@@ -186,7 +193,7 @@ class Curation:
                 "was imported; choose --on-conflict skip or replace"
             )
         wanted = [
-            e for e in entries
+            taken[e.id] for e in entries
             if e.id not in known or (e in conflicts and on_conflict == "replace")
         ]  # fmt: skip
         linked = yield from self.shelf.get([i for e in wanted for i in e.related_to])
@@ -202,6 +209,7 @@ class Curation:
             run=run,
             added=len(wanted) - replaced,
             replaced=replaced,
+            quarantined=sum(entry.quarantined for entry in wanted),
             skipped=len(entries) - len(wanted),
             bad=tuple(bad),
             notes=tuple(notes),

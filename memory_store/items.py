@@ -27,6 +27,7 @@ from vitarmm_agent.memory_store.rows import (
     VectorRow,
     read_item,
 )
+from vitarmm_agent.private import private_file
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -72,6 +73,8 @@ class Items:
         self.path = path
         self._lock = threading.RLock()
         try:
+            if path is not None:
+                private_file(path)
             self._db = sqlite3.connect(
                 path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
             )

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.private import private_file
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -114,6 +115,8 @@ class Journal:
         self.path = path
         self._lock = threading.RLock()
         with self._guarded():
+            if path is not None:
+                private_file(path)
             self._db = sqlite3.connect(
                 path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
             )

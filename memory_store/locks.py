@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vitarmm_agent.effects import Call
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.private import FILE
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -58,7 +59,9 @@ class FolderLock:
         if not self._threads.acquire(timeout=patience):
             return self._not_taken(blocking)
         # A new handle is a new holder, also within one process.
-        lock = FileLock(self.path, timeout=patience, poll_interval=POLL, thread_local=False)
+        lock = FileLock(
+            self.path, timeout=patience, poll_interval=POLL, thread_local=False, mode=FILE
+        )
         try:
             lock.acquire()
             self._held = lock

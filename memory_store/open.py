@@ -12,6 +12,7 @@ from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.settings import Settings
 
@@ -74,7 +75,7 @@ def journal_path(settings: Settings) -> Path:
     digest = hashlib.sha256(location.encode()).hexdigest()[:8]
     folder = settings.data_dir / "journals"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise MemoryStoreError(
             f"folder {str(folder)!r} for the journal cannot be made: {error.strerror}; "

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
-from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
+from vitarmm_agent.memory_store.injection import injection_signs
+from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry, Provenance
 
 MAX_LINE = 200_000
+MAX_FILE = 512 * 2**20
+"""Characters of a file."""
 Conflict = Literal["skip", "replace", "fail"]
 """What an import does with an id that the memory has already, with other content."""
 
@@ -36,6 +40,7 @@ class Imported(BaseModel):
     Attributes:
         run: the run that ``undo`` takes to take it back; empty when nothing was written.
         added, replaced: how many entries were new, and how many took the place of another.
+        quarantined: how many of them wait for review.
         skipped: how many were there already, the same or (by choice) another version.
         bad: lines left out.
         notes: links to unknown entries that were dropped.
@@ -46,6 +51,7 @@ class Imported(BaseModel):
     run: str = ""
     added: int = 0
     replaced: int = 0
+    quarantined: int = 0
     skipped: int = 0
     bad: tuple[BadLine, ...] = ()
     notes: tuple[str, ...] = ()
@@ -74,6 +80,20 @@ def parse_lines(lines: Iterable[str]) -> tuple[list[MemoryEntry], list[BadLine]]
     return list(entries.values()), bad
 
 
+def distrusted(entry: MemoryEntry) -> MemoryEntry:
+    """An entry of a file that anyone may have written.
+
+    What it claims to have been good for and where it claims to come from count for nothing, and it
+    waits for review when it seems to instruct the model.
+    """
+    held: dict[str, Any] = {}
+    if (signs := injection_signs(entry)) and not entry.quarantined:
+        reason = f"imported, and it {', '.join(signs)}"
+        held = {"quarantined": True, "metadata": entry.metadata | {"quarantined": reason}}
+    reset = {"used": 0, "helpful": 0, "harmful": 0, "provenance": Provenance(writer="import")}
+    return entry.model_copy(update=reset | held)
+
+
 def without_loose_ends(
     entries: Iterable[MemoryEntry], known: set[str]
 ) -> tuple[list[MemoryEntry], list[str]]:
@@ -99,9 +119,12 @@ def read_lines(source: Path | str | IO[str]) -> list[str]:
         return list(source)
     try:
         with open(source, encoding="utf-8", errors="surrogateescape") as file:
-            return list(file)
+            text = file.read(MAX_FILE + 1)
     except OSError as error:
         raise InputError(f"{str(source)!r} cannot be read: {error.strerror}") from None
+    if len(text) > MAX_FILE:
+        raise InputError(f"{str(source)!r} has more than {MAX_FILE:,} characters; split it")
+    return list(io.StringIO(text))
 
 
 @contextmanager

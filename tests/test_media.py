@@ -19,7 +19,7 @@ def png(size: tuple[int, int] = (4, 3), colour: str = "red") -> bytes:
 
 @pytest.fixture
 def store(tmp_path: Path) -> MediaStore:
-    return MediaStore(tmp_path / "media")
+    return MediaStore(tmp_path / "media", local_files=True)
 
 
 def test_the_same_bytes_are_stored_once(store: MediaStore, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class ReasoningAgent:
         self.graph = graph
         self.settings = settings
         self.memory = memory
-        self._media = MediaStore(settings.media_dir)
+        self._media = MediaStore(settings.media_dir, local_files=True)
 
     @classmethod
     def open(

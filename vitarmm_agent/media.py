@@ -1,7 +1,8 @@
 """Images by content hash, kept outside graph state.
 
 State, checkpoints and traces hold an :class:`ImageRef`; the bytes lie once in a
-:class:`MediaStore`, as ``<first two of the hash>/<hash>.<suffix>``.
+:class:`MediaStore`, as ``<first two of the hash>/<hash>.<suffix>``. What a reference says is untrusted:
+bytes leave the store only where their hash is the one that was asked for.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ import binascii
 import hashlib
 import io
 import os
+import stat
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import private_folder
 
 MAX_BYTES = 32 * 1024 * 1024
-MAX_PIXELS = 64 * 1024 * 1024
+MAX_PIXELS = 16 * 1024 * 1024
+"""Pixels of one image. A few kilobytes can hold that many, and decoding WebP takes 16 bytes for each."""
+MAX_SCANS = 100
+"""Scans of a JPEG file. A scan of some ten bytes passes over all pixels once more."""
+DECODING = threading.Lock()
+"""Images are decoded one at a time, however many runs there are: each may take 250 MB."""
 SUFFIXES = {
     "PNG": ".png",
     "JPEG": ".jpg",
@@ -32,6 +41,7 @@ SUFFIXES = {
 }
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp",
          "BMP": "image/bmp", "TIFF": "image/tiff"}  # fmt: skip
+MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
 
 
 class ImageRef(BaseModel):
@@ -44,8 +54,8 @@ class ImageRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    sha256: str = ""
-    mime: str = ""
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    mime: str = Field("", pattern=rf"^({'|'.join(MIMES.values())})?$")
     width: int = 0
     height: int = 0
     name: str = ""
@@ -59,20 +69,29 @@ class ImageRef(BaseModel):
 class MediaStore:
     """Images on disk, each stored once under the hash of its bytes."""
 
-    def __init__(self, folder: Path | str) -> None:
-        """Use ``folder``, which is made on the first :meth:`put`."""
+    def __init__(self, folder: Path | str, *, local_files: bool = False) -> None:
+        """Use ``folder``, which is made on the first :meth:`put`.
+
+        Args:
+            folder: where the images lie.
+            local_files: let :meth:`put` read image files that a string names, as problems do. Leave
+                it off where the problems are someone else's. A ``Path`` is the caller's own word.
+        """
         self.folder = Path(folder)
+        self.local_files = local_files
 
     def put(self, image: ImageRef | str | Path | bytes) -> ImageRef:
         """Check an image, store its bytes, and return a reference that needs no bytes.
 
         Raises:
-            InputError: the file is missing, empty, no image, or larger than 32 MiB or 64 megapixels.
+            InputError: the image is empty, none, or larger than 32 MiB or 16 megapixels; or it is
+                a file that is missing, or that may not be read.
         """
         if isinstance(image, ImageRef) and image.sha256 and self.path(image).is_file():
             return image
         source = image.source if isinstance(image, ImageRef) else image
-        data, name = read_image_bytes(source)
+        own = self.local_files or isinstance(source, Path)
+        data, name = read_image_bytes(source, local_files=own)
         image_format, width, height = inspect_image(data, name)
         digest = hashlib.sha256(data).hexdigest()
         target = self.folder / digest[:2] / f"{digest}{SUFFIXES[image_format]}"
@@ -93,34 +112,70 @@ class MediaStore:
         return self.folder / image.sha256[:2] / f"{image.sha256}{suffix}"
 
     def find(self, sha256: str) -> Path | None:
-        """Path of the image with this hash, or None; the only way the page serves images."""
+        """Path of the image with this hash, or None."""
         if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
             return None
-        return next(self.folder.glob(f"{sha256[:2]}/{sha256}.*"), None)
+        found = (self.folder / sha256[:2] / f"{sha256}{suffix}" for suffix in MIME_OF)
+        return next((path for path in found if path.is_file()), None)
+
+    def read(self, sha256: str) -> tuple[bytes, str]:
+        """Bytes and MIME type of a stored image; the only way anything in the store gets out.
+
+        A folder that was mailed may hold a link to another file under an image's name: bytes of
+        another hash are not given.
+
+        Raises:
+            InputError: there is no such image.
+        """
+        path = self.find(sha256)
+        try:
+            data = b"" if path is None else _read_bounded(path)
+        except (OSError, InputError):
+            data = b""
+        if path is None or hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(f"there is no image {sha256[:100]!r} in the image folder")
+        return data, MIME_OF[path.suffix]
+
+    def data_url(self, sha256: str) -> str:
+        """The ``data:`` URL of a stored image, as chat model providers take it.
+
+        Raises:
+            InputError: there is no such image.
+        """
+        data, mime = self.read(sha256)
+        return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
-def read_image_bytes(source: str | Path | bytes) -> tuple[bytes, str]:
-    """Bytes and display name of an image given as bytes, path, file: or data: URL."""
+def read_image_bytes(source: str | Path | bytes, *, local_files: bool = True) -> tuple[bytes, str]:
+    """Bytes and display name of an image given as bytes, path, file: or data: URL.
+
+    Raises:
+        InputError: it cannot be read, or is a file and ``local_files`` is off. Nothing then tells
+            whether there is such a file.
+    """
     if isinstance(source, bytes):
         return _bounded(source, "image bytes"), "bytes"
     text = str(source)
-    if text.startswith("data:"):
+    if text[:5].lower() == "data:":
         return _bounded(_decode_data_url(text), "data URL"), "data URL"
     if text.startswith(("http://", "https://")):
         raise InputError(
-            f"image {text!r} is a web address; download it and pass the file: "
+            f"image {text[:200]!r} is a web address; download it and pass the file: "
             "images are not fetched over the network"
         )
-    path = Path(unquote(urlparse(text).path)) if text.startswith("file://") else Path(text)
+    if not local_files:
+        raise InputError(
+            f"image {text[:200]!r} is a file, and no files are read for this caller; pass each "
+            "image as a data: URL, or set VITARMM_LOCAL_FILES=true where its callers may read files"
+        )
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(_too_large(path.name, path.stat().st_size))
-        return path.read_bytes(), path.name
+        path = Path(unquote(urlparse(text).path)) if text.startswith("file://") else Path(text)
+        return _read_bounded(path), path.name
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"image {text!r} cannot be read: {reason}; check the path") from None
+        raise InputError(f"image {text[:200]!r} cannot be read: {reason}; check the path") from None
 
 
 def inspect_image(data: bytes, name: str) -> tuple[str, int, int]:
@@ -132,39 +187,38 @@ def inspect_image(data: bytes, name: str) -> tuple[str, int, int]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with DECODING, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=[*SUFFIXES]) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise InputError(
-                        f"image {name!r} has {width}×{height} pixels; the limit is {MAX_PIXELS}"
+                        f"image {name!r} has {width}×{height} pixels; the limit is {MAX_PIXELS}: "
+                        "make it smaller"
                     )
-                if image.format not in SUFFIXES:
-                    raise InputError(
-                        f"image {name!r} is of format {image.format}; use one of {', '.join(SUFFIXES)}"
-                    )
+                kind = "JPEG" if image.format == "MPO" else str(image.format)
+                if kind == "JPEG" and data.count(b"\xff\xda") > MAX_SCANS:
+                    raise InputError(f"image {name!r} has over {MAX_SCANS} scans; save it anew")
                 image.load()
-                return image.format, width, height
+                return kind, width, height
     except InputError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InputError(f"image {name!r} has too many pixels; the limit is {MAX_PIXELS}") from None
     except UnidentifiedImageError:
-        raise InputError(f"{name!r} is not an image that can be read") from None
+        raise InputError(
+            f"{name!r} is not an image that can be read; use one of {', '.join(SUFFIXES)}"
+        ) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"image {name!r} is damaged: {error}") from None
 
 
-def data_url(path: Path, mime: str) -> str:
-    """The ``data:`` URL of a stored image, as chat model providers take it."""
-    return f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
 def _decode_data_url(url: str) -> bytes:
     header, _, payload = url.partition(",")
-    if not header.endswith(";base64"):
+    if not header.lower().endswith(";base64"):
         raise InputError("data URL of an image must be base64: data:image/png;base64,…")
+    if len(payload) // 4 * 3 > MAX_BYTES + 2:
+        raise InputError(_too_large("data URL", len(payload) // 4 * 3))
     try:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -183,9 +237,28 @@ def _too_large(name: str, size: int) -> str:
     return f"image {name!r} has {size:,} bytes; the limit is {MAX_BYTES:,}: make it smaller"
 
 
+def _read_bounded(path: Path) -> bytes:
+    """Bytes of a regular file; a pipe or device is not waited for.
+
+    Raises:
+        InputError: it is no regular file, or larger than 32 MiB.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise InputError(f"image {path.name!r} is no regular file; pass an image file")
+        if facts.st_size > MAX_BYTES:
+            raise InputError(_too_large(path.name, facts.st_size))
+        return _bounded(file.read(MAX_BYTES + 1), path.name)
+
+
 def _write_atomically(target: Path, data: bytes) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(target.parent)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(data)
         os.replace(file.name, target)

@@ -33,13 +33,42 @@ ErrorKind = Literal[
     "other",
 ]
 MAX_TEXT = 100_000
+MAX_IMAGES = 16
+MAX_CHOICES = 26
+"""One for each letter."""
 _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-"})
+
+
+def whole(value: Any) -> Any:
+    r"""The same text or data without halves of surrogate pairs, which are no characters.
+
+    JSON can name them (``"\ud800"``), and neither a database nor a model takes them.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(map(whole, value))
+    if type(value) is dict:
+        return {whole(key): whole(part) for key, part in value.items()}
+    return value
 
 
 class Data(BaseModel):
     """Base of all plain records: frozen, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        try:
+            return whole(value)
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
 
 
 class Problem(Data):
@@ -48,8 +77,9 @@ class Problem(Data):
     Attributes:
         id: stable name; derived from the content when not given.
         text: the question, at most 100,000 characters; may be empty when there is an image.
-        images: images in order; paths and data URLs are accepted and become :class:`ImageRef`.
-        choices: options of a multiple-choice problem, in order of their letters.
+        images: at most 16, in order; paths and data URLs are accepted and become :class:`ImageRef`.
+        choices: options of a multiple-choice problem, at most 26, in order of their letters;
+            together as long as a text at most.
         answer_type: what kind of answer is asked for.
         precision: decimal places of a float answer.
         unit: unit of the answer.
@@ -60,8 +90,8 @@ class Problem(Data):
 
     id: str = ""
     text: str = ""
-    images: tuple[ImageRef, ...] = ()
-    choices: tuple[str, ...] = ()
+    images: tuple[ImageRef, ...] = Field((), max_length=MAX_IMAGES)
+    choices: tuple[str, ...] = Field((), max_length=MAX_CHOICES)
     answer_type: AnswerType = "text"
     precision: int | None = Field(None, ge=0, le=12)
     unit: str | None = None
@@ -81,6 +111,12 @@ class Problem(Data):
     def _bound_text(cls, value: str) -> str:
         if len(value) > MAX_TEXT:
             raise ValueError(f"has {len(value):,} characters; the limit is {MAX_TEXT:,}")
+        return value
+
+    @field_validator("choices")
+    @classmethod
+    def _bound_choices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        cls._bound_text("".join(value))
         return value
 
     @model_validator(mode="after")

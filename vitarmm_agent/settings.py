@@ -60,6 +60,26 @@ class Settings(BaseSettings):
         "model",
         description="`model` hands images to the reasoner; `ocr` reads them to text first.",
     )
+    server_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names in the Host header that the LangGraph server answers besides localhost and "
+        "bare addresses.",
+    )
+    server_origins: tuple[str, ...] = Field(
+        (),
+        description="Web origins whose pages may use the LangGraph server, such as "
+        "`https://smith.langchain.com` for LangGraph Studio.",
+    )
+    page_models: tuple[str, ...] = Field(
+        (),
+        description="Models that visitors of the page may choose besides those of the settings, the "
+        "catalogue's, and others of the settings' hosted providers; `*` is any.",
+    )
+    local_files: bool = Field(
+        False,
+        description="Read image files that graph input and MCP clients name by path; a Python "
+        "caller's `agent.solve` and `--image` read them in any case.",
+    )
     # decoding
     temperature: float = Field(0.0, ge=0, description="0 is greedy.")
     max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")

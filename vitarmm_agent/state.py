@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Usage
 
 Record = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Record]:
@@ -107,21 +110,33 @@ class ReasoningOutput(TypedDict, total=False):
 
 
 def current_problem(state: ReasoningState) -> Problem:
-    """The problem of this run."""
-    return Problem.model_validate(state["problem"])
+    """The problem of this run; raises :class:`InputError` as :func:`records_of` does."""
+    return _read(Problem, state.get("problem"), "problem")
 
 
 def all_attempts(state: ReasoningState, *, last: int = 0) -> list[Attempt]:
     """The attempts so far, in order; with ``last``, only so many of the latest."""
-    return [Attempt.model_validate(record) for record in state.get("attempts", [])[-last:]]
+    records = records_of(state, "attempts")[-last:]
+    return [_read(Attempt, record, "attempts") for record in records]
 
 
 def all_feedback(state: ReasoningState, *, last: int = 0) -> list[Feedback]:
     """The feedback so far, in order; with ``last``, only so much of the latest."""
-    return [
-        Feedback.model_validate({key: value for key, value in record.items() if key != "number"})
-        for record in state.get("feedback", [])[-last:]
-    ]
+    records = records_of(state, "feedback")[-last:]
+    bare = ({key: value for key, value in record.items() if key != "number"} for record in records)
+    return [_read(Feedback, record, "feedback") for record in bare]
+
+
+def records_of(state: ReasoningState, key: str) -> list[Record]:
+    """The records of one kind.
+
+    Raises:
+        InputError: the state was written by someone else, and holds something else.
+    """
+    records: Any = state.get(key) or []
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise _unreadable(key, records)
+    return records
 
 
 def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
@@ -129,29 +144,46 @@ def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
     return next((record for record in records or [] if record["number"] == number), None)
 
 
+def _read(model: type[Model], record: Any, key: str) -> Model:
+    try:
+        return model.model_validate(record)
+    except ValidationError:
+        raise _unreadable(key, record) from None
+
+
+def _unreadable(key: str, value: Any) -> InputError:
+    return InputError(
+        f"the state of this run holds no {key} that can be read, got {repr(value)[:200]}; "
+        "begin the problem anew"
+    )
+
+
 def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = False) -> Result:
     """What a run has come to so far."""
     attempts, feedback = all_attempts(state), all_feedback(state)
-    written = state.get("written", [])
+    recalls, written = records_of(state, "recalls"), records_of(state, "written")
     judged: list[Attempt | Feedback] = [*attempts, *feedback]
     costs = [record.usage for record in judged]
-    costs += [Usage.model_validate(record["usage"]) for record in written]
+    costs += [_read(Usage, record.get("usage", {}), "written") for record in written]
     seconds = [record.seconds for record in judged]
     status = "interrupted" if interrupted else state.get("status", "running")
-    return Result(
-        problem=current_problem(state),
-        answer=state.get("answer"),
-        passed=status == "passed",
-        status=status,
-        stopped_because=state.get("stopped_because", ""),
-        attempts=tuple(attempts),
-        feedback=tuple(feedback),
-        recalled=tuple(state.get("recalls", [])),
-        written=tuple(written),
-        thread_id=thread_id,
-        usage=sum(costs, Usage()),
-        seconds=round(sum(seconds) + sum(record["seconds"] for record in written), 4),
-    )
+    try:
+        return Result(
+            problem=current_problem(state),
+            answer=state.get("answer"),
+            passed=status == "passed",
+            status=status,
+            stopped_because=state.get("stopped_because", ""),
+            attempts=tuple(attempts),
+            feedback=tuple(feedback),
+            recalled=tuple(recalls),
+            written=tuple(written),
+            thread_id=thread_id,
+            usage=sum(costs, Usage()),
+            seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in written), 4),
+        )
+    except (ValidationError, TypeError) as error:
+        raise _unreadable("result", error) from None
 
 
 Route = Literal["recall", "__end__"]

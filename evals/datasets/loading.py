@@ -86,7 +86,7 @@ def load_benchmark(
     _refuse_another(form, source, rows, kinds)
     used = _condition(name, condition, rows, kinds)
     folder = Path(image_dir) if image_dir else _image_folder(str(path))
-    images = ImageFolder(folder, anywhere=name == "problems")
+    images = ImageFolder(folder)
     reader = _Reader(form, loaded, split, used, images)
     found, skipped = reader.read(rows, kinds)
     if not found:

@@ -18,6 +18,8 @@ from vitarmm_agent.evals.datasets.records import RowError
 from vitarmm_agent.media import MIMES, ImageRef, inspect_image, read_image_bytes
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
+MAX_BYTES = 512 * 2**20
+"""Of a file's text, however small it is compressed."""
 
 
 class Row(NamedTuple):
@@ -95,11 +97,24 @@ def read_files(folder: Path, files: Sequence[Path]) -> Loaded:
     return Loaded(rows, digest.hexdigest(), folder.name)
 
 
+def unpacked(path: Path, data: bytes) -> bytes:
+    """The bytes of a file, of a ``.gz`` file those inside; a small one may hold a thousandfold.
+
+    Raises:
+        InputError: there are more than 512 MiB.
+        OSError, EOFError, zlib.error: it is a damaged ``.gz`` file.
+    """
+    if data[:2] == b"\x1f\x8b":
+        with gzip.open(io.BytesIO(data)) as file:
+            data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{str(path)!r} holds more than {MAX_BYTES // 2**20} MiB; split it")
+    return data
+
+
 def _text(path: Path, data: bytes) -> str:
     try:
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        return data.decode("utf-8-sig")
+        return unpacked(path, data).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{str(path)!r} is a damaged .gz file: {error}; fetch it again") from None
     except UnicodeDecodeError as error:
@@ -185,15 +200,15 @@ def _csv_fields(header: list[str] | None, cells: list[str]) -> tuple[dict[str, A
 class ImageFolder:
     """Images that rows name, checked: present, inside the folder, decodable, as the row's hash says."""
 
-    def __init__(self, folder: Path, *, anywhere: bool = False) -> None:
-        """Look for images in ``folder``; absolute paths outside it only if ``anywhere``.
+    def __init__(self, folder: Path) -> None:
+        """Look for images in ``folder``, and nowhere else.
 
         Raises:
             InputError: there is no such folder.
         """
         if not folder.is_dir():
             raise InputError(f"image folder {str(folder)!r} does not exist; check the path")
-        self.folder, self.anywhere = folder, anywhere
+        self.folder = folder
 
     def __call__(self, named: Any, row: Mapping[str, Any]) -> ImageRef:
         """The checked reference of a row's image.
@@ -246,10 +261,11 @@ class ImageFolder:
         tried = [self.folder / named, self.folder / Path(named).name]
         with suppress(OSError, ValueError):  # a name no file can have
             for path in tried:
-                inside = self.anywhere or path.resolve().is_relative_to(root)
-                if inside and path.is_file():
+                if path.resolve().is_relative_to(root) and path.is_file():
                     return path
-        raise RowError(f"image {named[:80]!r} is not in the image folder {self.folder.name!r}")
+        raise RowError(
+            f"image {named[:80]!r} is not in the image folder {self.folder.name!r}; put it there"
+        )
 
 
 def _base64(data: bytes) -> str:

@@ -85,7 +85,7 @@ def measure(model: Any, image: Path | None) -> list[Measured]:
     begins = secrets.token_hex(4)
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for system, *rest in prompts(MediaStore(folder), image):
+        for system, *rest in prompts(MediaStore(folder, local_files=True), image):
             messages = [SystemMessage(f"{begins} {system.text}"), *rest]
             started = time.perf_counter()
             reply = model.invoke(messages)

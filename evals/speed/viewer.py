@@ -17,6 +17,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor
 
 from langchain_core.language_models import FakeListChatModel
 
@@ -102,7 +103,10 @@ def _serve(folder: Path) -> tuple[subprocess.Popen[str], str]:
         text=True,
     )
     assert server.stdout is not None
-    return server, server.stdout.readline().split(" at ")[1].strip().rstrip("/")
+    link = server.stdout.readline().split(" at ")[1].strip()
+    urllib.request.install_opener(urllib.request.build_opener(HTTPCookieProcessor()))
+    _get(link)  # the token in it becomes a cookie
+    return server, link.partition("/?")[0]
 
 
 def _until_read(url: str) -> float:

@@ -122,7 +122,7 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
     vitarmm("export", str(file))
     assert vitarmm("export") == file.read_text("utf-8")
-    report = vitarmm("import", str(file), "--namespace", "other/team", "--json")
+    report = vitarmm("import", str(file), "--namespace", "other/team", "--trust", "--json")
     assert report["added"] == 2
     assert vitarmm("list", "--namespace", "other/team", "--json") != []
     again = tmp_path / "again.jsonl"

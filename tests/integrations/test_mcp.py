@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 pytest.importorskip("mcp", reason="needs the extra `mcp`")
 
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 
 from tests.integrations.conftest import LESSON, NOTHING, PROBLEM, RIGHT, WRONG, MakeAgent
@@ -29,6 +31,8 @@ from vitarmm_agent.integrations import build_mcp_server
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.verifiers.human import Human
 
+TOKEN = "a-token-that-is-long-enough"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 TOOLS = {"solve", "resume", "explain", "recall", "remember", "forget"}
 JUDGED_RIGHT = {
     "structured": {
@@ -261,23 +265,28 @@ def _wait_for(port: int, seconds: float = 60) -> None:
 
 
 async def test_the_command_over_http(command: list[str], own_data_dir: Path) -> None:
-    async with serving(command, own_data_dir) as url:
-        async with Client(url) as client:
+    async with serving(command, own_data_dir, "--token", TOKEN) as url, knowing() as http:
+        async with Client(streamable_http_client(url, http_client=http)) as client:
             solved = answer_of(await client.call_tool("solve", {"problem": PROBLEM}))
-        async with Client(url, mode="legacy") as older:
+        async with Client(streamable_http_client(url, http_client=http), mode="legacy") as older:
             told = await older.call_tool("explain", {"thread": solved["thread"]})
             assert older.protocol_version < "2026"
-        rebinding = httpx.post(url, json={}, headers={"Host": "evil.example"})
+        rebinding = httpx.post(url, json={}, headers={"Host": "evil.example"} | BEARER)
     assert solved["answer"] == "25"
     assert "Answer: 25" in text_of(told)
     assert rebinding.status_code in (403, 421)
 
 
+def knowing() -> httpx2.AsyncClient:
+    """A client that sends the token."""
+    return httpx2.AsyncClient(headers=BEARER)
+
+
 async def test_a_token_is_asked_for(command: list[str], own_data_dir: Path) -> None:
-    async with serving(command, own_data_dir, "--token", "s3cret") as url:
+    async with serving(command, own_data_dir, "--token", TOKEN) as url:
         refused = httpx.post(url, json={})
         wrong = httpx.post(url, json={}, headers={"Authorization": "Bearer other"})
-        right = httpx.post(url, json={}, headers={"Authorization": "Bearer s3cret"})
+        right = httpx.post(url, json={}, headers=BEARER)
     assert (refused.status_code, wrong.status_code) == (401, 401)
     assert right.status_code != 401
 

@@ -162,6 +162,7 @@ async def test_stream_threads_and_a_person(server: DevServer) -> None:
     assert [message["type"] for message in final["messages"]] == ["human", "ai", "human", "ai"]
 
     other = await client.threads.create()
+    refuses_other_sites(server.url, other["thread_id"])
     assert (await client.threads.get_state(other["thread_id"]))["values"] in ({}, None)
     history = await client.threads.get_history(thread["thread_id"], limit=50)
     assert len(history) > 8
@@ -170,6 +171,28 @@ async def test_stream_threads_and_a_person(server: DevServer) -> None:
     settings = Settings.load(data_dir=server.folder / "data")
     trace = read_trace(open_checkpoints(settings.checkpoints_path), thread["thread_id"])
     assert trace.result.answer == "36"
+
+
+def refuses_other_sites(url: str, thread_id: str) -> None:
+    """What any web site can have a browser send while the server runs: nothing of it is done."""
+    run = json.dumps({"assistant_id": "reasoning", "input": problem()})
+    address = f"{url}/threads/{thread_id}/runs/wait"
+    for headers in (
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"host": "evil.example"},
+    ):
+        plain = {"content-type": "text/plain", **headers}  # what needs no preflight
+        assert httpx.post(address, content=run, headers=plain).status_code in (403, 421)
+        assert httpx.get(f"{url}/info", headers=headers).status_code in (403, 421)
+    asks = {
+        "origin": "https://evil.example", "access-control-request-method": "POST",
+        "access-control-request-private-network": "true",
+    }  # fmt: skip
+    preflight = httpx.options(address, headers=asks)
+    allowed = [name for name in preflight.headers if name.startswith("access-control-allow")]
+    assert (preflight.status_code, allowed) == (403, [])
 
 
 async def test_a_killed_server_resumes_the_thread(server: DevServer) -> None:

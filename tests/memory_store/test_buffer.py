@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import MemoryBuffer, MemoryEntry, Provenance
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
-from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
+from vitarmm_agent.memory_store.injection import injection_signs
+from vitarmm_agent.memory_store.untrusted import neutralise
 
 
 def entry(content: str = "Square the side.", **fields: Any) -> MemoryEntry:

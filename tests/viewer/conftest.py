@@ -29,6 +29,7 @@ def settings_in(folder: Path, **options: Any) -> Settings:
         "reasoner": script(folder / "reasoner.json", *[WRONG, RIGHT] * 20),
         "rmm": script(folder / "rmm.json", *[nothing()] * 40),
         "feedback": "arithmetic",
+        "page_models": ("*",),
     }
     return Settings.load(**defaults | options)
 

@@ -195,7 +195,8 @@ def _read_choice(problem: Problem, content: str) -> str | None:
         index = choice_index(choices, candidate)
         if index is not None:
             return letter_of(index)
-    bare = plain(latex.boxes(content)[-1][1]) if "\\boxed" in content else plain(content)
+    boxed = latex.boxes(content)
+    bare = plain(boxed[-1][1] if boxed else content)
     head = re.match(
         r"(?:(?:option|choice|answer|letter|is|the|correct)\s+)*[\[({]?\s*(?P<letter>[A-Z])\s*(?:[\])}.,:;]|$|\s-)",
         bare,

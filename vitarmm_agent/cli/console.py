@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.redaction import redact
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class PlainConsole(Console):
+    """A console on which no printed text moves the cursor, makes links, or asks the terminal anything.
+
+    Names of runs, entries and models come from files that someone may have mailed: whatever is
+    printed, its control characters are made visible and its brackets are no markup.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        """Print to standard output, or to standard error."""
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """As in the base class, with control characters of the text made visible."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control or text.isprintable() else Segment(_visible(text), style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
 
 
@@ -36,13 +61,21 @@ def unused(path: Path, *, force: bool) -> Path:
 
 def safe(value: object) -> Text:
     """Text that a model or user wrote, with terminal control characters made visible."""
-    shown = "".join(
-        c if c in "\n\t" or (ord(c) >= 32 and not 0x7F <= ord(c) < 0xA0) else f"\\x{ord(c):02x}"
-        for c in str(value)
-    )
-    return Text(shown)
+    return Text(_visible(str(value)))
 
 
 def print_error(error: BaseException) -> None:
     """One clear line on standard error, without secrets."""
     err.print(Text.assemble(("error: ", "bold red"), safe(redact(str(error)))))
+
+
+def _visible(text: str) -> str:
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    """A control character, or one that turns the direction of what follows, as its escape."""
+    code = ord(char)
+    if code < 32 and char not in "\n\t":
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if 0x7F <= code < 0xA0 or char in _DIRECTIONS else char

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.private import private_folder
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -56,8 +58,8 @@ def doctor(
     else:
         table = Table("", "what", "found")
         for check in checks:
-            mark = "[green]✓[/]" if check.ok else ("[red]✗[/]" if check.needed else "[yellow]–[/]")
-            table.add_row(mark, safe(check.what), safe(check.found))
+            mark = ("✓", "green") if check.ok else ("✗", "red") if check.needed else ("–", "yellow")
+            table.add_row(Text(*mark), safe(check.what), safe(check.found))
         out.print(table)
     if any(check.needed and not check.ok for check in checks):
         raise typer.Exit(2)
@@ -123,7 +125,7 @@ def _unwritable(folder: Path) -> str:
     import tempfile
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             return ""
     except OSError as error:

@@ -187,7 +187,7 @@ def _measure(
         reasoner = load_chat_model(config.reasoner, settings=settings)
         embeddings = load_embeddings(settings.embedder, settings) if config.probes else None
         near = {n: Neighbours(p, embeddings) for n, p in pool.items()} if embeddings else {}
-    replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir))
+    replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir, local_files=True))
     measurer = Measurer(replayer, near, probes=config.probes, think=config.think)
 
     def go(

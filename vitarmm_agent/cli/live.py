@@ -92,13 +92,13 @@ def print_reason(console: Console, update: Record, streamed: bool = False) -> No
 def prompt_facts(metadata: Record) -> str:
     """How the model got its prompt: tiles and image tokens, OCR, reuse, and its state marker."""
     facts = []
-    if tiles := metadata.get("tiles_per_image"):
+    if isinstance(tiles := metadata.get("tiles_per_image"), list):
         shown = " + ".join(map(str, tiles))
-        facts.append(f"{shown} tiles, {metadata['image_tokens']} image tokens")
+        facts.append(f"{shown} tiles, {metadata.get('image_tokens')} image tokens")
     if "ocr" in metadata:
         facts.append("images read as text (OCR)")
-    if prefix := metadata.get("prefix"):
-        facts.append(f"{prefix['reused']} of {prefix['given']} prompt tokens reused")
+    if isinstance(prefix := metadata.get("prefix"), dict):
+        facts.append(f"{prefix.get('reused')} of {prefix.get('given')} prompt tokens reused")
     if state := metadata.get("vita_state"):
         facts.append(f"state {state}")
     return ", ".join(facts)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitarmm_agent.cli.console import err, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.redaction import keep_secret
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @takes_settings(*ROLES, "max_iterations")
@@ -28,7 +28,8 @@ def mcp(
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="VITARMM_MCP_TOKEN", help="Bearer token that clients must send, with --http."
+            envvar="VITARMM_MCP_TOKEN",
+            help="Bearer token that clients must send, with --http; made and printed by default.",
         ),
     ] = None,
     set_: Annotated[
@@ -38,6 +39,7 @@ def mcp(
     given: Given = NOTHING,
 ) -> None:
     """Serve the agent to MCP clients such as Claude Desktop."""
+    from vitarmm_agent.cli.ui import checked_token
     from vitarmm_agent.settings import Settings
 
     if http and host not in LOOPBACK and not token:
@@ -49,7 +51,7 @@ def mcp(
     configurable = dict(_pair(given) for given in set_ or [])
     agent = open_agent(Settings.load(**given), quiet=not http)
     if http:
-        _serve_http(agent, configurable, host, port, token)
+        _serve_http(agent, configurable, host, port, checked_token(token))
     else:
         _serve_stdio(agent, configurable)
 
@@ -57,17 +59,20 @@ def mcp(
 def _serve_stdio(agent: ReasoningAgent, configurable: dict[str, str]) -> None:
     from vitarmm_agent.integrations.mcp import build_mcp_server
 
-    build_mcp_server(agent, configurable=configurable, local_files=True).run("stdio")
+    build_mcp_server(agent, configurable=configurable).run("stdio")
 
 
 def _serve_http(
-    agent: ReasoningAgent, configurable: dict[str, str], host: str, port: int, token: str | None
+    agent: ReasoningAgent, configurable: dict[str, str], host: str, port: int, token: str
 ) -> None:
     import uvicorn
 
     from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
 
     server = build_mcp_server(agent, configurable=configurable)
+    shown = f"[{host}]" if ":" in host else host
+    err.print(safe(f"vitarmm mcp at http://{shown}:{port}/mcp"))
+    err.print(safe(f"clients send the header Authorization: Bearer {token}"))
     gc.collect()
     gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
     uvicorn.run(http_app(server, host=host, token=token), host=host, port=port, log_level="info")

@@ -269,16 +269,23 @@ def import_(
     on_conflict: Annotated[
         str, typer.Option(help="An id that is here with other content: fail, skip or replace.")
     ] = "fail",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Take counts, provenance and state as the file says.")
+    ] = False,
     memory: MemoryOption = None,
     namespace: NamespaceOption = None,
     as_json: Json = False,
 ) -> None:
-    """Take in entries from JSON Lines, as they are."""
+    """Take in entries from JSON Lines.
+
+    Anyone may have written the file: counts and provenance are reset, and what seems to instruct the
+    model waits for review, unless the file is your own and you say --trust.
+    """
     one_of("--on-conflict", on_conflict, ("fail", "skip", "replace"))
     choice = cast(Literal["fail", "skip", "replace"], on_conflict)
     with opened(memory, namespace) as found:
         source = sys.stdin if file == "-" else file
-        report = found.import_(source, keep_good=keep_good, on_conflict=choice)
+        report = found.import_(source, keep_good=keep_good, on_conflict=choice, trust=trust)
     if as_json:
         print_json(report.model_dump(mode="json"))
         return
@@ -288,6 +295,8 @@ def import_(
         err.print(safe(note))
     out.print(f"{report.added} added, {report.replaced} replaced, {report.skipped} skipped, "
               f"{len(report.bad)} bad lines")  # fmt: skip
+    if report.quarantined:
+        out.print(f"{report.quarantined} wait for review: vitarmm memory review")
     if report.run:
         out.print(f"undo with: vitarmm memory undo {report.run}")
 

@@ -151,7 +151,7 @@ def export(
         text = export_html(trace, MediaStore(Settings.load().media_dir))
     path = unused(output or Path(f"run-{thread.replace('/', '_')}.html"), force=force)
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
     out.print(safe(f"wrote {path}"))
@@ -186,7 +186,8 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
         live.print_recall(out, {"recalls": [result.recalled[number]]})
         if prompt:
             for message in attempt.prompt:
-                out.print(safe(f"    {message['role']}: {_readable(message['content'])}"))
+                said = _readable(message.get("content", ""))
+                out.print(safe(f"    {message.get('role', '')}: {said}"))
         live.print_reason(out, {"attempts": [attempt.model_dump()]})
         if number < len(result.feedback):
             live.print_feedback(out, {"feedback": [result.feedback[number].model_dump()]})
@@ -231,10 +232,12 @@ def checkpoints(*, write: bool = False) -> SqliteCheckpoints:
 
 
 def _readable(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    assert isinstance(content, list)
+    if not isinstance(content, list):
+        return str(content)
+    parts = (part if isinstance(part, dict) else {"text": part} for part in content)
     return "\n".join(
-        part["text"] if part["type"] == "text" else f"[image {part['sha256'][:12]}]"
-        for part in content
+        f"[image {str(part.get('sha256'))[:12]}]"
+        if part.get("type") == "image"
+        else str(part.get("text", ""))
+        for part in parts
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -20,7 +20,11 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
     token: Annotated[
-        str | None, typer.Option(help="What a visitor must know; made when beyond loopback.")
+        str | None,
+        typer.Option(
+            envvar="VITARMM_UI_TOKEN",
+            help="What a visitor must know; made anew at each start, and in the printed address.",
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Name this machine is reached by; repeatable.")
@@ -28,7 +32,11 @@ def ui(
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
     given: Given = NOTHING,
 ) -> None:
-    """Serve the page: runs, memory, and a form to start a run. Ctrl-C stops it."""
+    """Serve the page: runs, memory, and a form to start a run. Ctrl-C stops it.
+
+    Open the address that is printed: it holds the token that lets you in, and keeps out the other
+    users of this machine.
+    """
     try:
         import uvicorn
 
@@ -40,15 +48,12 @@ def ui(
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load(**given)
-    if token is not None and len(token) < 16:
-        raise InputError(f"a token needs at least 16 characters, got {len(token)}")
-    if token is None and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
+    token = checked_token(token)
     keep_secret(token)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    url = f"http://{shown}:{port}/?token={quote(token)}"
     out.print(safe(f"vitarmm ui at {url}"))
     if open_browser:
         import webbrowser
@@ -61,12 +66,20 @@ def ui(
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def checked_token(token: str | None) -> str:
+    """The token that was given, or a new one.
+
+    Raises:
+        InputError: it can be guessed, or sent in no header.
+    """
+    if not token:
+        return secrets.token_urlsafe(24)
+    if len(token) < 16 or not token.isascii() or not token.isprintable():
+        raise InputError(
+            f"a token needs 16 or more plain characters, got {len(token)}; leave it out to have "
+            "one made"
+        )
+    return token
 
 
 def _listen(host: str, port: int) -> socket.socket:

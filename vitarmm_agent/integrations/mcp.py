@@ -68,20 +68,19 @@ def build_mcp_server(
     agent: ReasoningAgent,
     *,
     configurable: dict[str, Any] | None = None,
-    local_files: bool = False,
     name: str = "vitarmm",
 ) -> MCPServer[Any]:
     """An MCP server over an agent; ``server.run("stdio")`` serves it.
 
     Args:
-        agent: what solves, with its memory and traces.
+        agent: what solves, with its memory and traces. Its setting ``local_files`` lets clients name
+            image files of this machine; else images must be data URLs.
         configurable: fills the memory's namespace template, for all clients of this server.
-        local_files: let clients name image files of this machine; else images must be data URLs.
         name: what the server calls itself.
     """
     server = MCPServer[Any](name, instructions=INSTRUCTIONS, version=__version__)
     runs = _OwnRuns(agent, configurable or {})
-    _add_solving(server, agent, runs, local_files)
+    _add_solving(server, agent, runs)
     _add_traces(server, runs)
     if agent.memory is not None:
         _add_memory(server, MemoryDesk(agent.memory, configurable or {}, writer="MCP client"))
@@ -116,9 +115,7 @@ class _OwnRuns:
         return trace
 
 
-def _add_solving(
-    server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns, local_files: bool
-) -> None:
+def _add_solving(server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns) -> None:
     iterations = agent.settings.max_iterations
 
     @server.tool()
@@ -135,7 +132,7 @@ def _add_solving(
     ) -> Solved:
         """Solve one problem and say what the answer rests on; reports progress."""
         fields = {"text": problem, "images": images or [], "choices": choices or []}
-        _refuse_files(fields["images"], local_files)
+        _refuse_files(fields["images"], agent.settings.local_files)
         parsed, thread = Problem.parse(fields), new_thread()
         events = agent.astream(
             parsed, thread_id=thread, stream_mode="custom", configurable=runs.configurable
@@ -268,7 +265,7 @@ def _solved(result: Result) -> Solved:
 
 
 def _refuse_files(images: Any, local_files: bool) -> None:
-    if not local_files and any(not image.startswith("data:") for image in images):
+    if not local_files and any(image[:5].lower() != "data:" for image in images):
         raise InputError("this server reads no files; pass each image as a data: URL")
 
 

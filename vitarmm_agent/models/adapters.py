@@ -56,7 +56,30 @@ def checked_adapter(folder: Path) -> str:
             f"{folder} is not a peft adapter: it has no {CONFIG_FILE}; "
             "give the folder that training wrote"
         )
+    check_adapter(folder)
     return str(folder.resolve())
+
+
+def check_adapter(folder: Path) -> None:
+    """Make sure that opening an adapter folder runs nothing: it may be anyone's.
+
+    peft imports whatever module a configuration for Megatron names, and opens a pickle where there
+    are no safetensors.
+
+    Raises:
+        WeightsError: it holds anything but the weights and settings of a plain adapter.
+    """
+    config = _read(folder / CONFIG_FILE)
+    if config.get("peft_type") != "LORA" or config.get("megatron_config"):
+        raise WeightsError(
+            f"adapter {str(folder)!r} is no plain LoRA adapter: {CONFIG_FILE} says peft_type "
+            f"{str(config.get('peft_type'))[:40]!r}; give the folder that training wrote"
+        )
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise WeightsError(
+            f"adapter {str(folder)!r} has no {WEIGHTS_FILE}; weights that are pickles are not "
+            "opened, since they may run code"
+        )
 
 
 def check_fit(folder: Path, model: Any, name: str) -> None:

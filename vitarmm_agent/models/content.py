@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage, ChatMessage
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import MIMES, inspect_image, read_image_bytes
+from vitarmm_agent.media import DECODING, MIMES, inspect_image, read_image_bytes
 from vitarmm_agent.models.pictures import to_rgb
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ImagePart:
         """The picture as RGB, upright, its first frame, transparency laid over white."""
         from PIL import Image
 
-        with Image.open(io.BytesIO(self.data)) as opened:
+        with DECODING, Image.open(io.BytesIO(self.data)) as opened:
             return to_rgb(opened)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models import safely
 from vitarmm_agent.models.engine import Engine
 from vitarmm_agent.models.processors import open_processor
 
@@ -77,10 +78,10 @@ def open_folder(folder: Path, *, name: str, dtype: str, device: str) -> Engine:
             "give a folder as save_pretrained writes it, or a .gguf file"
         )
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, **safely.FOLDER)
         model, processor = _open(folder, config, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise WeightsError(f"{folder} cannot be opened: {error}") from error
+        raise WeightsError(f"{folder} cannot be opened: {safely.reason(folder, error)}") from error
     tokenizer = getattr(processor, "tokenizer", processor)
     return Engine(
         model.to(device),
@@ -114,7 +115,7 @@ def _open(folder: Path, config: Any, dtype: str) -> tuple[Any, Any]:
     )
 
     if getattr(config, "vision_config", None) is None:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-        return model, AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **safely.WEIGHTS)
+        return model, AutoTokenizer.from_pretrained(folder, **safely.FOLDER)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **safely.WEIGHTS)
     return model, open_processor(folder, config.model_type)

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.models import safely
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,7 +25,7 @@ def open_processor(folder: Path, model_type: str) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(folder, backend="pil")
+        return AutoProcessor.from_pretrained(folder, backend="pil", **safely.FOLDER)
     except ImportError as error:
         if "ideo" not in str(error):
             raise
@@ -41,8 +43,10 @@ def _without_video(folder: Path, model_type: str, cause: ImportError) -> Any:
         raise cause
     still = _still_class(getattr(transformers, name))
     parts: dict[str, Callable[[], Any]] = {
-        "tokenizer": partial(AutoTokenizer.from_pretrained, folder),
-        "image_processor": partial(AutoImageProcessor.from_pretrained, folder, backend="pil"),
+        "tokenizer": partial(AutoTokenizer.from_pretrained, folder, **safely.FOLDER),
+        "image_processor": partial(
+            AutoImageProcessor.from_pretrained, folder, backend="pil", **safely.FOLDER
+        ),
         "video_processor": lambda: None,
     }
     wanted = still.get_attributes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -11,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from vitarmm_agent.answers import parse_steps, read_answer
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, in_thread
-from vitarmm_agent.media import ImageRef, MediaStore, data_url
+from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask, cut_off, unwrapped
@@ -88,14 +89,9 @@ def prompt_messages(
     prompt: list[dict[str, Any]], problem: Problem, media: MediaStore
 ) -> list[BaseMessage]:
     """The prompt as LangChain messages, its images filled in."""
-    by_hash = {image.sha256: image for image in problem.images}
     system, user = prompt
     texts = [part["text"] for part in user["content"] if part["type"] == "text"]
-    images = [
-        _image_block(by_hash[part["sha256"]], media)
-        for part in user["content"]
-        if part["type"] == "image"
-    ]
+    images = [_image_block(image.sha256, media) for image in problem.images]
     text = "\n\n".join(texts)
     content: Any = [*images, {"type": "text", "text": text}] if images else text
     return [SystemMessage(system["content"]), HumanMessage(content)]
@@ -136,9 +132,9 @@ def model_name(model: Any) -> str:
     return type(model).__name__
 
 
-def _image_block(image: ImageRef, media: MediaStore) -> dict[str, Any]:
-    url = data_url(media.path(image), image.mime)
-    return {"type": "image", "base64": url.partition(",")[2], "mime_type": image.mime}
+def _image_block(sha256: str, media: MediaStore) -> dict[str, Any]:
+    data, mime = media.read(sha256)
+    return {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": mime}
 
 
 def _plain(message: AIMessage) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, whole
 from vitarmm_agent.state import ReasoningState, Record
 
 Model = TypeVar("Model", bound=BaseModel)
+MAX_NUMBER = 10_000
+"""Of an iteration."""
 STATUSES = ("running", "passed", "failed", "abstained", "interrupted")
+PLAIN = {"answer": str, "stopped_because": str, "limits": dict, "decision": dict}
 
 
 def clean_state(values: Any) -> tuple[ReasoningState, list[str]]:
@@ -24,16 +27,44 @@ def clean_state(values: Any) -> tuple[ReasoningState, list[str]]:
     problems: list[str] = []
     if not isinstance(values, dict):
         return {}, ["the state is no mapping"]
-    state = {key: value for key, value in values.items() if not key.startswith("branch:to:")}
+    try:
+        values = whole(values)
+    except RecursionError:
+        return {}, ["the state is nested too deeply"]
+    state = {k: v for k, v in values.items() if isinstance(k, str) and k[:10] != "branch:to:"}
     if state.get("problem"):
         state["problem"] = _problem(state["problem"], problems)
     state["attempts"] = _records(Attempt, state, "attempts", "attempt", problems)
     state["feedback"] = _records(Feedback, state, "feedback", "feedback", problems)
     state["recalls"] = [_recall(r, problems) for r in _numbered(state, "recalls", problems)]
     state["written"] = [_written(r, problems) for r in _numbered(state, "written", problems)]
+    _align(state)
     if state.get("status", "running") not in STATUSES:
-        problems.append(f"status {state.pop('status')!r} is unknown to this version")
+        problems.append(f"status {str(state.pop('status'))[:100]!r} is unknown to this version")
+    for key, kind in PLAIN.items():
+        if not isinstance(state.get(key), kind | None):
+            problems.append(f"{key} cannot be read: it is {type(state.pop(key)).__name__}")
     return cast(ReasoningState, state), problems
+
+
+def _align(state: Record) -> None:
+    """Give each attempt the records that go with it: those who read them count by position."""
+    numbers = [record["number"] for record in state["attempts"]]
+    for key, kept in (("recalls", len(numbers)), ("feedback", 0), ("written", 0)):
+        found = {record["number"]: record for record in state[key]}
+        known = [place for place, number in enumerate(numbers, 1) if number in found]
+        wanted = numbers[: max(kept, *known, 0)]
+        extra = [n for n in found if key == "recalls" and n > max(numbers, default=0)]
+        state[key] = [found.get(n) or _missing(key, n) for n in [*wanted, *extra]]
+
+
+def _missing(key: str, number: int) -> Record:
+    if key == "recalls":
+        return _recall({"number": number, "query": "", "note": "this record is missing"}, [])
+    if key == "written":
+        return _written({"number": number, "note": "this record is missing"}, [])
+    feedback = Feedback.model_validate(_least(Feedback, {"number": number}))
+    return {**feedback.model_dump(mode="json"), "number": number}
 
 
 def clean(model: type[Model], record: Any, where: str, problems: list[str]) -> Model | None:
@@ -62,10 +93,17 @@ def _problem(record: Any, problems: list[str]) -> Record:
 
 def _numbered(state: Record, key: str, problems: list[str]) -> list[Record]:
     records = state.get(key) or []
-    good = [r for r in records if isinstance(r, dict) and isinstance(r.get("number"), int)]
+    if not isinstance(records, list):
+        problems.append(f"{key} cannot be read: it is {type(records).__name__}")
+        return []
+    good = {r["number"]: r for r in records if isinstance(r, dict) and _is_number(r.get("number"))}
     if len(good) != len(records):
         problems.append(f"{len(records) - len(good)} records of {key} cannot be read")
-    return good
+    return [good[number] for number in sorted(good)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_NUMBER
 
 
 def _records(
@@ -98,7 +136,7 @@ def _recall(record: Record, problems: list[str]) -> Record:
     number = record["number"]
     entries = [
         found.model_dump(mode="json")
-        for item in record.get("entries") or []
+        for item in _items(record.get("entries"))
         if (found := _recalled(item, f"an entry recalled for attempt {number}", problems))
     ]
     rejected = record.get("best_rejected")
@@ -139,7 +177,7 @@ def _entry(value: Any, where: str, problems: list[str]) -> Record | None:
 def _written(record: Record, problems: list[str]) -> Record:
     number = record["number"]
     operations = []
-    for item in record.get("operations") or []:
+    for item in _items(record.get("operations")):
         where = f"an entry written after attempt {number}"
         shown = dict(item) if isinstance(item, dict) else {}
         if shown.get("entry") is not None:
@@ -147,12 +185,16 @@ def _written(record: Record, problems: list[str]) -> Record:
         if (done := clean(Written, shown, where, problems)) is not None:
             operations.append(done.model_dump(mode="json"))
     usage = clean(Usage, record.get("usage") or {}, f"usage of memory writing {number}", problems)
-    seconds = record.get("seconds")
+    seconds, failure = record.get("seconds"), record.get("failure")
     return {
-        "note": "",
-        "failure": None,
         **record,
+        "note": str(record.get("note") or ""),
+        "failure": None if failure is None else str(failure),
         "operations": operations,
         "usage": (usage or Usage()).model_dump(),
         "seconds": float(seconds) if isinstance(seconds, (int, float)) else 0.0,
     }
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

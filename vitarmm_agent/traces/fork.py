@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.traces.reader import config_of, next_nodes, read_trace
+from vitarmm_agent.traces.reader import config_of, is_usable, next_nodes, read_trace
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -66,7 +66,7 @@ def fork_run(
     checkpointer: BaseCheckpointSaver[str] = graph.checkpointer  # type: ignore[assignment]
     read_trace(checkpointer, thread_id)  # says so if there is no such run
     found = checkpointer.get_tuple(config_of(thread_id, checkpoint_id))
-    if found is None:
+    if found is None or not is_usable(found):
         raise InputError(f"run {thread_id!r} has no checkpoint {checkpoint_id!r}")
     if checkpointer.get_tuple(config_of(new_thread_id)) is not None:
         raise InputError(f"thread {new_thread_id!r} has a run already; use another name")
@@ -80,7 +80,14 @@ def fork_run(
             "forked_edit": edit.words,
         },
     }
-    as_node, values = _edited(next_nodes(channels), values or channels.get("__start__") or {}, edit)
+    values = values or channels.get("__start__") or {}
+    try:
+        as_node, values = _edited(next_nodes(channels), values, edit)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"run {thread_id!r} cannot be forked here: its state is not as this version writes it "
+            f"({type(error).__name__}: {error})"
+        ) from None
     values |= {"started_at": time.time(), "run": new_thread_id, "turn": 1}
     graph.update_state(config, values, as_node=as_node)
     return config

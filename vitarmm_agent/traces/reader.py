@@ -149,7 +149,8 @@ def interrupts_of(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
     writes = checkpoint.pending_writes or []
     resumed = {task for task, channel, _ in writes if channel == "__resume__"}
     found = [v for task, channel, v in writes if channel == "__interrupt__" and task not in resumed]
-    return [{"value": interrupt.value} for group in found for interrupt in group]
+    groups = (group for group in found if isinstance(group, (list, tuple)))
+    return [{"value": getattr(one, "value", None)} for group in groups for one in group]
 
 
 def fork_of(first: CheckpointTuple) -> dict[str, str] | None:
@@ -183,7 +184,29 @@ def _history(
         found, problems = _salvage(checkpointer, thread_id)
         problems.append(redact(f"a checkpoint is damaged ({type(error).__name__}: {error})"))
     own = [c for c in found if c.config["configurable"].get("checkpoint_ns", "") == ""]
-    return own[::-1], problems
+    usable = [c for c in own if is_usable(c)]
+    if len(usable) != len(own):
+        problems.append(f"{len(own) - len(usable)} checkpoints hold no state of a run")
+    return usable[::-1], problems
+
+
+def is_usable(checkpoint: CheckpointTuple) -> bool:
+    """Whether a checkpoint has the parts that LangGraph gives it; someone else may have written it."""
+    kept: Any = checkpoint.checkpoint
+    if not isinstance(kept, dict) or not isinstance(checkpoint.metadata, dict):
+        return False
+    seen = kept.get("versions_seen", {})
+    try:
+        datetime.fromisoformat(kept["ts"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return (
+        isinstance(kept.get("id"), str)
+        and isinstance(kept.get("channel_values"), dict)
+        and all(isinstance(key, str) for key in kept["channel_values"])
+        and isinstance(seen, dict)
+        and all(isinstance(node, str) for node in seen)
+    )
 
 
 def _salvage(
@@ -226,10 +249,14 @@ def _moments(history: list[CheckpointTuple]) -> Iterator[Moment]:
             seconds=round((at - earlier).total_seconds(), 4) if earlier else 0.0,
             checkpoint_id=moment.checkpoint["id"],
             next=next_nodes(values),
-            counts={key: len(values.get(key) or ()) for key in COUNTED},
+            counts={key: _count(values.get(key)) for key in COUNTED},
             edited=moment.metadata.get("source") == "update",
         )
         before = moment
+
+
+def _count(records: Any) -> int:
+    return len(records) if isinstance(records, list) else 0
 
 
 def next_nodes(channels: dict[str, Any]) -> tuple[str, ...]:
@@ -245,7 +272,8 @@ def _node(moment: CheckpointTuple, before: CheckpointTuple | None) -> str:
         return "input"
     if before is None:
         return "fork" if moment.metadata.get("source") == "update" else "input"
-    seen, had = moment.checkpoint["versions_seen"], before.checkpoint["versions_seen"]
+    seen = moment.checkpoint.get("versions_seen") or {}
+    had = before.checkpoint.get("versions_seen") or {}
     ran = [node for node, versions in seen.items() if versions != had.get(node)]
     named = [node for node in ran if not node.startswith("__")]
     return ", ".join(named) or ("start" if "__start__" in ran else "edit")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vitarmm_agent.memory_store.names import namespace_text
+from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.traces.reader import DAMAGE, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
@@ -292,7 +293,8 @@ def _where(where: RunFilter) -> tuple[str, list[Any]]:
 
 def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
+        private_file(path)
     db = sqlite3.connect(path or ":memory:", timeout=60, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")

@@ -8,10 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.problem import Status
 from vitarmm_agent.traces.cleaning import clean_state
-from vitarmm_agent.traces.reader import interrupts_of, namespace_in
+from vitarmm_agent.traces.reader import interrupts_of, is_usable, namespace_in
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
+
+
+COUNTED = ("attempts", "feedback", "recalls", "written")
 
 
 class RunSummary(BaseModel):
@@ -78,6 +81,8 @@ class RunFilter(BaseModel):
 
 def summarize(last: CheckpointTuple) -> RunSummary | None:
     """What the last checkpoint says of its run, or None when it is not a run of this graph."""
+    if not is_usable(last):
+        raise ValueError("it holds no state of a run")
     values: Any = last.checkpoint["channel_values"]
     if not values.get("problem") and isinstance(values.get("__start__"), dict):
         values = values["__start__"]
@@ -85,8 +90,8 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
         return None
     state, _ = clean_state({**values, "attempts": [], "feedback": [], "recalls": [], "written": []})
     problem = state["problem"]
-    attempts, feedback = values.get("attempts") or [], values.get("feedback") or []
-    costs = [*attempts, *feedback, *(values.get("written") or [])]
+    attempts, feedback, recalls, written = (_records(values.get(key)) for key in COUNTED)
+    costs = [*attempts, *feedback, *written]
     metadata = problem.get("metadata") or {}
     waiting = bool(interrupts_of(last))
     return RunSummary(
@@ -96,8 +101,8 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
         answer=None if state.get("answer") is None else str(state.get("answer")),
         verdicts=tuple(str(record.get("verdict")) for record in feedback),
         attempts=len(attempts),
-        recalled=sum(len(r.get("entries") or ()) for r in values.get("recalls") or ()),
-        written=sum(len(r.get("operations") or ()) for r in values.get("written") or ()),
+        recalled=sum(len(_records(record.get("entries"))) for record in recalls),
+        written=sum(len(_records(record.get("operations"))) for record in written),
         images=len(problem.get("images") or ()),
         benchmark=str(metadata.get("benchmark") or metadata.get("dataset") or ""),
         forked_from=str(dict(last.metadata).get("forked_from", "")),
@@ -108,14 +113,23 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
     )
 
 
+def _records(value: Any) -> list[dict[str, Any]]:
+    """Those of a list that are records; the run's page says what the others are."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _tokens(record: dict[str, Any]) -> int:
-    usage = record.get("usage") or {}
-    return int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+    usage = record.get("usage")
+    counts = (
+        (usage.get("input_tokens"), usage.get("output_tokens")) if isinstance(usage, dict) else ()
+    )
+    return sum(count for count in counts if isinstance(count, int))
 
 
 def _iso(seconds: Any) -> str:
     from datetime import UTC, datetime
 
-    if not isinstance(seconds, (int, float)):
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
         return ""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.models import safely
 from vitarmm_agent.models.adapters import check_fit, checked_adapter
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.weights import CATALOG, resolve
@@ -53,15 +54,21 @@ def open_base(config: TrainingConfig, home: Path) -> Base:
     if _flash_attention():
         options["attn_implementation"] = "flash_attention_2"
     try:
-        if getattr(AutoConfig.from_pretrained(folder), "vision_config", None) is not None:
+        if (
+            getattr(AutoConfig.from_pretrained(folder, **safely.FOLDER), "vision_config", None)
+            is not None
+        ):
             raise InputError(f"{config.base_name!r} sees images; training takes a text model")
         with quiet_bars():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, **safely.WEIGHTS, **options
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safely.FOLDER)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise WeightsError(f"{folder} cannot be opened for training: {error}") from error
+        why = safely.reason(folder, error)
+        raise WeightsError(f"{folder} cannot be opened for training: {why}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     sha256 = _weights_hash(config.base_name, path)

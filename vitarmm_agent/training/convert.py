@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.weights.fetch import disk_errors
 
 SOURCE_FILE = "source.json"
@@ -42,7 +43,7 @@ def converted_folder(gguf: Path, home: Path) -> Path:
     if is_converted(gguf, home):
         return folder
     with disk_errors(home):
-        (home / "locks").mkdir(parents=True, exist_ok=True)
+        private_folder(home / "locks")
         with FileLock(home / "locks" / f"convert-{folder.name}.lock"):
             if not is_converted(gguf, home):
                 _convert(gguf, folder)
@@ -68,7 +69,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     logger.info("converting %s to safetensors, once", gguf)
     staging = folder.with_name(f".{folder.name}.staging")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    private_folder(staging)
     try:
         model, tokenizer = load_gguf(gguf)
         _clear_quantization_marks(model)

@@ -6,18 +6,20 @@ when the trained adapter is used: the same chat template, the same breaking of t
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import io
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.problem import Data
 from vitarmm_agent.training.config import Stage, TrainingConfig
 from vitarmm_agent.training.rows import (
@@ -313,7 +315,7 @@ def encode(data: TrainingData, encoder: Encoder, config: TrainingConfig) -> Enco
 
 def _checked(kind: type[Supervised | Preference], data: Any) -> Supervised | Preference | str:
     """The row, or why it cannot be used."""
-    if isinstance(data, json.JSONDecodeError):
+    if isinstance(data, Exception):
         return f"broken: {data}"
     try:
         row = kind.model_validate(data)
@@ -330,26 +332,33 @@ def _checked(kind: type[Supervised | Preference], data: Any) -> Supervised | Pre
 
 def _numbered(file: Path) -> Iterator[tuple[int, Any]]:
     """Rows by number from 1; a line that is no JSON comes as the error that says so."""
-    opener = gzip.open if file.suffix == ".gz" else open
     try:
-        with opener(file, "rt", encoding="utf-8") as lines:
+        with _opened(file) as lines:
             if ".jsonl" in file.suffixes:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
                         yield number, _parsed(line)
                 return
             data = json.load(lines)
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read as training data: {error}") from None
     if not isinstance(data, list):
         raise InputError(f"{file} holds {type(data).__name__}, not an array of rows")
     yield from enumerate(data, 1)
 
 
+def _opened(file: Path) -> IO[str]:
+    if file.suffix != ".gz":
+        return open(file, encoding="utf-8")
+    return io.StringIO(unpacked(file, file.read_bytes()).decode("utf-8"))
+
+
 def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         return error
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.output import write_text
+from vitarmm_agent.private import private_folder
 
 RECORD = "training.json"
 METRICS = "metrics.jsonl"
@@ -51,7 +52,7 @@ def prepare(folder: Path, record: dict[str, Any], *, resume: bool) -> None:
         return
     check_new(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         write_text(file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InputError(f"output folder {str(folder)!r} cannot be written: {error}") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitarmm_agent.evals.output import write_text
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.problem import Data, Verdict
 from vitarmm_agent.rmm.situation import Situation
 
@@ -97,7 +98,7 @@ def write_rows(
         OSError: the folder cannot be written.
     """
     dataset = folder / DATASET
-    dataset.mkdir(parents=True, exist_ok=True)
+    private_folder(dataset)
     rows = [row.model_dump(mode="json") for row in decisions]
     write_text(folder / COMBINED, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     write_text(dataset / DECISIONS, _lines(decisions))

@@ -145,7 +145,7 @@ class Simulator:
             )
             for held_out in {task.held_out for task in problems.tasks}
         }
-        replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir))
+        replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir, local_files=True))
         neighbours = {}
         if config.replay:
             embeddings = load_embeddings(settings.embedder, settings)

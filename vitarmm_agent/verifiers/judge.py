@@ -177,12 +177,9 @@ def judge_messages(
     )
     if media is None or not problem.images:
         return [HumanMessage(text)]
-    from vitarmm_agent.media import data_url
-
-    stored = [media.put(image) for image in problem.images]
     images = [
-        {"type": "image_url", "image_url": {"url": data_url(media.path(image), image.mime)}}
-        for image in stored
+        {"type": "image_url", "image_url": {"url": media.data_url(media.put(image).sha256)}}
+        for image in problem.images
     ]
     return [HumanMessage([*images, {"type": "text", "text": text}])]
 

@@ -128,12 +128,10 @@ def _content(content: Any, problem: Problem, media: MediaStore | None) -> Any:
 def _part(part: Any, problem: Problem, media: MediaStore | None) -> Any:
     if not isinstance(part, dict) or part.get("type") != "image":
         return part
-    from vitarmm_agent.media import data_url
-
     image = next((i for i in problem.images if i.sha256 == part.get("sha256")), None)
     if image is None or media is None:
         raise InputError(
             "the attempt's prompt has an image, and self-consistency was given no media store; "
             "pass media=MediaStore(FOLDER)"
         )
-    return {"type": "image_url", "image_url": {"url": data_url(media.path(image), image.mime)}}
+    return {"type": "image_url", "image_url": {"url": media.data_url(image.sha256)}}

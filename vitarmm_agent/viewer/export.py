@@ -7,16 +7,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from vitarmm_agent.media import MIMES, SUFFIXES, MediaStore
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.media import MediaStore
 from vitarmm_agent.traces import Trace
 from vitarmm_agent.viewer.render import page, static_bytes, static_text
 from vitarmm_agent.viewer.run_view import run_context, view_of
 
-MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
 _FONT = re.compile(r"url\((fonts/[\w-]+\.woff2)\)")
 
 
@@ -83,10 +84,8 @@ def images_of(trace: Trace, media: MediaStore) -> dict[str, str]:
         hashes |= set(re.findall(r'"sha256": "([0-9a-f]{64})"', json.dumps(attempt.prompt)))
     found = {}
     for sha256 in sorted(hashes):
-        path = media.find(sha256)
-        if path is not None and path.suffix in MIME_OF:
-            data = base64.b64encode(path.read_bytes()).decode()
-            found[sha256] = f"data:{MIME_OF[path.suffix]};base64,{data}"
+        with suppress(InputError):
+            found[sha256] = media.data_url(sha256)
     return found
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import MIMES, SUFFIXES
 from vitarmm_agent.traces import RunFilter, Trace, word_diff
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.live import as_server_sent
@@ -22,7 +21,6 @@ PER_PAGE = 50
 READ_SECONDS = 0.2
 """How long one request reads runs that the index does not know yet; the page says what is left."""
 FIELDS = tuple(RunFilter.model_fields)
-MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
 
 
 async def runs(request: Request) -> Response:
@@ -127,14 +125,14 @@ def _as_file(trace: Trace, suffix: str) -> dict[str, str]:
 
 async def media(request: Request) -> Response:
     """An image, by its hash only."""
-    path = site(request).media.find(request.path_params["sha256"])
-    if path is None or path.suffix not in MIME_OF:
-        raise HTTPException(404, "there is no image with this hash")
-    return FileResponse(
-        path,
-        media_type=MIME_OF[path.suffix],
-        headers={"cache-control": "private, max-age=31536000, immutable"},
-    )
+    try:
+        data, mime = await asyncio.to_thread(
+            site(request).media.read, request.path_params["sha256"]
+        )
+    except InputError as error:
+        raise HTTPException(404, str(error)) from None
+    headers = {"cache-control": "private, max-age=31536000, immutable"}
+    return Response(data, media_type=mime, headers=headers)
 
 
 def _pager(request: Request) -> Any:

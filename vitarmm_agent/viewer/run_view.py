@@ -180,6 +180,8 @@ def _prompt(attempt: Attempt) -> list[PromptPart]:
         role, content = str(message.get("role", "")), message.get("content", "")
         pieces = content if isinstance(content, list) else [{"type": "text", "text": content}]
         for piece in pieces:
+            if not isinstance(piece, dict):
+                piece = {"text": piece}
             if piece.get("type") == "image":
                 parts.append(PromptPart(role, image=str(piece.get("sha256", ""))))
                 continue

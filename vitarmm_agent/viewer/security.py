@@ -1,7 +1,7 @@
 """What stands between the page and the rest of the web.
 
 * The Host header must name this server, so that another site cannot reach it by rebinding its name.
-* Beyond loopback a token is needed: once in the address, then as a cookie, or as a bearer token.
+* A token is needed: once in the address, then as a cookie, or as a bearer token.
 * Every change is a POST with a CSRF token bound to the session cookie, from this very origin.
 * The Content-Security-Policy allows nothing but this server's own files.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
@@ -22,7 +21,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from vitarmm_agent.hosts import LOOPBACK, host_name, is_address, is_own_origin
+from vitarmm_agent.problem import MAX_IMAGES
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of a request: room for two of the largest images, or for many of the usual size."""
 SESSION, TOKEN = "vitarmm_session", "vitarmm_token"
 HEADERS = {
     "content-security-policy": (
@@ -47,6 +50,7 @@ class Guard:
         self.app = app
         self.hosts = LOOPBACK | {host.lower() for host in hosts}
         self.token = token
+        self.cookie = f"{TOKEN}_{hashlib.sha256((token or '').encode()).hexdigest()[:8]}"
         self._secret = secrets.token_bytes(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +76,7 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope, headers, cookies)
-        await (refusal or self.app)(scope, receive, sealed)
+        await (refusal or self.app)(scope, bounded(receive), sealed)
 
     def csrf(self, session: str) -> str:
         """The token that forms of this session carry."""
@@ -84,7 +88,8 @@ class Guard:
             return PlainTextResponse(
                 f"Host {host[:100]!r} is not served here; start with --allow-host NAME\n", 421
             )
-        if scope["method"] not in ("GET", "HEAD") and not _same_origin(headers, host):
+        own = is_own_origin(headers.get("origin"), headers.get("sec-fetch-site"), host)
+        if scope["method"] not in ("GET", "HEAD") and not own:
             return PlainTextResponse("this request comes from another site\n", 403)
         if self.token is None or self._shown(headers, cookies):
             return None
@@ -96,7 +101,9 @@ class Guard:
 
     def _shown(self, headers: Headers, cookies: dict[str, str]) -> bool:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        return any(_equal(given, self.token or "") for given in (cookies.get(TOKEN, ""), bearer))
+        return any(
+            _equal(given, self.token or "") for given in (cookies.get(self.cookie, ""), bearer)
+        )
 
     def _first_visit(self, scope: Scope) -> Response:
         """A token in the address becomes a cookie, and leaves the address."""
@@ -109,8 +116,27 @@ class Guard:
         rest = urlencode([(name, value) for name, value in query if name != "token"])
         path = "/" + scope["path"].lstrip("/\\")
         response = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
-        response.headers.append("set-cookie", _cookie(TOKEN, given))
+        response.headers.append("set-cookie", _cookie(self.cookie, given))
         return response
+
+
+def bounded(receive: Receive) -> Receive:
+    """Stops reading a request that is larger than any form: nothing more of it is kept or written.
+
+    Raises:
+        HTTPException: there are more than 64 MiB (413).
+    """
+    read = 0
+
+    async def part() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MAX_BODY:
+            raise HTTPException(413, f"a form may have {MAX_BODY // 2**20} MiB; send less")
+        return message
+
+    return part
 
 
 async def checked_form(request: Request) -> dict[str, list[object]]:
@@ -119,30 +145,13 @@ async def checked_form(request: Request) -> dict[str, list[object]]:
     Raises:
         HTTPException: the token is missing or wrong (403).
     """
-    form = await request.form(max_files=32, max_fields=400, max_part_size=2 * 1024 * 1024)
+    form = await request.form(max_files=MAX_IMAGES, max_fields=400, max_part_size=2 * 1024 * 1024)
     if not _equal(str(form.get("csrf", "")), request.state.csrf):
         raise HTTPException(403, "the form is out of date: reload the page and send it again")
     values: dict[str, list[object]] = {}
     for name, value in form.multi_items():
         values.setdefault(name, []).append(value)
     return values
-
-
-def host_name(host: str) -> str:
-    """Name in a Host header, without port or brackets."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.partition(":")[0].rstrip(".")
-
-
-def is_address(name: str) -> bool:
-    """Whether a host name is an IP address."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def read_cookies(header: str) -> dict[str, str]:
@@ -153,13 +162,6 @@ def read_cookies(header: str) -> dict[str, str]:
     except CookieError:
         return {}
     return {name: morsel.value for name, morsel in jar.items()}
-
-
-def _same_origin(headers: Headers, host: str) -> bool:
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2] == host
 
 
 def _equal(given: str, wanted: str) -> bool:

@@ -12,11 +12,13 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.open import open_memory
+from vitarmm_agent.models.load import SCHEMES
 from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
 from vitarmm_agent.viewer.live import LiveRuns
 from vitarmm_agent.viewer.render import compile_templates
+from vitarmm_agent.weights import CATALOG
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 AGENTS_KEPT = 3
+ROLES = ("reasoner", "judge", "rmm")
 READ_SECONDS = 0.1
 
 
@@ -85,8 +88,10 @@ class Site:
         Raises:
             UserError: a model, verifier or value that cannot be used.
         """
-        given = {name: value for name, value in options.items() if value not in (None, "")}
-        given = (chosen or {}) | given
+        kept = {k: v for k, v in (chosen or {}).items() if k not in ("data_dir", "home")}
+        options = {name: value for name, value in options.items() if value not in (None, "")}
+        check_models(self.settings, options)
+        given = kept | options
         if self._agent is not None and not options:
             return self._agent
         settings = Settings.load(**self.settings.model_dump(exclude_unset=True) | given)
@@ -141,3 +146,23 @@ class Site:
         self.index.close()
         if self._memory is not None:
             self._memory.close()
+
+
+def check_models(settings: Settings, chosen: dict[str, Any]) -> None:
+    """Refuse a model that a visitor may not choose: a spec can name any file or server.
+
+    Raises:
+        InputError: it is neither of the settings, nor of the catalogue, nor of a hosted provider that
+            the settings use.
+    """
+    own = {spec for role in ROLES if (spec := getattr(settings, role))}
+    hosted = {spec.partition(":")[0] for spec in own} - SCHEMES.keys()
+    for role in ROLES:
+        spec = chosen.get(role, "")
+        scheme, _, name = spec.partition(":")
+        known = spec in own or (scheme == "local" and name in CATALOG) or scheme in hosted
+        if spec and not known and not {spec, "*"} & {*settings.page_models}:
+            raise InputError(
+                f"{spec!r} cannot be chosen on this page; the operator can allow it: "
+                f"VITARMM_PAGE_MODELS='[\"{spec}\"]'"
+            )

@@ -15,10 +15,8 @@ def tiles_of(result: Result) -> dict[str, list[Box]]:
     VITA reports how many tiles it made of each image; when there are several, the last one is the
     thumbnail of the whole. The others are the cells of the grid that fits the image best.
     """
-    counts: list[object] = next(
-        (a.metadata["tiles_per_image"] for a in result.attempts if "tiles_per_image" in a.metadata),
-        [],
-    )
+    told = (attempt.metadata.get("tiles_per_image") for attempt in result.attempts)
+    counts: list[object] = next((counts for counts in told if isinstance(counts, list)), [])
     found: dict[str, list[Box]] = {}
     for image, count in zip(result.problem.images, counts, strict=False):
         if isinstance(count, int) and 2 < count <= MAX_TILES + 1 and image.width and image.height:

@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.private import private_folder
 from vitarmm_agent.weights.catalog import CATALOG, WeightFile, WeightsEntry
 from vitarmm_agent.weights.fetch import (
     Progress,
@@ -93,7 +94,7 @@ def pull(
     entry = lookup(name, catalog)
     folder = home / "weights" / entry.name
     with disk_errors(home):
-        (home / "locks").mkdir(parents=True, exist_ok=True)
+        private_folder(home / "locks")
         with FileLock(home / "locks" / f"weights-{entry.name}.lock"):
             if folder.is_dir():
                 try:
@@ -132,7 +133,7 @@ def remove(name: str, home: Path, *, catalog: Mapping[str, WeightsEntry] = CATAL
         raise WeightsError(f"weights {entry.name!r} are not on this machine; nothing to remove")
     freed = 0
     with disk_errors(home):
-        (home / "locks").mkdir(parents=True, exist_ok=True)
+        private_folder(home / "locks")
         with FileLock(home / "locks" / f"weights-{entry.name}.lock"):
             for folder in folders:
                 freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
@@ -182,7 +183,7 @@ def _fetch(
     entry: WeightsEntry, home: Path, folder: Path, progress: Progress, hub_endpoint: str | None
 ) -> None:
     downloads = home / "downloads" / entry.name
-    downloads.mkdir(parents=True, exist_ok=True)
+    private_folder(downloads)
     _require_space(entry, home, downloads)
     staging = folder.with_name(f".{entry.name}.staging")
     sources: dict[str, Callable[..., None]] = {
@@ -192,7 +193,7 @@ def _fetch(
     failures = []
     for source, fetch in sources.items():
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+        private_folder(staging)
         try:
             fetch(entry, downloads, staging, progress)
             _verify(entry, staging, progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.evals.datasets.helpers import CAKES, CAPITAL, COUNT, SHAPE, SUM, lines, reasons
 from vitarmm_agent.errors import InputError
@@ -197,3 +198,24 @@ class TestBadFiles:
             load_benchmark("gsm8k", path, condition="image")
         with pytest.raises(InputError, match="image folder .* does not exist"):
             load_benchmark("gsm8k", path, image_dir=tmp_path / "none")
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(bytes(2**20)) * 513)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(InputError, match="more than 512 MiB"):
+        load_benchmark("gsm8k", path)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "above", "link"])
+def test_a_row_names_no_image_outside_its_folder(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "private.png")
+    (folder / "link.png").symlink_to(tmp_path / "private.png")
+    named = {"absolute": str(tmp_path / "private.png"), "above": "../private.png"}
+    row = {"text": "Colour?", "reference": "red", "images": [named.get(kind, "link.png")]}
+    path = lines(folder / "problems.jsonl", row)
+    with pytest.raises(InputError, match="not in the image folder"):
+        load_benchmark("problems", path)

@@ -165,7 +165,7 @@ class TestForms:
         image = (
             load_benchmark("mathvista", lines(tmp_path / "v.jsonl", SHAPE)).problems[0].images[0]
         )
-        stored = MediaStore(tmp_path / "media").put(image)
+        stored = MediaStore(tmp_path / "media", local_files=True).put(image)
         assert Path(stored.source).is_file()
         assert stored.sha256 == image.sha256
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import MAX_PIXELS, inspect_image, read_image_bytes
+from vitarmm_agent.media import DECODING, MAX_PIXELS, inspect_image, read_image_bytes
 from vitarmm_agent.models.pictures import to_rgb
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def open_image(source: Any) -> Image:
             array.
 
     Raises:
-        InputError: no image, damaged, of zero size, of more than 64 megapixels, or a web address.
+        InputError: no image, damaged, of zero size, of more than 16 megapixels, or a web address.
     """
     from PIL import Image
 
@@ -42,7 +42,8 @@ def open_image(source: Any) -> Image:
             f"image of {width}×{height} pixels is too large; the limit is {MAX_PIXELS}"
         )
     try:
-        return to_rgb(image)
+        with DECODING:
+            return to_rgb(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"image is damaged: {error}") from None
 

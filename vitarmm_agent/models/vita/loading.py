@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models import safely
 from vitarmm_agent.models.vita.checkpoint import (
     TensorHeader,
     check_tensors,
@@ -126,7 +127,7 @@ class Source:
 
         text = self.config.text_config
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, **safely.FOLDER)
         except (OSError, ValueError):
             ids = {key: getattr(text, key, None) for key in ("bos_token_id", "eos_token_id")}
             return GenerationConfig(do_sample=False, max_new_tokens=1024, **ids)

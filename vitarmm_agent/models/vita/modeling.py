@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.models import safely
+from vitarmm_agent.models.adapters import check_adapter
 from vitarmm_agent.models.vita.configuration import TILE_MERGE, VitaConfig
 from vitarmm_agent.models.vita.loading import (
     Source,
@@ -351,6 +354,7 @@ class VitaForConditionalGeneration(VitaPreTrainedModel, GenerationMixin):
             return load(None, *args, config=config, **kwargs)
         if base := adapter_base(pretrained_model_name_or_path):
             model = cls.from_pretrained(base, *args, config=config, **overrides, **kwargs)
+            check_adapter(Path(pretrained_model_name_or_path))
             model.load_adapter(str(pretrained_model_name_or_path))
             return model
         folder = checkpoint_folder(pretrained_model_name_or_path)
@@ -363,6 +367,7 @@ class VitaForConditionalGeneration(VitaPreTrainedModel, GenerationMixin):
         else:
             source.check(VitaForConditionalGeneration)
         where = None if "state_dict" in kwargs else folder
+        kwargs |= safely.WEIGHTS
         report = kwargs.pop("output_loading_info", False)
         model, info = load(where, *args, config=config, output_loading_info=True, **kwargs)
         refuse_missing(folder, info["missing_keys"])

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.image_transforms import normalize, rescale
 
 from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.models import safely
 from vitarmm_agent.models.control import neutralise
 from vitarmm_agent.models.vita.configuration import IMAGE_TOKEN_ID, VitaConfig
 from vitarmm_agent.models.vita.conversation import (
@@ -331,10 +332,10 @@ def load_tokenizer(folder: Path) -> Any:
         WeightsError: its files are missing or damaged.
     """
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, **safely.FOLDER)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{folder} has no usable tokenizer: {reason}") from None
+        why = safely.reason(folder, error).splitlines()[0]
+        raise WeightsError(f"{folder} has no usable tokenizer: {why}") from None
 
 
 def _too_long(length: int, limit: int, tiles: Sequence[int], tokens_per_tile: int) -> str:

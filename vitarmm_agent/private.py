@@ -1,0 +1,34 @@
+"""Folders and files that are no one else's on this machine.
+
+Traces, memory, images and evaluations hold what people asked. What is there already keeps the access
+that someone gave it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER, FILE = 0o700, 0o600
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone.
+
+    Raises:
+        OSError: it cannot be made, or is a file.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=FOLDER, exist_ok=True)
+    path.mkdir(exist_ok=True)  # raises where it is a file
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file for this user alone, unless there is one or it cannot be made.
+
+    What opens it next says why it cannot.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
