@@ -19,7 +19,7 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 
 # Lower layers first; a module may import from its own unit and from lower layers.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "effects", "lazy", "prompts"),
+    ("errors", "effects", "lazy", "numbers", "prompts"),
     ("settings", "media", "memory_store.schema"),
     ("problem", "weights"),
     ("answers", "memory_store", "models"),

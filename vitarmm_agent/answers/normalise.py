@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
-from vitarmm_agent.answers.numbers import fold_digits, parse_number, show
+from vitarmm_agent.numbers.reading import fold_digits, parse_number, show
 from vitarmm_agent.problem import Problem
 
 MAX_ANSWER = 2_000
