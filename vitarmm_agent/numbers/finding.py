@@ -23,7 +23,7 @@ from vitarmm_agent.numbers.reading import (
 )
 
 _HANDY = {
-    "half": Fraction(1, 2), "halve": Fraction(1, 2), "halves": Fraction(1, 2),
+    "half": Fraction(1, 2),
     "third": Fraction(1, 3), "quarter": Fraction(1, 4), "twice": Fraction(2),
     "double": Fraction(2), "triple": Fraction(3), "dozen": Fraction(12),
 }  # fmt: skip

@@ -27,6 +27,24 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 WORDS = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * (value + 2) for value, word in enumerate(_TENS)
 }
+_IN_ORDER = {
+    "german": "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn "
+    "sechzehn siebzehn achtzehn neunzehn zwanzig",
+    "french": "deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize",
+    "spanish": "dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince "
+    "dieciséis diecisiete dieciocho diecinueve veinte",
+}
+_BY_TENS = {
+    "german": "dreissig vierzig fünfzig sechzig siebzig achtzig neunzig hundert",
+    "french": "trente quarante cinquante soixante",
+    "spanish": "treinta cuarenta cincuenta sesenta setenta ochenta noventa cien",
+}
+NUMERALS = {
+    language: {word: value for value, word in enumerate(words.split(), start=2)}
+    | {word: 10 * value for value, word in enumerate(_BY_TENS[language].split(), start=3)}
+    for language, words in _IN_ORDER.items()
+}
+"""Numbers of one word in other languages, case folded; those of several words are not read."""
 VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "－": "-"})
 
