@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vitarmm_agent.answers.numbers import SCALES, WORDS, fold_digits
+from vitarmm_agent.numbers.reading import SCALES, WORDS, fold_digits
 from vitarmm_agent.problem import Problem
 
 THRESHOLD = 0.75

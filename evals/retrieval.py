@@ -31,7 +31,7 @@ from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
-from vitarmm_agent.evals.rewriting import general, rewrite
+from vitarmm_agent.evals.rewriting import general, masked, rewrite
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce
@@ -135,7 +135,7 @@ def templates(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         by_operations[operations(row["answer"])].append(row)
     families = []
     for group in by_operations.values():
-        texts = [re.sub(r"\$?\d[\d,./]*%?", "0", row["question"]).lower() for row in group]
+        texts = [masked(row["question"], "0").lower() for row in group]
         alike = process.cdist(texts, texts, scorer=fuzz.token_sort_ratio)
         left = set(range(len(group)))
         while left:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+from fractions import Fraction
+
+from vitarmm_agent.numbers.finding import Found, replace_numbers
 
 NAMES = (
     "Amara Bruno Chloe Dmitri Elena Farid Greta Hiro Ines Jonas Kavya Lorenzo Mina Nikolai Oluchi "
@@ -22,7 +25,6 @@ OBJECTS = {
     "rides": "car truck bus bike train boat van tractor motorcycle taxi",
 }
 _GROUPS = [words.split() for words in OBJECTS.values()]
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])")
 _CAPITAL = re.compile(r"\b[A-Z][a-z]{2,}\b")
 _NOT_NAMES = frozenset(
     "The There They Their She Her His How What When Where Which Who Why Each Every Some All Both "
@@ -46,7 +48,13 @@ def rewrite(problem: str, seed: int) -> str:
 def general(problem: str) -> str:
     """``problem`` without its names and numbers, as the condition of a lesson would put it."""
     plain = _CAPITAL.sub(lambda m: m.group() if m.group() in _NOT_NAMES else "someone", problem)
-    return " ".join(re.sub(r"\$?\d[\d,./]*%?", "some", plain).split())
+    return " ".join(masked(plain, "some").split())
+
+
+def masked(problem: str, word: str) -> str:
+    """``problem`` with ``word`` for each of its numerals, with currency and percent sign."""
+    text = replace_numbers(problem, lambda _: word, words=False)
+    return text.replace(f"${word}", word).replace(f"{word}%", word)
 
 
 def _with_other_names(problem: str, dice: random.Random) -> str:
@@ -85,14 +93,18 @@ def _with_other_objects(problem: str, dice: random.Random) -> str:
 
 
 def _with_other_numbers(problem: str, dice: random.Random) -> str:
-    used: dict[str, str] = {}
+    used: dict[Fraction, str] = {}
 
-    def other(match: re.Match[str]) -> str:
-        text = match.group()
-        if text not in used:
-            value = float(text.replace(",", ""))
-            scaled = value * dice.choice((0.5, 1.5, 2, 3)) + dice.randint(1, 4)
-            used[text] = f"{scaled:.2f}" if "." in text else str(max(2, round(scaled)))
-        return used[text]
+    def other(value: Fraction) -> str:
+        if value not in used:
+            scaled = float(value) * dice.choice((0.5, 1.5, 2, 3)) + dice.randint(1, 4)
+            used[value] = f"{scaled:.2f}" if value.denominator > 1 else str(max(2, round(scaled)))
+        return used[value]
 
-    return _NUMBER.sub(other, problem)
+    def another(found: Found) -> str:
+        if not found.parts:
+            return other(found.value)
+        *whole, top, bottom = map(other, found.parts)
+        return " ".join([*whole, f"{top}/{bottom}"])
+
+    return replace_numbers(problem, another, words=False)

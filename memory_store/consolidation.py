@@ -1,54 +1,35 @@
 """Whether a new entry says something new: pure decisions.
 
-Embeddings put "x is 12" and "x is not 12" close together, so similarity alone never makes two
-entries one: the numbers, units, negations and opposite words of both must agree.
+Embeddings put "x is 12" beside "x is not 12", and the sine beside the cosine. Similarity alone
+therefore never makes two entries one: both must consist of the same content words.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Literal
 
 from rapidfuzz import fuzz
 
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.wording import fold_case, language_of, word_form, wording
+from vitarmm_agent.numbers.finding import numbers_in
+from vitarmm_agent.numbers.units import dimension_of, unit_name
 
 RelationKind = Literal["exact", "duplicate", "contradiction", "distinct"]
-DUPLICATE = 0.90
 NEAR = 0.80
-SAME_WORDS = 92.0
-"""rapidfuzz token-sort ratio, 0 to 100, from which two texts use the same words."""
+"""Cosine similarity below which two entries are not compared."""
 WORTH_A_LOOK = 50.0
-SAME_FRAME = 84.0
-"""The same for texts whose numbers, units, negations and opposites are left out."""
 
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?%?")
-_NUMBER_WORDS = {
-    word: str(value)
-    for value, words in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-    for word in (words,)
-} | {"half": "1/2", "third": "1/3", "quarter": "1/4", "twice": "2", "double": "2", "triple": "3",
-     "dozen": "12", "hundred": "100", "thousand": "1000", "million": "1000000"}  # fmt: skip
-_NEGATION = re.compile(
-    r"\b(?:not|never|no|none|nor|neither|without|cannot|except|unless|avoid|false|incorrect|wrong|"
-    r"\w+n['’]t)\b",
-    re.IGNORECASE,
+_NEGATIONS = frozenset(
+    "not never no none nor neither without cannot except unless avoid false incorrect wrong".split()
 )
-_UNITS = frozenset(
-    "mm cm m km in inch inches ft foot feet yd yard yards mi mile miles mg g kg lb lbs pound pounds "
-    "oz ounce ounces ml l liter liters litre litres gallon gallons cup cups s sec second seconds "
-    "min minute minutes h hr hour hours day days week weeks month months year years dollar dollars "
-    "cent cents euro euros usd eur percent degree degrees celsius fahrenheit kelvin radian radians "
-    "meter meters metre metres centimeter centimeters kilometer kilometers gram grams kilogram "
-    "kilograms kmh mph km/h m/s square cubic hz j joule joules w watt watts n newton newtons pa v".split()
-)
+_NEGATION = re.compile(rf"\b(?:{'|'.join(sorted(_NEGATIONS))}|\w++(?<=n)['’]t)\b", re.IGNORECASE)
 _OPPOSITES = [
     ("add", "subtract"), ("multiply", "divide"), ("increase", "decrease"), ("more", "less"),
     ("greater", "smaller"), ("before", "after"), ("maximum", "minimum"), ("first", "last"),
@@ -57,7 +38,11 @@ _OPPOSITES = [
     ("sum", "difference"), ("product", "quotient"), ("left", "right"), ("true", "untrue"),
     ("include", "exclude"), ("larger", "lesser"), ("longer", "shorter"), ("all", "some"),
 ]  # fmt: skip
-_SIDES = {word: (pair, side) for pair in _OPPOSITES for side, word in enumerate(pair)}
+_SIDES = {
+    word_form(word, "english"): (pair, side)
+    for pair in _OPPOSITES
+    for side, word in enumerate(pair)
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +55,10 @@ class Relation:
 
 @dataclass(frozen=True)
 class Facts:
-    """What must agree before two texts can be the same: counted, order does not matter."""
+    """What two texts that otherwise agree may contradict each other in; order does not matter."""
 
-    numbers: tuple[tuple[str, int], ...]
+    numbers: tuple[tuple[tuple[Fraction, bool], int], ...]
+    """Value and whether it is a percentage, and how often it stands there."""
     units: frozenset[str]
     negations: int
     sides: frozenset[tuple[tuple[str, str], int]]
@@ -84,18 +70,13 @@ def relate(new: MemoryEntry, old: MemoryEntry, similarity: float) -> Relation:
         return Relation("exact", "says the same, word for word")
     if similarity < NEAR:
         return Relation("distinct", f"similarity {similarity:.2f} is below {NEAR}")
-    differing = differences(facts(_text(new)), facts(_text(old)))
-    same_frame = fuzz.token_sort_ratio(_frame(new), _frame(old)) >= SAME_FRAME
-    if differing:
-        words = " and ".join(differing)
-        kind: RelationKind = "contradiction" if same_frame and _opposed(new, old) else "distinct"
-        return Relation(kind, f"similarity {similarity:.2f}, but {words} differ")
-    if similarity >= DUPLICATE:
-        return Relation("duplicate", f"similarity {similarity:.2f} and the same facts")
-    overlap = fuzz.token_sort_ratio(_normal(_text(new)), _normal(_text(old)))
-    if overlap >= SAME_WORDS:
+    if _same_words(new, old):
         return Relation("duplicate", f"similarity {similarity:.2f} and the same words")
-    return Relation("distinct", f"similarity {similarity:.2f} with other words")
+    differing = differences(facts(_text(new)), facts(_text(old)))
+    if not differing:
+        return Relation("distinct", f"similarity {similarity:.2f} with other words")
+    kind: RelationKind = "contradiction" if _opposed(new, old) else "distinct"
+    return Relation(kind, f"similarity {similarity:.2f}, but {' and '.join(differing)} differ")
 
 
 def merge(old: MemoryEntry, new: MemoryEntry, now: datetime | None = None) -> MemoryEntry:
@@ -135,16 +116,15 @@ def share_words(one: MemoryEntry, other: MemoryEntry) -> bool:
 
 
 def facts(text: str) -> Facts:
-    """Numbers, units, negations and sides of opposites in a text."""
-    lowered = text.lower()
-    words = re.findall(r"[a-z][a-z/]*", lowered)
-    numbers = [_number(found) for found in _NUMBER.findall(lowered)]
-    numbers += [_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS]
+    """Numbers, units, negations and sides of opposites in an English text."""
+    words = re.findall(r"[a-z]+", text.lower())
+    found = Counter((number.value, number.percent) for number in numbers_in(text, loose=True))
+    forms = (word_form(word, "english") for word in words)
     return Facts(
-        numbers=tuple(sorted(Counter(numbers).items())),
-        units=frozenset(word for word in words if word in _UNITS),
-        negations=len(_NEGATION.findall(lowered)) % 2,
-        sides=frozenset(_SIDES[word] for word in words if word in _SIDES),
+        numbers=tuple(sorted(found.items())),
+        units=frozenset(unit for word in words if (unit := _unit(word))),
+        negations=len(_NEGATION.findall(text)) % 2,
+        sides=frozenset(_SIDES[form] for form in forms if form in _SIDES),
     )
 
 
@@ -167,17 +147,55 @@ def normal_text(entry: MemoryEntry) -> tuple[str, str, str]:
     return _normal(entry.title), _normal(entry.applies_when), _normal(entry.content)
 
 
+def _same_words(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether two entries say the same; a title may leave out what the rest says."""
+    language = language_of(f"{_text(one)} {_text(other)}")
+
+    def alike(a: str, b: str) -> bool:
+        return not wording(a, language).isdisjoint(wording(b, language))
+
+    def said(text: str) -> set[str]:
+        return {word for order in wording(text, language) for word in order}
+
+    return (
+        alike(one.content, other.content)
+        and alike(one.applies_when, other.applies_when)
+        and said(one.title) <= said(_text(other))
+        and said(other.title) <= said(_text(one))
+    )
+
+
 def _opposed(new: MemoryEntry, old: MemoryEntry) -> bool:
-    """Whether the differing facts say the opposite, rather than speak of another case.
+    """Whether two entries are the same but for facts that say the opposite, not of another case.
 
     One number or one unit changed under the same condition contradicts; more is another case.
     """
-    if facts(_condition(new)) != facts(_condition(old)):
+    language = language_of(f"{_text(new)} {_text(old)}")
+    if wording(new.applies_when, language).isdisjoint(wording(old.applies_when, language)):
+        return False
+    if _frame(new.content, language).isdisjoint(_frame(old.content, language)):
         return False
     one, other = facts(_text(new)), facts(_text(old))
     changed = sum((Counter(dict(one.numbers)) - Counter(dict(other.numbers))).values())
     flipped = one.negations != other.negations or bool(_crossed(one, other))
     return flipped or (changed <= 1 and (not changed or one.units == other.units))
+
+
+def _frame(content: str, language: str) -> frozenset[tuple[str, ...]]:
+    """The wording of a content without the words that can carry a contradiction."""
+    return frozenset(
+        tuple(word for word in order if not _telling(word)) for order in wording(content, language)
+    )
+
+
+def _telling(word: str) -> bool:
+    return word[0] in "#%-" or word in _NEGATIONS or word in _SIDES or _unit(word) is not None
+
+
+def _unit(word: str) -> str | None:
+    """The unit a word names; single letters are variables, "in" is no inch and "half" a number."""
+    known = len(word) > 1 and word not in ("in", "am") and dimension_of(word) != "count"
+    return unit_name(word) if known else None
 
 
 def _crossed(one: Facts, other: Facts) -> set[tuple[str, str]]:
@@ -190,26 +208,9 @@ def _crossed(one: Facts, other: Facts) -> set[tuple[str, str]]:
     }
 
 
-def _number(found: str) -> str:
-    text = re.sub(r"[,\s]", "", found).lstrip("+")
-    return re.sub(r"\.0+(?=%|$)", "", text)
-
-
 def _text(entry: MemoryEntry) -> str:
     return " ".join((entry.title, entry.applies_when, entry.content))
 
 
-def _condition(entry: MemoryEntry) -> str:
-    return entry.applies_when
-
-
 def _normal(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).strip(" .!;:,")
-
-
-def _frame(entry: MemoryEntry) -> str:
-    """The content without the words that can carry a contradiction."""
-    text = _NEGATION.sub(" ", _NUMBER.sub(" ", entry.content.lower()))
-    dropped = _UNITS | _NUMBER_WORDS.keys() | _SIDES.keys() | {"do", "does", "is", "are", "can"}
-    return " ".join(w for w in re.findall(r"[a-z]+", text) if w not in dropped)
+    return " ".join(fold_case(text).split()).strip(" .;:,")

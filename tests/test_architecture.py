@@ -21,7 +21,7 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 # Lower layers first; a module may import from its own unit and from lower layers.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("redaction",),
-    ("errors", "effects", "hosts", "lazy", "loopwise", "private", "prompts", "wilson"),
+    ("errors", "effects", "hosts", "lazy", "loopwise", "numbers", "private", "prompts", "wilson"),
     ("config_file",),
     ("settings", "media", "memory_store.schema", "group_commit", "llama"),
     ("problem", "run_settings", "weights"),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
+from vitarmm_agent.numbers.reading import without_thousands_marks
 from vitarmm_agent.prompts import render
 
 AnswerType = Literal["text", "integer", "float", "list", "choice"]
@@ -259,7 +260,7 @@ class StepError(Data):
         ``3 × 4 = 1,200`` and ``3*4=1200`` are one error.
         """
         subject = unicodedata.normalize("NFKC", self.subject).lower().translate(_SIGNS)
-        subject = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", subject)
+        subject = without_thousands_marks(subject)
         subject = re.sub(r"[^\w+*/=().,%^<>-]+", " ", subject)
         subject = re.sub(r" ?([+*/=()%^<>]|(?<=[\d) ])-(?=[\d( ])) ?", r"\1", subject)
         return f"{self.kind}:{subject.strip(' .,')}"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from vitarmm_agent.answers.numbers import parse_number
 from vitarmm_agent.evals.datasets.records import Context, Format, RowError, text_field
+from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Problem
 
 LICENSE = "MIT"

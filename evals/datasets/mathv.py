@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitarmm_agent.answers.choices import letter_index, letter_of
-from vitarmm_agent.answers.numbers import parse_number
 from vitarmm_agent.evals.datasets.records import (
     Context,
     Format,
@@ -25,6 +24,7 @@ from vitarmm_agent.evals.datasets.records import (
     text_field,
     texts_field,
 )
+from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import AnswerType, Problem
 
 LICENSE = "MIT"

@@ -7,7 +7,7 @@ import pytest
 from vitarmm_agent.answers.arithmetic import MAX_BITS, NotArithmeticError, evaluate
 from vitarmm_agent.answers.closed_form import closed_form
 from vitarmm_agent.answers.latex import boxes, to_plain
-from vitarmm_agent.answers.numbers import fold_digits, parse_number, show
+from vitarmm_agent.numbers.reading import fold_digits, parse_number, show
 
 
 @pytest.mark.parametrize(

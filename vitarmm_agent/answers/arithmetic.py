@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from vitarmm_agent.answers.numbers import SCALES, UNSIGNED, fold_digits, literal
+from vitarmm_agent.numbers.reading import SCALES, UNSIGNED, fold_digits, literal
 
 MAX_BITS = 4096
 MAX_DEPTH = 40

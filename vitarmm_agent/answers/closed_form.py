@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.answers.numbers import UNSIGNED, fold_digits, literal
+from vitarmm_agent.numbers.reading import UNSIGNED, fold_digits, literal
 
 MAX_TEXT = 400
 MAX_DEPTH = 40

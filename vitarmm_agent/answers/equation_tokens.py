@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.answers.numbers import SCALES, UNSIGNED, fold_digits
+from vitarmm_agent.numbers.reading import SCALES, UNSIGNED, fold_digits
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
 MAX_TEXT = 8_000
@@ -20,17 +20,6 @@ _OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗":
 _UNITS = (
     "mm cm dm km ft yd mi mg kg lb lbs oz ml cl dl sec min hr hrs mph kph kmh rpm pts st nd rd th"
 ).split()
-DIMENSIONS = {
-    "time": "second minute hour day week month year decade century sec min hr hrs h s am pm",
-    "length": "mm cm dm m km inch inches in foot feet ft yard yd mile mi meter metre centimeter "
-    "centimetre millimeter millimetre kilometer kilometre",
-    "mass": "mg g kg gram kilogram milligram ton tonne pound lb lbs ounce oz",
-    "volume": "ml cl dl l liter litre milliliter millilitre gallon quart pint cup tablespoon "
-    "teaspoon ounce oz",
-    "money": "$ € £ dollar cent penny pennies nickel dime quarter euro pound ¢",
-    "count": "dozen pair score gross half quarter",
-}
-UNIT_DIMENSION = {unit: name for name, units in DIMENSIONS.items() for unit in units.split()}
 
 _TOKEN = re.compile(
     rf"(?P<clock>\d+:\d+(?::\d+)*)"

@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
-from vitarmm_agent.answers.equation_tokens import (
-    UNIT_DIMENSION,
-    Token,
-    calculator_notes,
-    prepare,
-    tokenize,
-)
-from vitarmm_agent.answers.numbers import SCALES, literal, show
+from vitarmm_agent.answers.equation_tokens import Token, calculator_notes, prepare, tokenize
+from vitarmm_agent.numbers.reading import SCALES, literal, show
+from vitarmm_agent.numbers.units import dimension_of, unit_name
 
 MAX_EQUATIONS = 100
 MAX_UNIT_WORDS = 6
@@ -323,10 +318,9 @@ def _mixes_units(left: _Side, right: _Side) -> bool:
     """Whether units of one dimension differ, so that figures alone do not decide."""
     seen: dict[str, set[str]] = {}
     for unit in left.units | right.units:
-        stem = unit if unit in UNIT_DIMENSION else unit.rstrip("s")
-        if stem in UNIT_DIMENSION:
-            name = {"dollar": "$", "usd": "$"}.get(stem, stem)
-            seen.setdefault(UNIT_DIMENSION[stem], set()).add(name)
+        name, dimension = unit_name(unit), dimension_of(unit)
+        if name and dimension:
+            seen.setdefault(dimension, set()).add(name)
     return any(len(units) > 1 for units in seen.values())
 
 

@@ -13,7 +13,7 @@ import re
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
-from vitarmm_agent.answers.numbers import UNSIGNED, WORDS, fold_digits, parse_number
+from vitarmm_agent.numbers.reading import UNSIGNED, WORDS, fold_digits, parse_number
 from vitarmm_agent.problem import Problem
 
 WINDOW = 20_000

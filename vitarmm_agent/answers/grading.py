@@ -9,8 +9,8 @@ from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import extract_answer, read_answer
 from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
-from vitarmm_agent.answers.numbers import show
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.numbers.reading import show
 from vitarmm_agent.problem import Data, Problem
 
 GradingPolicy = Literal["strict", "mathvista", "mathv"]

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
-from vitarmm_agent.answers.numbers import fold_digits, parse_number
+from vitarmm_agent.numbers.reading import fold_digits, parse_number
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")

@@ -27,7 +27,8 @@ from typing import Literal
 from vitarmm_agent.answers.choices import choice_index, letter_of
 from vitarmm_agent.answers.latex import to_plain
 from vitarmm_agent.answers.normalise import value_of
-from vitarmm_agent.answers.numbers import SCALES, UNSIGNED, WORDS, fold_digits, literal, words_value
+from vitarmm_agent.numbers.finding import numbers_in
+from vitarmm_agent.numbers.reading import fold_digits, without_thousands_marks
 from vitarmm_agent.problem import Problem
 
 Leak = Literal["answer", "verbatim"]
@@ -37,25 +38,6 @@ EVERYDAY = frozenset(
     Fraction(n) for n in (*range(13), 24, 30, 50, 52, 60, 90, 100, 180, 360, 365, 1000)
 )
 
-_SCALE = "|".join(SCALES)
-_NUMERAL = re.compile(
-    rf"(?<![\w.])(?P<base>{UNSIGNED})(?!\d)(?P<scale>\s*-?(?:{_SCALE})s?\b)?"
-    r"(?![A-Za-z]*\d|(?:st|nd|rd|th)\b)",
-    re.IGNORECASE,
-)
-_FRACTION = re.compile(r"(?<![\w.,/])(?P<top>\d+)\s*/\s*(?P<bottom>\d+)(?![\w/]|[.,]\d)")
-_BELOW_100 = (
-    rf"(?:(?:{'|'.join(w for w, v in WORDS.items() if v >= 20)})"
-    rf"(?:[\s-]+(?:{'|'.join(w for w, v in WORDS.items() if 0 < v < 10)})\b)?"
-    rf"|(?:{'|'.join(sorted((w for w, v in WORDS.items() if v < 20), key=len, reverse=True))})\b)"
-)
-_BELOW_1000 = rf"{_BELOW_100}(?:[\s-]+hundred(?:\s+(?:and\s+)?{_BELOW_100})?)?"
-_IN_WORDS = re.compile(
-    rf"\b{_BELOW_1000}(?:[\s-]+(?:{_SCALE})(?:,?\s+(?:and\s+)?{_BELOW_1000})?)*"
-    rf"|(?<=\ba )(?:{_SCALE})\b",
-    re.IGNORECASE,
-)
-_SIGN = re.compile(r"(?:^|[^\w)%\]\s]\s*|[^\W\d_]{2,}\s+)-[$€£¥]?$")
 _MARK = r"[\"'“(\[*_`\\{]*[$€£¥]?\s*-?\s*$"
 _SAID = re.compile(
     r"(?:(?<![<>!])=|≈|→|\bequals?(?:\s+to)?|####|\bresult(?:s|ing)?\s+in\b"
@@ -126,7 +108,7 @@ def _runs(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _words(text: str) -> list[str]:
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text.casefold())
+    text = without_thousands_marks(text.casefold())
     return re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)*", text)
 
 
@@ -158,32 +140,10 @@ def _states_number(text: str, value: Fraction) -> bool:
     text = _folded(to_plain(text))
     everyday = abs(value) in EVERYDAY
     return any(
-        not everyday or _stated(text, start, end)
-        for start, end, found in _numbers(text)
-        if found == value
+        _stated(text, found.start, found.end) if everyday else value in (found.value, *found.parts)
+        for found in numbers_in(text)
+        if not everyday or found.value == value
     )
-
-
-def _numbers(text: str) -> Iterator[tuple[int, int, Fraction]]:
-    """Every number of a text, with where it begins (without its sign) and ends."""
-    for match in _NUMERAL.finditer(text):
-        number = literal(match["base"])
-        if number is not None:
-            scale = (match["scale"] or "").strip(" -\n").lower().removesuffix("s")
-            yield *match.span(), _signed(text, match.start(), number * SCALES.get(scale, 1))
-    for match in _FRACTION.finditer(text):
-        if 0 < len(match["bottom"]) < 19 and len(match["top"]) < 19 and int(match["bottom"]):
-            number = Fraction(int(match["top"]), int(match["bottom"]))
-            yield *match.span(), _signed(text, match.start(), number)
-    for match in _IN_WORDS.finditer(text):
-        number = words_value(match[0])
-        if number is not None:
-            yield *match.span(), number
-
-
-def _signed(text: str, start: int, number: Fraction) -> Fraction:
-    """A minus is a sign where no operand stands before it: in ``is -3``, not in ``x-3``."""
-    return -number if _SIGN.search(text[max(0, start - 30) : start]) else number
 
 
 def _stated(text: str, start: int, end: int) -> bool:
@@ -199,7 +159,7 @@ def _states_text(text: str, gold: str) -> bool:
     if not wanted or re.search(r"[\\^_=]", gold):
         return _states_formula(text, gold)
     pattern = r"\W+".join(re.escape(word) for word in wanted)
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text.casefold())
+    text = without_thousands_marks(text.casefold())
     telling = len(wanted) > 1 or len(wanted[0]) >= LONG_WORD
     found = re.finditer(rf"(?<!\w){pattern}(?!\w)", text)
     return any(telling or _stated(text, *match.span()) for match in found)

@@ -8,13 +8,16 @@ square, stay.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.numbers.finding import Found, numbers_in, replace_numbers
 from vitarmm_agent.problem import Attempt, Problem
 
 PLACEHOLDER = "N"
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?!\w*\d)")
+SMALL = 12
+"""Numbers in words count as a problem's own from above this one."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -22,7 +25,9 @@ def own_numbers(problem: Problem, attempt: Attempt) -> frozenset[str]:
     """Numbers that the problem gives, that its steps compute, and its final answer."""
     computed = [found.shown for step in attempt.steps for found in equations(step.text)]
     texts = [problem.text, *problem.choices, attempt.answer or "", *computed]
-    return frozenset(n for text in texts for n in _numbers(text))
+    return frozenset(
+        _shown(found.value) for text in texts for found in numbers_in(text) if _telling(found)
+    )
 
 
 def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry | None:
@@ -31,7 +36,11 @@ def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry 
     Sentences of the content that hold one of the numbers are left out; in the title and the
     condition each is replaced by ``N``.
     """
-    kept = [s for s in _SENTENCE.split(entry.content) if not numbers.intersection(_numbers(s))]
+    kept = [
+        sentence
+        for sentence in _SENTENCE.split(entry.content)
+        if not any(_own(found, numbers) for found in numbers_in(sentence))
+    ]
     content = " ".join(kept).strip()
     if not content:
         return None
@@ -44,12 +53,20 @@ def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry 
     )
 
 
-def _numbers(text: str) -> list[str]:
-    return [found.group().replace(",", "") for found in _NUMBER.finditer(text)]
+def _telling(found: Found) -> bool:
+    """Small numbers in words are figures of speech: "one of the two sides"."""
+    return not found.spelled or found.value > SMALL
+
+
+def _own(found: Found, numbers: frozenset[str]) -> bool:
+    values = (found.value, *found.parts)
+    return _telling(found) and not numbers.isdisjoint(_shown(value) for value in values)
+
+
+def _shown(value: Fraction) -> str:
+    """One spelling of a number, whatever its sign."""
+    return str(abs(value))
 
 
 def _masked(text: str, numbers: frozenset[str]) -> str:
-    return _NUMBER.sub(
-        lambda found: PLACEHOLDER if found.group().replace(",", "") in numbers else found.group(),
-        text,
-    )
+    return replace_numbers(text, lambda found: PLACEHOLDER if _own(found, numbers) else None)

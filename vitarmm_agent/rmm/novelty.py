@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rapidfuzz import fuzz
-from rapidfuzz.utils import default_process
-
-from vitarmm_agent.memory_store.consolidation import differences, facts
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
-
-VERBATIM = 90.0
-"""rapidfuzz token-sort ratio, 0 to 100, from which two contents are the same words."""
+from vitarmm_agent.memory_store.wording import language_of, parts, wording
 
 
 def restated(entry: MemoryEntry, shown: Iterable[MemoryEntry]) -> MemoryEntry | None:
-    """The shown entry whose content this one repeats nearly word for word, or None.
+    """The shown entry whose content this one repeats, or None.
 
-    Two contents whose numbers, units, negations or opposite words differ are not the same, however
-    alike they look.
+    It repeats one that consists of the same content words apart from inflection, its parts in
+    whatever order; with one word changed it is another lesson, however alike both look.
     """
-    for old in shown:
-        alike = fuzz.token_sort_ratio(entry.content, old.content, processor=default_process)
-        if alike >= VERBATIM and not differences(facts(entry.content), facts(old.content)):
-            return old
-    return None
+    return next((old for old in shown if _repeats(entry.content, old.content)), None)
+
+
+def _repeats(new: str, old: str) -> bool:
+    language = language_of(f"{new} {old}")
+    if parts(new, language) == parts(old, language):
+        return True
+    return not wording(new, language).isdisjoint(wording(old, language))
 
 
 def only_news(operation: Operation, shown: Iterable[MemoryEntry]) -> Operation:

@@ -7,12 +7,12 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index
-from vitarmm_agent.answers.equation_tokens import UNIT_DIMENSION
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.answers.normalise import value_of
-from vitarmm_agent.answers.numbers import find_numbers, literal, show
 from vitarmm_agent.answers.steps import is_final_line, parse_steps
 from vitarmm_agent.effects import Flow
+from vitarmm_agent.numbers.reading import find_numbers, literal, show
+from vitarmm_agent.numbers.units import dimension_of, unit_name
 from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError
 
 LAST_STEPS = 2
@@ -20,7 +20,7 @@ _COUNT = re.compile(
     r"\bhow many\s+(?:more\s+|fewer\s+|total\s+|other\s+|of\s+the\s+)?(?P<noun>\w+)", re.I
 )
 _QUANTITY = re.compile(r"\bhow (?:many|much|old|long|far|tall|fast|often)\b", re.I)
-_MEASURES = frozenset(UNIT_DIMENSION) | frozenset(
+_MEASURES = frozenset(
     "percent degrees times cups servings bushels acres loads calories points units watts mph "
     "tablespoons teaspoons scoops pages games liters litres percentage square cubic bags "
     "batches boxes".split()
@@ -157,22 +157,19 @@ def _numbers(text: str) -> set[Fraction]:
 def _is_measure(noun: str) -> bool:
     word = noun.lower()
     return (
-        word in _MEASURES or word.rstrip("s") in _MEASURES or word.removesuffix("es") in _MEASURES
+        dimension_of(word) is not None
+        or word in _MEASURES
+        or word.rstrip("s") in _MEASURES
+        or word.removesuffix("es") in _MEASURES
     )
 
 
 def _other_unit(unit: str | None, answer: str) -> str | None:
     """A unit named in the answer that is of the dimension of ``unit`` but another one."""
-    wanted = _stem(unit or "")
-    if wanted not in UNIT_DIMENSION:
+    wanted = unit_name(unit or "")
+    if wanted is None:
         return None
     for word in re.findall(r"[A-Za-z]+", answer):
-        stem = _stem(word)
-        if UNIT_DIMENSION.get(stem) == UNIT_DIMENSION[wanted] and stem != wanted:
+        if dimension_of(word) == dimension_of(wanted) and unit_name(word) != wanted:
             return str(word)
     return None
-
-
-def _stem(word: str) -> str:
-    word = word.strip().lower()
-    return word if word in UNIT_DIMENSION else word.rstrip("s")

@@ -1,4 +1,4 @@
-"""Numbers as people and models write them, read exactly into :class:`~fractions.Fraction`.
+"""A text that is a number, as people and models write it, read exactly into a fraction.
 
 Bounded: at most :data:`MAX_DIGITS` digits and powers of ten up to :data:`MAX_EXPONENT`; what is
 larger is not read at all. NaN and infinity are no numbers.
@@ -27,7 +27,25 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 WORDS = {word: value for value, word in enumerate(_UNITS)} | {
     word: 10 * (value + 2) for value, word in enumerate(_TENS)
 }
-_VULGAR = {c: unicodedata.numeric(c) for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+_IN_ORDER = {
+    "german": "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn "
+    "sechzehn siebzehn achtzehn neunzehn zwanzig",
+    "french": "deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize",
+    "spanish": "dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince "
+    "dieciséis diecisiete dieciocho diecinueve veinte",
+}
+_BY_TENS = {
+    "german": "dreissig vierzig fünfzig sechzig siebzig achtzig neunzig hundert",
+    "french": "trente quarante cinquante soixante",
+    "spanish": "treinta cuarenta cincuenta sesenta setenta ochenta noventa cien",
+}
+NUMERALS = {
+    language: {word: value for value, word in enumerate(words.split(), start=2)}
+    | {word: 10 * value for value, word in enumerate(_BY_TENS[language].split(), start=3)}
+    for language, words in _IN_ORDER.items()
+}
+"""Numbers of one word in other languages, case folded; those of several words are not read."""
+VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "－": "-"})
 
 THOUSANDS = r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d,])"
@@ -39,27 +57,34 @@ _SPLIT_SCALE = re.compile(rf"({'|'.join(SCALES)})s?\b", re.IGNORECASE)
 
 
 def fold_digits(text: str) -> str:
-    """Replace decimal digits of any script, full-width signs and odd dashes by ASCII ones."""
+    """Replace decimal digits of any script, full-width signs, fractions and odd dashes by ASCII."""
     if text.isascii():
         return text
-    text = text.translate(_DASHES)
-    return "".join(
-        _VULGAR_TEXT[c]
-        if c in _VULGAR_TEXT
-        else str(unicodedata.decimal(c))
-        if not c.isascii() and unicodedata.decimal(c, None) is not None
-        else unicodedata.normalize("NFKC", c)
-        if "\uff00" <= c <= "\uffef"
-        else c
-        for c in text
-    )
+    return "".join(_fraction(c) if c in VULGAR else c for c in fold_characters(text))
 
 
-_VULGAR_TEXT = {
-    c: f" {Fraction(value).limit_denominator(10).numerator}"
-    f"/{Fraction(value).limit_denominator(10).denominator}"
-    for c, value in _VULGAR.items()
-}
+def fold_characters(text: str) -> str:
+    """The same, one character for one: places in the text stay, and so do fractions like ½."""
+    if text.isascii():
+        return text
+    return "".join(c if c.isascii() else _folded(c) for c in text.translate(_DASHES))
+
+
+def _folded(character: str) -> str:
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    narrow = unicodedata.normalize("NFKC", character) if "\uff00" <= character <= "\uffef" else ""
+    return narrow if len(narrow) == 1 else character
+
+
+def _fraction(character: str) -> str:
+    return f" {VULGAR[character].numerator}/{VULGAR[character].denominator}"
+
+
+def without_thousands_marks(text: str) -> str:
+    """``1,200`` as ``1200``, wherever it stands."""
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
 
 
 def literal(text: str) -> Fraction | None:

@@ -1,0 +1,156 @@
+"""The numbers of a running text: in digits, as fractions and in English words.
+
+A number is read whole: ``5`` is neither in ``15`` nor in ``0.5`` nor in ``x5``, ``three quarters`` is
+no three, ordinals ("the 5th") are none. Letters of scripts without spaces may stand beside it
+(``共72个``). What is found is bounded as in :mod:`~vitarmm_agent.numbers.reading`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vitarmm_agent.numbers.reading import (
+    SCALES,
+    UNSIGNED,
+    VULGAR,
+    WORDS,
+    fold_characters,
+    literal,
+    words_value,
+)
+
+_HANDY = {
+    "half": Fraction(1, 2),
+    "third": Fraction(1, 3), "quarter": Fraction(1, 4), "twice": Fraction(2),
+    "double": Fraction(2), "triple": Fraction(3), "dozen": Fraction(12),
+}  # fmt: skip
+_PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
+    word: value
+    for value, word in enumerate(
+        "third fourth fifth sixth seventh eighth ninth tenth".split(), start=3
+    )
+}
+
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_ALONE = rf"(?<![^\W{_UNSPACED}])(?<!\.)"
+_SCALE = "|".join(SCALES)
+_BELOW_20 = "|".join(sorted((w for w, v in WORDS.items() if v < 20), key=len, reverse=True))
+_TENS = "|".join(w for w, v in WORDS.items() if v >= 20)
+_ONES = "|".join(w for w, v in WORDS.items() if 0 < v < 10)
+_BELOW_100 = rf"(?:(?:{_TENS})(?:[\s-]+(?:{_ONES})\b)?|(?:{_BELOW_20})\b)"
+_BELOW_1000 = rf"{_BELOW_100}(?:[\s-]+hundred(?:\s+(?:and\s+)?{_BELOW_100})?)?"
+_DIGITS = (
+    rf"{_ALONE}(?<![,/])(?:(?P<whole>\d+)\s+)?"
+    r"(?P<top>\d+)\s*/\s*(?P<bottom>0*[1-9]\d*)(?![\w/]|[.,]\d)"
+    rf"|(?:(?P<mixed>{_ALONE}\d+)\s?)?(?P<vulgar>[{''.join(VULGAR)}])"
+    rf"|{_ALONE}(?P<base>{UNSIGNED})(?!\d)(?P<scale>\s*-?(?:{_SCALE})s?\b)?"
+    r"(?![A-Za-z]*\d|(?:st|nd|rd|th)\b)"
+)
+_WORDS = (
+    rf"|\b(?P<count>{_BELOW_20})[\s-]+(?P<part>{'|'.join(_PARTS)})s?\b"
+    rf"|\b(?P<words>{_BELOW_1000}(?:[\s-]+(?:{_SCALE})(?:,?\s+(?:and\s+)?{_BELOW_1000})?)*)"
+    rf"|(?<=\ba )(?P<one>{_SCALE})\b"
+)
+_IN_DIGITS = re.compile(_DIGITS, re.IGNORECASE)
+_IN_BOTH = re.compile(_DIGITS + _WORDS, re.IGNORECASE)
+_LOOSELY = re.compile(
+    rf"{_DIGITS}{_WORDS}|\b(?P<handy>{'|'.join(_HANDY)}|{_SCALE})\b", re.IGNORECASE
+)
+_PERCENT = re.compile(r"\s?(?:%|per\s?cent\b)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A number where it stands.
+
+    Attributes:
+        start: where it begins, its sign left out.
+        end: where it ends, percent sign and unit left out.
+        value: with its sign. ``50%`` is 50.
+        percent: a percent sign or the word stands behind it.
+        parts: of a fraction, the numbers it is made of.
+        spelled: it is written in words.
+    """
+
+    start: int
+    end: int
+    value: Fraction
+    percent: bool = False
+    parts: tuple[Fraction, ...] = ()
+    spelled: bool = False
+
+
+def numbers_in(text: str, *, words: bool = True, loose: bool = False) -> Iterator[Found]:
+    """Numbers of a text in order, none inside another.
+
+    Args:
+        text: any text. Digits of all scripts are read.
+        words: read numbers in English words too.
+        loose: and words that hold a number: ``half``, ``twice``, ``dozen``, ``hundred``.
+    """
+    pattern = _LOOSELY if loose else _IN_BOTH if words else _IN_DIGITS
+    folded = fold_characters(text)
+    for match in pattern.finditer(folded):
+        read = _value(match)
+        if read is not None:
+            value, parts = read
+            yield Found(
+                match.start(),
+                match.end(),
+                -value if _negative(folded, match.start()) else value,
+                bool(_PERCENT.match(folded, match.end())),
+                parts,
+                spelled=match[0][0].isalpha(),
+            )
+
+
+def replace_numbers(text: str, new: Callable[[Found], str | None], *, words: bool = True) -> str:
+    """``text`` with what ``new`` says in place of each number; None leaves it as it is."""
+    parts, at = [], 0
+    for found in numbers_in(text, words=words):
+        replacement = new(found)
+        if replacement is not None:
+            parts += [text[at : found.start], replacement]
+            at = found.end
+    return "".join([*parts, text[at:]])
+
+
+def _value(match: re.Match[str]) -> tuple[Fraction, tuple[Fraction, ...]] | None:
+    """The unsigned value, and of a fraction its parts."""
+    groups = match.groupdict()
+    if match["top"]:
+        written = [match[name] for name in ("whole", "top", "bottom") if match[name]]
+        parts = tuple(part for text in written if (part := literal(text)) is not None)
+        if len(parts) < len(written):
+            return None
+        return sum(parts[:-2], parts[-2] / parts[-1]), parts
+    if match["base"]:
+        value = literal(match["base"])
+        scale = (match["scale"] or "").strip(" -\n\t").lower().removesuffix("s")
+        return None if value is None else (value * SCALES.get(scale, 1), ())
+    if match["vulgar"]:
+        whole = literal(match["mixed"] or "0")
+        return None if whole is None else (whole + VULGAR[match["vulgar"]], ())
+    if groups.get("count"):
+        top, bottom = Fraction(WORDS[match["count"].lower()]), _PARTS[match["part"].lower()]
+        return top / bottom, (top,)
+    if groups.get("handy"):
+        word = match["handy"].lower()
+        return _HANDY.get(word) or Fraction(SCALES[word]), ()
+    value = words_value(match[0])
+    return None if value is None else (value, ())
+
+
+def _negative(text: str, start: int) -> bool:
+    """A minus is a sign where no operand stands before it: in ``is -3``, not in ``x-3``."""
+    at = start - 1 if text[start - 1 : start] in tuple("$€£¥") else start
+    if text[at - 1 : at] != "-":
+        return False
+    before = text[max(0, at - 30) : at - 1]
+    bare = before.rstrip()
+    if not bare or not (bare[-1].isalnum() or bare[-1] in "_)%]"):
+        return True
+    return bare != before and bare[-2:].isalpha() and len(bare) > 1
