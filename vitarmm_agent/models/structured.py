@@ -95,7 +95,8 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        if complaint := _complaint(json_schema_of(schema), data):
+        loose = message.response_metadata.get("not_constrained")
+        if loose and (complaint := _complaint(json_schema_of(schema), data)):
             raise OutputError(f"the reply is not of the schema ({complaint}): {_head(text)}")
         return data
     try:
