@@ -78,13 +78,13 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 	@echo "installing vitarmm-agent and what it needs into $(VENV): about a minute"
-	$(PIP) install --quiet -c constraints.txt -e .
+	$(PIP) install --quiet --quiet -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.base
 	@echo "installing what the tests need besides, torch among it: about three minutes"
 	$(PIP) install --quiet --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(PIP) install --quiet -c constraints.txt --group dev -e ".[$(EXTRAS)]"
+	$(PIP) install --quiet --quiet -c constraints.txt --group dev -e ".[$(EXTRAS)]"
 	@touch $@
 
 weights: install

@@ -90,7 +90,10 @@ class Settings(BaseSettings):
     )
     # local GGUF models, on llama.cpp
     context: int = Field(
-        4096, ge=256, description="Tokens that one call can hold, prompt and reply together."
+        4096,
+        ge=256,
+        le=1_048_576,
+        description="Tokens that one call can hold, prompt and reply together.",
     )
     parallel: int = Field(
         4, ge=1, le=64, description="Calls answered at once; each takes memory for its context."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from pathlib import Path
@@ -46,6 +47,19 @@ def test_another_file_is_named(tmp_path: Path, data: bytes) -> None:
         GgufFile.open(path)
     with pytest.raises(WeightsError, match="cannot be read: No such file"):
         GgufFile.open(tmp_path / "nowhere.gguf")
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(WeightsError, match="is no file that can be read as weights"):
+        GgufFile.open(tmp_path / "pipe.gguf")
+
+
+def test_a_chat_model_cut_off_in_its_head_is_damaged(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny.read_bytes()[:600])
+    with pytest.raises(WeightsError, match="is damaged"):
+        GgufFile.open(path).check_chat("cut")
 
 
 def test_a_head_without_a_model_is_named(tmp_path: Path) -> None:

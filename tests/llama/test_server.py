@@ -112,8 +112,8 @@ main()
     pid, folder = done.stdout.split()
     assert done.returncode == {"return": 0, "sys.exit(3)": 3, "raise Ghost": 1}.get(end, -9)
     assert gone(int(pid))
+    assert not Path(folder).exists()
     if "kill" not in end:
-        assert not Path(folder).exists()
         assert done.stderr.count("\n") == 0 or "Ghost" in done.stderr
 
 

@@ -51,6 +51,21 @@ def test_settings_decide_how_a_gguf_file_is_held(tmp_path: Path) -> None:
     assert model.server.about()["total_slots"] == 2
 
 
+def test_a_path_may_hold_a_plus(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "a+b ü.gguf")
+    model = load_chat_model(f"local:{path}", settings=Settings(home=tmp_path))
+    assert model.model == str(path) and model.adapter is None  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="no adapter stands behind the plus"):
+        load_chat_model("local:smollm2-135m-instruct+", settings=Settings())
+
+
+def test_what_is_no_chat_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'all-minilm-l6-v2' gives vectors"):
+        load_chat_model("local:all-minilm-l6-v2", settings=Settings())
+    with pytest.raises(WeightsError, match="is not a model folder: it has no config.json"):
+        load_chat_model(f"local:{tmp_path}", settings=Settings())
+
+
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [({"temprature": 1}, "temprature: Extra"), ({"top_p": 2}, "top_p: Input should be less")],
@@ -115,6 +130,7 @@ def test_a_missing_package_names_the_extra(
 ) -> None:
     """In a process where the package cannot be imported."""
     (tmp_path / "script.json").write_text("[]")
+    (tmp_path / "config.json").write_text("{}")
     for word, path in (("SCRIPT", tmp_path / "script.json"), ("FOLDER", tmp_path)):
         spec = spec.replace(word, str(path))
     if "GGUF" in spec:

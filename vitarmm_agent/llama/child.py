@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -65,11 +66,12 @@ def main() -> None:
 
     try:
         server = xllamacpp.Server(parameters(given))
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
+    except Exception as error:  # the top of this process: the parent is told in one line
+        sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.read()
+    shutil.rmtree(os.path.dirname(given["socket"]), ignore_errors=True)
     del server
     os._exit(0)  # its threads may be in the middle of a reply
 

@@ -7,6 +7,7 @@ seconds. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import mmap
+import stat
 import struct
 from dataclasses import dataclass
 from math import prod
@@ -52,6 +53,8 @@ class GgufFile:
             WeightsError: the file is missing, no GGUF file, or names no architecture.
         """
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
+                raise WeightsError(f"{path} is no file that can be read as weights")
             with path.open("rb") as file:
                 if (start := file.read(len(MAGIC))) != MAGIC:
                     raise WeightsError(
@@ -137,6 +140,7 @@ class GgufFile:
                 "give a language model"
             )
         if not self.has_template:
+            self.tensors()  # or the file was cut off before it
             raise InputError(
                 f"{name!r} has no chat template, so it takes no messages; "
                 "use an instruction-tuned model"

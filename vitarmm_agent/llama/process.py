@@ -74,6 +74,7 @@ class ServerProcess:
 
     def __init__(self, weights: Path, options: Options) -> None:
         self.weights = weights
+        self.options = options
         self.owner = os.getpid()
         self.folder = _private_folder()
         self.socket = str(self.folder / SOCKET)
@@ -87,8 +88,8 @@ class ServerProcess:
             "socket": self.socket,
             "connections": CONNECTIONS,
             "adapter": None if options.adapter is None else str(options.adapter),
-            "threads": options.threads or half_of_the_cores(),
-            "batch_threads": max(cores(), options.threads or 1),
+            "threads": min(options.threads or half_of_the_cores(), cores()),
+            "batch_threads": cores(),
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -126,7 +127,8 @@ class ServerProcess:
         self.process.wait()
         raise WeightsError(
             f"{self.weights} cannot be opened by llama.cpp ({self._how_it_ended()}); "
-            "check that the file is whole and of a model that llama.cpp knows"
+            "check that the file is whole and of a model that llama.cpp knows, and that there is memory "
+            f"for a context of {self.options.slots} × {self.options.context:,} tokens"
         )
 
     @contextlib.contextmanager
@@ -168,7 +170,9 @@ class ServerProcess:
     def _how_it_ended(self) -> str:
         """The first errors it named, from which the others follow, or the signal that ended it."""
         code = self.process.returncode
-        if code is not None and code < 0:
+        if code is None:
+            return ""
+        if code < 0:
             hint = ": is there enough memory?" if code == -9 else ""
             return f"ended by signal {-code}{hint}"
         with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import httpx
 
 _SHOWN = 600
+TRIES = 3
+"""How often a connection that was closed before any answer is made anew."""
 _lock = threading.Lock()
 _servers: weakref.WeakValueDictionary[Hashable, LlamaServer] = weakref.WeakValueDictionary()
 _all: weakref.WeakSet[LlamaServer] = weakref.WeakSet()
@@ -119,16 +122,15 @@ class LlamaServer:
         """
         child = self._ready_child()
         with child.explained():
-            answer = self._client(child).post(path, json=body)
-            return self._checked(answer.status_code, answer.content)
+            answer = self._sent(child, path, body)
+            return self._checked(answer.status_code, answer.read())
 
     async def apost(self, path: str, body: dict[str, Any]) -> Any:
         """:meth:`post` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            client = await self._async_client()
-            answer = await client.post(child.url(path), json=body, headers=child.headers)
-            return self._checked(answer.status_code, answer.content)
+            answer = await self._asent(child, path, body)
+            return self._checked(answer.status_code, await answer.aread())
 
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Ask, and yield the events of the answer. Leaving early ends the work on it.
@@ -139,10 +141,7 @@ class LlamaServer:
             ModelServerError: the child ended before the answer did.
         """
         child = self._ready_child()
-        with (
-            child.explained(),
-            self._client(child).stream("POST", path, json=body) as answer,
-        ):
+        with child.explained(), closing(self._sent(child, path, body)) as answer:
             if answer.status_code != 200:
                 self._checked(answer.status_code, answer.read())
             for line in answer.iter_lines():
@@ -153,9 +152,7 @@ class LlamaServer:
         """:meth:`stream` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            client = await self._async_client()
-            url = child.url(path)
-            async with client.stream("POST", url, json=body, headers=child.headers) as answer:
+            async with aclosing(await self._asent(child, path, body)) as answer:
                 if answer.status_code != 200:
                     self._checked(answer.status_code, await answer.aread())
                 async for line in answer.aiter_lines():
@@ -200,6 +197,35 @@ class LlamaServer:
                     timeout=None,
                 )
             return self._sync
+
+    def _sent(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
+        """The beginning of an answer. On a crowded machine the server may let go of a new connection."""
+        import httpx
+
+        client = self._client(child)
+        for left in reversed(range(TRIES)):
+            try:
+                return client.send(client.build_request("POST", path, json=body), stream=True)
+            except httpx.TransportError:
+                if not left or not child.alive:
+                    raise
+        raise AssertionError
+
+    async def _asent(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
+        """:meth:`_sent` on an event loop."""
+        import httpx
+
+        client = await self._async_client()
+        for left in reversed(range(TRIES)):
+            request = client.build_request(
+                "POST", child.url(path), json=body, headers=child.headers
+            )
+            try:
+                return await client.send(request, stream=True)
+            except httpx.TransportError:
+                if not left or not child.alive:
+                    raise
+        raise AssertionError
 
     async def _async_client(self) -> httpx.AsyncClient:
         assert self._async_clients is not None

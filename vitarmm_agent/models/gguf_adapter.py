@@ -140,10 +140,12 @@ def _converted(folder: Path, base: Path, home: Path) -> Path:
 def _check_shapes(adapter: GgufFile, base: GgufFile) -> None:
     """Refuse an adapter whose factors are not as wide as the layers they adapt."""
     wrong = f"adapter {str(adapter.path)!r} does not fit {base.path.name!r}:"
-    if adapter.kind != "adapter" or adapter.architecture != base.architecture:
+    if adapter.kind != "adapter":
+        raise WeightsError(f"{str(adapter.path)!r} is a whole model, not a LoRA adapter")
+    if adapter.architecture != base.architecture:
         raise WeightsError(
-            f"{wrong} it is a {adapter.kind} of architecture {adapter.architecture!r}, the base is "
-            f"of {base.architecture!r}; it must be a LoRA adapter trained on these weights"
+            f"{wrong} it adapts models of architecture {adapter.architecture!r}, the base is of "
+            f"{base.architecture!r}; it must be a LoRA adapter trained on these weights"
         )
     layers = base.tensors()
     for name, shape in adapter.tensors().items():

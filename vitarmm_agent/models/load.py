@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from vitarmm_agent.errors import InputError, MissingExtraError, UserError
+from vitarmm_agent.errors import InputError, MissingExtraError, UserError, WeightsError
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,16 +61,14 @@ def load_chat_model(
 
 def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
     """A GGUF file on llama.cpp, or a folder on transformers."""
-    from vitarmm_agent.weights import resolve
-
-    weights, _, adapter = rest.partition("+")
+    weights, adapter = _parts(spec, rest)
     given: dict[str, Any] = {
         "home": settings.home,
         "adapter": adapter or None,
         **_decoding(settings),
         **options,
     }
-    if resolve(weights, settings.home).is_dir():
+    if _is_folder(weights, settings):
         _require(spec, adapter)
         _calm_threads()
         from vitarmm_agent.models.folder import FolderChatModel
@@ -78,6 +77,43 @@ def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) ->
     from vitarmm_agent.models.local import LocalChatModel
 
     return LocalChatModel.load(weights, **{"options": _held(settings)} | given)
+
+
+def _parts(spec: str, rest: str) -> tuple[str, str]:
+    """Weights and adapter of a spec; a path that has a plus in it is one path.
+
+    Raises:
+        InputError: nothing stands behind the plus.
+    """
+    if "+" not in rest or Path(rest).expanduser().exists():
+        return rest, ""
+    weights, _, adapter = rest.partition("+")
+    if not adapter:
+        raise InputError(
+            f"no adapter stands behind the plus of {spec!r}; leave it out, or name one"
+        )
+    return weights, adapter
+
+
+def _is_folder(weights: str, settings: Settings) -> bool:
+    """Whether weights are a folder for transformers, rather than a GGUF file.
+
+    Raises:
+        InputError: they are an embedder's.
+        WeightsError: they are missing, or a folder that holds no model.
+    """
+    from vitarmm_agent.weights import CATALOG, resolve
+
+    known = CATALOG.get(weights)
+    if known is not None and known.kind == "embedding":
+        raise InputError(f"{weights!r} gives vectors and writes no text; name a chat model")
+    path = resolve(weights, settings.home)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise WeightsError(
+            f"{path} is not a model folder: it has no config.json; "
+            "give a folder as save_pretrained writes it, or a .gguf file"
+        )
+    return path.is_dir()
 
 
 def begin(spec: str, settings: Settings) -> object:
@@ -90,13 +126,10 @@ def begin(spec: str, settings: Settings) -> object:
     from vitarmm_agent.weights import resolve
 
     scheme, _, rest = spec.partition(":")
-    if scheme != "local" or "+" in rest:
-        return None
     try:
-        path = resolve(rest, settings.home)
-        if path.is_dir():
+        if scheme != "local" or _parts(spec, rest)[1] or _is_folder(rest, settings):
             return None
-        server = shared_server(path, _held(settings))
+        server = shared_server(resolve(rest, settings.home), _held(settings))
     except UserError:
         return None
     server.start()
@@ -116,7 +149,7 @@ def _held(settings: Settings) -> Options:
 
 
 def _vita(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
-    path, _, adapter = rest.partition("+")
+    path, adapter = _parts(spec, rest)
     _require(spec, adapter)
     _calm_threads()
     from vitarmm_agent.models.vita.chat import VitaChatModel

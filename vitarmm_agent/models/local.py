@@ -24,6 +24,8 @@ from vitarmm_agent.weights import resolve
 
 TEMPLATE_BYTES = 64
 """Bytes that a chat template puts around a message at most, roughly; only whether to count depends on it."""
+LONGEST_TOKEN = 256
+"""Bytes of a token at most: vocabularies have long runs of blanks as one."""
 Turn = dict[str, str]
 
 
@@ -104,6 +106,7 @@ class LocalChatModel(EventChatModel):
     def _request(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Flow[dict[str, Any]]:
         """The body of a request; what llama.cpp would choose by itself is said."""
         refuse_images(messages, self.model)
+        yield from self._refuse_endless(messages, decoding.max_tokens)
         turns = []
         for message in messages:
             text = yield from self._harmless(text_of(message))
@@ -129,10 +132,20 @@ class LocalChatModel(EventChatModel):
             body["grammar"] = grammar_of(decoding.schema).text
         return body
 
+    def _refuse_endless(self, messages: Sequence[BaseMessage], wanted: int) -> Flow[None]:
+        """Refuse what cannot fit before it is looked through: counting it would take minutes."""
+        context = yield from self._context()
+        least = sum(len(text_of(message).encode("utf-8", "replace")) for message in messages)
+        if (least := least // LONGEST_TOKEN) > context:
+            check_room(self.model, least, wanted, context)
+
+    def _context(self) -> Flow[int]:
+        about = yield from calls(self.server.about, self.server.aabout)
+        return int(about["default_generation_settings"]["n_ctx"])
+
     def _check_room(self, turns: list[Turn], wanted: int) -> Flow[None]:
         """Count the tokens of a prompt that could be too long: no token is less than a byte."""
-        about = yield from calls(self.server.about, self.server.aabout)
-        context = about["default_generation_settings"]["n_ctx"]
+        context = yield from self._context()
         most = sum(len(turn["content"].encode()) + TEMPLATE_BYTES for turn in turns)
         if turns and most + wanted <= context - 4 * TEMPLATE_BYTES:
             return
