@@ -6,9 +6,11 @@ read a file of this machine into what it writes, or move the terminal; each says
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
+import re
 import shutil
 import socket
 import sqlite3
@@ -18,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import ormsgpack
 import pytest
@@ -27,6 +30,8 @@ from starlette.testclient import TestClient
 from tests.evals.made import evaluation, sample
 from tests.models.conftest import make_tokenizer
 from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models.adapters import check_adapter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.viewer import create_app
 
@@ -273,7 +278,7 @@ def test_the_page(run: Callable[..., str], mailed_data: Path, watch: Watch) -> N
         assert "evil" in client.get("/runs").text
         for thread in CONTEXT:
             for path in ("", "/export.html", "/export.json"):
-                answer = client.get(f"/runs/{thread}{path}")
+                answer = client.get(f"/runs/{quote(thread, safe='')}{path}")
                 assert answer.status_code in (200, 400, 404) and SECRET not in answer.text
                 assert "\x1b" not in answer.text and "\u202e" not in answer.text
         assert client.get("/evaluations").status_code == 200
@@ -289,18 +294,21 @@ def test_an_evaluation(run: Callable[..., str], mail: Path, tmp_path: Path) -> N
     run("eval", "export", str(mail / "evaluation"), str(out), code=0)
     text = out.read_text("utf-8")
     assert SECRET not in text and "\x1b" not in text
-    import base64
-
     assert base64.b64encode(SECRET.encode()).decode().rstrip("=")[:-1] not in text
     run("eval", "compare", str(mail / "evaluation"), str(mail / "evaluation"), code=0)
 
 
 def test_a_memory_export(
-    run: Callable[..., str], mail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., str],
+    mail: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Callable[[str], Path],
 ) -> None:
+    weights("all-minilm-l6-v2")
     monkeypatch.setenv("VITARMM_MEMORY", str(tmp_path / "memory"))
-    monkeypatch.setenv("VITARMM_EMBEDDER", "fake:words")
-    assert "line 2" in run("memory", "import", str(mail / "memory.jsonl"), code=2)
+    assert "line 2 is not JSON" in run("memory", "import", str(mail / "memory.jsonl"), code=2)
+    assert run("memory", "list", "--json", code=0).strip() == "[]"
 
 
 def test_rows_of_problems(run: Callable[..., str], mail: Path, tmp_path: Path) -> None:
@@ -327,8 +335,6 @@ def test_rows_of_problems(run: Callable[..., str], mail: Path, tmp_path: Path) -
     ],
 )
 def test_models(run: Callable[..., str], mail: Path, spec: str, says: str) -> None:
-    import re
-
     shown = run("solve", "2 + 2?", "--reasoner", spec.replace("{}", str(mail)),
                 "--feedback", "arithmetic", code=2)  # fmt: skip
     assert re.search(says, shown), shown
@@ -336,9 +342,6 @@ def test_models(run: Callable[..., str], mail: Path, spec: str, says: str) -> No
 
 @pytest.mark.parametrize("name", ["adapter", "adapter-megatron"])
 def test_adapters(mail: Path, watch: Watch, name: str) -> None:
-    from vitarmm_agent.errors import WeightsError
-    from vitarmm_agent.models.adapters import check_adapter
-
     with pytest.raises(WeightsError, match="pickles|plain LoRA"):
         check_adapter(mail / name)
     assert [*mail.glob("ran-*")] == []
