@@ -6,9 +6,11 @@ read a file of this machine into what it writes, or move the terminal; each says
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
+import re
 import shutil
 import socket
 import sqlite3
@@ -28,6 +30,8 @@ from starlette.testclient import TestClient
 from tests.evals.made import evaluation, sample
 from tests.models.conftest import make_tokenizer
 from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.models.adapters import check_adapter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.viewer import create_app
 
@@ -292,8 +296,6 @@ def test_an_evaluation(run: Callable[..., str], mail: Path, tmp_path: Path) -> N
     run("eval", "export", str(mail / "evaluation"), str(out), code=0)
     text = out.read_text("utf-8")
     assert SECRET not in text and "\x1b" not in text
-    import base64
-
     assert base64.b64encode(SECRET.encode()).decode().rstrip("=")[:-1] not in text
     run("eval", "compare", str(mail / "evaluation"), str(mail / "evaluation"), code=0)
 
@@ -301,14 +303,15 @@ def test_an_evaluation(run: Callable[..., str], mail: Path, tmp_path: Path) -> N
 @pytest.mark.weights
 def test_a_memory_export(
     run: Callable[..., str],
-    weights: Callable[[str], Path],
     mail: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    weights: Callable[[str], Path],
 ) -> None:
     weights("all-minilm-l6-v2")
     monkeypatch.setenv("VITARMM_MEMORY", str(tmp_path / "memory"))
-    assert "line 2" in run("memory", "import", str(mail / "memory.jsonl"), code=2)
+    assert "line 2 is not JSON" in run("memory", "import", str(mail / "memory.jsonl"), code=2)
+    assert run("memory", "list", "--json", code=0).strip() == "[]"
 
 
 def test_rows_of_problems(run: Callable[..., str], mail: Path, tmp_path: Path) -> None:
@@ -335,8 +338,6 @@ def test_rows_of_problems(run: Callable[..., str], mail: Path, tmp_path: Path) -
     ],
 )
 def test_models(run: Callable[..., str], mail: Path, spec: str, says: str) -> None:
-    import re
-
     shown = run("solve", "2 + 2?", "--reasoner", spec.replace("{}", str(mail)),
                 "--feedback", "arithmetic", code=2)  # fmt: skip
     assert re.search(says, shown), shown
@@ -344,9 +345,6 @@ def test_models(run: Callable[..., str], mail: Path, spec: str, says: str) -> No
 
 @pytest.mark.parametrize("name", ["adapter", "adapter-megatron"])
 def test_adapters(mail: Path, watch: Watch, name: str) -> None:
-    from vitarmm_agent.errors import WeightsError
-    from vitarmm_agent.models.adapters import check_adapter
-
     with pytest.raises(WeightsError, match="pickles|plain LoRA"):
         check_adapter(mail / name)
     assert [*mail.glob("ran-*")] == []
