@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
@@ -73,12 +72,9 @@ def test_what_can_be_read_of_a_state_is_shown(state: Any) -> None:
 
 def printed(result: Any) -> str:
     """What the command line prints of a run."""
-    kept, console.out.file = console.out.file, io.StringIO()
-    try:
+    with console.out.capture() as captured:
         trace_commands.print_run(result, prompt=True)
-        text: str = console.out.file.getvalue()  # type: ignore[attr-defined]
-    finally:
-        console.out.file = kept
+    text = captured.get()
     assert "\x1b" not in text and "\x9b" not in text
     return text
 
