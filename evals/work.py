@@ -81,12 +81,10 @@ class _Server:
     silent_since: float | None = None
 
     def answered(self) -> None:
-        """Note a reply to whichever job."""
         self.answers += 1
         self.silent_since = None
 
     def failed(self) -> None:
-        """Note a failure of whichever job."""
         if self.silent_since is None:
             self.silent_since = time.monotonic()
 

@@ -141,7 +141,7 @@ async def test_a_client_of_one_tenant_sees_no_run_of_another(
 async def test_what_a_client_wrote_is_shown_with_its_name(memory: ReasoningMemory) -> None:
     agent = agent_of(memory)
     async with Client(build_mcp_server(agent, configurable={"user_id": "bob"})) as bob:
-        lesson = {"content": "Write 42 at once.", "applies_when": PROBLEM}
+        lesson = {"content": "Multiply the two sides.", "applies_when": PROBLEM}
         await bob.call_tool("remember", lesson)
     result = await agent.asolve(PROBLEM, configurable={"user_id": "bob"})
     prompt = json.dumps(result.attempts[0].prompt)
