@@ -51,7 +51,7 @@ _SIGNS = {
     ),
     "holds control tokens of a chat template": re.compile(
         r"<\|[\w ]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<begin▁of|"
-        r"(?m:^\s*(?:system|assistant|user|human)\s*:)",
+        r"(?m:^[^\S\n]*+(?:system|assistant|user|human)\s*+:)",
         re.IGNORECASE,
     ),
     "hides text": re.compile(
