@@ -12,7 +12,7 @@ from vitarmm_agent.evals.samples import Sample
 
 Unit = Literal["tokens", "dollars", "seconds"]
 _FORM = re.compile(
-    r"(?P<dollar>\$)?\s*(?P<amount>\d+(?:[.,_]\d+)*)\s*(?P<scale>[kKM])?\s*(?P<unit>[a-z]*)"
+    r"(?P<dollar>\$)?\s*+(?P<amount>\d+(?:[.,_]\d+)*)\s*+(?P<scale>[kKM])?\s*+(?P<unit>[a-z]*)"
 )
 _UNITS: dict[str, tuple[Unit, float]] = {
     "tokens": ("tokens", 1),

@@ -122,7 +122,7 @@ def operations(answer: str) -> tuple[str, ...]:
     """Operators of a worked solution's calculations, in order."""
     return tuple(
         re.sub(r"[^-+*/]", "", calculation.split("=")[0])
-        for calculation in re.findall(r"<<(.*?)>>", answer)
+        for calculation in re.findall(r"<<([^<>\n]*+)>>", answer)
     )
 
 

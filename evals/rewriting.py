@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 
 from vitarmm_agent.numbers.finding import Found, replace_numbers
+from vitarmm_agent.numbers.reading import show
 
 NAMES = (
     "Amara Bruno Chloe Dmitri Elena Farid Greta Hiro Ines Jonas Kavya Lorenzo Mina Nikolai Oluchi "
@@ -24,6 +25,7 @@ OBJECTS = {
     "people": "friend teacher student neighbor brother sister cousin classmate uncle aunt",
     "rides": "car truck bus bike train boat van tractor motorcycle taxi",
 }
+FACTORS = (Fraction(1, 2), Fraction(3, 2), Fraction(2), Fraction(3))
 _GROUPS = [words.split() for words in OBJECTS.values()]
 _CAPITAL = re.compile(r"\b[A-Z][a-z]{2,}\b")
 _NOT_NAMES = frozenset(
@@ -97,8 +99,8 @@ def _with_other_numbers(problem: str, dice: random.Random) -> str:
 
     def other(value: Fraction) -> str:
         if value not in used:
-            scaled = float(value) * dice.choice((0.5, 1.5, 2, 3)) + dice.randint(1, 4)
-            used[value] = f"{scaled:.2f}" if value.denominator > 1 else str(max(2, round(scaled)))
+            scaled = value * dice.choice(FACTORS) + dice.randint(1, 4)
+            used[value] = show(scaled, 2) if value.denominator > 1 else str(max(2, round(scaled)))
         return used[value]
 
     def another(found: Found) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 LEDGER = "decisions.jsonl"
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)
 
 
 class WriterConfig(Data):
@@ -243,7 +243,7 @@ async def measure_writers(
 
 def checked_freely(text: str, case: Case) -> dict[str, bool]:
     """What an answer that was not constrained is: JSON, JSON in a fence, usable operations."""
-    alone, fenced = _json(text), _FENCE.match(text)
+    alone, fenced = _json(text), _FENCE.fullmatch(text.strip())
     data = alone if alone is not None else _json(fenced[1]) if fenced else None
     usable = True
     try:

@@ -17,7 +17,7 @@ from typing import Literal
 from rapidfuzz import fuzz
 
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.wording import fold_case, language_of, word_form, wording
+from vitarmm_agent.memory_store.wording import Wording, fold_case, language_of, word_form, wording
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.units import dimension_of, unit_name
 
@@ -72,10 +72,13 @@ def relate(new: MemoryEntry, old: MemoryEntry, similarity: float) -> Relation:
         return Relation("distinct", f"similarity {similarity:.2f} is below {NEAR}")
     if _same_words(new, old):
         return Relation("duplicate", f"similarity {similarity:.2f} and the same words")
-    differing = differences(facts(_text(new)), facts(_text(old)))
+    one, other = facts(_text(new)), facts(_text(old))
+    differing = differences(one, other)
     if not differing:
         return Relation("distinct", f"similarity {similarity:.2f} with other words")
-    kind: RelationKind = "contradiction" if _opposed(new, old) else "distinct"
+    kind: RelationKind = "distinct"
+    if _flipped(one, other) and _same_frame(new, old):
+        kind = "contradiction"
     return Relation(kind, f"similarity {similarity:.2f}, but {' and '.join(differing)} differ")
 
 
@@ -152,7 +155,7 @@ def _same_words(one: MemoryEntry, other: MemoryEntry) -> bool:
     language = language_of(f"{_text(one)} {_text(other)}")
 
     def alike(a: str, b: str) -> bool:
-        return not wording(a, language).isdisjoint(wording(b, language))
+        return _meet(wording(a, language), wording(b, language))
 
     def said(text: str) -> set[str]:
         return {word for order in wording(text, language) for word in order}
@@ -165,23 +168,23 @@ def _same_words(one: MemoryEntry, other: MemoryEntry) -> bool:
     )
 
 
-def _opposed(new: MemoryEntry, old: MemoryEntry) -> bool:
-    """Whether two entries are the same but for facts that say the opposite, not of another case.
-
-    One number or one unit changed under the same condition contradicts; more is another case.
-    """
-    language = language_of(f"{_text(new)} {_text(old)}")
-    if wording(new.applies_when, language).isdisjoint(wording(old.applies_when, language)):
-        return False
-    if _frame(new.content, language).isdisjoint(_frame(old.content, language)):
-        return False
-    one, other = facts(_text(new)), facts(_text(old))
+def _flipped(one: Facts, other: Facts) -> bool:
+    """Whether differing facts say the opposite: one number or one unit changed; more is another case."""
+    if one.negations != other.negations or _crossed(one, other):
+        return True
     changed = sum((Counter(dict(one.numbers)) - Counter(dict(other.numbers))).values())
-    flipped = one.negations != other.negations or bool(_crossed(one, other))
-    return flipped or (changed <= 1 and (not changed or one.units == other.units))
+    return not changed or (changed == 1 and one.units == other.units)
 
 
-def _frame(content: str, language: str) -> frozenset[tuple[str, ...]]:
+def _same_frame(one: MemoryEntry, other: MemoryEntry) -> bool:
+    """Whether the conditions say the same, and so do the contents without their facts."""
+    language = language_of(f"{_text(one)} {_text(other)}")
+    conditions = (wording(entry.applies_when, language) for entry in (one, other))
+    frames = (_frame(entry.content, language) for entry in (one, other))
+    return _meet(*conditions) and _meet(*frames)
+
+
+def _frame(content: str, language: str) -> Wording:
     """The wording of a content without the words that can carry a contradiction."""
     return frozenset(
         tuple(word for word in order if not _telling(word)) for order in wording(content, language)
@@ -196,6 +199,10 @@ def _unit(word: str) -> str | None:
     """The unit a word names; single letters are variables, "in" is no inch and "half" a number."""
     known = len(word) > 1 and word not in ("in", "am") and dimension_of(word) != "count"
     return unit_name(word) if known else None
+
+
+def _meet(one: Wording, other: Wording) -> bool:
+    return not one.isdisjoint(other)
 
 
 def _crossed(one: Facts, other: Facts) -> set[tuple[str, str]]:

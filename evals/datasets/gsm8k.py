@@ -15,7 +15,7 @@ from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Problem
 
 LICENSE = "MIT"
-_MARK = re.compile(r"^####[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_MARK = re.compile(r"^####[ \t]*+(.*)$", re.MULTILINE)
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:
@@ -30,7 +30,7 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     marks = _MARK.findall(solution)
     if not marks:
         raise RowError("answer has no line '#### N'")
-    gold = marks[-1].replace(",", "")
+    gold = marks[-1].rstrip(" \t").replace(",", "")
     if parse_number(gold) is None:
         raise RowError(f"answer ends in '#### {marks[-1]}', which is no number")
     steps = len([line for line in solution.split("####")[0].splitlines() if line.strip()])

@@ -28,7 +28,7 @@ from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import AnswerType, Problem
 
 LICENSE = "MIT"
-_PLACEHOLDER = re.compile(r"[ \t]*<image\d*>")
+_PLACEHOLDER = re.compile(r"(?<![ \t])[ \t]*+<image\d*+>")
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from vitarmm_agent.answers.closed_form import closed_form
 from vitarmm_agent.answers.normalise import fold, plain, value_of
 
 _LETTER = re.compile(
-    r"(?:option|choice|answer)?\s*[\[({]?\s*(?P<letter>[A-Za-z])\s*(?:[\])}.:]+(?P<rest>.*)|$)",
+    r"(?:option|choice|answer)?\s*+[\[({]?\s*+(?P<letter>[A-Za-z])\s*+(?:[\])}.:]++(?P<rest>.*)|$)",
     re.IGNORECASE | re.DOTALL,
 )
 

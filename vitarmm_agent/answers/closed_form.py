@@ -15,7 +15,7 @@ MAX_DEPTH = 40
 _TOKEN = re.compile(
     rf"\s*(?P<token>{UNSIGNED}|√|π|\*\*|[-+*/^()°%]|\\?sqrt|pi\b|\\?(?:sin|cos|tan|ln)(?![a-z]))",
 )
-_ROOT_INDEX = re.compile(r"\\sqrt\s*\[([^\]]*)\]")
+_ROOT_INDEX = re.compile(r"\\sqrt\s*+\[")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "[": "(", "]": ")"})
 
 

@@ -9,7 +9,7 @@ from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.problem import Problem
 
-_DECIMALS = re.compile(r"\d*\.(\d+)")
+_DECIMALS = re.compile(r"\.(\d+)")
 _MATHEMATICAL = re.compile(
     r"\\[a-zA-Z]|[\^_√π∞∪∩=<>≤≥]|\d\s*[a-z]\b|[a-z]\s*[-+*/]\s*\w|sqrt", re.I
 )

@@ -41,8 +41,10 @@ _BEHIND = re.compile(r"[^\n]{0,400}(?:\n(?!\s*\n)[^\n]{0,400})?")
 _SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
 _STATING = re.compile(
-    r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*(?:about|approximately|exactly)?\s*[^\w\s]?\s*$"
+    r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*+(?:about|approximately|exactly)?\s*+[^\w\s]?\s*+$"
 )
+STATING = 60
+"""Characters before a number in which a word that states it is looked for."""
 _THEREFORE = re.compile(
     r"[\W_]*(?:and\s+)?(?:therefore|thus|so|hence|in conclusion|consequently|finally|overall|"
     r"we (?:get|have|find) that|this means(?: that)?|because of this|accordingly|∴|⇒)\b",
@@ -55,7 +57,7 @@ _CLOSING = re.compile(
 )
 _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
 _SEVERAL = re.compile(
-    r"\W{0,3}[A-Z]\b\)?\s*(?:,|and\b|or\b|&)\s*(?:and\b|or\b)?\s*\(?[A-Z](?:\)|\b(?!['’]))"
+    r"\W{0,3}[A-Z]\b\)?\s*+(?:,|and\b|or\b|&)\s*+(?:and\b|or\b)?\s*+\(?[A-Z](?:\)|\b(?!['’]))"
 )
 UNDETERMINED = re.compile(
     r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
@@ -198,9 +200,9 @@ def _read_choice(problem: Problem, content: str) -> str | None:
     boxed = latex.boxes(content)
     bare = plain(boxed[-1][1] if boxed else content)
     head = re.match(
-        r"(?:(?:option|choice|answer|letter|is|the|correct)\s+)*[\[({]?\s*(?P<letter>[A-Z])\s*(?:[\])}.,:;]|$|\s-)",
+        r"(?:(?:option|choice|answer|letter|is|the|correct)\s++)*[\[({]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}.,:;]|$|(?<=\s)-)",
         bare,
-    ) or re.match(r"[\[({]\s*(?P<letter>[A-Za-z])\s*[\])}]", bare)
+    ) or re.match(r"[\[({]\s*+(?P<letter>[A-Za-z])\s*+[\])}]", bare)
     if head and (index := letter_index(head["letter"], len(choices))) is not None:
         return letter_of(index)
     return _single_mention(choices, content)
@@ -343,7 +345,7 @@ def stated_number(sentence: str) -> str | None:
     """The number a sentence states: behind "is", "are", "=" or "equals", else its last one."""
     bare = plain(sentence)
     matches = list(_AMOUNT.finditer(fold_digits(bare)))
-    stated = [m for m in matches if _STATING.search(bare[: m.start()])]
+    stated = [m for m in matches if _STATING.search(bare, max(0, m.start() - STATING), m.start())]
     if stated:
         return _amount_text(stated[-1])
     word = re.search(

@@ -70,7 +70,7 @@ def to_plain(text: str) -> str:
     text = text.replace("\\\\", "\n")
     text = re.sub(r"\\[\[\]()]|\\(?:begin|end)\{[^{}]{0,20}\}|&", " ", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
-    text = re.sub(r"\^\s*\{?\s*\\circ\s*\}?", "°", text)
+    text = re.sub(r"\^\s*+\{?\s*+\\circ\s*+\}?", "°", text)
     text = _fractions(text)
     text = re.sub(rf"\\(?:{'|'.join(_WRAPPERS)})(?![a-zA-Z])\s*", "", text)
     text = re.sub(

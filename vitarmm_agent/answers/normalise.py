@@ -74,5 +74,5 @@ def value_of(text: str) -> Fraction | None:
 def list_items(text: str) -> list[str]:
     """Items of an answer that is a list, in order: ``[1, 2]``, ``1 and 2``, ``{a; b}``."""
     text = latex.to_plain(text[:MAX_ANSWER]).strip(_EDGES + "[](){}")
-    items = re.split(r"\s*[;,]\s*(?:and\s+)?|\s+and\s+|\s*、\s*", text)
-    return [item.strip(_EDGES) for item in items if item.strip(_EDGES)]
+    items = re.split(r"[;,](?:\s*+and\s)?|\sand\s|、", text)
+    return [bare for item in items if (bare := item.strip().strip(_EDGES))]

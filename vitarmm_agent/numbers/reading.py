@@ -96,10 +96,10 @@ def literal(text: str) -> Fraction | None:
     if len(mantissa) > MAX_DIGITS or len(exponent) > 5:
         return None
     power = int(exponent or 0)
-    if abs(power) > MAX_EXPONENT or not re.fullmatch(r"\d*\.?\d*", mantissa, re.ASCII):
+    if abs(power) > MAX_EXPONENT or not re.fullmatch(r"\d*+\.?\d*+", mantissa, re.ASCII):
         return None
     try:
-        return Fraction(mantissa) * Fraction(10) ** power
+        return Fraction(mantissa) * Fraction(10) ** power if power else Fraction(mantissa)
     except ValueError:
         return None
 
@@ -145,11 +145,11 @@ def parse_number(text: str) -> Fraction | None:
     text = fold_digits(text).strip().strip(".:;!?,*`'\"。 ").strip()
     text = re.sub(_CURRENCY, "", text).strip()
     sign = 1
-    if match := re.match(r"[+-]\s*", text):
+    if text[:1] == "(" and text[-1:] == ")" and text[1:].lstrip()[:1] == "-":
+        text = text[1:-1].strip()
+    if text[:1] in ("+", "-"):
         sign = -1 if text[0] == "-" else 1
-        text = text[match.end() :]
-    elif match := re.fullmatch(r"\(\s*-\s*(.+?)\s*\)", text):
-        sign, text = -1, match[1]
+        text = text[1:].lstrip()
     value = _unsigned(text)
     return None if value is None else sign * value
 
@@ -160,7 +160,7 @@ _AMOUNT = re.compile(
     r"(?:\{\s*(?P<p1>[+-]?\d+)\s*\}|\(?(?P<p2>[+-]?\d{1,4})\)?))?"
 )
 _UNIT = re.compile(
-    r"(?:(?:\s*(?:[°%℃℉€£¥$]|º|\^\s*\{?\s*\\?circ\s*\}?))|\s*-?\s*[^\W\d_][\w./²³^-]*){0,4}\s*"
+    r"(?:\s*+(?:[°%℃℉€£¥$º]|\^\s*+\{?\s*+\\?circ\s*+\}?)|\s*+-?\s*+[^\W\d_][\w./²³^-]*+){0,4}\s*+"
 )
 
 

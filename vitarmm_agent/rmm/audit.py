@@ -38,21 +38,22 @@ EVERYDAY = frozenset(
     Fraction(n) for n in (*range(13), 24, 30, 50, 52, 60, 90, 100, 180, 360, 365, 1000)
 )
 
-_MARK = r"[\"'“(\[*_`\\{]*[$€£¥]?\s*-?\s*$"
+_MARK = r"[\"'“(\[*_`\\{]*+[$€£¥]?\s*+-?\s*+$"
 _SAID = re.compile(
-    r"(?:(?<![<>!])=|≈|→|\bequals?(?:\s+to)?|####|\bresult(?:s|ing)?\s+in\b"
-    r"|\b(?:answer|result|total)\s+of\b"
+    r"(?:(?<![<>!])=|≈|→|\bequals?(?:\s++to)?|####|\bresult(?:s|ing)?\s++in\b"
+    r"|\b(?:answer|result|total)\s++of\b"
     r"|\b(?:answer|result|solution|total|sum|value|output|choice|option)\b"
-    r"(?:\s+(?:to|of|for)\s+[^.;:=\n]{1,60}?)?\s*(?:(?:would|should|must|will)\s+be|is|are|was|be|comes\s+to|[:=])"
-    r"(?:\s+(?:then|thus|therefore))?)"
-    rf"\s*(?:exactly|about|just|only|simply|equal\s+to|the)?\s*{_MARK}",
+    r"(?:\s++(?:to|of|for)\s++[^.;:=\n]{1,60}?)?\s*+"
+    r"(?:(?:would|should|must|will)\s++be|is|are|was|be|comes\s++to|[:=])"
+    r"(?:\s++(?:then|thus|therefore))?)"
+    rf"\s*+(?:exactly|about|just|only|simply|equal\s++to|the)?\s*+{_MARK}",
     re.IGNORECASE,
 )
-_CONVERSION = re.compile(rf"\b(?:1|one|an?|per|each)\s+[^\W\d_]+\s*=\s*{_MARK}", re.IGNORECASE)
+_CONVERSION = re.compile(rf"\b(?:1|one|an?|per|each)\s++[^\W\d_]++\s*+=\s*+{_MARK}", re.IGNORECASE)
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|be|gets?|got|gives?|gave|given|leaves?|left\s+with|makes?|made|yields?|"
-    r"reach|reaches|comes?\s+to|amounts?\s+to|totals?|has|have|had|earns?|costs?|pays?|needs?|"
-    rf"obtains?|finds?|found)\s*(?:exactly|about|just|only|a\s+total\s+of)?\s*{_MARK}",
+    r"\b(?:is|are|was|were|be|gets?|got|gives?|gave|given|leaves?|left\s++with|makes?|made|yields?|"
+    r"reach|reaches|comes?\s++to|amounts?\s++to|totals?|has|have|had|earns?|costs?|pays?|needs?|"
+    rf"obtains?|finds?|found)\s*+(?:exactly|about|just|only|a\s++total\s++of)?\s*+{_MARK}",
     re.IGNORECASE,
 )
 _ENDS = re.compile(
@@ -62,8 +63,8 @@ _ENDS = re.compile(
 )
 _OPERATES = re.compile(r"[\"')\]]*\s*(?:[-+*/×÷^]\s*\(?[\d$a-z(]|x\s*\d|times\b|-)", re.IGNORECASE)
 _LETTER = (
-    r"\b(?:answer|choice|option|letter)\b\s*(?:is|was|:|=)?\s*(?:option|choice|letter)?"
-    r"\s*[\"'“(\[*]*{letter}(?![\w'])"
+    r"\b(?:answer|choice|option|letter)\b\s*+(?:is|was|:|=)?\s*+(?:option|choice|letter)?"
+    r"\s*+[\"'“(\[*]*+{letter}(?![\w'])"
 )
 
 

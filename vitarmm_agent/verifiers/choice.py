@@ -10,9 +10,8 @@ from vitarmm_agent.answers.normalise import fold
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, StepError
 
-_PAIR = re.compile(
-    r"^\s*\W{0,3}\(?(?P<letter>[A-Z])[).:]+\s*(?P<text>.{1,300}?)\s*\W{0,3}$", re.DOTALL
-)
+_PAIR = re.compile(r"\s*+\W{0,3}\(?(?P<letter>[A-Z])[).:]++\s*+(?P<text>.+)", re.DOTALL)
+_EDGE = re.compile(r"\W{0,3}\Z")
 
 
 class ChoiceIsValid:
@@ -65,7 +64,7 @@ def _other_choice(problem: Problem, answer: str) -> int | None:
         return None
     named = choice_index(problem.choices, match["letter"])
     keys = [fold(choice) for choice in problem.choices]
-    key = fold(match["text"])
+    key = fold(_EDGE.sub("", match["text"].rstrip()))
     if named is None or key not in keys or keys[named] == key:
         return None
     return keys.index(key)
