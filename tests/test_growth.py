@@ -20,8 +20,9 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.evals.contamination import near_duplicates
 from vitarmm_agent.evals.rewriting import general, rewrite
 from vitarmm_agent.memory_store.consolidation import facts, relate
+from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry
-from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
+from vitarmm_agent.memory_store.untrusted import neutralise
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Attempt, Problem, StepError
@@ -32,7 +33,7 @@ from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 
 READ = ("answers", "verifiers", "rmm", "memory_store", "prompts", "evals", "numbers", "problem")
 QUARTER = MAX_CONTENT // 5
-PUT_TOGETHER = {"answers.choices", "answers.closed_form", "rmm.audit"}
+PUT_TOGETHER = {"answers.choices", "answers.closed_form", "rmm.audit", "memory_store.injection"}
 """Modules with patterns that are put together at run time: readers below use them."""
 PIECES = (
     " ", "\n", "\u00a0", "a", "1", "-", "km", "km ", "1,", "1 ", "1/", "= ", "1+", "x=", "(", "(x", "[",
