@@ -109,7 +109,8 @@ class ReasoningAgent:
         """Run one problem to its end.
 
         Args:
-            problem: text, a :class:`Problem`, or its fields as a mapping.
+            problem: text, a :class:`Problem`, or its fields as a mapping. Images that it names by
+                path are read: give a client's only after a look at them.
             thread_id: name of the run; default: a new one.
             configurable: LangGraph's run configuration, such as ``{"user_id": "ada"}`` for a memory
                 namespace ``("team", "{user_id}")``.

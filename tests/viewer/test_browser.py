@@ -336,6 +336,7 @@ def test_nothing_that_was_written_executes(chromium: Any, place: Path, square: P
     visitor.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
     thread = run.thread_id
     exported = place / "hostile.html"
+    visitor.go("/runs")
     exported.write_bytes(
         visitor.context.request.get(f"{visitor.url}/runs/{thread}/export.html").body()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -88,7 +89,7 @@ def _weights(settings: Settings) -> Iterator[Check]:
 def _folders(settings: Settings) -> Iterator[Check]:
     for what, folder in (("cache folder", settings.home), ("data folder", settings.data_dir)):
         problem = _unwritable(folder)
-        yield Check(f"{what} {folder}", not problem, problem or "writable", needed=True)
+        yield Check(f"{what} {folder}", not problem, problem or _access(folder), needed=True)
     if settings.memory_location == "off":
         yield Check("memory", True, "off")
         return
@@ -130,6 +131,12 @@ def _unwritable(folder: Path) -> str:
             return ""
     except OSError as error:
         return f"not writable: {error.strerror}"
+
+
+def _access(folder: Path) -> str:
+    if os.name == "posix" and folder.stat().st_mode & 0o077:
+        return f"writable, and open to other users of this machine: chmod -R go-rwx {folder}"
+    return "writable"
 
 
 def _version(package: str) -> str | None:

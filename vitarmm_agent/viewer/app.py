@@ -44,7 +44,7 @@ def create_app(
     Args:
         settings: where memory, traces and images lie, and what starts a run; default:
             :meth:`Settings.load`.
-        token: what a visitor must know; needed when the server is reached from beyond loopback.
+        token: what a visitor must know; without one, whoever reaches the server is let in.
         hosts: names in the Host header that are accepted besides localhost.
         checkpointer: any LangGraph checkpointer; default: the SQLite file of the settings.
         memory: an open memory; default: the one that the settings name, opened when first needed.
