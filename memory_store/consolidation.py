@@ -157,14 +157,14 @@ def _same_words(one: MemoryEntry, other: MemoryEntry) -> bool:
     def alike(a: str, b: str) -> bool:
         return _meet(wording(a, language), wording(b, language))
 
-    def said(text: str) -> set[str]:
+    def words(text: str) -> set[str]:
         return {word for order in wording(text, language) for word in order}
 
     return (
         alike(one.content, other.content)
         and alike(one.applies_when, other.applies_when)
-        and said(one.title) <= said(_text(other))
-        and said(other.title) <= said(_text(one))
+        and (not one.title or words(one.title) <= words(_text(other)))
+        and (not other.title or words(other.title) <= words(_text(one)))
     )
 
 

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 TELLING = 0.02
-"""Seconds of processor time from which a reading is looked at more closely."""
+"""Seconds of processor time from which matching a pattern is looked at more closely."""
 TRIALS = 6
 MUCH = 2.2
 """Times as long as four texts of a quarter take: a linear reading takes 1, a quadratic one 4."""
@@ -100,17 +100,20 @@ def too_slow(used: Used) -> str | None:
     return None
 
 
-def grows_too_fast(read: Callable[[int], object], size: int) -> bool:
-    """Whether reading one text of four times ``size`` takes far longer than four of ``size``."""
+def grows_too_fast(read: Callable[[int], object], size: int, telling: float = TELLING) -> bool:
+    """Whether reading one text of four times ``size`` takes far longer than four of ``size``.
+
+    What takes less than ``telling`` seconds is not looked at more closely.
+    """
     took = [seconds(lambda: read(length)) for length in (24, 400, 4 * size)]  # noqa: B023
-    if max(took) >= LIMIT or took[-1] < TELLING:
+    if max(took) >= LIMIT or took[-1] < telling:
         return max(took) >= LIMIT
 
     four, one = math.inf, math.inf
     for _ in range(TRIALS):  # the best of each so far: a busy machine slows down some of them
         four = min(four, sum(seconds(lambda: read(size)) for _ in range(4)))
         one = min(one, seconds(lambda: read(4 * size)))
-        if one < TELLING or one <= MUCH * four:
+        if one < telling or one <= MUCH * four:
             return False
     return True
 

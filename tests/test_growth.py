@@ -115,6 +115,6 @@ def test_no_reader_grows_faster_than_its_text(reader: str) -> None:
         def grown(size: int) -> object:
             return read(head + (piece * (size // len(piece) + 1))[:size] + tail)  # noqa: B023
 
-        if grows_too_fast(grown, QUARTER):
+        if grows_too_fast(grown, QUARTER, telling=0.06):
             bad.append(f"{head!r} + {piece!r} * … + {tail!r}")
     assert bad == []

@@ -35,6 +35,20 @@ def test_sentences_with_them_are_left_out_and_constants_stay() -> None:
     assert general.title == "Perimeter N"
 
 
+def test_numbers_count_however_they_are_written() -> None:
+    problem = Problem(text="Twenty pens cost 3/4 of 60 dollars. What do 1,500 cost?")
+    numbers = own_numbers(problem, Attempt(number=1, text="", answer="1125"))
+    assert numbers == {"20", "3/4", "60", "1500", "1125"}
+    general = without_numbers(
+        entry("Divide by the twenty pens. Take three quarters. One of both. A square has 4 sides. "
+              "That is sixty. A price of 1500.0 comes out.", "one buys twenty of 1500 pens"),
+        numbers,
+    )  # fmt: skip
+    assert general is not None
+    assert general.content == "One of both. A square has 4 sides."
+    assert general.applies_when == "one buys N of N pens"
+
+
 def test_a_content_of_nothing_else_is_no_lesson() -> None:
     assert without_numbers(entry("The area is 25."), NUMBERS) is None
     assert without_numbers(entry("Square the side."), NUMBERS) is not None

@@ -106,6 +106,13 @@ def test_other_numbers_or_words_are_news() -> None:
     assert restated(entry("A year has twelve months, and a week has seven days."), [old]) is old
     assert restated(entry("A week has seven days and a year has ten months."), [old]) is None
     assert restated(entry("Divide the total by the number of shares."), [old]) is None
+    sine = entry("Use the sine of the angle when the side opposite to it is asked for.")
+    cosine = entry("Use the cosine of the angle when the side opposite to it is asked for.")
+    assert restated(cosine, [old, sine]) is None
+    ohne = entry("Die Klammern um eine negative Basis darf man weglassen.")
+    assert restated(entry(ohne.content.replace("darf man", "darf man nicht")), [ohne]) is None
+    again = "When the opposite side is asked for, use the sine of the angle."
+    assert restated(entry(again.replace("opposite side", "side opposite to it")), [sine]) is sine
 
 
 def test_an_update_may_repeat_its_target() -> None:

@@ -103,6 +103,9 @@ def test_answer_follows_knows_counts_signs_and_units() -> None:
     assert check(AnswerFollows(), count, "3 - 7 = -4\nAnswer: -4").verdict == "fail"
     metres = Problem(text="How long is it?", unit="cm")
     assert check(AnswerFollows(), metres, "2 * 3 = 6 m\nAnswer: 6 m").errors[0].kind == "unit"
+    spelled = "2 * 3 = 6\nAnswer: 6 centimetres"
+    assert check(AnswerFollows(), metres, spelled).verdict == "pass"
+    assert check(Arithmetic(), metres, "1. 2 km + 3 kilometers = 6 km").verdict == "fail"
 
 
 def test_answer_follows_checks_which_choice_was_computed() -> None:

@@ -17,7 +17,7 @@ from vitarmm_agent.problem import Attempt, Problem
 
 PLACEHOLDER = "N"
 SMALL = 12
-"""Numbers in words count as a problem's own from above this one."""
+"""Whole numbers in words count as a problem's own from above this one."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -54,8 +54,8 @@ def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry 
 
 
 def _telling(found: Found) -> bool:
-    """Small numbers in words are figures of speech: "one of the two sides"."""
-    return not found.spelled or found.value > SMALL
+    """Small whole numbers in words are figures of speech: "one of the two sides"."""
+    return not found.spelled or found.value > SMALL or found.value.denominator > 1
 
 
 def _own(found: Found, numbers: frozenset[str]) -> bool:
