@@ -35,6 +35,20 @@ def test_solve_shows_each_node_and_where_to_look(
     assert "5 * 5 = 25" in shown and "trace show t" in shown
 
 
+def test_who_stops_reading_stops_no_run(reasoner: str, own_data_dir: Path) -> None:
+    """As in ``vitarmm solve … | head -1``."""
+    command = [sys.executable, "-m", "vitarmm_agent.cli", "solve", QUESTION, "--thread", "t"]
+    running = subprocess.Popen(
+        [*command, "--reasoner", reasoner, *ALONE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 0)
+    (run,) = list_runs(open_checkpoints(own_data_dir / "traces.sqlite"))
+    assert run.status == "abstained"
+
+
 def test_json_is_the_result(reasoner: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--reasoner", reasoner, *ALONE, "--reference", "25", "--json"]
     assert run_app(["solve", QUESTION, *arguments]) == 0
