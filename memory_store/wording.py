@@ -1,10 +1,11 @@
 """What a text says, word by word: its content words in order, apart from inflection. Pure.
 
-Left out are words that only hold a sentence together (articles, auxiliaries, pronouns, "to get", …), case,
-punctuation and ornament. All others stay, in order: negations, prepositions such as "by" and
+Left out are words that only hold a sentence together (articles, auxiliaries, pronouns, "to get", …),
+case, punctuation and ornament. All others stay, in order: negations, prepositions such as "by" and
 "without", numbers by value, signs of formulas. A clause that opens a sentence ("To get the area, …",
-"Wenn …, …") may as well follow. Scripts without spaces are taken character by character. In a language
-that is not listed here nothing is left out and no ending put aside: rather too different than alike.
+"Wenn …, …") may as well follow. Scripts without spaces are taken character by character. A language
+that is not listed is read as the nearest one: what is not known there stays, so that two texts are
+rather taken for different than for the same.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _HOLDING = {
     "en si cuando porque pues como debe deben debes obtener obtén hallar halla calcular calcula "
     "encontrar encuentra determinar",
 }
-_TELLING = {
+_KEPT = {
     "english": "by from not no than or without before after",
     "german": "auf aus durch nicht ohne oder um",
     "french": "à au aux et ne ou par pas sans sur y",
@@ -51,9 +52,10 @@ _TELLING = {
 }
 _HOLDS = {language: frozenset(words.split()) for language, words in _HOLDING.items()}
 _TYPICAL = {
-    language: (words | {*_TELLING[language].split(), *NUMERALS.get(language, ())}) - {"a"}
+    language: (words | {*_KEPT[language].split(), *NUMERALS.get(language, ())}) - {"a"}
     for language, words in _HOLDS.items()
 }
+"""Words that tell which language a text is in."""
 _HOLDS_CHINESE = re.compile(
     "然后|那么|应该|应当|需要|必须|得到|得出|[的了吗呢吧啊就把将也便即则要是]"
 )
@@ -64,7 +66,7 @@ _OPENING = frozenset(
 _INFLECTED = {
     "english": "ies>y ied>y es> s> ed> ing> e>",
     "german": "en> es> n> s> e> t> st> te> ten>",
-    "french": "ons>e ez>e r> s> x>",
+    "french": "ez>e r> s> x>",
     "spanish": "iones>ión ones>ón es> s> n> r> ir>e er>e",
 }
 """Endings and what stands in their place. One is put aside only where Snowball gives the same stem; it
@@ -78,7 +80,8 @@ LONGEST = 40
 _JOINING = frozenset("and und et y".split())
 _NO_FORM = frozenset("meaning meanings evening evenings united".split())
 _SAME = {
-    "cannot": "can not", "every": "each", "au": "à", "aux": "à", "al": "a", "percent": "%", "prozent": "%", "degree": "°", "degrees": "°", "grad": "°", "degré": "°",
+    "cannot": "can not", "every": "each", "au": "à", "aux": "à", "al": "a",
+    "percent": "%", "prozent": "%", "grad": "°", "degree": "°", "degrees": "°", "degré": "°",
     "degrés": "°", "grado": "°", "grados": "°",
 }  # fmt: skip
 
@@ -155,11 +158,12 @@ def _opened(sentence: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _content(words: list[str], language: str) -> tuple[str, ...]:
+    """Without what holds together; a lone "a" that no word follows is a variable."""
     said = [word for word in words if word != ","]
     return tuple(
         word_form(word, language)
         for word, following in zip(said, [*said[1:], ""], strict=False)
-        if word.casefold() not in _HOLDS[language] or (word in "Aa" and len(following) < 2)
+        if word.casefold() not in _HOLDS[language] or (word in ("A", "a") and len(following) < 2)
     )
 
 

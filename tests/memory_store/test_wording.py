@@ -71,6 +71,7 @@ def test_not_the_same(one: str, other: str) -> None:
         ("german", "seite seiten", "seitlich"),
         ("german", "teile teilen", "teiler"),
         ("french", "divise divisez diviser", "diviseur"),
+        ("french", "équation équations", "équateur"),
         ("spanish", "fracción fracciones", "fraccionario"),
         ("spanish", "resta restar restas", "resto"),
     ],
