@@ -21,7 +21,11 @@ import platformdirs
 from vitarmm_agent.errors import InputError
 
 CONFIG_FILE = "vitarmm.toml"
-PLACES = ("base_url", "extra_body", "home", "data_dir", "memory")
+PLACES = (
+    "base_url", "extra_body", "home", "data_dir", "memory",
+    "local_files", "page_models", "server_hosts", "server_origins",
+)  # fmt: skip
+"""Settings that say where something is sent or read, or who is let in."""
 MODELS = ("reasoner", "judge", "rmm", "embedder")
 LOCAL_SCHEMES = ("vita", "scripted", "huggingface")
 """Forms of model spec that always name files, or code that is fetched."""
