@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from vitarmm_agent.memory_store.planning import Plan, taken_back
 from vitarmm_agent.memory_store.schema import MemoryEntry, State
 from vitarmm_agent.memory_store.shelf import Shelf
 from vitarmm_agent.memory_store.transfer import (
+    BadLine,
     Conflict,
     Imported,
     distrusted,
@@ -178,11 +179,7 @@ class Curation:
         """
         entries, bad = parse_lines(read_lines(source))
         if bad and not keep_good:
-            lines = "; ".join(f"line {line.number} {line.reason}" for line in bad[:20])
-            raise InputError(
-                f"{len(bad)} of the lines cannot be imported, so none was: {lines}; "
-                "correct them, or take the others with --keep-good"
-            )
+            raise _none_taken(bad)
         taken = {e.id: e if trust else distrusted(e) for e in entries}
         known = yield from self.shelf.get(list(taken))
         conflicts = [e for e in entries if e.id in known and known[e.id] not in (e, taken[e.id])]
@@ -278,6 +275,14 @@ class Curation:
         if entry is None:
             raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
         return entry
+
+
+def _none_taken(bad: Sequence[BadLine]) -> InputError:
+    lines = "; ".join(f"line {line.number} {line.reason}" for line in bad[:20])
+    return InputError(
+        f"{len(bad)} of the lines cannot be imported, so none was: {lines}; "
+        "correct them, or take the others with --keep-good"
+    )
 
 
 def person_run(kind: str) -> str:

@@ -95,10 +95,9 @@ def load_benchmark(
             f"most often because: {_commonest(skipped)}"
         )
     if skipped:
-        log.warning(
-            "%s, read as %s: %d of %d rows left out, most often because: %s",
-            source, form.title, len(skipped), len(rows), _commonest(skipped),
-        )  # fmt: skip
+        left_out = f"{len(skipped)} of {len(rows)} rows left out"
+        why = _commonest(skipped)
+        log.warning("%s, read as %s: %s, most often because: %s", source, form.title, left_out, why)
     return Benchmark(
         name=name,
         split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vitarmm_agent.models.folder import FolderChatModel
+from vitarmm_agent.models.local import LocalChatModel
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -89,3 +90,34 @@ def load(tmp_path: Path) -> Callable[..., FolderChatModel]:
 def model(tiny: Path, load: Callable[..., FolderChatModel]) -> FolderChatModel:
     """The tiny model."""
     return load(tiny)
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model as a GGUF file."""
+    from tests.models.tiny_gguf import write_gguf
+
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def open_gguf(
+    gguf: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., LocalChatModel]:
+    """Open a GGUF file on llama.cpp, the tiny one by default."""
+    from tests.models.tiny_gguf import HELD
+
+    home = tmp_path_factory.mktemp("home")
+
+    def _open(path: Path = gguf, **fields: Any) -> LocalChatModel:
+        return LocalChatModel.load(path, home=home, **{"options": HELD, "max_tokens": 12} | fields)
+
+    return _open
+
+
+@pytest.fixture(scope="module")
+def gguf_model(open_gguf: Callable[..., LocalChatModel]) -> Iterator[LocalChatModel]:
+    """The tiny model on llama.cpp."""
+    model = open_gguf()
+    yield model
+    model.server.close()

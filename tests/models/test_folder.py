@@ -261,25 +261,3 @@ def test_two_streams_of_one_thread_do_not_block_each_other(model: FolderChatMode
     alone = model.invoke("Hi").text
     pairs = list(zip(model.stream("Hi"), model.stream("Hi"), strict=True))
     assert "".join(a.text for a, _ in pairs) == "".join(b.text for _, b in pairs) == alone
-
-
-def test_one_bad_request_leaves_the_others_alone(model: FolderChatModel) -> None:
-    good = model.invoke("Hi").text
-    bad = model.bind(json_schema={"type": "nonsense"})
-    with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(m.invoke, "Hi") for m in (model, bad, model)]
-    assert futures[0].result().text == futures[2].result().text == good
-    with pytest.raises(InputError, match="cannot constrain decoding"):
-        futures[1].result()
-
-
-def test_langgraphs_message_stream_hears_the_tokens(model: FolderChatModel) -> None:
-    from langgraph.graph import END, START, MessagesState, StateGraph
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("say", lambda state: {"messages": [model.invoke(state["messages"])]})
-    graph.add_edge(START, "say")
-    graph.add_edge("say", END)
-    heard = list(graph.compile().stream({"messages": [HumanMessage("Hi")]}, stream_mode="messages"))
-    assert "".join(chunk.text for chunk, _ in heard) == model.invoke("Hi").text
-    assert len(heard) > 3

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -17,37 +17,20 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 
-from tests.models.conftest import make_model
-from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, OutputError, WeightsError
-from vitarmm_agent.llama.process import Options
-from vitarmm_agent.models.gguf_adapter import GGUF_FILE, gguf_fingerprint, write_adapter
 from vitarmm_agent.models.local import LocalChatModel
 
-HELD = Options(context=256, slots=2, threads=1, cache_mb=16)
 QUESTIONS = [f"{'Why? ' * n}What is {n} times {n}?" for n in range(6)]
 
 
 @pytest.fixture(scope="module")
-def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+def load(open_gguf: Callable[..., LocalChatModel]) -> Callable[..., LocalChatModel]:
+    return open_gguf
 
 
 @pytest.fixture(scope="module")
-def load(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LocalChatModel]:
-    home = tmp_path_factory.mktemp("home")
-
-    def _load(path: Path = gguf, **fields: Any) -> LocalChatModel:
-        return LocalChatModel.load(path, home=home, **{"options": HELD, "max_tokens": 12} | fields)
-
-    return _load
-
-
-@pytest.fixture(scope="module")
-def model(load: Callable[..., LocalChatModel]) -> Iterator[LocalChatModel]:
-    model = load()
-    yield model
-    model.server.close()
+def model(gguf_model: LocalChatModel) -> LocalChatModel:
+    return gguf_model
 
 
 Load = Callable[..., LocalChatModel]
@@ -229,28 +212,6 @@ def test_what_a_grammar_cannot_keep_is_said_and_checked(model: LocalChatModel) -
     assert "non-unique" in str(got["parsing_error"])
 
 
-def test_one_bad_request_leaves_the_others_alone(model: LocalChatModel) -> None:
-    good = model.invoke("Hi").text
-    bad = model.bind(json_schema={"type": "nonsense"})
-    with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(m.invoke, "Hi") for m in (model, bad, model)]
-    assert futures[0].result().text == futures[2].result().text == good
-    with pytest.raises(InputError, match="cannot constrain decoding"):
-        futures[1].result()
-
-
-def test_langgraphs_message_stream_hears_the_tokens(model: LocalChatModel) -> None:
-    from langgraph.graph import END, START, MessagesState, StateGraph
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("say", lambda state: {"messages": [model.invoke(state["messages"])]})
-    graph.add_edge(START, "say")
-    graph.add_edge("say", END)
-    heard = list(graph.compile().stream({"messages": [HumanMessage("Hi")]}, stream_mode="messages"))
-    assert "".join(chunk.text for chunk, _ in heard) == model.invoke("Hi").text
-    assert len(heard) > 3
-
-
 def test_a_file_that_is_no_chat_model_is_named(tmp_path: Path, load: Load) -> None:
     path = tmp_path / "other.gguf"
     path.write_bytes(b"PK\x03\x04")
@@ -280,140 +241,3 @@ except KeyboardInterrupt:
     out, err = running.communicate(timeout=30)
     assert (running.returncode, out.splitlines()[-1], err) == (0, "True", "")
     assert not Path(f"/proc/{child}").exists() or os.getpgid(child) != os.getpgid(0)
-
-
-# adapters ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def converted(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights as a folder, in float32 as the file has them."""
-    import torch
-
-    from vitarmm_agent.training.convert import load_gguf
-
-    folder = tmp_path_factory.mktemp("converted")
-    network, tokenizer = load_gguf(gguf)
-    network = network.to(torch.float32)
-    network.hf_quantizer = None
-    for name in ("quantization_method", "quantization_config"):
-        network.__dict__.pop(name, None)
-    network.is_quantized = False
-    network.config.__dict__.pop("quantization_config", None)
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def make_adapter(base: Path, folder: Path, seed: int = 0, **more: Any) -> Path:
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    network = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    targets = ["q_proj", "k_proj", "v_proj", "down_proj"]
-    config = LoraConfig(r=4, target_modules=targets, init_lora_weights=False, **more)
-    get_peft_model(network, config).save_pretrained(folder)
-    return folder
-
-
-def test_a_gguf_file_has_the_fingerprint_of_its_model(gguf: Path, converted: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from vitarmm_agent.llama.gguf_file import GgufFile
-    from vitarmm_agent.models.adapters import fingerprint
-
-    network = AutoModelForCausalLM.from_pretrained(converted, dtype=torch.bfloat16)
-    assert gguf_fingerprint(GgufFile.open(gguf)) == fingerprint(network)
-
-
-def first_tokens(model: LocalChatModel, ids: list[int]) -> dict[int, float]:
-    """Log-probabilities of the likeliest first tokens, by llama.cpp."""
-    body = {"prompt": ids, "n_predict": 1, "temperature": 0, "n_probs": 3}
-    found = model.server.post("/completion", body).get("completion_probabilities", [])
-    return {token["id"]: token["logprob"] for one in found for token in one["top_logprobs"]}
-
-
-@pytest.mark.parametrize(
-    "more", [{}, {"use_rslora": True, "lora_alpha": 2}], ids=["lora", "rslora"]
-)
-def test_an_adapter_computes_what_peft_does_and_the_base_stays(
-    more: dict[str, Any],
-    gguf: Path,
-    converted: Path,
-    model: LocalChatModel,
-    load: Load,
-    tmp_path: Path,
-) -> None:
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    folder = make_adapter(converted, tmp_path / "lora", **more)
-    before = model.invoke("Hi").text
-    tuned = load(adapter=folder)
-    network = AutoModelForCausalLM.from_pretrained(converted, dtype=torch.float32)
-    theirs = PeftModel.from_pretrained(network, folder)
-    compared = 0
-    for n in range(6):
-        ids = torch.arange(40 * n, 40 * n + 40).unsqueeze(0)
-        with torch.inference_mode():
-            wanted = theirs(ids).logits[0, -1].log_softmax(-1)
-        found = first_tokens(tuned, ids[0].tolist())
-        compared += len(found)  # none is told where the reply ends at once
-        assert all(abs(wanted[token] - value) < 0.2 for token, value in found.items())
-    assert compared >= 9
-    with ThreadPoolExecutor(4) as pool:
-        replies = list(pool.map(lambda m: m.invoke("Hi").text, [model, tuned] * 4))
-    assert replies == [before, tuned.invoke("Hi").text] * 4 and replies[0] != replies[1]
-    assert tuned.invoke("Hi").response_metadata["model_name"] == f"{gguf}+{folder}"
-
-
-def test_a_bad_adapter_is_refused_before_it_is_loaded_and_spoils_nothing(
-    model: LocalChatModel, converted: Path, load: Load, tmp_path: Path
-) -> None:
-    good = load(adapter=make_adapter(converted, tmp_path / "good"))
-    before = model.invoke("Hi").text, good.invoke("Hi").text
-    other = make_model(tmp_path / "wide", hidden_size=32, intermediate_size=48)
-    deeper = make_model(tmp_path / "deep", num_hidden_layers=3)
-    (tmp_path / "empty").mkdir()
-    dora = make_adapter(converted, tmp_path / "dora", use_dora=True)
-    broken = make_adapter(converted, tmp_path / "broken")
-    (broken / "adapter_model.safetensors").write_bytes(b"no tensors")
-    cases = {
-        make_adapter(other, tmp_path / "on-wide"): "adapted at width 48, and the model has 96",
-        make_adapter(
-            deeper, tmp_path / "on-deep"
-        ): "its layers are not the model's, such as 'blk.2",
-        tmp_path / "empty": "not a peft adapter: it has no adapter_config.json",
-        tmp_path / "nowhere": "no such file or folder",
-        dora: "is not plain LoRA .use_dora",
-        broken: "cannot be read",
-    }
-    for adapter, complaint in cases.items():
-        with pytest.raises(WeightsError, match=complaint):
-            load(adapter=adapter)
-    assert (model.invoke("Hi").text, good.invoke("Hi").text) == before
-
-
-def test_an_adapter_of_the_same_shape_on_other_weights_is_refused(
-    converted: Path, load: Load, tmp_path: Path
-) -> None:
-    folder = make_adapter(converted, tmp_path / "lora")
-    (folder / "base.json").write_text('{"name": "another", "fingerprint": "0123"}')
-    with pytest.raises(WeightsError, match="was trained on 'another', whose weights are others"):
-        load(adapter=folder)
-
-
-def test_a_gguf_adapter_is_used_as_it_is(
-    converted: Path, gguf: Path, load: Load, tmp_path: Path
-) -> None:
-    folder = make_adapter(converted, tmp_path / "lora")
-    file = write_adapter(folder, "qwen2", (4, 2), tmp_path / GGUF_FILE)
-    assert load(adapter=file).invoke("Hi").text == load(adapter=folder).invoke("Hi").text
-    with pytest.raises(WeightsError, match=r"is a LoRA adapter, not a model.* local:BASE\+"):
-        load(file)
-    with pytest.raises(WeightsError, match="is a whole model, not a LoRA adapter"):
-        load(adapter=gguf)

@@ -9,7 +9,10 @@ import gguf
 import numpy as np
 
 from tests.models.conftest import CHATML, SPECIAL, make_tokenizer
+from vitarmm_agent.llama.process import Options
 
+HELD = Options(context=256, slots=2, threads=1, cache_mb=16)
+"""How the tests hold it."""
 HIDDEN, HEADS, KV, MLP, LAYERS = 64, 4, 2, 96, 2
 
 

@@ -18,7 +18,8 @@ from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.effects import Flow, arun, calls, run
+from vitarmm_agent.errors import InputError, InternalError, ModelServerError
 from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.llama.process import (
     MOST_CALLS,
@@ -102,14 +103,19 @@ class LlamaServer:
     def about(self) -> dict[str, Any]:
         """What the server says of itself and the model; asked once. Raises as :meth:`post`."""
         child = self._ready_child()
-        if child.about is None:
-            with child.explained():
-                answer = self._client(child).get("/props")
-                child.about = dict(self._checked(answer.status_code, answer.content))
-        return dict(child.about)
+        if child.about is not None:
+            return child.about
+        with child.explained():
+            answer = self._client(child).get("/props")
+            about: dict[str, Any] = self._checked(answer.status_code, answer.content)
+        child.about = about
+        return about
 
     async def aabout(self) -> dict[str, Any]:
         """:meth:`about` on an event loop, which is never blocked."""
+        child = await self._aready_child()
+        if child.about is not None:
+            return child.about
         return await asyncio.to_thread(self.about)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -122,14 +128,14 @@ class LlamaServer:
         """
         child = self._ready_child()
         with child.explained():
-            answer = self._sent(child, path, body)
+            answer = run(self._answer(child, path, body))
             return self._checked(answer.status_code, answer.read())
 
     async def apost(self, path: str, body: dict[str, Any]) -> Any:
         """:meth:`post` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            answer = await self._asent(child, path, body)
+            answer = await arun(self._answer(child, path, body))
             return self._checked(answer.status_code, await answer.aread())
 
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -141,7 +147,7 @@ class LlamaServer:
             ModelServerError: the child ended before the answer did.
         """
         child = self._ready_child()
-        with child.explained(), closing(self._sent(child, path, body)) as answer:
+        with child.explained(), closing(run(self._answer(child, path, body))) as answer:
             if answer.status_code != 200:
                 self._checked(answer.status_code, answer.read())
             for line in answer.iter_lines():
@@ -152,7 +158,7 @@ class LlamaServer:
         """:meth:`stream` on an event loop, which is never blocked."""
         child = await self._aready_child()
         with child.explained():
-            async with aclosing(await self._asent(child, path, body)) as answer:
+            async with aclosing(await arun(self._answer(child, path, body))) as answer:
                 if answer.status_code != 200:
                     self._checked(answer.status_code, await answer.aread())
                 async for line in answer.aiter_lines():
@@ -198,38 +204,30 @@ class LlamaServer:
                 )
             return self._sync
 
-    def _sent(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
+    def _answer(
+        self, child: ServerProcess, path: str, body: dict[str, Any]
+    ) -> Flow[httpx.Response]:
         """The beginning of an answer. On a crowded machine the server may let go of a new connection."""
         import httpx
 
+        for left in reversed(range(TRIES)):
+            try:
+                return (yield from calls(self._send, self._asend, child, path, body))
+            except httpx.TransportError:
+                if not left or not child.alive:
+                    raise
+        raise InternalError("a loop of tries ended without an answer")
+
+    def _send(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
         client = self._client(child)
-        for left in reversed(range(TRIES)):
-            try:
-                return client.send(client.build_request("POST", path, json=body), stream=True)
-            except httpx.TransportError:
-                if not left or not child.alive:
-                    raise
-        raise AssertionError
+        return client.send(client.build_request("POST", path, json=body), stream=True)
 
-    async def _asent(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
-        """:meth:`_sent` on an event loop."""
-        import httpx
-
-        client = await self._async_client()
-        for left in reversed(range(TRIES)):
-            request = client.build_request(
-                "POST", child.url(path), json=body, headers=child.headers
-            )
-            try:
-                return await client.send(request, stream=True)
-            except httpx.TransportError:
-                if not left or not child.alive:
-                    raise
-        raise AssertionError
-
-    async def _async_client(self) -> httpx.AsyncClient:
+    async def _asend(self, child: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
         assert self._async_clients is not None
-        return await self._async_clients.get()
+        client = await self._async_clients.get()
+        url, headers = child.url(path), child.headers
+        request = client.build_request("POST", url, json=body, headers=headers)
+        return await client.send(request, stream=True)
 
     def _forget(self) -> None:
         """Begin anew with locks and connections: at first, and in a process that was forked off."""

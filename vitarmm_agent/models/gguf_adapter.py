@@ -175,9 +175,9 @@ def _config(folder: Path) -> dict[str, Any]:
     ]
     if config.get("bias", "none") != "none":
         others.append("bias")
-    if config.get("peft_type", "LORA") != "LORA" or others:
+    if others:
         raise WeightsError(
-            f"adapter {str(folder)!r} is not plain LoRA ({', '.join(others) or config['peft_type']}): "
+            f"adapter {str(folder)!r} is not plain LoRA ({', '.join(others)}): "
             "llama.cpp cannot use it; open a folder of safetensors of its base instead"
         )
     return dict(config)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from vitarmm_agent.errors import InputError, MissingExtraError, UserError, WeightsError
+from vitarmm_agent.errors import InputError, MissingExtraError, UserError
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,17 +103,16 @@ def _is_folder(weights: str, settings: Settings) -> bool:
         WeightsError: they are missing, or a folder that holds no model.
     """
     from vitarmm_agent.weights import CATALOG, resolve
+    from vitarmm_agent.weights.store import check_model_folder
 
     known = CATALOG.get(weights)
     if known is not None and known.kind == "embedding":
         raise InputError(f"{weights!r} gives vectors and writes no text; name a chat model")
     path = resolve(weights, settings.home)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise WeightsError(
-            f"{path} is not a model folder: it has no config.json; "
-            "give a folder as save_pretrained writes it, or a .gguf file"
-        )
-    return path.is_dir()
+    if path.is_dir():
+        check_model_folder(path)
+        return True
+    return False
 
 
 def begin(spec: str, settings: Settings) -> object:

@@ -14,6 +14,7 @@ from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.models import safely
 from vitarmm_agent.models.engine import Engine
 from vitarmm_agent.models.processors import open_processor
+from vitarmm_agent.weights.store import check_model_folder
 
 END_TOKENS = frozenset(
     {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>"}
@@ -72,11 +73,7 @@ def open_folder(folder: Path, *, name: str, dtype: str, device: str) -> Engine:
     """
     from transformers import AutoConfig
 
-    if not (folder / "config.json").is_file():
-        raise WeightsError(
-            f"{folder} is not a model folder: it has no config.json; "
-            "give a folder as save_pretrained writes it, or a .gguf file"
-        )
+    check_model_folder(folder)
     try:
         config = AutoConfig.from_pretrained(folder, **safely.FOLDER)
         model, processor = _open(folder, config, dtype)

@@ -106,12 +106,17 @@ class LocalChatModel(EventChatModel):
     def _request(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Flow[dict[str, Any]]:
         """The body of a request; what llama.cpp would choose by itself is said."""
         refuse_images(messages, self.model)
-        yield from self._refuse_endless(messages, decoding.max_tokens)
-        turns = []
-        for message in messages:
-            text = yield from self._harmless(text_of(message))
-            turns.append({"role": role_of(message), "content": text})
-        yield from self._check_room(turns, decoding.max_tokens)
+        about = yield from calls(self.server.about, self.server.aabout)
+        context = int(about["default_generation_settings"]["n_ctx"])
+        texts = [text_of(message).encode("utf-8", "replace").decode() for message in messages]
+        self._refuse_endless(texts, decoding.max_tokens, context)
+        if (yield from self._control_tokens("\n".join(texts))):
+            texts = yield from self._harmless(texts)
+        turns = [
+            {"role": role_of(message), "content": text}
+            for message, text in zip(messages, texts, strict=True)
+        ]
+        yield from self._check_room(turns, decoding.max_tokens, context)
         body: dict[str, Any] = {
             "messages": turns,
             "max_tokens": decoding.max_tokens,
@@ -132,20 +137,14 @@ class LocalChatModel(EventChatModel):
             body["grammar"] = grammar_of(decoding.schema).text
         return body
 
-    def _refuse_endless(self, messages: Sequence[BaseMessage], wanted: int) -> Flow[None]:
+    def _refuse_endless(self, texts: Sequence[str], wanted: int, context: int) -> None:
         """Refuse what cannot fit before it is looked through: counting it would take minutes."""
-        context = yield from self._context()
-        least = sum(len(text_of(message).encode("utf-8", "replace")) for message in messages)
-        if (least := least // LONGEST_TOKEN) > context:
+        least = sum(len(text.encode()) for text in texts) // LONGEST_TOKEN
+        if least > context:
             check_room(self.model, least, wanted, context)
 
-    def _context(self) -> Flow[int]:
-        about = yield from calls(self.server.about, self.server.aabout)
-        return int(about["default_generation_settings"]["n_ctx"])
-
-    def _check_room(self, turns: list[Turn], wanted: int) -> Flow[None]:
+    def _check_room(self, turns: list[Turn], wanted: int, context: int) -> Flow[None]:
         """Count the tokens of a prompt that could be too long: no token is less than a byte."""
-        context = yield from self._context()
         most = sum(len(turn["content"].encode()) + TEMPLATE_BYTES for turn in turns)
         if turns and most + wanted <= context - 4 * TEMPLATE_BYTES:
             return
@@ -156,18 +155,22 @@ class LocalChatModel(EventChatModel):
         tokens = yield from self._ask("/tokenize", whole)
         check_room(self.model, len(tokens["tokens"]), wanted, context)
 
-    def _harmless(self, text: str) -> Flow[str]:
-        """Break up what the tokenizer would take for a control token."""
-        text = text.encode("utf-8", "replace").decode()
-        for _ in range(_ROUNDS):
-            control = yield from self._control_tokens(text)
-            if not control:
-                return text
-            text = neutralise(text, control)
-        raise InputError(
-            f"a message to {self.model!r} holds control tokens that cannot be broken up: "
-            f"{sorted(control)}; take them out"
-        )
+    def _harmless(self, texts: Sequence[str]) -> Flow[list[str]]:
+        """Break up what the tokenizer would take for control tokens."""
+        harmless = []
+        for text in texts:
+            for _ in range(_ROUNDS):
+                control = yield from self._control_tokens(text)
+                if not control:
+                    break
+                text = neutralise(text, control)
+            else:
+                raise InputError(
+                    f"a message to {self.model!r} holds control tokens that cannot be broken up: "
+                    f"{sorted(control)}; take them out"
+                )
+            harmless.append(text)
+        return harmless
 
     def _control_tokens(self, text: str) -> Flow[list[str]]:
         plain = yield from self._tokens(text, special=False)

@@ -13,6 +13,7 @@ from vitarmm_agent.models import safely
 from vitarmm_agent.models.adapters import check_fit, checked_adapter
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.weights import CATALOG, resolve
+from vitarmm_agent.weights.store import check_model_folder
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,7 @@ def _folder(path: Path, home: Path) -> Path:
         from vitarmm_agent.training.convert import converted_folder
 
         return converted_folder(path, home)
-    if not (path / "config.json").is_file():
-        raise WeightsError(
-            f"{path} is not a model folder: it has no config.json; "
-            "give a folder as save_pretrained writes it, or a .gguf file"
-        )
+    check_model_folder(path)
     return path
 
 

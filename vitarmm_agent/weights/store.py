@@ -168,6 +168,19 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder that transformers could not open.
+
+    Raises:
+        WeightsError: it has no configuration.
+    """
+    if not (folder / "config.json").is_file():
+        raise WeightsError(
+            f"{folder} is not a model folder: it has no config.json; "
+            "give a folder as save_pretrained writes it, or a .gguf file"
+        )
+
+
 def _given_path(name_or_path: str | Path, catalog: Mapping[str, WeightsEntry]) -> Path:
     path = Path(name_or_path).expanduser()
     if path.exists():
