@@ -46,6 +46,9 @@ from vitarmm_agent.memory_store.tail import as_matrix
 from vitarmm_agent.memory_store.texts import IndexedTexts, text_digest
 from vitarmm_agent.memory_store.vector_check import SAMPLE, VectorCheck
 
+SCORE_DECIMALS = 4
+"""Similarities agree to this in whatever way they were computed; equal ones are told apart by key."""
+
 
 class ChromaStore(BaseStore):
     """LangGraph's store interface, complete, on Chroma.
@@ -265,7 +268,7 @@ class ChromaStore(BaseStore):
         wanted = needed
         while True:
             hits = [
-                (score, namespace, key)
+                (round(score, SCORE_DECIMALS), namespace, key)
                 for namespace in namespaces
                 for key, score in self._backend.search(namespace, vector, wanted)
             ]

@@ -194,6 +194,13 @@ def test_threads_and_event_loops_share_it(server: LlamaServer) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_breaks_within_a_text_end_no_event(server: LlamaServer) -> None:
+    said = "one\u2028two\u2029three\u0085four"
+    body = asked(100, grammar=f'root ::= "{said}"')
+    assert text_of(server.stream(CHAT, body)) == said
+    assert text_of(iter(asyncio.run(_read(server, body)))) == said
+
+
 def test_a_forked_process_uses_it_and_leaves_it_alone(server: LlamaServer) -> None:
     ids = server.post("/tokenize", {"content": "Hi"})
     holding = threading.Event()

@@ -101,6 +101,16 @@ def test_search_orders_by_similarity(open_store: OpenStore, root: str) -> None:
     assert keys(store.search((root,), query="speed of a train", limit=1)) == ["b"]
 
 
+@stores(*OURS)
+def test_equal_texts_are_in_the_order_of_their_keys(open_store: OpenStore, root: str) -> None:
+    store, text = open_store(), "the side of a square from its perimeter"
+    for n in range(1, 12):  # sums of another length are rounded in another way
+        store.put((root,), f"{99 - n}", {"text": text})
+        for query in ("the perimeter of a square", "a side", "side by side", "square it", text[5:]):
+            found = store.search((root,), query=query, limit=n)
+            assert keys(found) == [f"{99 - i}" for i in range(n, 0, -1)]
+
+
 @stores()
 def test_pages(open_store: OpenStore, root: str) -> None:
     store = open_store(fields=["text"])

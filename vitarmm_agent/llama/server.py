@@ -150,9 +150,11 @@ class LlamaServer:
         with child.explained(), closing(run(self._answer(child, path, body))) as answer:
             if answer.status_code != 200:
                 self._checked(answer.status_code, answer.read())
-            for line in answer.iter_lines():
-                if event := self._event(line):
-                    yield event
+            lines = _Lines()
+            for piece in answer.iter_bytes():
+                for line in lines.ended_by(piece):
+                    if event := self._event(line):
+                        yield event
 
     async def astream(self, path: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """:meth:`stream` on an event loop, which is never blocked."""
@@ -161,9 +163,11 @@ class LlamaServer:
             async with aclosing(await arun(self._answer(child, path, body))) as answer:
                 if answer.status_code != 200:
                     self._checked(answer.status_code, await answer.aread())
-                async for line in answer.aiter_lines():
-                    if event := self._event(line):
-                        yield event
+                lines = _Lines()
+                async for piece in answer.aiter_bytes():
+                    for line in lines.ended_by(piece):
+                        if event := self._event(line):
+                            yield event
 
     def close(self) -> None:
         """End the child; it is started again when it is asked."""
@@ -238,10 +242,10 @@ class LlamaServer:
         self._sync = None
         self._async_clients = None if self._child is None else _loopwise(self._child.socket)
 
-    def _event(self, line: str) -> dict[str, Any] | None:
-        if not line.startswith("data: ") or line == "data: [DONE]":
+    def _event(self, line: bytes) -> dict[str, Any] | None:
+        if not line.startswith(b"data: ") or line == b"data: [DONE]":
             return None
-        event: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        event: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
         if "error" in event:
             self._checked(int(event["error"].get("code", 500)), json.dumps(event).encode())
         return event
@@ -255,6 +259,17 @@ class LlamaServer:
         if status == 200 and not (isinstance(data, dict) and "error" in data):
             return data
         raise _refusal(self.weights.name, status, data["error"])
+
+
+class _Lines:
+    """Lines of a stream of bytes. Texts hold other breaks (U+2028), which end none."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def ended_by(self, piece: bytes) -> list[bytes]:
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        return whole
 
 
 def _loopwise(socket: str) -> PerLoop[httpx.AsyncClient]:

@@ -162,7 +162,7 @@ def read_cases(folder: Path) -> list[Case]:
         InputError: there are none, or they cannot be read.
     """
     try:
-        lines = (folder / HELD_OUT).read_text("utf-8").splitlines()
+        lines = (folder / HELD_OUT).read_text("utf-8").split("\n")  # texts hold other breaks
         cases = [Case.model_validate_json(line) for line in lines if line.strip()]
     except OSError:
         raise InputError(
