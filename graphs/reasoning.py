@@ -17,7 +17,7 @@ from langgraph.runtime import get_runtime
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, arun, run
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.graphs.parts import make_deps
+from vitarmm_agent.graphs.make_deps import make_deps
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import feedback
 from vitarmm_agent.nodes.reason import reason
@@ -168,8 +168,8 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
         context = RunContext(**context)
     configurable = config.get("configurable", {})
     return Run(
-        thread_id=state.get("run", ""),
-        place=_place(configurable),
+        name=state.get("run", ""),
+        thread=_place(configurable),
         overrides=context.given() if context else {},
         configurable=configurable,
         store=runtime.store,

@@ -16,12 +16,10 @@ from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidation import merge
-from vitarmm_agent.memory_store.group import Planned, WriteGroup
+from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal, history
-from vitarmm_agent.memory_store.locks import taking
-from vitarmm_agent.memory_store.planning import Plan, taken_back
 from vitarmm_agent.memory_store.schema import MemoryEntry, State
-from vitarmm_agent.memory_store.shelf import Shelf
+from vitarmm_agent.memory_store.store.locks import taking
 from vitarmm_agent.memory_store.transfer import (
     BadLine,
     Conflict,
@@ -33,6 +31,8 @@ from vitarmm_agent.memory_store.transfer import (
     without_loose_ends,
     writing,
 )
+from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
+from vitarmm_agent.memory_store.write_plan import WritePlan, taken_back
 
 BULK = 500
 """Entries of one batch when many are written."""
@@ -42,13 +42,13 @@ BULK = 500
 class Curation:
     """What a person does with a memory."""
 
-    shelf: Shelf
+    entry_store: EntryStore
     group: WriteGroup
     journal: Journal | None
 
     def get(self, entry_id: str) -> Flow[MemoryEntry | None]:
         """The entry with this id, or None."""
-        found = yield from self.shelf.get([entry_id])
+        found = yield from self.entry_store.get([entry_id])
         return found.get(entry_id)
 
     def list(
@@ -63,7 +63,9 @@ class Curation:
         wanted = {"entry_type": entry_type, "state": state}
         conditions = {name: value for name, value in wanted.items() if value is not None}
         options = {} if limit is None else {"limit": limit}
-        return (yield from self.shelf.scan(filter=conditions or None, offset=offset, **options))
+        return (
+            yield from self.entry_store.scan(filter=conditions or None, offset=offset, **options)
+        )
 
     def change(
         self,
@@ -81,12 +83,12 @@ class Curation:
         run = run or person_run(kind)
 
         def plan() -> Flow[Planned]:
-            plan = Plan((yield from self.shelf.get(list(changes))))
+            plan = WritePlan((yield from self.entry_store.get(list(changes))))
             for entry_id, entry in changes.items():
                 plan.put(kind, entry_id, entry, reason)
             return plan, []
 
-        yield from self.group.once(self.shelf, f"{kind}:{run}:{part}", run, 0, plan)
+        yield from self.group.once(self.entry_store, f"{kind}:{run}:{part}", run, 0, plan)
         return run
 
     def forget(self, entry_id: str, *, reason: str = "") -> Flow[str]:
@@ -149,7 +151,7 @@ class Curation:
         Raises:
             InputError: the file cannot be written.
         """
-        entries = yield from self.shelf.scan()
+        entries = yield from self.entry_store.scan()
         with writing(target) as file:
             file.writelines(dump_lines(entries))
         return len(entries)
@@ -181,7 +183,7 @@ class Curation:
         if bad and not keep_good:
             raise _none_taken(bad)
         taken = {e.id: e if trust else distrusted(e) for e in entries}
-        known = yield from self.shelf.get(list(taken))
+        known = yield from self.entry_store.get(list(taken))
         conflicts = [e for e in entries if e.id in known and known[e.id] not in (e, taken[e.id])]
         if conflicts and on_conflict == "fail":
             ids = ", ".join(entry.id for entry in conflicts[:5])
@@ -193,7 +195,7 @@ class Curation:
             taken[e.id] for e in entries
             if e.id not in known or (e in conflicts and on_conflict == "replace")
         ]  # fmt: skip
-        linked = yield from self.shelf.get([i for e in wanted for i in e.related_to])
+        linked = yield from self.entry_store.get([i for e in wanted for i in e.related_to])
         wanted, notes = without_loose_ends(wanted, {e.id for e in entries} | linked.keys())
         run = ""
         for start in range(0, len(wanted), BULK):
@@ -223,15 +225,15 @@ class Curation:
             InputError: there is no journal, or it knows no such run.
         """
         journal = history(self.journal, "undo")
-        events = yield from in_thread(journal.run_events, self.shelf.namespace, run)
+        events = yield from in_thread(journal.run_events, self.entry_store.namespace, run)
         if not events:
             raise InputError(f"the journal knows no run {run!r}; see: vitarmm memory log")
         first = {event.entry_id: event for event in reversed(events)}
         last = {event.entry_id: event for event in events}
 
         def plan() -> Flow[Planned]:
-            known = yield from self.shelf.get(list(first))
-            plan = Plan(known)
+            known = yield from self.entry_store.get(list(first))
+            plan = WritePlan(known)
             for entry_id, event in first.items():
                 left = last[entry_id].after
                 entry = taken_back(known.get(entry_id), event.before, left, plan.now)
@@ -239,7 +241,7 @@ class Curation:
             return plan, []
 
         yield from self.group.once(
-            self.shelf, f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan
+            self.entry_store, f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan
         )
         return list(first)
 
@@ -258,20 +260,20 @@ class Curation:
     def refill(self) -> Flow[int]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""
         journal = history(self.journal, "rebuild")
-        entries = yield from in_thread(lambda: list(journal.entries(self.shelf.namespace)))
-        past = yield from in_thread(lambda: list(journal.past_texts(self.shelf.namespace)))
-        stored = yield from self.shelf.scan()
+        entries = yield from in_thread(lambda: list(journal.entries(self.entry_store.namespace)))
+        past = yield from in_thread(lambda: list(journal.past_texts(self.entry_store.namespace)))
+        stored = yield from self.entry_store.scan()
         kept = {entry.id for entry in entries}
         changes = [_made(entry.id, None, entry) for entry in entries]
         changes += [_made(entry.id, entry, None) for entry in stored if entry.id not in kept]
         for start in range(0, len(changes), BULK):
             part = tuple(changes[start : start + BULK])
-            yield from self.shelf.carry_out(Batch("rebuild", "rebuild", 0, part))
-        yield from self.shelf.put_past(past)
+            yield from self.entry_store.carry_out(Batch("rebuild", "rebuild", 0, part))
+        yield from self.entry_store.put_past(past)
         return len(entries)
 
     def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
-        entry = (yield from self.shelf.get([entry_id])).get(entry_id)
+        entry = (yield from self.entry_store.get([entry_id])).get(entry_id)
         if entry is None:
             raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
         return entry

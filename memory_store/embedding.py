@@ -17,7 +17,7 @@ from vitarmm_agent.errors import InputError, MissingExtraError, WeightsError
 from vitarmm_agent.llama.process import Options
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.memory_store.bert_gguf import TOKENIZER, BertFolder
-from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce, innermost
+from vitarmm_agent.memory_store.store.embedded_once import EmbeddedOnce, innermost
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import resolve
 

@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.private import private_file
 
 _SCHEMA = """

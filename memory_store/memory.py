@@ -3,7 +3,7 @@
 A memory is composed: :class:`~vitarmm_agent.memory_store.recalling.Recalling` recalls,
 :class:`~vitarmm_agent.memory_store.writing.Writing` writes and credits,
 :class:`~vitarmm_agent.memory_store.curation.Curation` looks after what is there, each on the
-:class:`~vitarmm_agent.memory_store.shelf.Shelf` that holds the entries.
+:class:`~vitarmm_agent.memory_store.entry_store.EntryStore` that holds the entries.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from langgraph.store.base import BaseStore
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.curation import Curation
-from vitarmm_agent.memory_store.group import WriteGroup
+from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.names import check_text
+from vitarmm_agent.memory_store.namespaces import check_text
 from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
 from vitarmm_agent.memory_store.schema import Provenance
-from vitarmm_agent.memory_store.shelf import Shelf, sizes
+from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
 
 
@@ -36,7 +36,7 @@ class ReasoningMemory:
     Every method ``x`` has a twin ``ax`` for event loops; both drive the flow ``_x``, which a subclass
     may override. Writes of several threads, and of several processes that share a journal file,
     follow one another; those of several memories that wait at the same time share a transaction (see
-    :mod:`vitarmm_agent.memory_store.group`).
+    :mod:`vitarmm_agent.memory_store.write_group`).
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class ReasoningMemory:
         self.store = store
         self.journal = journal
         self.config = config or RecallConfig()
-        self.shelf = Shelf(store, namespace)
+        self.entry_store = EntryStore(store, namespace)
         self._group = WriteGroup(store, journal)
 
     @property
     def namespace(self) -> tuple[str, ...]:
         """Whose memory it is."""
-        return self.shelf.namespace
+        return self.entry_store.namespace
 
     @property
     def floor(self) -> float:
@@ -75,7 +75,7 @@ class ReasoningMemory:
             InputError: see :meth:`__init__`.
         """
         view = copy(self)
-        view.shelf = Shelf(self.store, namespace)
+        view.entry_store = EntryStore(self.store, namespace)
         return view
 
     def namespaces(self) -> dict[tuple[str, ...], int]:
@@ -127,7 +127,7 @@ class ReasoningMemory:
         if k < 0:
             raise InputError(f"k must be 0 or more, got {k}")
         refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader)
-        recalling = Recalling(self.shelf, self.journal, self.config)
+        recalling = Recalling(self.entry_store, self.journal, self.config)
         return recalling.recall(problem_text, k, refused, as_of)
 
     def _write(
@@ -149,7 +149,7 @@ class ReasoningMemory:
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt)
-        return Writing(self.shelf, self._group).write(operations, origin)
+        return Writing(self.entry_store, self._group).write(operations, origin)
 
     def _credit(
         self,
@@ -167,10 +167,10 @@ class ReasoningMemory:
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, attempt=attempt)
-        return Writing(self.shelf, self._group).credit(entry_ids, verdict, previous, origin)
+        return Writing(self.entry_store, self._group).credit(entry_ids, verdict, previous, origin)
 
     def _curation(self) -> Curation:
-        return Curation(self.shelf, self._group, self.journal)
+        return Curation(self.entry_store, self._group, self.journal)
 
     _get = of_part(_curation, Curation.get)
     _list = of_part(_curation, Curation.list)

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.settings import Settings

@@ -62,7 +62,7 @@ class RecallConfig:
 
 
 FLOORS = {"all-minilm-l6-v2": 0.45}
-"""Similarity floors by embedder name, measured by ``vitarmm_agent.evals.retrieval``."""
+"""Similarity floors by embedder name, measured by ``vitarmm_agent.evals.studies.retrieval``."""
 DEFAULT_FLOOR = 0.35
 
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from langgraph.store.base import SearchItem
 
 from vitarmm_agent.effects import Flow, in_thread
+from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, candidates
 from vitarmm_agent.memory_store.journal import Journal, history
 from vitarmm_agent.memory_store.operations import Recall, Recalled
 from vitarmm_agent.memory_store.ranking import Candidate, RecallConfig, link, rank
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, candidates
 
 MAX_QUERY = 8_000
 """Characters of a problem that are searched for."""
@@ -43,7 +43,7 @@ class Refused:
 class Recalling:
     """What recalls from the entries of one memory, by a configuration."""
 
-    shelf: Shelf
+    entry_store: EntryStore
     journal: Journal | None
     config: RecallConfig
 
@@ -67,7 +67,7 @@ class Recalling:
         """The shortlist; grows while too many of the nearest may not be recalled."""
         limit = max(self.config.shortlist, k)
         while True:
-            ((hits,),) = yield from self.shelf.near([query], limit, ENTRIES)
+            ((hits,),) = yield from self.entry_store.near([query], limit, ENTRIES)
             if as_of is None:
                 found = candidates(hits)
             else:
@@ -80,7 +80,7 @@ class Recalling:
     def _as_they_were(
         self, query: str, limit: int, hits: Sequence[SearchItem], moment: datetime
     ) -> Flow[list[Candidate]]:
-        ((past,),) = yield from self.shelf.near([query], limit, PAST)
+        ((past,),) = yield from self.entry_store.near([query], limit, PAST)
         texts: dict[tuple[str, str], float] = {}
         for item in (*hits, *past):
             entry_id = str(item.value.get("entry_id", item.key))
@@ -101,7 +101,7 @@ class Recalling:
         if not wanted or not self.config.linked:
             return []
         if as_of is None:
-            known = yield from self.shelf.get(wanted)
+            known = yield from self.entry_store.get(wanted)
         else:
             known = yield from self._states(wanted, as_of)
         allowed = {i: entry for i, entry in known.items() if entry.live and entry not in refused}
@@ -109,7 +109,7 @@ class Recalling:
 
     def _states(self, ids: Sequence[str], moment: datetime) -> Flow[dict[str, MemoryEntry]]:
         journal = history(self.journal, "recall as of a time")
-        return (yield from in_thread(journal.states, self.shelf.namespace, ids, moment))
+        return (yield from in_thread(journal.states, self.entry_store.namespace, ids, moment))
 
 
 def _searchable(text: str) -> str:

@@ -13,19 +13,19 @@ from langgraph.store.base import Item, PutOp
 
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.backend import INDEX_FOLDER, ITEMS_FILE
-from vitarmm_agent.memory_store.chroma import ChromaStore
 from vitarmm_agent.memory_store.curation import person_run
-from vitarmm_agent.memory_store.items import Items
+from vitarmm_agent.memory_store.entry_store import BATCHES, CHUNK, ENTRIES, PAST, read_entry
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
-from vitarmm_agent.memory_store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.memory import ReasoningMemory
-from vitarmm_agent.memory_store.names import decode_namespace
+from vitarmm_agent.memory_store.namespaces import decode_namespace
 from vitarmm_agent.memory_store.open import is_url, journal_path, open_store
-from vitarmm_agent.memory_store.remote import RemoteBackend
-from vitarmm_agent.memory_store.rows import Namespace
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.shelf import BATCHES, CHUNK, ENTRIES, PAST, read_entry
+from vitarmm_agent.memory_store.store.backend import INDEX_FOLDER, ITEMS_FILE
+from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+from vitarmm_agent.memory_store.store.locks import FolderLock, holding
+from vitarmm_agent.memory_store.store.records import Namespace
+from vitarmm_agent.memory_store.store.server_backend import ServerBackend
+from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reind
 
 
 def _reindex_server(settings: Settings, journal: Journal) -> Reindexed:
-    backend = RemoteBackend(settings.memory_location, embedder="", dims=0)
+    backend = ServerBackend(settings.memory_location, embedder="", dims=0)
     old = {name: list(backend.scan([name])) for name in backend.namespaces()}
     adopted = _adopt(journal, old)
     ours = {name: items for name, items in old.items() if name[-1] in PARTS}

@@ -9,11 +9,11 @@ from typing import Literal
 
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.memory_store.consolidation import NEAR, share_words
-from vitarmm_agent.memory_store.group import Planned, WriteGroup
+from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, read_entry
 from vitarmm_agent.memory_store.operations import Operation, Written
-from vitarmm_agent.memory_store.planning import Plan, credited, neighbour_list, settle
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.memory_store.shelf import ENTRIES, PAST, Shelf, read_entry
+from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
+from vitarmm_agent.memory_store.write_plan import WritePlan, credited, neighbour_list, settle
 
 NEIGHBOURS = 8
 Similar = dict[str, tuple[MemoryEntry, float]]
@@ -24,7 +24,7 @@ Similar = dict[str, tuple[MemoryEntry, float]]
 class Writing:
     """What writes into one memory; each method carries out one batch, once per run and attempt."""
 
-    shelf: Shelf
+    entry_store: EntryStore
     group: WriteGroup
 
     def write(self, operations: Sequence[Operation], origin: Provenance) -> Flow[list[Written]]:
@@ -35,7 +35,7 @@ class Writing:
 
         run, attempt = origin.run, origin.attempt
         key = f"write:{run}:{attempt}"
-        answer = yield from self.group.once(self.shelf, key, run, attempt, plan)
+        answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
 
     def credit(
@@ -49,8 +49,8 @@ class Writing:
         run, attempt = origin.run, origin.attempt
 
         def plan() -> Flow[Planned]:
-            known = yield from self.shelf.get(entry_ids)
-            plan = Plan(known)
+            known = yield from self.entry_store.get(entry_ids)
+            plan = WritePlan(known)
             for entry in known.values():
                 after = credited(entry, verdict, previous, plan.now)
                 held = after.quarantined and not entry.quarantined
@@ -58,13 +58,13 @@ class Writing:
                 plan.put(kind, entry.id, after, f"attempt {attempt} of {run}: {verdict}")
             return plan, []
 
-        yield from self.group.once(self.shelf, f"credit:{run}:{attempt}", run, attempt, plan)
+        yield from self.group.once(self.entry_store, f"credit:{run}:{attempt}", run, attempt, plan)
 
     def _plan(self, operations: Sequence[Operation], origin: Provenance) -> Flow[Planned]:
         new = [op.entry for op in operations if op.entry is not None]
         targets = [op.target for op in operations if op.target]
         links = [i for entry in new for i in (entry.id, *entry.related_to)]
-        plan = Plan((yield from self.shelf.get([*targets, *links])))
+        plan = WritePlan((yield from self.entry_store.get([*targets, *links])))
         near = yield from self._neighbours(
             [op.entry for op in operations if op.kind != "update" and op.entry is not None]
         )
@@ -83,8 +83,8 @@ class Writing:
     def _neighbours(self, entries: Sequence[MemoryEntry]) -> Flow[dict[str, Similar]]:
         """For each new entry, the existing ones that may say the same, put-aside ones included."""
         texts = [entry.index_text for entry in entries]
-        live, past = yield from self.shelf.near(texts, NEIGHBOURS, ENTRIES, PAST)
-        aside = yield from self.shelf.get(
+        live, past = yield from self.entry_store.near(texts, NEIGHBOURS, ENTRIES, PAST)
+        aside = yield from self.entry_store.get(
             [str(i.value["entry_id"]) for items in past for i in items if (i.score or 0) >= NEAR]
         )
         found: dict[str, Similar] = {}
@@ -106,7 +106,7 @@ class Writing:
         """Others with their similarity in condition and content, whichever is less."""
         if not others:
             return {}
-        embedder = getattr(self.shelf.store, "embeddings", None)
+        embedder = getattr(self.entry_store.store, "embeddings", None)
         if embedder is None:
             return {old.id: (old, scores.get(old.id, 0.0)) for old in others}
         texts = [entry.index_text, entry.content]

@@ -51,7 +51,7 @@ def test_the_wheel_holds_real_files_and_nothing_at_the_top(wheel: Path) -> None:
     assert "vitarmm_agent/memory_store/schema.py" in names
     assert "vitarmm_agent/evals/speed/measure.py" in names
     assert "vitarmm_agent/evals/report/templates/report.html" in names
-    assert "vitarmm_agent/evals/merging.jsonl" in names
+    assert "vitarmm_agent/evals/studies/merging.jsonl" in names
     assert "vitarmm_agent/py.typed" in names
 
 

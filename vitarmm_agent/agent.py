@@ -78,7 +78,7 @@ class ReasoningAgent:
             UserError: a spec, folder, or value that cannot be used.
         """
         from vitarmm_agent.graphs.checkpoints import open_checkpoints
-        from vitarmm_agent.graphs.parts import make_deps
+        from vitarmm_agent.graphs.make_deps import make_deps
         from vitarmm_agent.graphs.reasoning import compile_graph
 
         base = settings.model_dump(exclude_unset=True) if settings else {}

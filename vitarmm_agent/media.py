@@ -17,12 +17,16 @@ import tempfile
 import threading
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.private import private_folder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 16 * 1024 * 1024
@@ -266,3 +270,31 @@ def _write_atomically(target: Path, data: bytes) -> None:
         raise InputError(
             f"image folder {str(target.parent)!r} cannot be written: {error.strerror}"
         ) from None
+
+
+def to_rgb(picture: Image) -> Image:
+    """The picture as RGB, upright, its first frame, transparency laid over white.
+
+    16-bit and float greys are scaled to 8 bits; CMYK and every other mode is converted by Pillow.
+    """
+    from PIL import Image, ImageOps
+
+    picture.seek(0)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        return _eight_bit(picture).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bit(picture: Image) -> Image:
+    """Scale 16-bit and float grey values to 8 bits; a plain conversion would clip them."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
+    return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from vitarmm_agent.evals.metrics.estimate import Estimate, ended, mean, problem_of, share
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Attempt, Data
 from vitarmm_agent.verifiers.stopping import vote
 

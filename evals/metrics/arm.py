@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vitarmm_agent.evals.metrics import answers, errors
 from vitarmm_agent.evals.metrics import memory as memories
 from vitarmm_agent.evals.metrics.estimate import Estimate, ended, mean, problem_of, share
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Data
 
 

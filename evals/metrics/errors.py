@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from vitarmm_agent.evals.metrics.estimate import Estimate, Row, ended, problem_of, share
-from vitarmm_agent.evals.samples import Sample, SampleAttempt
+from vitarmm_agent.evals.run.samples import Sample, SampleAttempt
 from vitarmm_agent.problem import Data, Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "abstain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, wilson
 from vitarmm_agent.problem import Data
 

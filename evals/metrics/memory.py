@@ -14,7 +14,7 @@ from vitarmm_agent.evals.metrics.estimate import (
     problem_of,
     share,
 )
-from vitarmm_agent.evals.samples import Sample, SampleAttempt, ShownEntry
+from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
 from vitarmm_agent.evals.statistics import Draws, Interval, expanded
 from vitarmm_agent.problem import Data
 

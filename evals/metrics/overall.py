@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from vitarmm_agent.evals.credit import Credit, measure_credit
 from vitarmm_agent.evals.metrics.arm import ArmMetrics, measure_arm
+from vitarmm_agent.evals.metrics.credit import Credit, measure_credit
 from vitarmm_agent.evals.metrics.pairs import (
     Comparison,
     accuracy_by_problem,
     adjusted,
     compare_samples,
 )
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Data
 
 CONTROLS = ("empty", "single")

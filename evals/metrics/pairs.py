@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from vitarmm_agent.evals.metrics.estimate import Estimate, ended, estimate, mean, problem_of
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.statistics import (
     holm,
     mcnemar,

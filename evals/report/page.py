@@ -13,7 +13,7 @@ from markupsafe import Markup
 from vitarmm_agent.evals.metrics import Estimate
 from vitarmm_agent.evals.report import drawing, figures
 from vitarmm_agent.evals.report.build import Report
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.samples import Sample
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _MARKDOWN = str.maketrans(

@@ -32,7 +32,7 @@ from vitarmm_agent.errors import InternalError
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.models.streamed import StreamedChatModel
+from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.problem import Result
 

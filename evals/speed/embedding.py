@@ -30,12 +30,12 @@ from pydantic import Field
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.evals.speed.measure import Row, interleaved, medians, print_table
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
-from vitarmm_agent.memory_store.embedded_once import EmbeddedOnce, innermost
 from vitarmm_agent.memory_store.embedding import TorchEmbeddings, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
+from vitarmm_agent.memory_store.store.embedded_once import EmbeddedOnce, innermost
 from vitarmm_agent.models.scripted import ScriptedChatModel
-from vitarmm_agent.models.streamed import StreamedChatModel
+from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import resolve

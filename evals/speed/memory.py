@@ -29,12 +29,12 @@ from langgraph.store.memory import InMemoryStore
 
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
+from vitarmm_agent.memory_store.entry_store import ENTRIES, entry_value
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.names import encode_namespace
+from vitarmm_agent.memory_store.namespaces import encode_namespace
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.shelf import ENTRIES, entry_value
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI

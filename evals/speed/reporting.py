@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vitarmm_agent.evals.folder import BenchmarkUsed, EvaluationFolder, describe
 from vitarmm_agent.evals.metrics import measure
 from vitarmm_agent.evals.report import build_report, html_page, write_report
-from vitarmm_agent.evals.samples import (
+from vitarmm_agent.evals.run.folder import BenchmarkUsed, EvaluationFolder, describe
+from vitarmm_agent.evals.run.samples import (
     Sample,
     SampleAttempt,
     SampleError,

@@ -24,10 +24,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from vitarmm_agent.evals.arms import choose_arms
 from vitarmm_agent.evals.datasets.records import Benchmark
-from vitarmm_agent.evals.folder import EvaluationFolder
-from vitarmm_agent.evals.runner import Plan, evaluate
+from vitarmm_agent.evals.run.arms import choose_arms
+from vitarmm_agent.evals.run.folder import EvaluationFolder
+from vitarmm_agent.evals.run.runner import EvaluationPlan, evaluate
 from vitarmm_agent.evals.speed.concurrency import settle
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.evals.speed.server import ScriptedServer
@@ -101,7 +101,7 @@ def measure(
     """Run the single pass over so many problems, and time it from the first call to the last line."""
     settings = Settings.load(reasoner="openai:scripted", base_url=url)
     times: list[float] = []
-    plan = Plan(
+    plan = EvaluationPlan(
         folder=EvaluationFolder(folder / "out"),
         benchmarks=(benchmark(samples),),
         arms=choose_arms("single"),

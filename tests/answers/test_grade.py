@@ -88,7 +88,7 @@ def test_lists_compare_item_by_item_in_order() -> None:
 def test_grade_says_why() -> None:
     problem = Problem(text="?", answer_type="integer", reference="70,000")
     right = grade(problem, "So he has 70000.\nA: 70000")
-    assert right.correct and right.extracted == right.normalized == "70000"
+    assert right.correct and right.extracted == right.normalised == "70000"
     wrong = grade(problem, "A: 65000")
     assert not wrong.correct and "is not the reference" in wrong.explanation
     none = grade(problem, "I do not know.")
@@ -97,18 +97,18 @@ def test_grade_says_why() -> None:
 
 def test_mathvista_always_picks_a_choice_and_strict_never_guesses() -> None:
     problem = Problem(text="Is it?", choices=("Yes", "No"), reference="Yes")
-    assert grade(problem, "Cannot be determined.", policy="mathvista").normalized in ("Yes", "No")
-    assert grade(problem, "Cannot be determined.").normalized is None
+    assert grade(problem, "Cannot be determined.", policy="mathvista").normalised in ("Yes", "No")
+    assert grade(problem, "Cannot be determined.").normalised is None
     assert grade(problem, "The tower is taller than the tree.", policy="mathvista").correct
-    assert grade(problem, "", policy="mathvista").normalized in ("Yes", "No")
+    assert grade(problem, "", policy="mathvista").normalised in ("Yes", "No")
 
 
 def test_mathvista_numbers() -> None:
     integer = Problem(text="?", answer_type="integer", reference="7")
-    assert grade(integer, "The answer is 7.9", policy="mathvista").normalized == "7"
+    assert grade(integer, "The answer is 7.9", policy="mathvista").normalised == "7"
     decimal = Problem(text="?", answer_type="float", precision=1, reference="2.5")
     assert grade(decimal, "2.50", policy="mathvista").correct
-    assert grade(decimal, "about a lot", policy="mathvista").normalized is None
+    assert grade(decimal, "about a lot", policy="mathvista").normalised is None
 
 
 def test_mathv_keeps_the_habits_of_its_script() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.evals.pupil import TEXTS, answer_to, timeless
 from tests.scripts import script
 from vitarmm_agent.cli.app import run_app
-from vitarmm_agent.evals.folder import EvaluationFolder
+from vitarmm_agent.evals.run.folder import EvaluationFolder
 from vitarmm_agent.evals.speed.server import ScriptedServer, asked_for, running
 
 RIGHT = "1. The side is 20 / 4 = 5.\n2. The area is 5 * 5 = 25.\nAnswer: 25"

@@ -20,7 +20,7 @@ from tests.integrations.conftest import store_at
 from tests.scripts import LESSON, QUESTION, RIGHT, WRONG, nothing, operations, script
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output import write_text
+from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.models.scripted import ScriptedChatModel

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vitarmm_agent.evals.folder import BenchmarkUsed, EvaluationConfig, EvaluationFolder, describe
-from vitarmm_agent.evals.samples import Sample, SampleAttempt, SampleError, ShownEntry
+from vitarmm_agent.evals.run.folder import (
+    BenchmarkUsed,
+    EvaluationConfig,
+    EvaluationFolder,
+    describe,
+)
+from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, SampleError, ShownEntry
 from vitarmm_agent.problem import Usage
 
 

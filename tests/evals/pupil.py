@@ -15,12 +15,12 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
-from vitarmm_agent.evals.agents import Models
-from vitarmm_agent.evals.arms import choose_arms
 from vitarmm_agent.evals.datasets.records import Benchmark
-from vitarmm_agent.evals.folder import EvaluationFolder
-from vitarmm_agent.evals.runner import Plan
-from vitarmm_agent.evals.samples import Sample
+from vitarmm_agent.evals.run.agents import Models
+from vitarmm_agent.evals.run.arms import choose_arms
+from vitarmm_agent.evals.run.folder import EvaluationFolder
+from vitarmm_agent.evals.run.runner import EvaluationPlan
+from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.rmm.writer import MemoryWriter
@@ -142,7 +142,7 @@ def benchmark_of(problems: Sequence[Problem]) -> Benchmark:
     )
 
 
-def plan_of(folder: Path, arms: str, **changes: Any) -> Plan:
+def plan_of(folder: Path, arms: str, **changes: Any) -> EvaluationPlan:
     options: dict[str, Any] = {
         "benchmarks": (benchmark_of(problems_of()),),
         "settings": Settings.load(feedback="arithmetic,judge"),
@@ -150,7 +150,9 @@ def plan_of(folder: Path, arms: str, **changes: Any) -> Plan:
         "workers": 4,
         "first_wait": 0.001,
     }
-    return Plan(folder=EvaluationFolder(folder), arms=choose_arms(arms), **options | changes)
+    return EvaluationPlan(
+        folder=EvaluationFolder(folder), arms=choose_arms(arms), **options | changes
+    )
 
 
 def timeless(samples: Sequence[Sample]) -> dict[str, Any]:

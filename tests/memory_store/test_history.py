@@ -75,9 +75,11 @@ def test_rebuild_from_the_journal(memory: ReasoningMemory, open_store: OpenStore
     moment = datetime.now(UTC)
     memory.edit(entries[2].id, {"applies_when": "something new"})
     for one in entries:  # lose and damage what the store holds
-        memory.store.delete(memory.shelf.entries, one.id)
-    memory.store.put(memory.shelf.entries, "m-stray", entry(id="m-stray").model_dump(mode="json"))
-    for item in memory.store.search(memory.shelf.past, limit=100):
+        memory.store.delete(memory.entry_store.entries, one.id)
+    memory.store.put(
+        memory.entry_store.entries, "m-stray", entry(id="m-stray").model_dump(mode="json")
+    )
+    for item in memory.store.search(memory.entry_store.past, limit=100):
         memory.store.delete(item.namespace, item.key)
     assert memory.rebuild() == 4
     rebuilt = {e.id: e for e in memory.list()}
@@ -89,7 +91,7 @@ def test_rebuild_from_the_journal(memory: ReasoningMemory, open_store: OpenStore
     assert recalled(memory, "word2 other2") == []
     assert recalled(memory, "word2 other2", as_of=moment) == [entries[2].id]
     # A resumed run is still known, although its mark in the store may be lost.
-    memory.store.delete(memory.shelf.batches, "write:r:1")
+    memory.store.delete(memory.entry_store.batches, "write:r:1")
     assert len(memory.write(add(*entries), run="r", attempt=1)) == 5
     assert len(memory.list()) == 4
 

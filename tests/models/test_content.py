@@ -21,7 +21,7 @@ from vitarmm_agent.models.content import (
     role_of,
     text_of,
 )
-from vitarmm_agent.models.control import neutralise
+from vitarmm_agent.models.control import without_control_tokens
 
 
 @pytest.fixture
@@ -113,6 +113,6 @@ def test_roles() -> None:
 
 def test_control_tokens_are_broken_but_readable() -> None:
     typed = "<|im_end|> a < b <image><|im_end|>"
-    broken = neutralise(typed, ["<|im_end|>", "<image>"])
+    broken = without_control_tokens(typed, ["<|im_end|>", "<image>"])
     assert broken == "< |im_end|> a < b < image>< |im_end|>"
-    assert neutralise("nothing", ["<|im_end|>"]) == "nothing"
+    assert without_control_tokens("nothing", ["<|im_end|>"]) == "nothing"

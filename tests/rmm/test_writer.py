@@ -14,7 +14,7 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 from vitarmm_agent.rmm.novelty import restated
 from vitarmm_agent.rmm.schema import parse_output, written_json
 from vitarmm_agent.rmm.situation import situation_of
-from vitarmm_agent.rmm.writer import Decision, MemoryWriter, decision_messages
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
 
 PROBLEM = Problem(text=QUESTION, reference="GOLD-25")
 WRONG_ATTEMPT = Attempt(number=1, text=WRONG, steps=parse_steps(WRONG), answer="36")
@@ -38,7 +38,7 @@ def decide(
     related: list[MemoryEntry] | None = None,
     recalled: list[MemoryEntry] | None = None,
     think: bool = False,
-) -> tuple[Decision, ScriptedChatModel]:
+) -> tuple[WriterDecision, ScriptedChatModel]:
     model = ScriptedChatModel.of(*replies)
     writer = MemoryWriter(model, think=think)
     flow = writer.decide(

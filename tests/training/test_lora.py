@@ -33,7 +33,7 @@ from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.training.dataset import IGNORED, Encoder, encode, read_data
 from vitarmm_agent.training.folder import last_good_checkpoint
 from vitarmm_agent.training.lora import TrainingResult, build_trainer, quiet_libraries, train
-from vitarmm_agent.training.memory import ran_out, what_to_lower
+from vitarmm_agent.training.out_of_memory import ran_out, what_to_lower
 
 Make = Callable[..., TrainingConfig]
 REPLY = "Add."

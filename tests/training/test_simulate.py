@@ -12,8 +12,8 @@ from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.rmm.schema import parse_output
-from vitarmm_agent.training.drawing import draw, load_problems
 from vitarmm_agent.training.rows import DecisionRow
+from vitarmm_agent.training.sampling import draw, load_problems
 from vitarmm_agent.training.simulate import simulate
 from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig, Summary, read_cases
 
@@ -97,7 +97,7 @@ def test_decisions_are_tried_audited_and_written(tmp_path: Path) -> None:
 
 def test_a_prompt_is_what_the_writer_was_sent(tmp_path: Path) -> None:
     from vitarmm_agent import ReasoningAgent
-    from vitarmm_agent.evals.situations import cases_of
+    from vitarmm_agent.evals.writers.cases import cases_of
     from vitarmm_agent.memory_store.open import open_memory
     from vitarmm_agent.models.scripted import ScriptedChatModel
     from vitarmm_agent.problem import Problem

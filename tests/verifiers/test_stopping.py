@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from vitarmm_agent.problem import Attempt, Feedback, StepError, Verdict
-from vitarmm_agent.verifiers import Decision, decide_next, standing_answer
+from vitarmm_agent.verifiers import NextStep, decide_next, standing_answer
 
 
 def said(verdict: Verdict, precision: float | None = None, **fields: object) -> Feedback:
     return Feedback(verdict=verdict, source="judge", precision=precision, **fields)  # type: ignore[arg-type]
 
 
-def decide(*feedback: Feedback, maximum: int = 3, **budget: float) -> Decision:
+def decide(*feedback: Feedback, maximum: int = 3, **budget: float) -> NextStep:
     return decide_next(feedback, iteration=len(feedback), max_iterations=maximum, **budget)  # type: ignore[arg-type]
 
 

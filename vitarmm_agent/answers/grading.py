@@ -22,13 +22,13 @@ class Grade(Data):
     Attributes:
         correct: the answer is the reference.
         extracted: the answer as it stands in the response (a choice by letter), or None.
-        normalized: the form that was compared, or None.
+        normalised: the form that was compared, or None.
         explanation: why, in words.
     """
 
     correct: bool
     extracted: str | None
-    normalized: str | None
+    normalised: str | None
     explanation: str
 
 
@@ -55,23 +55,23 @@ def grade(
         return Grade(
             correct=False,
             extracted=None,
-            normalized=None,
+            normalised=None,
             explanation=_explain(problem.reference, False, None, None),
         )
     if policy == "mathvista":
         from vitarmm_agent.answers.mathvista import extract, normalise
 
         extracted: str | None = (taken := extract(problem, text))
-        normalized = normalise(problem, taken)
-        correct = normalized is not None and normalized == problem.reference
+        normalised = normalise(problem, taken)
+        correct = normalised is not None and normalised == problem.reference
     elif policy == "mathv":
         from vitarmm_agent.answers import mathv
 
         extracted = mathv.extract(text) or None
-        normalized, correct = extracted, mathv.correct(problem, extracted or "")
+        normalised, correct = extracted, mathv.correct(problem, extracted or "")
     elif policy == "strict":
         extracted = extract_answer(problem, text)
-        normalized = normalize(problem, extracted)
+        normalised = normal_form(problem, extracted)
         correct = answers_equal(problem, extracted, problem.reference)
     else:
         raise InputError(
@@ -80,12 +80,12 @@ def grade(
     return Grade(
         correct=correct,
         extracted=extracted,
-        normalized=normalized,
-        explanation=_explain(problem.reference, correct, extracted, normalized),
+        normalised=normalised,
+        explanation=_explain(problem.reference, correct, extracted, normalised),
     )
 
 
-def normalize(problem: Problem, answer: str | None) -> str | None:
+def normal_form(problem: Problem, answer: str | None) -> str | None:
     """The form in which an extracted answer is compared, or None when it is no answer of the type.
 
     A choice becomes its text, a number its shortest exact form, a list its items in order.
@@ -113,10 +113,10 @@ def _rounded(value: Fraction, places: int | None) -> Fraction:
     return value if places is None else round(value, places)
 
 
-def _explain(reference: str, correct: bool, extracted: str | None, normalized: str | None) -> str:
-    if extracted is None and normalized is None:
+def _explain(reference: str, correct: bool, extracted: str | None, normalised: str | None) -> str:
+    if extracted is None and normalised is None:
         return "the response commits to no answer"
-    if normalized is None:
+    if normalised is None:
         return f"{extracted!r} is no answer of the type asked for"
     relation = "equals" if correct else "is not"
-    return f"{normalized!r} (from {extracted!r}) {relation} the reference {reference!r}"
+    return f"{normalised!r} (from {extracted!r}) {relation} the reference {reference!r}"

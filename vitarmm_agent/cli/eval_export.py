@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from vitarmm_agent.evals.samples import Sample
-    from vitarmm_agent.viewer.book import Book
+    from vitarmm_agent.evals.run.samples import Sample
+    from vitarmm_agent.viewer.run_collection import RunCollection
 
 
 def export_evaluation(
@@ -29,10 +29,10 @@ def export_evaluation(
     Raises:
         InputError: it is no evaluation, an arm is unknown, or the file cannot be written.
     """
-    from vitarmm_agent.evals.folder import EvaluationFolder
     from vitarmm_agent.evals.report import build_report, html_page
+    from vitarmm_agent.evals.run.folder import EvaluationFolder
     from vitarmm_agent.media import MediaStore
-    from vitarmm_agent.viewer.book import Book
+    from vitarmm_agent.viewer.run_collection import RunCollection
 
     place = EvaluationFolder(folder)
     config, samples = place.config(), place.samples()
@@ -42,15 +42,15 @@ def export_evaluation(
     if unknown:
         raise InputError(f"no sample is of arm {', '.join(map(repr, unknown))}")
     wanted = [s for s in samples if arms is None or s.arm in arms]
-    book = Book(MediaStore(place.data_dir / "media"))
-    links = _fill(book, place.data_dir / "traces.sqlite", wanted)
+    collection = RunCollection(MediaStore(place.data_dir / "media"))
+    links = _fill(collection, place.data_dir / "traces.sqlite", wanted)
     text = html_page(
         build_report(config, samples),
         samples,
         run_link=lambda sample: links.get(sample.key),
-        head_end=book.head(),
-        body_end=book.body(),
-        policy=book.policy,
+        head_end=collection.head(),
+        body_end=collection.body(),
+        policy=collection.policy,
     )
     try:
         file.write_text(text, encoding="utf-8", errors="replace")
@@ -59,7 +59,7 @@ def export_evaluation(
     return len(links), len(wanted) - len(links)
 
 
-def _fill(book: Book, traces: Path, samples: Sequence[Sample]) -> dict[str, str]:
+def _fill(collection: RunCollection, traces: Path, samples: Sequence[Sample]) -> dict[str, str]:
     """Put the run of each sample in; the address of each, by the sample's key."""
     from vitarmm_agent.graphs.checkpoints import read_checkpoints
     from vitarmm_agent.traces import read_trace
@@ -70,7 +70,7 @@ def _fill(book: Book, traces: Path, samples: Sequence[Sample]) -> dict[str, str]
     try:
         for sample in samples:
             try:
-                links[sample.key] = book.add(read_trace(kept, sample.thread_id))
+                links[sample.key] = collection.add(read_trace(kept, sample.thread_id))
             except InputError:
                 continue
     finally:

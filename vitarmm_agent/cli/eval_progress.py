@@ -20,7 +20,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vitarmm_agent.evals.samples import Sample
+    from vitarmm_agent.evals.run.samples import Sample
 
 EVERY = 60.0
 """Seconds between two lines where no terminal shows the bars."""

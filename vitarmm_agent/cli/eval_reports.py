@@ -11,7 +11,7 @@ from vitarmm_agent.cli.console import Force, out, print_json, safe, unused
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from vitarmm_agent.evals.compare import EvaluationComparison
+    from vitarmm_agent.evals.report.compare import EvaluationComparison
 
 Folder = Annotated[Path, typer.Argument(help="Folder of an evaluation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
@@ -46,7 +46,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare two evaluations problem by problem; refuses what is not comparable, and says why."""
-    from vitarmm_agent.evals.compare import compare as compare_folders
+    from vitarmm_agent.evals.report.compare import compare as compare_folders
 
     found = compare_folders(first, second, [_pair(pair) for pair in arms or ()], anyway=anyway)
     if as_json:

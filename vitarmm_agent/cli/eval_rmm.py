@@ -22,9 +22,9 @@ from vitarmm_agent.cli.sources import (
 )
 
 if TYPE_CHECKING:
-    from vitarmm_agent.evals.situations import Case
-    from vitarmm_agent.evals.writer import WriterConfig, WriterSample
-    from vitarmm_agent.evals.writer_report import WriterMeasured, WriterReport
+    from vitarmm_agent.evals.writers.cases import Case
+    from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample
+    from vitarmm_agent.evals.writers.report import WriterMeasured, WriterReport
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulated import Source
@@ -68,7 +68,7 @@ def rmm(
 ) -> None:
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
     from vitarmm_agent.errors import InputError
-    from vitarmm_agent.evals.writer_report import report_on
+    from vitarmm_agent.evals.writers.report import report_on
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
@@ -119,9 +119,9 @@ def _material(
 ) -> tuple[list[Case], dict[str, list[Problem]], bool]:
     """Situations, by benchmark the problems that no writer was trained on, and whether to think."""
     from vitarmm_agent.cli.simulate import run_simulation
-    from vitarmm_agent.evals.output import read_config
+    from vitarmm_agent.evals.output_folder import read_config
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.training.drawing import unseen
+    from vitarmm_agent.training.sampling import unseen
     from vitarmm_agent.training.simulated import SimulationConfig, read_cases
 
     if data is not None:
@@ -153,7 +153,7 @@ def _config(
     pool: dict[str, list[Problem]],
     **options: Any,
 ) -> WriterConfig:
-    from vitarmm_agent.evals.writer import WriterConfig
+    from vitarmm_agent.evals.writers.measuring import WriterConfig
 
     prints = "\n".join(p.fingerprint for name in sorted(pool) for p in pool[name])
     return WriterConfig(
@@ -176,8 +176,8 @@ def _measure(
     resume: bool,
     quiet: bool,
 ) -> Measured:
-    from vitarmm_agent.evals.replay import Neighbours, Replayer
-    from vitarmm_agent.evals.writer import Measurer, Named, measure_writers
+    from vitarmm_agent.evals.writers.measuring import Measurer, Named, measure_writers
+    from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
     from vitarmm_agent.media import MediaStore
     from vitarmm_agent.memory_store.embedding import load_embeddings
     from vitarmm_agent.models import load_chat_model
@@ -215,7 +215,7 @@ def _with_progress(go: Callable[..., Measured]) -> Measured:
 
 
 def _keep(report: WriterReport, folder: Path) -> None:
-    from vitarmm_agent.evals.output import write_text
+    from vitarmm_agent.evals.output_folder import write_text
 
     write_text(folder / REPORT, report.model_dump_json(indent=2) + "\n")
 

@@ -16,9 +16,9 @@ from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.datasets import Benchmark
-    from vitarmm_agent.evals.folder import Prices
     from vitarmm_agent.evals.report import Report
-    from vitarmm_agent.evals.runner import Outcome, Plan
+    from vitarmm_agent.evals.run.folder import Prices
+    from vitarmm_agent.evals.run.runner import EvaluationPlan, Outcome
     from vitarmm_agent.settings import Settings
 
 TRAIN_SIZE = 50
@@ -121,16 +121,16 @@ def evaluate(
     finish(run_plan(plan, resume=resume, quiet=as_json), plan, as_json)
 
 
-def make_plan(given: dict[str, Any]) -> Plan:
+def make_plan(given: dict[str, Any]) -> EvaluationPlan:
     """The plan that the options name.
 
     Raises:
         InputError: an option cannot be used.
     """
-    from vitarmm_agent.evals.arms import choose_arms
-    from vitarmm_agent.evals.budget import Budget
-    from vitarmm_agent.evals.folder import EvaluationFolder
-    from vitarmm_agent.evals.runner import Plan, checked
+    from vitarmm_agent.evals.run.arms import choose_arms
+    from vitarmm_agent.evals.run.budget import Budget
+    from vitarmm_agent.evals.run.folder import EvaluationFolder
+    from vitarmm_agent.evals.run.runner import EvaluationPlan, checked
 
     if given["output_dir"] is None:
         raise InputError("say where to write: --output-dir FOLDER")
@@ -138,7 +138,7 @@ def make_plan(given: dict[str, Any]) -> Plan:
     benchmarks = tuple(_benchmarks(given))
     needs_training = any(arm.keeps == "learned" for arm in arms)
     return checked(
-        Plan(
+        EvaluationPlan(
             folder=EvaluationFolder(given["output_dir"]),
             benchmarks=benchmarks,
             arms=arms,
@@ -228,7 +228,7 @@ def _rmm(rmm: str | None, base: str | None, adapter: Path | None) -> str | None:
 
 
 def _prices(price_in: float | None, price_out: float | None) -> Prices | None:
-    from vitarmm_agent.evals.folder import Prices
+    from vitarmm_agent.evals.run.folder import Prices
 
     if price_in is None and price_out is None:
         return None
@@ -237,7 +237,7 @@ def _prices(price_in: float | None, price_out: float | None) -> Prices | None:
     return Prices(input=price_in, output=price_out)
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(plan: EvaluationPlan) -> None:
     """Print what would be run."""
     for benchmark in plan.benchmarks:
         words = f"{benchmark.name} {benchmark.split}: {len(benchmark.problems)} problems"
@@ -250,11 +250,11 @@ def show_plan(plan: Plan) -> None:
     out.print(safe(f"output   {plan.folder.path}"))
 
 
-def run_plan(plan: Plan, *, resume: bool, quiet: bool) -> Outcome:
+def run_plan(plan: EvaluationPlan, *, resume: bool, quiet: bool) -> Outcome:
     """Run it on an event loop, showing how far it is."""
     from vitarmm_agent.cli.eval_progress import EvalProgress
-    from vitarmm_agent.evals.agents import Models
-    from vitarmm_agent.evals.runner import evaluate as run
+    from vitarmm_agent.evals.run.agents import Models
+    from vitarmm_agent.evals.run.runner import evaluate as run
 
     plan.folder.refuse_unless_usable(resume=resume)
     models = None
@@ -281,7 +281,7 @@ def again() -> str:
     return shlex.join(["vitarmm", *words, "--resume"])
 
 
-def finish(outcome: Outcome, plan: Plan, as_json: bool) -> None:
+def finish(outcome: Outcome, plan: EvaluationPlan, as_json: bool) -> None:
     """Write the reports, and print the headline and where they are."""
     from vitarmm_agent.evals.report import write_report
 

@@ -47,7 +47,7 @@ def memory_settings(
     memory: str | None, namespace: str | None, embedder: str | None = None
 ) -> Settings:
     """Settings from options."""
-    from vitarmm_agent.memory_store.names import parse_namespace
+    from vitarmm_agent.memory_store.namespaces import parse_namespace
     from vitarmm_agent.settings import Settings
 
     labels = parse_namespace(namespace) if namespace is not None else None

@@ -91,6 +91,6 @@ def _with_options(signature: inspect.Signature, names: tuple[str, ...]) -> inspe
 
 
 def _labels(namespace: str) -> tuple[str, ...]:
-    from vitarmm_agent.memory_store.names import parse_namespace
+    from vitarmm_agent.memory_store.namespaces import parse_namespace
 
     return parse_namespace(namespace)

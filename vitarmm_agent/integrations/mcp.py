@@ -19,10 +19,10 @@ from vitarmm_agent import __version__
 from vitarmm_agent.agent import ReasoningAgent, new_thread
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, MissingExtraError, ModelError, UserError
-from vitarmm_agent.integrations.desk import MemoryDesk, recall_in_words, written_in_words
+from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.integrations.explain import explain as explain_result
-from vitarmm_agent.memory_store.names import namespace_text
 from vitarmm_agent.memory_store.schema import EntryType
+from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.nodes.events import Event
 from vitarmm_agent.nodes.tenancy import own_namespace
 from vitarmm_agent.problem import Problem, Result, Status
@@ -83,7 +83,7 @@ def build_mcp_server(
     _add_solving(server, agent, runs)
     _add_traces(server, runs)
     if agent.memory is not None:
-        _add_memory(server, MemoryDesk(agent.memory, configurable or {}, writer="MCP client"))
+        _add_memory(server, CallerMemory(agent.memory, configurable or {}, writer="MCP client"))
     return server
 
 
@@ -179,14 +179,14 @@ def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
         return _json((await own.trace(thread)).model_dump(mode="json"))
 
 
-def _add_memory(server: MCPServer[Any], desk: MemoryDesk) -> None:
+def _add_memory(server: MCPServer[Any], caller: CallerMemory) -> None:
     @server.tool(annotations=READS)
     @_told
     async def recall(
         question: Annotated[str, Field(description="The problem at hand, in its own words.")],
     ) -> str:
         """Recall what was learned on problems like this one."""
-        return recall_in_words(await arun(desk.recall(question)))
+        return recall_in_words(await arun(caller.recall(question)))
 
     @server.tool()
     @_told
@@ -199,7 +199,7 @@ def _add_memory(server: MCPServer[Any], desk: MemoryDesk) -> None:
     ) -> str:
         """Keep one lesson for later problems."""
         done = await arun(
-            desk.remember(
+            caller.remember(
                 content,
                 title=title,
                 applies_when=applies_when,
@@ -215,13 +215,13 @@ def _add_memory(server: MCPServer[Any], desk: MemoryDesk) -> None:
         entry_id: Annotated[str, Field(description="Id of the entry, as recall shows it.")],
     ) -> str:
         """Delete an entry that turned out to be wrong."""
-        return await arun(desk.forget(entry_id))
+        return await arun(caller.forget(entry_id))
 
     @server.resource("vitarmm://entries/{entry_id}", name="entry", mime_type="application/json")
     @_found
     async def entry(entry_id: str) -> str:
         """One memory entry."""
-        return _json((await arun(desk.entry(entry_id))).model_dump(mode="json"))
+        return _json((await arun(caller.entry(entry_id))).model_dump(mode="json"))
 
 
 async def _report(ctx: Context[Any, Any], events: AsyncIterator[Event], iterations: int) -> None:

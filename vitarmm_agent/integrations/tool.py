@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from vitarmm_agent.agent import own_settings
 from vitarmm_agent.effects import Flow, arun, run
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.integrations.desk import MemoryDesk, recall_in_words, written_in_words
+from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, EntryType
 
 if TYPE_CHECKING:
@@ -60,40 +60,40 @@ def memory_tools(memory: ReasoningMemory) -> list[BaseTool]:
         memory: the memory to work with, for instance ``agent.memory``.
     """
 
-    def desk(config: RunnableConfig) -> MemoryDesk:
-        return MemoryDesk(memory, own_settings(config))
+    def caller(config: RunnableConfig) -> CallerMemory:
+        return CallerMemory(memory, own_settings(config))
 
-    def recall(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
-        return recall_in_words((yield from desk.recall(**arguments)))
+    def recall(caller: CallerMemory, **arguments: Any) -> Flow[str]:
+        return recall_in_words((yield from caller.recall(**arguments)))
 
-    def remember(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
-        return written_in_words((yield from desk.remember(**arguments)))
+    def remember(caller: CallerMemory, **arguments: Any) -> Flow[str]:
+        return written_in_words((yield from caller.remember(**arguments)))
 
-    def forget(desk: MemoryDesk, **arguments: Any) -> Flow[str]:
-        return (yield from desk.forget(**arguments))
+    def forget(caller: CallerMemory, **arguments: Any) -> Flow[str]:
+        return (yield from caller.forget(**arguments))
 
     return [
-        _tool(desk, recall, RecallInput, "Recall what was learned on problems like this one."),
-        _tool(desk, remember, RememberInput, "Keep one lesson for later problems."),
-        _tool(desk, forget, ForgetInput, "Delete an entry that turned out to be wrong."),
+        _tool(caller, recall, RecallInput, "Recall what was learned on problems like this one."),
+        _tool(caller, remember, RememberInput, "Keep one lesson for later problems."),
+        _tool(caller, forget, ForgetInput, "Delete an entry that turned out to be wrong."),
     ]
 
 
 def _tool(
-    desk: Callable[[RunnableConfig], MemoryDesk],
+    caller: Callable[[RunnableConfig], CallerMemory],
     body: Callable[..., Flow[str]],
     arguments: type[BaseModel],
     description: str,
 ) -> BaseTool:
     def sync(config: RunnableConfig, **given: Any) -> str:
         try:
-            return run(body(desk(config), **given))
+            return run(body(caller(config), **given))
         except InputError as error:
             raise ToolException(str(error)) from error
 
     async def asynchronous(config: RunnableConfig, **given: Any) -> str:
         try:
-            return await arun(body(desk(config), **given))
+            return await arun(body(caller(config), **given))
         except InputError as error:
             raise ToolException(str(error)) from error
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.decoding import Completion, Decoding, Event
-from vitarmm_agent.models.streamed import StreamedChatModel
+from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import (
     Schema,
     check_options,

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage, ChatMessage
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import DECODING, MIMES, inspect_image, read_image_bytes
-from vitarmm_agent.models.pictures import to_rgb
+from vitarmm_agent.media import DECODING, MIMES, inspect_image, read_image_bytes, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def neutralise(text: str, tokens: Sequence[str], readable: Mapping[str, str] | None = None) -> str:
+def without_control_tokens(
+    text: str, tokens: Sequence[str], readable: Mapping[str, str] | None = None
+) -> str:
     """Break control tokens that someone typed, so that they stay readable but control nothing.
 
     A space goes behind the first character: ``<|im_start|>`` becomes ``< |im_start|>``.

@@ -16,11 +16,11 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.adapters import checked_adapter
 from vitarmm_agent.models.chat import EventChatModel
 from vitarmm_agent.models.content import ImagePart, parts_of, refuse_images, role_of, text_of
-from vitarmm_agent.models.control import neutralise
+from vitarmm_agent.models.control import without_control_tokens
 from vitarmm_agent.models.decoding import Completion, Decoding, Event
 from vitarmm_agent.models.engine import Engine, Prompt
 from vitarmm_agent.models.fetching import fetch_images
-from vitarmm_agent.models.loading import default_device, open_folder, shared_engine
+from vitarmm_agent.models.shared_engine import default_device, open_folder, shared_engine
 from vitarmm_agent.weights import resolve
 
 DTYPE = "bfloat16"
@@ -197,7 +197,7 @@ class FolderChatModel(TransformersChatModel):
     def _harmless(self, text: str) -> str:
         tokens = control_tokens(self.engine.tokenizer)
         image_token = getattr(self.engine.processor, "image_token", None)
-        return neutralise(text, [*tokens, image_token] if image_token else tokens)
+        return without_control_tokens(text, [*tokens, image_token] if image_token else tokens)
 
 
 def text_prompt(ids: Sequence[int]) -> Prompt:

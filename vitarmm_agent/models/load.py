@@ -208,9 +208,9 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         if provider == "openai":
             given = _connections(given) | given
         if provider == "openai" and OPENAI not in given.get("base_url", OPENAI):
-            from vitarmm_agent.models.served import ServedChatModel
+            from vitarmm_agent.models.openai_server import OpenAIServerModel
 
-            return ServedChatModel(model=rest, **given)
+            return OpenAIServerModel(model=rest, **given)
         from langchain.chat_models import init_chat_model
 
         model: BaseChatModel = init_chat_model(spec, **given)

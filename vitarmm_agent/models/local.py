@@ -17,7 +17,7 @@ from vitarmm_agent.llama.process import Options
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.models.chat import EventChatModel
 from vitarmm_agent.models.content import refuse_images, role_of, text_of
-from vitarmm_agent.models.control import neutralise
+from vitarmm_agent.models.control import without_control_tokens
 from vitarmm_agent.models.decoding import Completion, Decoding, Event, check_room
 from vitarmm_agent.models.grammar import grammar_of
 from vitarmm_agent.weights import resolve
@@ -163,7 +163,7 @@ class LocalChatModel(EventChatModel):
                 control = yield from self._control_tokens(text)
                 if not control:
                     break
-                text = neutralise(text, control)
+                text = without_control_tokens(text, control)
             else:
                 raise InputError(
                     f"a message to {self.model!r} holds control tokens that cannot be broken up: "

@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError, RefusalError, UserError
-from vitarmm_agent.models.streamed import StreamedChatModel
+from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 
 

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    BaseCallbackHandler,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 
@@ -54,3 +62,26 @@ def token_handler(piece: Callable[[str], None], *, force: bool) -> BaseCallbackH
             else (LangGraph's ``messages`` mode, the model's own setting) makes it stream.
     """
     return _StreamedTokens(piece) if force else _Tokens(piece)
+
+
+class StreamedChatModel(BaseChatModel):
+    """A chat model of which a subclass gives ``_stream`` and ``_astream``."""
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._stream(messages, stop, None, **kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        chunks = [chunk async for chunk in self._astream(messages, stop, None, **kwargs)]
+        return generate_from_stream(iter(chunks))

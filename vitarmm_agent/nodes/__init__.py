@@ -21,8 +21,8 @@ class Run:
     """Which run a node works for.
 
     Attributes:
-        thread_id: name of the run; see :class:`~vitarmm_agent.state.ReasoningState`.
-        place: LangGraph's thread, with the place of this graph in it when it is a subgraph.
+        name: name of the run; see :class:`~vitarmm_agent.state.ReasoningState`.
+        thread: LangGraph's thread, with the place of this graph in it when it is a subgraph.
         overrides: limits that the run's context sets.
         configurable: the run's ``config["configurable"]``, which fills namespace templates.
         store: the store of the graph that runs, which may be a parent graph.
@@ -30,8 +30,8 @@ class Run:
         stream_tokens: ask the reasoner to stream, so that its tokens can be emitted.
     """
 
-    thread_id: str
-    place: str = ""
+    name: str
+    thread: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     configurable: Mapping[str, Any] = field(default_factory=dict)
     store: BaseStore | None = None

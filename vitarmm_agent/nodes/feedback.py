@@ -11,7 +11,7 @@ from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import verdict_event
 from vitarmm_agent.problem import Attempt, Feedback, Status, Usage
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
-from vitarmm_agent.verifiers.stopping import Decision, decide_next, standing_answer
+from vitarmm_agent.verifiers.stopping import NextStep, decide_next, standing_answer
 
 STATUS: dict[str, Status] = {"pass": "passed", "fail": "failed", "abstain": "abstained"}
 
@@ -23,7 +23,7 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     verdicts = [*all_feedback(state)[: len(attempts) - 1], verdict]
     decision = _decide(state, attempts, verdicts)
     record = {"number": attempts[-1].number, **verdict.model_dump(mode="json")}
-    run.emit(verdict_event(run.thread_id, record, attempts[-1].answer))
+    run.emit(verdict_event(run.name, record, attempts[-1].answer))
     update: dict[str, Any] = {
         "feedback": [record],
         "decision": {"action": decision.action, "reason": decision.reason},
@@ -38,7 +38,7 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     return update
 
 
-def _decide(state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback]) -> Decision:
+def _decide(state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback]) -> NextStep:
     limits = Limits(**state["limits"])
     judged: list[Attempt | Feedback] = [*attempts, *verdicts]
     spent = sum(record.usage.total_tokens for record in judged)

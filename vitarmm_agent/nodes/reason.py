@@ -37,7 +37,7 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     entries = [MemoryEntry.model_validate(r["entry"]) for r in recalled.get("entries", [])]
     tail = attempt_text(entries, all_attempts(state, last=1), all_feedback(state, last=1))
     prompt = prompt_data(problem, tail)
-    tokens = TokenEmitter(run.emit, run.thread_id, number)
+    tokens = TokenEmitter(run.emit, run.name, number)
     listener = tokens.handler(force=run.stream_tokens)
     if problem.images:
         messages = yield from in_thread(prompt_messages, prompt, problem, deps.media)

@@ -32,14 +32,14 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         found["note"] = "memory is off"
     else:
         reader = Provenance(
-            run=update.get("run", run.thread_id),
+            run=update.get("run", run.name),
             problem_id=problem["id"],
             attempt=update["iteration"],
         )
         recalled = yield from calls(memory.recall, memory.arecall, problem["text"], reader=reader)
         found = recalled.model_dump(mode="json")
     record = {"number": update["iteration"], **found}
-    run.emit(recalled_event(update.get("run", run.thread_id), record))
+    run.emit(recalled_event(update.get("run", run.name), record))
     update["recalls"] = [record]
     return update
 
@@ -51,7 +51,7 @@ def begins(state: ReasoningState) -> bool:
 
 def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     turn = state.get("turn", 0) + 1
-    name = run.place or f"run-{uuid.uuid4().hex[:12]}"
+    name = run.thread or f"run-{uuid.uuid4().hex[:12]}"
     problem = yield from problem_of(state, deps.media, again=turn > 1)
     return {
         "run": name if turn == 1 else f"{name}#{turn}",

@@ -44,9 +44,9 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         else:
             record |= yield from _write(state, memory, run, deps.writer)
     update: dict[str, Any] = {"written": [record]}
-    run.emit(written_event(run.thread_id, record))
+    run.emit(written_event(run.name, record))
     if state["decision"]["action"] != "retry":
-        run.emit(stopped_event(run.thread_id, state))
+        run.emit(stopped_event(run.name, state))
         update["messages"] = [_answer_message(state, run)]
     return update
 
@@ -62,7 +62,7 @@ def _credit(
         memory.acredit,
         shown,
         verdict,
-        run=run.thread_id,
+        run=run.name,
         attempt=attempt.number,
         previous=verdicts[-2].verdict if len(verdicts) > 1 else None,
     )
@@ -73,7 +73,7 @@ def _write(
 ) -> Flow[dict[str, Any]]:
     problem, attempts, verdicts = current_problem(state), all_attempts(state), all_feedback(state)
     provenance = Provenance(
-        run=run.thread_id,
+        run=run.name,
         problem_id=problem.id,
         attempt=attempts[-1].number,
         verifier=verdicts[-1].source,
@@ -93,7 +93,7 @@ def _write(
         memory.write,
         memory.awrite,
         decision.operations,
-        run=run.thread_id,
+        run=run.name,
         attempt=attempts[-1].number,
         problem_id=problem.id,
     )
@@ -125,6 +125,6 @@ def _answer_message(state: ReasoningState, run: Run) -> AIMessage:
     standing = next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
     return AIMessage(
         standing.text or "",
-        id=f"{run.thread_id}-answer",
+        id=f"{run.name}-answer",
         additional_kwargs={"answer": answer, "status": state["status"]},
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from vitarmm_agent.rmm.writer import Decision, MemoryWriter
+    from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision
 
-__all__ = ["Decision", "MemoryWriter"]
+__all__ = ["WriterDecision", "MemoryWriter"]
 
-__getattr__ = lazy_names(__name__, {"Decision": "writer", "MemoryWriter": "writer"})
+__getattr__ = lazy_names(__name__, {"WriterDecision": "writer", "MemoryWriter": "writer"})

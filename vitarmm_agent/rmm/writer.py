@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Decision:
+class WriterDecision:
     """What to remember of one attempt.
 
     Attributes:
@@ -69,7 +69,7 @@ class MemoryWriter:
         provenance: Provenance,
         *,
         recalled: Sequence[MemoryEntry] = (),
-    ) -> Flow[Decision]:
+    ) -> Flow[WriterDecision]:
         """Decide on the last of ``attempts``, whose feedback is the last of ``feedback``.
 
         Args:
@@ -102,8 +102,8 @@ class MemoryWriter:
                 messages = _with_repair(messages, raw, failure)
             else:
                 thought = str(reply.parsed.get("thought", ""))
-                return Decision(operations, None, raw, usage, seconds, situation, thought)
-        return Decision((), failure, raw, usage, seconds, situation)
+                return WriterDecision(operations, None, raw, usage, seconds, situation, thought)
+        return WriterDecision((), failure, raw, usage, seconds, situation)
 
 
 def usable_operations(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from vitarmm_agent.traces.diff import Change, word_diff
+    from vitarmm_agent.traces.diff import Stretch, word_diff
     from vitarmm_agent.traces.fork import Edit, fork_run
     from vitarmm_agent.traces.reader import Moment, Trace, read_trace
     from vitarmm_agent.traces.runs import RunIndex, RunPage, list_runs
     from vitarmm_agent.traces.summary import RunFilter, RunSummary
 
 __all__ = [
-    "Change",
+    "Stretch",
     "Edit",
     "Moment",
     "RunFilter",
@@ -31,7 +31,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        **dict.fromkeys(("Change", "word_diff"), "diff"),
+        **dict.fromkeys(("Stretch", "word_diff"), "diff"),
         **dict.fromkeys(("Edit", "fork_run"), "fork"),
         **dict.fromkeys(("Moment", "Trace", "read_trace"), "reader"),
         **dict.fromkeys(("RunIndex", "RunPage", "list_runs"), "runs"),

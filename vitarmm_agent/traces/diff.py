@@ -10,26 +10,26 @@ MAX_WORDS = 4_000
 """Longer texts are compared line by line: word by word would take seconds."""
 
 
-class Change(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of text that both have, or only one of them."""
 
     kind: Literal["same", "removed", "added"]
     text: str
 
 
-def word_diff(before: str, after: str) -> list[Change]:
+def word_diff(before: str, after: str) -> list[Stretch]:
     """Both texts as stretches, in order; the ``same`` and ``added`` ones join to ``after``."""
     old, new = _pieces(before), _pieces(after)
-    changes: list[Change] = []
+    changes: list[Stretch] = []
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     for kind, i, j, k, m in matcher.get_opcodes():
         if kind == "equal":
-            changes.append(Change("same", "".join(new[k:m])))
+            changes.append(Stretch("same", "".join(new[k:m])))
             continue
         if j > i:
-            changes.append(Change("removed", "".join(old[i:j])))
+            changes.append(Stretch("removed", "".join(old[i:j])))
         if m > k:
-            changes.append(Change("added", "".join(new[k:m])))
+            changes.append(Stretch("added", "".join(new[k:m])))
     return changes
 
 

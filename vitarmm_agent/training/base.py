@@ -46,7 +46,7 @@ def open_base(config: TrainingConfig, home: Path) -> Base:
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from vitarmm_agent.models.loading import quiet_bars
+    from vitarmm_agent.models.shared_engine import quiet_bars
 
     path = resolve(config.base_name, home).resolve()
     folder = _folder(path, home)

@@ -52,7 +52,7 @@ class Metrics(TrainerCallback):
                 file.write(_line(state.log_history[-1]))
 
 
-class Report(TrainerCallback):
+class TellProgress(TrainerCallback):
     """Tells a listener how far the run is, from the first process only."""
 
     def __init__(self, listener: Callable[[Progress], None]) -> None:

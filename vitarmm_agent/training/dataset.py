@@ -207,9 +207,12 @@ class Encoder:
 
     def turns(self, messages: Sequence[ChatMessage]) -> Turns:
         """Messages as the template takes them; control tokens that someone typed are broken up."""
-        from vitarmm_agent.models.control import neutralise
+        from vitarmm_agent.models.control import without_control_tokens
 
-        return [{"role": m.role, "content": neutralise(m.content, self._control)} for m in messages]
+        return [
+            {"role": m.role, "content": without_control_tokens(m.content, self._control)}
+            for m in messages
+        ]
 
     def prompt_ids(self, prompt: Sequence[ChatMessage]) -> list[int]:
         """Tokens of a prompt, up to where the reply begins."""

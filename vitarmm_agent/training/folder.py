@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output import write_text
+from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.private import private_folder
 
 RECORD = "training.json"

@@ -28,12 +28,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.adapters import fingerprint
 from vitarmm_agent.training.base import Base, open_adapter, open_base, packs
-from vitarmm_agent.training.callbacks import Metrics, Progress, Report, StopWhenLost
+from vitarmm_agent.training.callbacks import Metrics, Progress, StopWhenLost, TellProgress
 from vitarmm_agent.training.card import Account, publish
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.training.dataset import Encoded, Encoder, TrainingData, encode, read_data
 from vitarmm_agent.training.folder import CHECKPOINTS, check_new, last_good_checkpoint, prepare
-from vitarmm_agent.training.memory import ran_out, what_to_lower
+from vitarmm_agent.training.out_of_memory import ran_out, what_to_lower
 from vitarmm_agent.training.preferences import preference_trainer
 
 KEPT_CHECKPOINTS = 2
@@ -94,7 +94,7 @@ def train(
         trainer.add_callback(Metrics(config.output_dir))
         trainer.add_callback(StopWhenLost(config.output_dir))
         if on_progress is not None:
-            trainer.add_callback(Report(on_progress))
+            trainer.add_callback(TellProgress(on_progress))
         start = time.perf_counter()
         _run(trainer, config)
         seconds = time.perf_counter() - start

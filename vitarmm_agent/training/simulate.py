@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, ModelError
-from vitarmm_agent.evals.output import begin, write_text
-from vitarmm_agent.evals.replay import Neighbours, Replayer, sampled
-from vitarmm_agent.evals.situations import Case, cases_of
-from vitarmm_agent.evals.work import Job, WorkList
+from vitarmm_agent.evals.output_folder import begin, write_text
+from vitarmm_agent.evals.worklist import Job, WorkList
+from vitarmm_agent.evals.writers.cases import Case, cases_of
+from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, sampled
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.problem import Problem, Result, Usage
@@ -22,9 +22,9 @@ from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.schema import written_json
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.training.drawing import Problems, Task, load_problems
 from vitarmm_agent.training.labels import combined, label_of, preferences
 from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect, write_rows
+from vitarmm_agent.training.sampling import ProblemDrawn, Problems, load_problems
 from vitarmm_agent.training.simulated import (
     HELD_OUT,
     LEDGER,
@@ -158,7 +158,7 @@ class Simulator:
         Raises:
             VitaRMMError: as the models raise.
         """
-        task: Task = job.payload
+        task: ProblemDrawn = job.payload
         result = await self._run(task)
         cases = cases_of(result, task.problem)
         shared: dict[str, Any] = {
@@ -186,7 +186,7 @@ class Simulator:
             usage=tally.usage,
         )
 
-    async def _run(self, task: Task) -> Result:
+    async def _run(self, task: ProblemDrawn) -> Result:
         """The problem's run; one that an interrupted simulation began is gone on with."""
         agent, thread = self.agents[task.held_out], f"simulate-{task.key}"
         try:
@@ -354,6 +354,6 @@ def write_results(
 
 
 def _crashed(job: Job, error: Exception) -> SimulatedRow:
-    task: Task = job.payload
+    task: ProblemDrawn = job.payload
     crash = redact(f"{type(error).__name__}: {error}")
     return SimulatedRow(key=job.key, held_out=task.held_out, crash=crash)

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import BenchmarkName
-from vitarmm_agent.evals.situations import Case
+from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.problem import Data, Usage
 from vitarmm_agent.rmm.situation import Situation
 from vitarmm_agent.settings import Settings

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
     from vitarmm_agent.verifiers.reference import Reference
     from vitarmm_agent.verifiers.self_consistency import SelfConsistency
-    from vitarmm_agent.verifiers.stopping import Decision, decide_next, standing_answer
+    from vitarmm_agent.verifiers.stopping import NextStep, decide_next, standing_answer
 
 __all__ = [
     "AnswerFollows",
     "Arithmetic",
     "ChoiceIsValid",
-    "Decision",
+    "NextStep",
     "FeedbackPolicy",
     "Function",
     "Human",
@@ -42,7 +42,7 @@ __getattr__ = lazy_names(
         "AnswerFollows": "follows",
         "Arithmetic": "arithmetic",
         "ChoiceIsValid": "choice",
-        "Decision": "stopping",
+        "NextStep": "stopping",
         "FeedbackPolicy": "policy",
         "Function": "function",
         "Human": "human",

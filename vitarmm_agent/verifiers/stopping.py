@@ -14,7 +14,7 @@ MIN_PRECISION = 0.5
 MIN_VOTES = 3
 
 
-class Decision(Data):
+class NextStep(Data):
     """What comes next, and why.
 
     Attributes:
@@ -36,7 +36,7 @@ def decide_next(
     max_tokens: int | None = None,
     seconds_used: float = 0.0,
     max_seconds: float | None = None,
-) -> Decision:
+) -> NextStep:
     """Decide from the verdicts so far and the budget.
 
     Only a fail is a ground to retry. An abstention never is, and neither is a fail of a verifier
@@ -52,24 +52,24 @@ def decide_next(
         max_seconds: time budget, or None.
     """
     if not feedback:
-        return Decision(action="stop", reason="there is no verdict to act on")
+        return NextStep(action="stop", reason="there is no verdict to act on")
     last = feedback[-1]
     if last.verdict == "pass":
-        return Decision(action="stop", reason=f"passed by {_spoken(last)}")
+        return NextStep(action="stop", reason=f"passed by {_spoken(last)}")
     if last.verdict == "abstain":
-        return Decision(action="stop", reason=_abstained(last, len(feedback)))
+        return NextStep(action="stop", reason=_abstained(last, len(feedback)))
     if not grounded(last):
-        return Decision(
+        return NextStep(
             action="stop",
             reason=f"{_spoken(last)} failed it, which is right less than half of the time: "
             "no ground for another attempt",
         )
     spent = _spent(iteration, max_iterations, tokens_used, max_tokens, seconds_used, max_seconds)
     if spent is None:
-        return Decision(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}")
+        return NextStep(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}")
     if sum(item.verdict == "fail" for item in feedback) >= MIN_VOTES:
-        return Decision(action="vote", reason=f"{spent}; no attempt passed, so the attempts vote")
-    return Decision(action="stop", reason=f"{spent}; the last verdict was a fail by {last.source}")
+        return NextStep(action="vote", reason=f"{spent}; no attempt passed, so the attempts vote")
+    return NextStep(action="stop", reason=f"{spent}; the last verdict was a fail by {last.source}")
 
 
 def grounded(feedback: Feedback) -> bool:

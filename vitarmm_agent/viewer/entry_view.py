@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vitarmm_agent.traces import Change, word_diff
+from vitarmm_agent.traces import Stretch, word_diff
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.journal import Event
@@ -37,7 +37,7 @@ class FieldChange(NamedTuple):
     """A field of an entry before and after."""
 
     name: str
-    changes: list[Change]
+    changes: list[Stretch]
 
 
 def uses_of(events: Sequence[Event]) -> list[Use]:

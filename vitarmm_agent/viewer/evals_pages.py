@@ -32,7 +32,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 _RUN = re.compile(r'<span class="run">([^<]*)</span>')
 
 
-class Report(NamedTuple):
+class ReportFile(NamedTuple):
     """A file that an evaluation wrote."""
 
     name: str
@@ -40,7 +40,7 @@ class Report(NamedTuple):
     changed: float
 
 
-class Arm(NamedTuple):
+class Headline(NamedTuple):
     """One arm's headline: shares of 1, None where they are not known."""
 
     name: str
@@ -57,7 +57,7 @@ class Evaluation(NamedTuple):
 
     name: str
     title: str
-    arms: tuple[Arm, ...]
+    arms: tuple[Headline, ...]
     complete: bool
     files: tuple[str, ...]
     changed: float
@@ -144,7 +144,7 @@ def _is_data(path: Path, root: Path) -> bool:
     )
 
 
-def _look(where: Path) -> tuple[list[Evaluation], list[Report]]:
+def _look(where: Path) -> tuple[list[Evaluation], list[ReportFile]]:
     """The evaluations, and the reports that are not in one of them."""
     root = where.resolve()
     found, loose = [], []
@@ -155,7 +155,7 @@ def _look(where: Path) -> tuple[list[Evaluation], list[Report]]:
             continue
         loose += [place / file for file in files if Path(file).suffix in KINDS]
     reports = [
-        Report(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime)
+        ReportFile(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime)
         for path in loose
         if path.resolve() == path and path.is_file()
     ]
@@ -190,9 +190,9 @@ def _evaluation(place: Path, name: str, files: list[str]) -> Evaluation:
     return Evaluation(name, ", ".join(used), arms, complete, there, changed)
 
 
-def _arm(line: dict[str, Any]) -> Arm:
+def _arm(line: dict[str, Any]) -> Headline:
     shares = [
         None if line[key] is None else float(line[key]) for key in ("accuracy", "low", "high")
     ]
     counts = int(line["n"]), int(line["crashed"])
-    return Arm(str(line["arm"]), bool(line["oracle"]), *counts, *shares)
+    return Headline(str(line["arm"]), bool(line["oracle"]), *counts, *shares)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.problem import Attempt, Feedback, StepError
-from vitarmm_agent.traces import Change, Moment, Trace, word_diff
+from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
 from vitarmm_agent.viewer.tiles import tiles_of
 
 
@@ -47,7 +47,7 @@ class Iteration:
     written: dict[str, Any] | None
     steps: tuple[ShownStep, ...] = ()
     loose: tuple[StepError, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Stretch, ...] = ()
     prompt: tuple[PromptPart, ...] = ()
     seen: dict[str, int] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from vitarmm_agent.models.adapters import checked_adapter
 from vitarmm_agent.models.content import ImagePart, parts_of, role_of, text_of
 from vitarmm_agent.models.engine import Engine, Prompt
 from vitarmm_agent.models.folder import ReplyFilter, TransformersChatModel
-from vitarmm_agent.models.loading import default_device, shared_engine, stop_ids
+from vitarmm_agent.models.shared_engine import default_device, shared_engine, stop_ids
 from vitarmm_agent.models.vita.checkpoint import read_headers
 from vitarmm_agent.models.vita.conversation import IMAGE_TAG, Conversation, Turn, conversation
 from vitarmm_agent.models.vita.images import MAX_TILES

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import DECODING, MAX_PIXELS, inspect_image, read_image_bytes
-from vitarmm_agent.models.pictures import to_rgb
+from vitarmm_agent.media import DECODING, MAX_PIXELS, inspect_image, read_image_bytes, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,7 +16,7 @@ MAX_TILES = 64
 
 
 def open_image(source: Any) -> Image:
-    """One image as RGB, whatever it was; see :func:`~vitarmm_agent.models.pictures.to_rgb`.
+    """One image as RGB, whatever it was; see :func:`~vitarmm_agent.media.to_rgb`.
 
     Args:
         source: path, bytes, ``data:`` or ``file:`` URL, PIL image, or (height, width, 3) uint8

@@ -21,7 +21,7 @@ from transformers.image_transforms import normalize, rescale
 
 from vitarmm_agent.errors import InputError, WeightsError
 from vitarmm_agent.models import safely
-from vitarmm_agent.models.control import neutralise
+from vitarmm_agent.models.control import without_control_tokens
 from vitarmm_agent.models.vita.configuration import IMAGE_TOKEN_ID, VitaConfig
 from vitarmm_agent.models.vita.conversation import (
     IMAGE_TAG,
@@ -214,7 +214,7 @@ class VitaProcessor(ProcessorMixin):
         special = [str(token) for token in self.tokenizer.all_special_tokens]
         added = [str(t) for t in self.tokenizer.added_tokens_decoder.values() if t.special]
         control = {*MEDIA_TAGS, *layout.control, *layout.states, *special, *added}
-        return neutralise(text, sorted(control), READABLE_MARKERS)
+        return without_control_tokens(text, sorted(control), READABLE_MARKERS)
 
     def tokenize_prompt(self, prompt: str) -> list[int]:
         """Token ids with one placeholder per ``<image>``; a BOS token stays only in front.

@@ -1,0 +1,1 @@
+"""One evaluation: its arms, its runs, and the samples that it keeps."""

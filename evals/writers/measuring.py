@@ -1,0 +1,293 @@
+"""How good a memory writer is: what it writes, and what its entries do to other problems.
+
+Every writer decides on the same situations. Asked freely, is its answer JSON, and are its operations
+usable? Asked as in the loop, how many of its entries give their problem away or say nothing new, how
+long are they, and how often is a similar problem, which the writer was not trained on, solved with
+the entry and without it?
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vitarmm_agent.effects import arun
+from vitarmm_agent.errors import ModelError, OutputError
+from vitarmm_agent.evals.output_folder import begin
+from vitarmm_agent.evals.worklist import Job, WorkList
+from vitarmm_agent.evals.writers.cases import Case
+from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, Trial
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.models.calls import ask
+from vitarmm_agent.problem import Data, Problem, Usage
+from vitarmm_agent.redaction import redact
+from vitarmm_agent.rmm.audit import leak_of
+from vitarmm_agent.rmm.generalise import own_numbers
+from vitarmm_agent.rmm.schema import parse_output
+from vitarmm_agent.rmm.situation import Situation
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, usable_operations
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+LEDGER = "decisions.jsonl"
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)
+
+
+class WriterConfig(Data):
+    """All that a measurement of writers depends on.
+
+    Attributes:
+        cases: keys of the situations, in order.
+        writers: specs of the models, in order; the first is what the others are compared with.
+        reasoner: the model that attempts the similar problems.
+        probes: similar problems per entry.
+        pool: ids of the problems among which similar ones are looked for, hashed.
+        attempts: per problem and memory; 1 is one greedy attempt.
+    """
+
+    cases: tuple[str, ...]
+    writers: tuple[str, ...]
+    reasoner: str
+    probes: int
+    pool: str
+    attempts: int = 1
+    temperature: float = 0.7
+    seed: int = 0
+    think: bool = False
+
+
+class WrittenText(Data):
+    """One entry that a writer wants in memory.
+
+    Attributes:
+        leak: why it gives away the problem it comes from, or None.
+        trials: what it did to each similar problem.
+    """
+
+    title: str
+    applies_when: str
+    content: str
+    words: int
+    leak: Literal["answer", "verbatim"] | None
+    trials: tuple[Trial, ...] = ()
+
+
+class WriterSample(Data):
+    """What one writer made of one situation.
+
+    Attributes:
+        case: key of the situation.
+        crash: what went wrong when it did not end, or None; such a sample is counted apart.
+        free_json: asked without constraint, it answered JSON and nothing else.
+        fenced_json: the same, or JSON in a Markdown fence and nothing else.
+        free_operations: that answer is of the form asked for, and its operations can be used.
+        failure: why its answer in the loop, after one repair, could not be used; or None.
+        restated: entries it wanted to add that were shown to it.
+        leaks_before: entries that gave their problem away before its numbers were taken out.
+        entries: entries that would be written.
+    """
+
+    writer: str
+    case: str
+    situation: Situation
+    crash: str | None = None
+    free_json: bool = False
+    fenced_json: bool = False
+    free_operations: bool = False
+    failure: str | None = None
+    restated: int = 0
+    written_before: int = 0
+    leaks_before: int = 0
+    entries: tuple[WrittenText, ...] = ()
+    baselines: dict[str, tuple[bool, ...]] = {}
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """``WRITER/CASE``."""
+        return f"{self.writer}/{self.case}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A writer and the spec by which it is known."""
+
+    name: str
+    model: BaseChatModel
+
+
+class Measurer:
+    """Asks writers, and tries what they write."""
+
+    def __init__(
+        self,
+        replayer: Replayer,
+        neighbours: Mapping[str, Neighbours],
+        *,
+        probes: int = 2,
+        think: bool = False,
+    ) -> None:
+        """Try each entry on ``probes`` problems of ``neighbours``, which is by benchmark."""
+        self.replayer = replayer
+        self.neighbours = neighbours
+        self.probes = probes
+        self.think = think
+
+    async def sample(self, writer: Named, case: Case) -> WriterSample:
+        """Ask one writer about one situation.
+
+        Raises:
+            VitaRMMError: as the models raise.
+        """
+        free, usage = await self._freely(writer, case)
+        decision = await arun(
+            MemoryWriter(writer.model, think=self.think).decide(
+                case.problem.without_reference(),
+                case.attempts,
+                case.feedback,
+                case.related,
+                case.provenance(writer.name),
+                recalled=case.recalled,
+            )
+        )
+        entries = [one.entry for one in decision.operations if one.entry is not None]
+        similar = self._similar(case)
+        written = [await self._written(entry, case, similar) for entry in entries]
+        known = self.replayer.baselines
+        before = _leaks_before(decision, case)
+        return WriterSample(
+            writer=writer.name,
+            case=case.key,
+            situation=case.situation,
+            **free,
+            failure=decision.failure,
+            restated=sum(one.kind == "none" and bool(one.reason) for one in decision.operations),
+            written_before=before[0],
+            leaks_before=before[1],
+            entries=tuple(written),
+            baselines={
+                p.fingerprint: known[p.fingerprint] for p in similar if p.fingerprint in known
+            },
+            usage=usage + decision.usage,
+            seconds=round(decision.seconds, 4),
+        )
+
+    async def _freely(self, writer: Named, case: Case) -> tuple[dict[str, bool], Usage]:
+        try:
+            reply = await arun(ask(writer.model, case.messages(think=self.think)))
+        except ModelError:
+            return {}, Usage(calls=1)
+        return checked_freely(reply.message.text, case), reply.usage
+
+    def _similar(self, case: Case) -> list[Problem]:
+        among = self.neighbours.get(case.benchmark)
+        return among.nearest(case.problem, self.probes) if among and self.probes else []
+
+    async def _written(
+        self, entry: MemoryEntry, case: Case, similar: Sequence[Problem]
+    ) -> WrittenText:
+        text = entry_text(entry)
+        return WrittenText(
+            title=entry.title,
+            applies_when=entry.applies_when,
+            content=entry.content,
+            words=len(text.split()),
+            leak=leak_of(text, case.problem),
+            trials=tuple([await self.replayer.trial(problem, entry) for problem in similar]),
+        )
+
+
+async def measure_writers(
+    config: WriterConfig,
+    writers: Sequence[Named],
+    cases: Sequence[Case],
+    measurer: Measurer,
+    folder: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    on_start: Callable[[int, int], None] | None = None,
+    on_row: Callable[[WriterSample], None] | None = None,
+) -> tuple[list[WriterSample], str | None]:
+    """Ask every writer about every situation, and keep each answer in ``folder`` as it comes.
+
+    Returns:
+        The samples, in the order of writers and situations, and why it stopped early, or None.
+
+    Raises:
+        InputError: the folder is in use.
+        ModelServerError: a server denies every request.
+    """
+    begin(folder, config, resume=resume, what="measurement of writers")
+    work = WorkList(folder / LEDGER, WriterSample)
+    for row in work.done.values():
+        measurer.replayer.remember(row.baselines)
+    jobs = [Job(f"{w.name}/{case.key}", (w, case)) for w in writers for case in cases]
+    if on_start:
+        on_start(len(jobs), sum(job.key in work.done for job in jobs))
+
+    async def do(job: Job) -> WriterSample:
+        return await measurer.sample(*job.payload)
+
+    stopped = await work.run(
+        [[job] for job in jobs], do, workers=workers, crashed=_crashed, on_row=on_row
+    )
+    return [work.done[job.key] for job in jobs if job.key in work.done], stopped
+
+
+def checked_freely(text: str, case: Case) -> dict[str, bool]:
+    """What an answer that was not constrained is: JSON, JSON in a fence, usable operations."""
+    alone, fenced = _json(text), _FENCE.fullmatch(text.strip())
+    data = alone if alone is not None else _json(fenced[1]) if fenced else None
+    usable = True
+    try:
+        usable_operations(alone, case.related, case.provenance(""), _numbers(case), case.shown)
+    except OutputError:
+        usable = False
+    return {
+        "free_json": alone is not None,
+        "fenced_json": data is not None,
+        "free_operations": usable,
+    }
+
+
+def entry_text(entry: MemoryEntry) -> str:
+    """All that an entry shows: title, condition and content."""
+    return "\n".join((entry.title, entry.applies_when, entry.content))
+
+
+def _leaks_before(decision: WriterDecision, case: Case) -> tuple[int, int]:
+    """Entries of the model's answer as it came, and how many of them give the problem away."""
+    try:
+        written = parse_output(_json(decision.raw), case.related, case.provenance(""))
+    except OutputError:
+        return 0, 0
+    texts = [entry_text(one.entry) for one in written if one.entry is not None]
+    return len(texts), sum(leak_of(text, case.problem) is not None for text in texts)
+
+
+def _numbers(case: Case) -> frozenset[str]:
+    return own_numbers(case.problem, case.attempts[-1])
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text.replace("\ufffd", ""), strict=False)
+    except ValueError:
+        return None
+
+
+def _crashed(job: Job, error: Exception) -> WriterSample:
+    writer, case = job.payload
+    return WriterSample(
+        writer=writer.name,
+        case=case.key,
+        situation=case.situation,
+        crash=redact(f"{type(error).__name__}: {error}"),
+    )

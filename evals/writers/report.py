@@ -1,0 +1,259 @@
+"""What a measurement of memory writers says of each: rates, lift, and their intervals. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, mcnemar
+from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample, WrittenText
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.problem import Data
+from vitarmm_agent.rmm.novelty import restated
+
+
+class Share(Data):
+    """A share with its 95 % interval; None where nothing was counted."""
+
+    hits: int
+    n: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """``12 of 40, 30.0 % [18.1, 45.4]``."""
+        if self.estimate is None or self.low is None or self.high is None:
+            return "none counted"
+        shown = f"{self.estimate:.1%} [{self.low:.1%}, {self.high:.1%}]"
+        return f"{self.hits} of {self.n}: {shown}"
+
+
+class Difference(Data):
+    """A difference of accuracies with its 95 % interval; bounds are None with too few situations."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """``+0.050 [-0.010, +0.110]``."""
+        if self.estimate is None:
+            return "none counted"
+        if self.low is None or self.high is None:
+            return f"{self.estimate:+.3f} (too few for an interval)"
+        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+class WriterMeasured(Data):
+    """One writer's figures.
+
+    Attributes:
+        situations: decided on; crashed ones are counted apart and in no share.
+        free_json: of its unconstrained answers, those that are JSON and nothing else.
+        fenced_json: the same, a Markdown fence around the JSON allowed.
+        free_operations: of its unconstrained answers, those whose operations can be used.
+        operations: of its constrained answers, those that can be used, after one repair.
+        covered: situations for which it wants at least one entry in memory.
+        leaks: entries that give their problem away as they would be stored.
+        leaks_before: the same before the problem's own numbers are taken out.
+        duplicates: entries that repeat one it was shown, or one it wrote for an earlier situation.
+        words: per entry on average; None without entries.
+        without, shown: accuracy on similar problems with an empty memory, and with the entry.
+        lift: the difference of both; situations are drawn whole.
+        fixes, breaks: attempts that only the entry, or only the empty memory, got right.
+        p_value: exact McNemar test of these, attempts taken as independent.
+        against_first: difference in accuracy per situation to the first writer; where a writer wants
+            no entry, its accuracy is that of an empty memory.
+    """
+
+    writer: str
+    situations: int
+    crashes: int
+    free_json: Share
+    fenced_json: Share
+    free_operations: Share
+    operations: Share
+    covered: Share
+    entries: int
+    leaks: Share
+    leaks_before: Share
+    duplicates: Share
+    words: float | None
+    without: Share
+    shown: Share
+    lift: Difference
+    fixes: int
+    breaks: int
+    p_value: float
+    against_first: Difference | None = None
+
+
+class WriterReport(Data):
+    """A measurement of writers, with all that it depends on."""
+
+    config: WriterConfig
+    writers: tuple[WriterMeasured, ...]
+    stopped: str | None = None
+
+
+def report_on(
+    config: WriterConfig, samples: Sequence[WriterSample], stopped: str | None = None
+) -> WriterReport:
+    """Summarise samples, which are ordered by writer."""
+    found, first = list[WriterMeasured](), list[WriterSample]()
+    for name, group in groupby(samples, key=lambda sample: sample.writer):
+        mine = list(group)
+        measured = _measured(name, mine, config.seed)
+        if first:
+            compared = _against(first, mine, config.seed)
+            measured = measured.model_copy(update={"against_first": compared})
+        first = first or mine
+        found.append(measured)
+    return WriterReport(config=config, writers=tuple(found), stopped=stopped)
+
+
+def _measured(name: str, all_samples: Sequence[WriterSample], seed: int) -> WriterMeasured:
+    samples = [sample for sample in all_samples if sample.crash is None]
+    repeats = _repeats(samples)
+    entries = [entry for sample in samples for entry in sample.entries]
+    pairs = [pair for sample in samples for pair in _pairs(sample)]
+
+    def share(hits: Callable[[WriterSample], int], n: Callable[[WriterSample], int]) -> Share:
+        return _share([hits(sample) for sample in samples], [n(sample) for sample in samples])
+
+    def of_all(holds: Callable[[WriterSample], bool]) -> Share:
+        return share(lambda sample: int(holds(sample)), lambda _: 1)
+
+    return WriterMeasured(
+        writer=name,
+        situations=len(samples),
+        crashes=len(all_samples) - len(samples),
+        free_json=of_all(lambda one: one.free_json),
+        fenced_json=of_all(lambda one: one.fenced_json),
+        free_operations=of_all(lambda one: one.free_operations),
+        operations=of_all(lambda one: one.failure is None),
+        covered=of_all(lambda one: bool(one.entries)),
+        entries=len(entries),
+        leaks=share(_leaking, lambda one: len(one.entries)),
+        leaks_before=share(lambda one: one.leaks_before, lambda one: one.written_before),
+        duplicates=_share(
+            [again + one.restated for again, one in zip(repeats, samples, strict=True)],
+            [len(one.entries) + one.restated for one in samples],
+        ),
+        words=sum(entry.words for entry in entries) / len(entries) if entries else None,
+        without=share(lambda one: _right(one, 0), lambda one: len(_pairs(one))),
+        shown=share(lambda one: _right(one, 1), lambda one: len(_pairs(one))),
+        lift=_lift(samples, seed),
+        fixes=sum(shown and not without for without, shown in pairs),
+        breaks=sum(without and not shown for without, shown in pairs),
+        p_value=mcnemar(
+            sum(shown and not without for without, shown in pairs),
+            sum(without and not shown for without, shown in pairs),
+        ),
+    )
+
+
+def _pairs(sample: WriterSample) -> list[tuple[bool, bool]]:
+    """For each entry, similar problem and attempt: right without it, right with it."""
+    return [
+        pair
+        for entry in sample.entries
+        for trial in entry.trials
+        for pair in zip(trial.without, trial.shown, strict=True)
+    ]
+
+
+def _right(sample: WriterSample, which: int) -> int:
+    return sum(pair[which] for pair in _pairs(sample))
+
+
+def _leaking(sample: WriterSample) -> int:
+    return sum(entry.leak is not None for entry in sample.entries)
+
+
+def _repeats(samples: Sequence[WriterSample]) -> list[int]:
+    """For each sample, how many of its entries repeat an earlier one of this writer."""
+    earlier, counts = list[MemoryEntry](), list[int]()
+    for sample in samples:
+        entries = [_as_entry(entry) for entry in sample.entries]
+        counts.append(sum(restated(entry, earlier) is not None for entry in entries))
+        earlier += entries
+    return counts
+
+
+def _as_entry(written: WrittenText) -> MemoryEntry:
+    return MemoryEntry(entry_type="insight", content=written.content)
+
+
+def _lift(samples: Sequence[WriterSample], seed: int) -> Difference:
+    tried = [sample for sample in samples if _pairs(sample)]
+    if not tried:
+        return Difference(estimate=None, low=None, high=None)
+    gained = [_right(sample, 1) - _right(sample, 0) for sample in tried]
+    counted = [len(_pairs(sample)) for sample in tried]
+    return _difference(Draws(len(tried), seed=seed).ratio(gained, counted))
+
+
+def _against(
+    first: Sequence[WriterSample], second: Sequence[WriterSample], seed: int
+) -> Difference:
+    """Difference in accuracy per situation: the second writer's less the first's."""
+    mine, theirs = _accuracies(second), _accuracies(first)
+    gains = []
+    for case in mine.keys() & theirs.keys():
+        baseline = _baseline(first, second, case)
+        one = mine[case] if mine[case] is not None else baseline
+        other = theirs[case] if theirs[case] is not None else baseline
+        if one is not None and other is not None:
+            gains.append((case, one - other))
+    if not gains:
+        return Difference(estimate=None, low=None, high=None)
+    values = [gain for _, gain in sorted(gains)]
+    return _difference(Draws(len(values), seed=seed).ratio(values, [1] * len(values)))
+
+
+def _accuracies(samples: Sequence[WriterSample]) -> dict[str, float | None]:
+    """Accuracy with the writer's entries, by situation; None where it wrote none."""
+    found: dict[str, float | None] = {}
+    for sample in samples:
+        pairs = _pairs(sample)
+        if sample.crash is None:
+            found[sample.case] = _right(sample, 1) / len(pairs) if pairs else None
+    return found
+
+
+def _baseline(
+    first: Sequence[WriterSample], second: Sequence[WriterSample], case: str
+) -> float | None:
+    """Accuracy on the case's similar problems with an empty memory, if either writer tried them."""
+    for sample in (*first, *second):
+        pairs = _pairs(sample) if sample.case == case else []
+        if pairs:
+            return _right(sample, 0) / len(pairs)
+    return None
+
+
+def _share(hits: Sequence[int], trials: Sequence[int]) -> Share:
+    n = sum(trials)
+    if not n:
+        return Share(hits=0, n=0, estimate=None, low=None, high=None)
+    found = clustered_share(hits, trials)
+    return Share(
+        hits=sum(hits),
+        n=n,
+        estimate=found.estimate,
+        low=_finite(found.low),
+        high=_finite(found.high),
+    )
+
+
+def _difference(found: Interval) -> Difference:
+    return Difference(
+        estimate=_finite(found.estimate), low=_finite(found.low), high=_finite(found.high)
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,199 @@
+"""The entries of one memory in a LangGraph store: how they are laid out, found and changed.
+
+A memory uses three namespaces of the store, none a prefix of another memory's: ``…/%entries``
+(the entries as they are; only live ones have a vector), ``…/%past`` (texts of entries that are no
+longer live, for time travel and so that what was put aside is recognised when it comes again) and
+``…/%batches`` (which batches of changes were carried out, with what answer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
+from langgraph.store.memory import InMemoryStore
+from pydantic import ValidationError
+
+from vitarmm_agent.effects import Call, Flow
+from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.journal import Batch, Change
+from vitarmm_agent.memory_store.namespaces import decode_namespace, encode_namespace
+from vitarmm_agent.memory_store.ranking import Candidate
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+
+ENTRIES, PAST, BATCHES = "entries", "past", "batches"
+EVERYTHING = 10_000_000
+CHUNK = 1_000
+"""Operations of one store call."""
+
+
+class EntryStore:
+    """One memory's entries in a store. Methods are flows: see :mod:`vitarmm_agent.effects`."""
+
+    def __init__(self, store: BaseStore, namespace: Sequence[str]) -> None:
+        """Use ``namespace`` of ``store``.
+
+        Raises:
+            InputError: the namespace cannot be used.
+        """
+        self.store = store
+        self.entries = encode_namespace(namespace, ENTRIES)
+        self.past = (*self.entries[:-1], f"%{PAST}")
+        self.batches = (*self.entries[:-1], f"%{BATCHES}")
+        self.namespace = tuple(namespace)
+
+    def batch(self, ops: Sequence[Op]) -> Call[list[Any]]:
+        """One call of the store; stores without asynchronous form are called in a thread."""
+
+        async def asynchronous() -> list[Any]:
+            try:
+                return await self.store.abatch(ops)
+            except NotImplementedError:
+                return await asyncio.to_thread(self.store.batch, ops)
+
+        return Call(lambda: self.store.batch(ops), asynchronous)
+
+    def get(self, entry_ids: Sequence[str]) -> Flow[dict[str, MemoryEntry]]:
+        """The entries that exist, by id."""
+        ids = list(dict.fromkeys(entry_ids))
+        found: dict[str, MemoryEntry] = {}
+        for start in range(0, len(ids), CHUNK):
+            ops = [GetOp(self.entries, entry_id) for entry_id in ids[start : start + CHUNK]]
+            items: list[Item | None] = yield from self.batch(ops)
+            found.update((item.key, read_entry(item)) for item in items if item is not None)
+        return found
+
+    def near(
+        self, texts: Sequence[str], limit: int, *parts: str
+    ) -> Flow[list[list[list[SearchItem]]]]:
+        """For each part, and in it for each text, the nearest items, best first."""
+        places = [{ENTRIES: self.entries, PAST: self.past}[part] for part in parts]
+        ops = [SearchOp(place, query=text, limit=limit) for place in places for text in texts]
+        found = iter((yield from self.batch(ops)) if ops else [])
+        return [
+            [
+                [i for i in next(found) if i.namespace == place and i.score is not None]
+                for _ in texts
+            ]
+            for place in places
+        ]
+
+    def scan(
+        self, *, filter: dict[str, Any] | None = None, limit: int = EVERYTHING, offset: int = 0
+    ) -> Flow[list[MemoryEntry]]:
+        """Entries that meet a filter, in the store's order."""
+        op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
+        (items,) = yield from self.batch([op])
+        return [read_entry(item) for item in items]
+
+    def answer(self, key: str) -> Flow[dict[str, Any] | None]:
+        """What was answered when the batch of this key was carried out; None if it was not."""
+        (item,) = yield from self.batch([GetOp(self.batches, key)])
+        return None if item is None else item.value
+
+    def carry_out(self, batch: Batch) -> Flow[None]:
+        """Make the changes of a batch; doing it again changes nothing."""
+        return (yield from self.carry_out_all([(self, batch)]))
+
+    def carry_out_all(self, batches: Sequence[tuple[EntryStore, Batch]]) -> Flow[None]:
+        """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
+        ops = [op for entry_store, batch in batches for op in entry_store._ops(batch)]
+        for part in self._parts(ops):
+            yield from self.batch(part)
+        return None
+
+    def put_past(self, entries: Sequence[MemoryEntry]) -> Flow[None]:
+        """Keep the texts of entries as they once were."""
+        ops = [self._past(entry) for entry in entries]
+        for part in self._parts(ops):
+            yield from self.batch(part)
+        return None
+
+    def _parts(self, ops: Sequence[PutOp]) -> Iterator[Sequence[PutOp]]:
+        """Operations in calls of bounded size.
+
+        ``InMemoryStore`` refuses two items with the same text in one call (it counts vectors and
+        texts differently), so there such items go into separate calls.
+        """
+        if not isinstance(self.store, InMemoryStore):
+            for start in range(0, len(ops), CHUNK):
+                yield ops[start : start + CHUNK]
+            return
+        part: list[PutOp] = []
+        texts: set[str] = set()
+        for op in ops:
+            text = str((op.value or {}).get("index_text", ""))
+            if text in texts:
+                yield part
+                part, texts = [], set()
+            part.append(op)
+            texts |= {text} if op.index else set()
+        yield part
+
+    def _ops(self, batch: Batch) -> list[PutOp]:
+        ops = [op for change in batch.changes for op in self._put(change)]
+        return [*ops, PutOp(self.batches, batch.key, {"result": batch.result}, index=False)]
+
+    def _put(self, change: Change) -> list[PutOp]:
+        before, after = change.before, change.after
+        was = before.index_text if before is not None and before.live else None
+        text = after.index_text if after is not None and after.live else None
+        ops: list[PutOp] = []
+        if before is not None and was is not None and was != text:
+            ops.append(self._past(before))
+        if after is None:
+            return [*ops, PutOp(self.entries, change.entry_id, None)]
+        if text is None:
+            ops.append(self._past(after))
+        index: Literal[False] | list[str] = False if text is None else ["index_text"]
+        return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
+
+    def _past(self, entry: MemoryEntry) -> PutOp:
+        text = entry.index_text
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        value = {"entry_id": entry.id, "index_text": text}
+        return PutOp(self.past, f"{entry.id}@{digest}", value, index=["index_text"])
+
+
+def entry_value(entry: MemoryEntry) -> dict[str, Any]:
+    """An entry as a store keeps it: its fields, the text that is embedded, and its state."""
+    return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": entry.state}
+
+
+def read_entry(item: Item) -> MemoryEntry:
+    """The entry of a store item.
+
+    Raises:
+        MemoryStoreError: it holds something else.
+    """
+    fields = {k: v for k, v in item.value.items() if k not in ("index_text", "state")}
+    try:
+        return MemoryEntry.model_validate(fields)
+    except ValidationError as error:
+        raise MemoryStoreError(
+            f"item {item.key!r} of {item.namespace} is no memory entry: {error_lines(error)}; "
+            "delete it, or make the memory again from its journal with: vitarmm memory reindex"
+        ) from None
+
+
+def candidates(items: Sequence[SearchItem]) -> list[Candidate]:
+    """Found items as entries with their similarity."""
+    return [Candidate(read_entry(item), float(item.score or 0.0)) for item in items]
+
+
+def sizes(store: BaseStore) -> dict[tuple[str, ...], int]:
+    """All memories of a store and how many entries each has, put-aside ones included."""
+    found = store.list_namespaces(suffix=(f"%{ENTRIES}",), limit=EVERYTHING)
+    return {decode_namespace(stored): _size(store, stored) for stored in found}
+
+
+def _size(store: BaseStore, stored: tuple[str, ...]) -> int:
+    if isinstance(store, ChromaStore):
+        return store.count(stored)
+    items = store.search(stored, limit=EVERYTHING)
+    return sum(item.namespace == stored for item in items)

@@ -1,0 +1,1 @@
+"""A LangGraph ``BaseStore`` on Chroma. Knows nothing of memory."""

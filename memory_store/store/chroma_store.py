@@ -1,0 +1,387 @@
+"""A LangGraph ``BaseStore`` on Chroma: a folder, memory, or a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import numpy as np
+from langgraph.store.base import (
+    BaseStore,
+    GetOp,
+    IndexConfig,
+    Item,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+    TTLConfig,
+    ensure_embeddings,
+    validate_op_namespace,
+)
+
+from vitarmm_agent.effects import Flow, arun, calls, in_thread, run
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.store.backend import Backend, LocalBackend
+from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT
+from vitarmm_agent.memory_store.store.embedded_once import awaits
+from vitarmm_agent.memory_store.store.filters import matches, select_namespaces
+from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts, text_digest
+from vitarmm_agent.memory_store.store.names import record_id
+from vitarmm_agent.memory_store.store.records import (
+    Namespace,
+    Put,
+    StaleVectorError,
+    Vector,
+    dump,
+    search_item,
+)
+from vitarmm_agent.memory_store.store.unindexed import as_matrix
+from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
+
+SCORE_DECIMALS = 4
+"""Similarities agree to this in whatever way they were computed; equal ones are told apart by key."""
+
+
+class ChromaStore(BaseStore):
+    """LangGraph's store interface, complete, on Chroma.
+
+    ``ChromaStore(path=…)`` keeps a folder that several processes may use at once,
+    ``ChromaStore(url=…)`` uses a Chroma server, ``ChromaStore()`` lives in memory. Each namespace
+    has a Chroma collection of its own; similarity is the cosine, -1 to 1.
+
+    It answers as LangGraph's ``SqliteStore`` does on the same calls: reads of a batch come before
+    its writes, the last write to a key wins, listings are last updated first. Overwriting keeps
+    ``created_at``, as the Postgres store does.
+
+    Usable as ``compile(store=…)`` and with any tool that takes a ``BaseStore``. All methods may be
+    called from several threads, and from an event loop in their ``a…`` form.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        url: str | None = None,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        embedder: str = "",
+        timeout: float = 30.0,
+        index_batch: int = COMPACT_AT,
+    ) -> None:
+        """Open or make a store.
+
+        Args:
+            path: folder; made when missing.
+            url: http(s) address of a Chroma server, instead of ``path``.
+            index: ``embed`` (embeddings, function, or ``provider:model``), ``dims`` and
+                ``fields`` (JSON paths of the texts to embed; default the whole value). Without
+                it there is no search by meaning.
+            ttl: default time-to-live and whether reading renews it, as in ``TTLConfig``.
+            embedder: name of the embedder; recorded, and compared when the store is opened again.
+            timeout: seconds to wait for a server's answer.
+            index_batch: how many new vectors are written into a folder's Chroma index at once;
+                those not yet in it are searched all the same.
+
+        Raises:
+            InputError: both path and url are given, or the index names no dims or embedder.
+            MemoryStoreError: the folder or server cannot be used as it is.
+        """
+        if path is not None and url is not None:
+            raise InputError(f"give a path or a url, not both: {path!r} and {url!r}")
+        super().__init__()
+        self.index_config = index
+        self.ttl_config = ttl
+        self._texts = IndexedTexts(index)
+        self._dims = self._texts.dims
+        self.embeddings = None if index is None else ensure_embeddings(index.get("embed"))
+        self._backend: Backend
+        if url is not None:
+            from vitarmm_agent.memory_store.store.server_backend import ServerBackend
+
+            self._backend = ServerBackend(url, embedder=embedder, dims=self._dims, timeout=timeout)
+        else:
+            folder = None if path is None else Path(path)
+            self._backend = LocalBackend(
+                folder, embedder=embedder, dims=self._dims, batch=index_batch
+            )
+        where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
+        self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)
+        self._sweeping: threading.Event | None = None
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations: all reads first, then all writes as one.
+
+        Raises:
+            InputError: a value is not JSON, or a text cannot be stored.
+            MemoryStoreError: the folder or server cannot be used.
+        """
+        return run(self._batch(list(ops)))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """:meth:`batch`, without blocking the event loop."""
+        return await arun(self._batch(list(ops)))
+
+    @property
+    def blocks_briefly(self) -> bool:
+        """Whether all of its calls block for milliseconds: nothing goes over a network."""
+        return isinstance(self._backend, LocalBackend) and not awaits(self.embeddings)
+
+    def count(self, namespace: tuple[str, ...]) -> int:
+        """How many items a namespace holds, not counting those below it."""
+        return self._backend.count(namespace)
+
+    def flush(self) -> None:
+        """Bring a folder's Chroma index up to date now, rather than with the next batches."""
+        if isinstance(self._backend, LocalBackend):  # a server keeps its own
+            self._backend.flush()
+
+    def rebuild_index(self) -> None:
+        """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
+        if isinstance(self._backend, LocalBackend):
+            self._backend.rebuild()
+
+    def sweep_ttl(self) -> int:
+        """Delete what has expired; returns how many items."""
+        expired = self._backend.expired(time.time())
+        if expired:
+            self._backend.write([], expired)
+        return len(expired)
+
+    def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> None:
+        """Delete what has expired every so many minutes (default: as configured, or 5)."""
+        if self._sweeping is not None:
+            return
+        configured = (self.ttl_config or {}).get("sweep_interval_minutes")
+        minutes = sweep_interval_minutes or configured or 5
+        stop = self._sweeping = threading.Event()
+
+        def sweep() -> None:
+            while not stop.wait(minutes * 60):
+                self.sweep_ttl()
+
+        threading.Thread(target=sweep, daemon=True, name="ttl-sweeper").start()
+
+    def stop_ttl_sweeper(self) -> None:
+        """Stop deleting what has expired."""
+        stop, self._sweeping = self._sweeping, None
+        if stop is not None:
+            stop.set()
+
+    def close(self) -> None:
+        """Bring the index up to date and release files and connections."""
+        self.stop_ttl_sweeper()
+        self._backend.close()
+
+    def __enter__(self) -> ChromaStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # one batch
+
+    def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
+        for op in ops:
+            validate_op_namespace(op)
+        queries: dict[str, list[float]] = {}
+        embed = self.embeddings
+        for op in ops:
+            if isinstance(op, SearchOp) and op.query and op.query not in queries and embed:
+                vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
+                queries[op.query] = as_matrix([vector], self._dims)[0].tolist()
+        puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
+        results: list[Result] = [None] * len(ops)
+        if len(puts) < len(ops):
+            results = yield from in_thread(self._read_all, ops, queries)
+            for op, found in zip(ops, results, strict=True):
+                if isinstance(op, SearchOp) and op.query in queries:
+                    yield from self._check.items(cast("list[SearchItem]", found))
+        if puts:
+            yield from self._write(list(puts.values()))
+        return results
+
+    def _read_all(self, ops: Sequence[Op], queries: dict[str, list[float]]) -> list[Result]:
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for op in ops:
+            if isinstance(op, GetOp):
+                keys[op.namespace].append(op.key)
+        got = {namespace: self._present(namespace, some) for namespace, some in keys.items()}
+        return [self._read(op, queries, got) for op in ops]
+
+    def _read(
+        self, op: Op, queries: dict[str, list[float]], got: dict[Namespace, dict[str, Item]]
+    ) -> Result:
+        if isinstance(op, GetOp):
+            item = got[op.namespace].get(op.key)
+            self._renew(op.refresh_ttl, [item] if item else [])
+            return item
+        if isinstance(op, SearchOp):
+            items = self._search(op, queries)
+            self._renew(op.refresh_ttl, items)
+            return items
+        if isinstance(op, ListNamespacesOp):
+            return select_namespaces(self._backend.namespaces(), op)
+        if isinstance(op, PutOp):
+            return None
+        raise ValueError(f"Unknown operation type: {type(op)}")
+
+    # reading
+
+    def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> list[SearchItem]:
+        namespaces = self._backend.namespaces(op.namespace_prefix)
+        if op.query and self._dims:
+            return self._nearest(op, namespaces, queries[op.query])
+        found: list[SearchItem] = []
+        skipped = 0
+        hidden = self._hidden()
+        for item in self._backend.scan(namespaces) if op.limit > 0 else ():
+            if (item.namespace, item.key) in hidden or not _meets(item, op):
+                continue
+            if skipped < op.offset:
+                skipped += 1
+                continue
+            found.append(search_item(item, None))
+            if len(found) == op.limit:
+                break
+        return found
+
+    def _nearest(
+        self, op: SearchOp, namespaces: Sequence[Namespace], vector: list[float]
+    ) -> list[SearchItem]:
+        """Nearest items; asks for more candidates until enough of them meet the filter."""
+        needed = op.offset + op.limit
+        wanted = needed
+        while True:
+            hits = [
+                (round(score, SCORE_DECIMALS), namespace, key)
+                for namespace in namespaces
+                for key, score in self._backend.search(namespace, vector, wanted)
+            ]
+            hits.sort(key=lambda hit: (-hit[0], hit[1:]))
+            keys: dict[Namespace, list[str]] = defaultdict(list)
+            for _, namespace, key in hits:
+                keys[namespace].append(key)
+            items = {n: self._present(n, some) for n, some in keys.items()}
+            found = [
+                search_item(items[namespace][key], score)
+                for score, namespace, key in hits
+                if key in items[namespace] and _meets(items[namespace][key], op)
+            ]
+            exhausted = all(len(keys[n]) < wanted for n in namespaces)
+            if len(found) >= needed or exhausted:
+                return found[op.offset : needed]
+            wanted *= 4
+
+    def _present(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
+        found = self._backend.get(namespace, keys)
+        hidden = self._hidden()
+        return {key: item for key, item in found.items() if (namespace, key) not in hidden}
+
+    def _hidden(self) -> set[tuple[Namespace, str]]:
+        """Expired items, where the configuration says that they are not shown."""
+        if not (self.ttl_config or {}).get("omit_expired"):
+            return set()
+        return set(self._backend.expired(time.time()))
+
+    def _renew(self, asked: bool, items: Iterable[Item]) -> None:
+        if not (asked and (self.ttl_config or {}).get("refresh_on_read")):
+            return
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for item in items:
+            keys[item.namespace].append(item.key)
+        for namespace, some in keys.items():
+            self._backend.touch(namespace, some)
+
+    # writing
+
+    def _write(self, ops: Sequence[PutOp]) -> Flow[None]:
+        deletes = [(op.namespace, op.key) for op in ops if op.value is None]
+        kept = [op for op in ops if op.value is not None]
+        values = [dump(op.value or {}) for op in kept]  # refused before anything is embedded
+        texts = [self._texts.of_put(op) for op in kept]
+        try:
+            known = (yield from in_thread(self._known, kept)) if any(texts) else set()
+            vectors = yield from self._vectors(kept, texts, known)
+            yield from self._check_beside(kept, vectors)
+            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
+        except StaleVectorError:  # another process deleted the item meanwhile
+            vectors = yield from self._vectors(kept, texts, set())
+            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
+
+    def _vectors(
+        self,
+        ops: Sequence[PutOp],
+        texts: Sequence[list[str]],
+        known: set[tuple[Namespace, str, str]],
+    ) -> Flow[list[tuple[Vector, ...]]]:
+        """Of each operation; every text is embedded once, but for those that are stored already."""
+        plans = []
+        for op, some in zip(ops, texts, strict=True):
+            records = [(t, record_id(op.key, i), text_digest(t)) for i, t in enumerate(some)]
+            plans.append([(t, r, d, (op.namespace, r, d) in known) for t, r, d in records])
+        wanted = list(dict.fromkeys(t for plan in plans for t, *_, stored in plan if not stored))
+        vectors: dict[str, bytes] = {}
+        embed = self.embeddings
+        if wanted and embed:
+            embedded = yield from calls(embed.embed_documents, embed.aembed_documents, wanted)
+            matrix = as_matrix(embedded, self._dims)
+            vectors = {text: row.tobytes() for text, row in zip(wanted, matrix, strict=True)}
+        return [
+            tuple(Vector(r, d, None if stored else vectors[t]) for t, r, d, stored in plan)
+            for plan in plans
+        ]
+
+    def _check_beside(
+        self, ops: Sequence[PutOp], vectors: Sequence[tuple[Vector, ...]]
+    ) -> Flow[None]:
+        """Compare what new vectors will lie beside with what the embedder gives for it."""
+        new = {
+            op.namespace: np.frombuffer(vector.data, dtype=np.float32).tolist()
+            for op, some in zip(ops, vectors, strict=True)
+            for vector in some
+            if vector.data and self._check.is_due(op.namespace)
+        }
+        for namespace, vector in new.items():
+            op = SearchOp(namespace, limit=SAMPLE)
+            near = yield from in_thread(self._nearest, op, [namespace], vector)
+            yield from self._check.items(near)
+            self._check.note(namespace)
+
+    def _known(self, ops: Sequence[PutOp]) -> set[tuple[Namespace, str, str]]:
+        """Vectors stored already: namespace, record and text hash."""
+        keys: dict[Namespace, list[str]] = defaultdict(list)
+        for op in ops if self._dims else ():
+            keys[op.namespace].append(op.key)
+        return {
+            (namespace, record, digest)
+            for namespace, some in keys.items()
+            for record, digest in self._backend.digests(namespace, some).items()
+        }
+
+
+def _puts(
+    ops: Sequence[PutOp], values: Sequence[bytes], vectors: Sequence[tuple[Vector, ...]]
+) -> list[Put]:
+    return [
+        Put(op.namespace, op.key, value, op.ttl, some)
+        for op, value, some in zip(ops, values, vectors, strict=True)
+    ]
+
+
+def _meets(item: Item, op: SearchOp) -> bool:
+    return not op.filter or matches(item.value, op.filter)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, nothing, operations
+from tests.training.test_simulate import config as simulation
+from tests.training.test_simulate import go as simulate
+from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.writers.cases import Case
+from vitarmm_agent.evals.writers.measuring import (
+    Measurer,
+    Named,
+    WriterConfig,
+    WriterSample,
+    WrittenText,
+    checked_freely,
+    measure_writers,
+)
+from vitarmm_agent.evals.writers.replay import Replayer, Trial
+from vitarmm_agent.evals.writers.report import report_on
+from vitarmm_agent.media import MediaStore
+from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.problem import Attempt, Feedback, Problem
+
+CASE = Case(
+    problem=Problem(id="p", text=QUESTION, reference="25", metadata={"benchmark": "gsm8k"}),
+    attempts=(Attempt(number=1, text=RIGHT, steps=parse_steps(RIGHT), answer="25"),),
+    feedback=(Feedback(verdict="pass", source="judge"),),
+)
+OTHER = Problem(id="o", text=RELATED_QUESTION, reference="81", answer_type="integer")
+
+
+class Fixed:
+    """Finds the same problem always."""
+
+    def nearest(self, problem: Problem, k: int = 1) -> list[Problem]:
+        return [OTHER][:k]
+
+
+def plan(*writers: str) -> WriterConfig:
+    return WriterConfig(cases=("c",), writers=writers, reasoner="r", probes=1, pool="")
+
+
+def measure(folder: Path, replies: list[Any], attempts: list[Any], **fields: Any) -> WriterSample:
+    case = CASE.model_copy(update=fields)
+    replayer = Replayer(ScriptedChatModel.of(*attempts), MediaStore(folder))
+    near: Any = {"gsm8k": Fixed()}
+    measurer = Measurer(replayer, near, probes=1)
+    writer = Named("w", ScriptedChatModel.of(*replies))
+    return asyncio.run(measurer.sample(writer, case))
+
+
+def sample(writer: str = "w", case: str = "c", *tried: tuple[bool, bool], **fields: Any) -> Any:
+    trials = tuple(Trial(problem_id="o", without=(a,), shown=(b,)) for a, b in tried)
+    text = fields.pop("content", f"{writer} says {case}")
+    entry = WrittenText(
+        title="", applies_when="", content=text, words=3, leak=fields.pop("leak", None),
+        trials=trials,
+    )  # fmt: skip
+    entries = (entry,) if tried else ()
+    return WriterSample(writer=writer, case=case, situation="success", entries=entries, **fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "fenced", "usable"),
+    [
+        (operations(LESSON), True, True, True),
+        (f"```json\n{operations(LESSON)}\n```", False, True, False),
+        (f"Here it is: {operations(LESSON)}", False, False, False),
+        ('{"lesson": "Square it."}', True, True, False),
+        (operations(LESSON | {"content": "The area is 25."}), True, True, False),
+        ("Square the side.", False, False, False),
+    ],
+)
+def test_a_free_answer(text: str, alone: bool, fenced: bool, usable: bool) -> None:
+    assert checked_freely(text, CASE) == {
+        "free_json": alone,
+        "fenced_json": fenced,
+        "free_operations": usable,
+    }
+
+
+def test_an_entry_is_tried_on_a_similar_problem(tmp_path: Path) -> None:
+    found = measure(
+        tmp_path,
+        ["Square the side.", operations(LESSON)],
+        [WRONG, "1. The side is 36 / 4 = 9.\nAnswer: 81"],
+    )
+    (entry,) = found.entries
+    assert (entry.trials[0].problem_id, entry.trials[0].effect) == ("o", "fixes")
+    assert (found.free_json, found.failure, entry.leak) == (False, None, None)
+    assert entry.words == len(
+        f"{LESSON['title']} {LESSON['applies_when']} {LESSON['content']}".split()
+    )
+
+
+def test_leaks_are_counted_before_and_after_numbers_are_taken_out(tmp_path: Path) -> None:
+    leaking = LESSON | {"content": "The area is 25. Square the side."}
+    found = measure(tmp_path, ["", operations(leaking)], [WRONG, WRONG])
+    assert (found.written_before, found.leaks_before) == (1, 1)
+    assert found.entries[0].content == "Square the side." and found.entries[0].leak is None
+
+
+def test_what_was_shown_counts_as_repeated(tmp_path: Path) -> None:
+    old = MemoryEntry(id="m-old", **LESSON)
+    found = measure(tmp_path, ["", operations(LESSON)], [], related=(old,))
+    assert (found.restated, found.entries) == (1, ())
+    (one,) = report_on(plan("w"), [found]).writers
+    assert (one.duplicates.hits, one.duplicates.n) == (1, 1)
+
+
+def test_lift_is_paired_and_compared() -> None:
+    base = [sample("base", str(i), (True, True), (False, False)) for i in range(10)]
+    better = [sample("new", str(i), (True, True), (False, i < 5)) for i in range(10)]
+    first, second = report_on(plan("base", "new"), [*base, *better]).writers
+    assert (first.lift.estimate, first.against_first) == (0.0, None)
+    assert second.lift.estimate == pytest.approx(0.25)
+    assert (second.fixes, second.breaks) == (5, 0)
+    assert second.without.estimate == 0.5 and second.shown.estimate == 0.75
+    assert second.against_first is not None
+    assert second.against_first.estimate == pytest.approx(0.25)
+    low, high = second.lift.low, second.lift.high
+    assert low is not None and high is not None and 0 < low < 0.25 < high
+
+
+def test_keeping_nothing_is_compared_as_an_empty_memory() -> None:
+    harmful = [sample("base", str(i), (True, i > 4)) for i in range(10)]
+    silent = [sample("new", str(i)) for i in range(10)]
+    first, second = report_on(plan("base", "new"), [*harmful, *silent]).writers
+    assert first.lift.estimate == pytest.approx(-0.5) and first.breaks == 5
+    assert second.covered.hits == 0 and second.lift.estimate is None
+    assert second.against_first is not None
+    assert second.against_first.estimate == pytest.approx(0.5)
+
+
+def test_a_crash_is_in_no_share() -> None:
+    crashed = WriterSample(writer="w", case="x", situation="success", crash="ValueError: no")
+    samples = [sample("w", "c", (True, True), free_json=True), crashed]
+    (one,) = report_on(plan("w"), samples).writers
+    assert (one.situations, one.crashes, one.free_json.estimate) == (1, 1, 1.0)
+
+
+def test_the_same_words_again_are_a_duplicate() -> None:
+    samples = [sample("w", str(i), (True, True), content="Divide, then square.") for i in "abc"]
+    (one,) = report_on(plan("w"), samples).writers
+    assert (one.duplicates.hits, one.duplicates.n) == (2, 3)
+
+
+def test_the_report_survives_its_json() -> None:
+    report = report_on(plan("w"), [sample("w", "c", (True, False))])
+    assert type(report).model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_measurement_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    replayer = Replayer(ScriptedChatModel.of(), MediaStore(tmp_path))
+    measurer = Measurer(replayer, {}, probes=0)
+    writer = Named("w", ScriptedChatModel.of("free", nothing()))
+
+    def go(resume: bool) -> list[WriterSample]:
+        flow = measure_writers(
+            plan("w"), [writer], [CASE], measurer, tmp_path / "out", resume=resume
+        )
+        return asyncio.run(flow)[0]
+
+    first = go(resume=False)
+    assert go(resume=True) == first and writer.model.left == 0  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="--resume"):
+        go(resume=False)
+
+
+def test_the_command_measures_what_a_simulation_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = simulation(tmp_path, writer=[nothing()] * 8, holdout=0.5, replay=False)
+    simulate(made, tmp_path / "made")
+    writer = tmp_path / "w.json"
+    writer.write_text(json.dumps([r for _ in range(4) for r in ("no", operations(LESSON))]))
+    attempts = tmp_path / "a.json"
+    attempts.write_text(json.dumps([WRONG, *[RIGHT] * 20]))
+    words = ["--data", str(tmp_path / "made"), "--rmm", f"scripted:{writer}", "--probes", "1",
+             "--vita-model", f"scripted:{attempts}", "--output-dir", str(tmp_path / "out"),
+             "--gsm8k-path", made.sources[0].path]  # fmt: skip
+    assert run_app(["eval", "rmm", *words]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    (one,) = report["writers"]
+    assert one["free_json"]["hits"] == 0 and one["operations"]["estimate"] == 1.0
+    assert "lift" in capsys.readouterr().out
+    assert run_app(["eval", "rmm", *words]) == 2
+    assert run_app(["eval", "rmm", *words, "--resume", "--json"]) == 0
+
+
+def test_situations_can_be_made_on_the_spot(tmp_path: Path) -> None:
+    made = simulation(tmp_path, writer=[])
+    script = tmp_path / "all.json"
+    judged = {"steps": [{"step": 1, "check": "5", "verdict": "right"}], "verdict": "right"}
+    replies: list[Any] = [
+        *[{"match": "Solve the problem.", "content": RIGHT}] * 8,
+        *[{"match": "Judge every step", "structured": judged}] * 4,
+        *[{"match": "You keep the memory", "content": nothing()}] * 8,
+    ]
+    script.write_text(json.dumps(replies))
+    words = ["--rmm", f"scripted:{script}", "--vita_model", f"scripted:{script}", "--probes", "0",
+             "--output_dir", str(tmp_path / "out"), "--gsm8k_path", made.sources[0].path]  # fmt: skip
+    assert run_app(["eval", "rmm", *words]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["writers"][0]["situations"] == 2
