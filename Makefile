@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with Python 3.11+:
-#   make demo    install, fetch the small local model, solve two related problems
+#   make demo    install, fetch the small local model, and watch it learn
 #   make test    install, then run the tests
 PYTHON ?= python3
 VENV   ?= .venv

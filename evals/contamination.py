@@ -118,6 +118,14 @@ def families(
     return found
 
 
+def copies(problems: Sequence[Problem]) -> dict[str, frozenset[str]]:
+    """By problem id, the ids of those that are the same byte for byte; none of a lone one."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for problem in problems:
+        found[problem.fingerprint].add(problem.id)
+    return {id: frozenset(ids) for ids in found.values() if len(ids) > 1 for id in ids}
+
+
 def _matches(
     sources: Sequence[Problem], tests: Sequence[Problem], threshold: float
 ) -> Iterator[tuple[list[Problem], Near]]:

@@ -7,7 +7,6 @@ answer is right.
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.evals.statistics import Interval, wilson
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid, Verifier
 
@@ -119,7 +119,7 @@ def load_solutions(data: Path, dataset: str) -> list[Solution]:
     path = data / FILES[dataset]
     try:
         lines = unpacked(path, path.read_bytes()).splitlines()
-        rows = [json.loads(line) for line in lines]
+        rows = [parse_json(line) for line in lines]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}; check --data") from None
     return list(_READERS[dataset](rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.calls import on_reply
 from vitarmm_agent.private import FILE, private_file, private_folder
 
@@ -366,7 +366,7 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
 
 def _row(line: bytes, row: type[Row], path: Path, number: int) -> Row:
     try:
-        return row.model_validate(json.loads(line))
+        return row.model_validate(parse_json(line))
     except (ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -384,7 +384,7 @@ def _whole(data: bytes) -> int:
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        parse_json(line)
     except ValueError:
         return False
     return True

@@ -6,19 +6,23 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from langchain_core.language_models import BaseChatModel
+
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.models import load_chat_model
+from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
     from langgraph.store.base import BaseStore
 
+    from vitarmm_agent.problem import Problem
     from vitarmm_agent.verifiers.base import Verifier
 
 
@@ -28,9 +32,11 @@ def make_deps(
     verifiers: str | list[Verifier] | FeedbackPolicy | None,
     rmm: str | BaseChatModel | MemoryWriter | None,
     memory: str | ReasoningMemory | None,
+    teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
     store: BaseStore | None,
     limits: Limits | None,
     settings: Settings | None,
+    limits_are_most: bool = False,
 ) -> Deps:
     """Load what is named, take what is given."""
     settings = settings or Settings.load()
@@ -44,9 +50,13 @@ def make_deps(
         writer=_writer(rmm, solver, settings) if opened or opener else None,
         memory=opened,
         media=media,
+        trusted_precision=settings.trusted_precision,
         limits=limits or limits_of(settings),
+        limits_are_most=limits_are_most,
+        retry_temperature=settings.retry_temperature,
         namespace=opened.namespace if opened else settings.namespace,
         default_memory=opener,
+        teacher=_teacher(teacher, settings) if opened or opener else None,
     )
 
 
@@ -82,6 +92,7 @@ def _policy(
         oracle=settings.oracle,
         reasoner=solver,
         media=media if getattr(judge, "sees_images", True) else None,
+        precision=settings.judge_precision,
     )
 
 
@@ -93,6 +104,18 @@ def _writer(
     given = rmm or settings.rmm
     model = solver if given is None else _model(given, "", settings)
     return MemoryWriter(model, think=settings.rmm_think)
+
+
+def _teacher(
+    given: str | BaseChatModel | Callable[[Problem], str] | None, settings: Settings
+) -> Teacher | None:
+    source = given or settings.teacher
+    if source is None:
+        return None
+    if isinstance(source, str):
+        source = load_chat_model(source, settings=settings)
+    name = model_name(source) if isinstance(source, BaseChatModel) else source.__name__
+    return Teacher(source, name, settings.teacher_calls)
 
 
 def _memory(

@@ -1,8 +1,8 @@
 """The state machine.
 
 START → recall → reason → feedback → remember ─┬─ the stop rule says stop → END
-          ▲                                    └─ it says retry → recall
-          └────────────────────────────────────┘
+          ▲                                    ├─ it ends unsolved, with a teacher → teach → END
+          └────────────────────────────────────┴─ it says retry → recall
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vitarmm_agent.nodes.feedback import feedback
 from vitarmm_agent.nodes.reason import reason
 from vitarmm_agent.nodes.recall import recall
 from vitarmm_agent.nodes.remember import remember
+from vitarmm_agent.nodes.teach import teach, wants_teacher
 from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, Route, RunContext
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from vitarmm_agent.memory_store.memory import ReasoningMemory
+    from vitarmm_agent.problem import Problem
     from vitarmm_agent.rmm.writer import MemoryWriter
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.verifiers.base import Verifier
@@ -48,9 +50,11 @@ def build_reasoning_graph(
     verifiers: str | list[Verifier] | FeedbackPolicy | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None = None,
     memory: str | ReasoningMemory | None = None,
+    teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
     checkpointer: BaseCheckpointSaver[str] | bool | None = None,
     store: BaseStore | None = None,
     limits: Limits | None = None,
+    limits_are_most: bool = False,
     settings: Settings | None = None,
 ) -> ReasoningGraph:
     """Compile the graph.
@@ -61,10 +65,14 @@ def build_reasoning_graph(
         rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else the reasoner.
         memory: a memory, its folder or URL, or ``"off"``; default: ``store`` when given, else
             ``settings.memory``.
+        teacher: chat model, its spec, or a function from the problem to a solution, asked once where
+            a run ends without a pass; default: ``settings.teacher``.
         checkpointer: as in LangGraph; ``None`` inherits a parent graph's, so that the graph can be
             a node. :class:`~vitarmm_agent.ReasoningAgent` brings SQLite checkpoints by default.
         store: a LangGraph store that holds the memory.
         limits: when a run stops at the latest; default: from ``settings``.
+        limits_are_most: the context of a run may lower them and not raise them, as on a server, where
+            it is a client's.
         settings: everything not given; default: :meth:`Settings.load`.
 
     Raises:
@@ -75,8 +83,10 @@ def build_reasoning_graph(
         verifiers=verifiers,
         rmm=rmm,
         memory=memory,
+        teacher=teacher,
         store=store,
         limits=limits,
+        limits_are_most=limits_are_most,
         settings=settings,
     )
     return compile_graph(deps, checkpointer=checkpointer, store=store)
@@ -96,13 +106,14 @@ def compile_graph(
         input_schema=ReasoningInput,
         output_schema=ReasoningOutput,
     )
-    for node in (recall, reason, feedback, remember):
+    for node in (recall, reason, feedback, remember, teach):
         graph.add_node(node.__name__, _Bound(node, deps))
     graph.add_edge(START, "recall")
     graph.add_edge("recall", "reason")
     graph.add_edge("reason", "feedback")
     graph.add_edge("feedback", "remember")
-    graph.add_conditional_edges("remember", _Router(), ["recall", END])
+    graph.add_conditional_edges("remember", _Router(deps), ["recall", "teach", END])
+    graph.add_edge("teach", END)
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
 
 
@@ -140,9 +151,11 @@ class _Bound(Runnable[ReasoningState, dict[str, Any]]):
         return await arun(self._node(input, self._deps, _run_of(input, config or {})))
 
 
-def after_remember(state: ReasoningState) -> Route:
+def after_remember(state: ReasoningState, deps: Deps) -> Route:
     """Another iteration only when the stop rule said so."""
-    return "recall" if state["decision"]["action"] == "retry" else "__end__"
+    if state["decision"]["action"] == "retry":
+        return "recall"
+    return "teach" if wants_teacher(state, deps) else "__end__"
 
 
 class _Router(Runnable[ReasoningState, Route]):
@@ -150,15 +163,18 @@ class _Router(Runnable[ReasoningState, Route]):
 
     name = "after_remember"
 
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
     def invoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Route:
-        return after_remember(input)
+        return after_remember(input, self._deps)
 
     async def ainvoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Route:
-        return after_remember(input)
+        return after_remember(input, self._deps)
 
 
 def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vitarmm_agent.private import write_privately
+
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
@@ -34,7 +36,12 @@ async def make_graph() -> ReasoningGraph:
 
 @asynccontextmanager
 async def open_server_checkpoints() -> AsyncIterator[SqliteCheckpoints]:
-    """SQLite checkpoints under ``settings.data_dir``: a killed server finds its threads again."""
+    """SQLite checkpoints under ``settings.data_dir``: a killed server finds its threads again.
+
+    The server opens them before it serves. What it writes itself, such as the list of its threads, is
+    then for this user alone, too.
+    """
+    write_privately()
     checkpoints = await asyncio.to_thread(_checkpoints)
     try:
         yield checkpoints
@@ -55,7 +62,9 @@ def _graph_once() -> ReasoningGraph:
 
     redact_logs()
     settings = Settings.load()
-    graph = build_reasoning_graph(settings=settings, memory=settings.memory_location)
+    graph = build_reasoning_graph(
+        settings=settings, memory=settings.memory_location, limits_are_most=True
+    )
     gc.collect()
     gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
     return graph

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
+from vitarmm_agent.json_text import parse_json
+from vitarmm_agent.memory_store.schema import MAX_EXAMPLE, EntryType, MemoryEntry
 from vitarmm_agent.memory_store.untrusted import MAX_FIELD, neutralise
 
 MAX_PROMPT = 4_000
@@ -78,7 +79,7 @@ class MemoryBuffer:
             InputError: it is no JSON array of entries.
         """
         try:
-            rows = json.loads(text)
+            rows = parse_json(text)
             if not isinstance(rows, list):
                 raise InputError(f"entries must be a JSON array, got {type(rows).__name__}")
             return cls(MemoryEntry.model_validate(row) for row in rows)
@@ -114,6 +115,24 @@ def entry_line(entry: MemoryEntry, *, limit: int = MAX_FIELD) -> str:
     notes = [f"applies when {condition}"] if condition else []
     notes.append(f"from {source(entry)}")
     return f"[{entry.entry_type.upper()}] {text} ({'; '.join(notes)})"
+
+
+def example_turns(entry: MemoryEntry) -> tuple[str, str]:
+    """The problem and the solution of an entry's example, harmless in a prompt.
+
+    Raises:
+        InputError: the entry has none.
+    """
+    if entry.example is None:
+        raise InputError(f"entry {entry.id!r} has no example")
+    example = entry.example
+    shown = example.model_copy(
+        update={
+            "steps": tuple(neutralise(step) for step in example.steps),
+            "answer": neutralise(example.answer),
+        }
+    )
+    return neutralise(example.problem, MAX_EXAMPLE), shown.solution
 
 
 def source(entry: MemoryEntry) -> str:

@@ -90,6 +90,7 @@ def merge(old: MemoryEntry, new: MemoryEntry, now: datetime | None = None) -> Me
             "title": words.title or old.title,
             "applies_when": words.applies_when or old.applies_when,
             "content": words.content,
+            "example": new.example or old.example,
             "confidence": max(old.confidence, new.confidence),
             "related_to": tuple(
                 dict.fromkeys(i for i in (*old.related_to, *new.related_to) if i != old.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from abc import abstractmethod
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError, MissingExtraError, WeightsError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.llama.process import Options
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.memory_store.bert_gguf import TOKENIZER, BertFolder
@@ -181,7 +181,7 @@ def local_dims(folder: Path) -> int:
         ("config.json", "hidden_size"),
     ):
         try:
-            found = json.loads((folder / name).read_text("utf-8")).get(field)
+            found = parse_json((folder / name).read_text("utf-8")).get(field)
         except (OSError, ValueError):
             continue
         if isinstance(found, int) and found > 0:

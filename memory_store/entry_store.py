@@ -1,9 +1,10 @@
 """The entries of one memory in a LangGraph store: how they are laid out, found and changed.
 
-A memory uses three namespaces of the store, none a prefix of another memory's: ``…/%entries``
+A memory uses four namespaces of the store, none a prefix of another memory's: ``…/%entries``
 (the entries as they are; only live ones have a vector), ``…/%past`` (texts of entries that are no
-longer live, for time travel and so that what was put aside is recognised when it comes again) and
-``…/%batches`` (which batches of changes were carried out, with what answer).
+longer live, for time travel and so that what was put aside is recognised when it comes again),
+``…/%examples`` (the problems of examples, as they are and masked; those of entries that are gone or
+put aside stay, for time travel) and ``…/%batches`` (which batches of changes were carried out, with what answer).
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.journal import Batch, Change
+from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.namespaces import decode_namespace, encode_namespace
 from vitarmm_agent.memory_store.ranking import Candidate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 
-ENTRIES, PAST, BATCHES = "entries", "past", "batches"
+ENTRIES, PAST, EXAMPLES, BATCHES = "entries", "past", "examples", "batches"
 EVERYTHING = 10_000_000
 CHUNK = 1_000
 """Operations of one store call."""
@@ -44,6 +46,7 @@ class EntryStore:
         self.store = store
         self.entries = encode_namespace(namespace, ENTRIES)
         self.past = (*self.entries[:-1], f"%{PAST}")
+        self.examples = (*self.entries[:-1], f"%{EXAMPLES}")
         self.batches = (*self.entries[:-1], f"%{BATCHES}")
         self.namespace = tuple(namespace)
 
@@ -72,7 +75,8 @@ class EntryStore:
         self, texts: Sequence[str], limit: int, *parts: str
     ) -> Flow[list[list[list[SearchItem]]]]:
         """For each part, and in it for each text, the nearest items, best first."""
-        places = [{ENTRIES: self.entries, PAST: self.past}[part] for part in parts]
+        known = {ENTRIES: self.entries, PAST: self.past, EXAMPLES: self.examples}
+        places = [known[part] for part in parts]
         ops = [SearchOp(place, query=text, limit=limit) for place in places for text in texts]
         found = iter((yield from self.batch(ops)) if ops else [])
         return [
@@ -127,12 +131,12 @@ class EntryStore:
         part: list[PutOp] = []
         texts: set[str] = set()
         for op in ops:
-            text = str((op.value or {}).get("index_text", ""))
-            if text in texts:
+            embedded = {str((op.value or {})[name]) for name in op.index or ()}
+            if embedded & texts:
                 yield part
                 part, texts = [], set()
             part.append(op)
-            texts |= {text} if op.index else set()
+            texts |= embedded
         yield part
 
     def _ops(self, batch: Batch) -> list[PutOp]:
@@ -150,14 +154,24 @@ class EntryStore:
             return [*ops, PutOp(self.entries, change.entry_id, None)]
         if text is None:
             ops.append(self._past(after))
+        if after.example is not None and (before is None or before.example != after.example):
+            ops.append(self._example(after.id, after.example.problem))
         index: Literal[False] | list[str] = False if text is None else ["index_text"]
         return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
 
     def _past(self, entry: MemoryEntry) -> PutOp:
         text = entry.index_text
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         value = {"entry_id": entry.id, "index_text": text}
-        return PutOp(self.past, f"{entry.id}@{digest}", value, index=["index_text"])
+        return PutOp(self.past, _key(entry.id, text), value, index=["index_text"])
+
+    def _example(self, entry_id: str, problem: str) -> PutOp:
+        value = {"entry_id": entry_id, "problem": problem, "masked": general(problem)}
+        index = ["problem"] if value["masked"] == problem else ["problem", "masked"]
+        return PutOp(self.examples, _key(entry_id, problem), value, index=index)
+
+
+def _key(entry_id: str, text: str) -> str:
+    return f"{entry_id}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def entry_value(entry: MemoryEntry) -> dict[str, Any]:

@@ -216,7 +216,10 @@ _SPACED = re.compile(r"(?<![A-Za-z])(?:[A-Za-z][ ._*-]{1,3}){4,}[A-Za-z](?![A-Za
 
 def injection_signs(entry: MemoryEntry) -> tuple[str, ...]:
     """Why this entry seems to instruct the model, in words; empty when it does not."""
-    text = "\n".join(part for part in (entry.title, entry.applies_when, entry.content) if part)
+    parts = [entry.title, entry.applies_when, entry.content]
+    if entry.example is not None:
+        parts += [entry.example.problem, *entry.example.steps, entry.example.answer]
+    text = "\n".join(part for part in parts if part)
     folded = _folded(text)
     parted = re.sub(r"(?<=[A-Za-z])[-_](?=[A-Za-z])", " ", folded)
     found = [why for why, p in _PATTERNS.items() if p.search(folded) or p.search(parted)]

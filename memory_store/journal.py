@@ -89,7 +89,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Event:
+class JournalEvent:
     """A change as it stands in the journal."""
 
     seq: int
@@ -216,7 +216,7 @@ class Journal:
         entry_id: str | None = None,
         run: str | None = None,
         limit: int = -1,
-    ) -> list[Event]:
+    ) -> list[JournalEvent]:
         """Events of a memory, newest first."""
         return [
             _event(row)
@@ -232,7 +232,7 @@ class Journal:
             )
         ]
 
-    def run_events(self, namespace: Sequence[str], run: str) -> list[Event]:
+    def run_events(self, namespace: Sequence[str], run: str) -> list[JournalEvent]:
         """Events of one run, oldest first."""
         rows = self._query(
             f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
@@ -366,9 +366,9 @@ _EVENT = (
 )
 
 
-def _event(row: tuple[Any, ...]) -> Event:
+def _event(row: tuple[Any, ...]) -> JournalEvent:
     seq, kind, entry_id, before, after, reason, time, run, attempt = row
-    return Event(
+    return JournalEvent(
         seq=seq,
         kind=kind,
         entry_id=entry_id,

@@ -10,7 +10,7 @@ from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
-from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address
@@ -41,7 +41,7 @@ def open_memory(settings: Settings) -> ReasoningMemory | None:
         store,
         settings.namespace,
         journal=Journal(journal_path(settings)),
-        config=RecallConfig(floor=floor_for(settings.embedder)),
+        config=RecallConfig.for_embedder(settings.embedder),
     )
 
 

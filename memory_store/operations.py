@@ -57,6 +57,7 @@ class Recalled(BaseModel):
         terms: each part of the score by name.
         reason: the terms in words.
         linked_from: id of the entry whose link brought this one in, or None.
+        as_example: its worked example is shown, as an earlier turn, and its text is not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +68,7 @@ class Recalled(BaseModel):
     terms: dict[str, float] = Field(default_factory=dict)
     reason: str = ""
     linked_from: str | None = None
+    as_example: bool = False
 
 
 class Recall(BaseModel):
@@ -74,7 +76,8 @@ class Recall(BaseModel):
 
     Attributes:
         query: the text that was searched for.
-        entries: main entries best first, then linked ones.
+        entries: those whose worked example is shown, then main ones, each best first; then linked
+            ones.
         best_rejected: the best entry that was not good enough, or None.
         note: in words, for instance why nothing was recalled.
     """

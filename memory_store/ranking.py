@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from vitarmm_agent.memory_store.operations import Recalled
 from vitarmm_agent.memory_store.schema import MemoryEntry
@@ -43,6 +44,9 @@ class RecallConfig:
         half_life_days: after this time without change, experience counts half.
         redundancy: penalty for repeating what is chosen already.
         linked: linked entries added after the main ones, at most.
+        examples: worked examples at most.
+        example_floor: similarity of two problems below which no example is recalled; None takes
+            the embedder's, see :data:`EXAMPLE_FLOORS`.
     """
 
     shortlist: int = 32
@@ -54,21 +58,50 @@ class RecallConfig:
     half_life_days: float = 180.0
     redundancy: float = 0.08
     linked: int = 2
+    examples: int = 2
+    example_floor: float | None = None
+
+    @classmethod
+    def for_embedder(cls, embedder: str, **fields: Any) -> RecallConfig:
+        """A configuration with the floors of an embedder given by its spec."""
+        floors = {"floor": floor_for(embedder), "example_floor": example_floor_for(embedder)}
+        return cls(**floors | fields)
 
     @property
     def similarity_floor(self) -> float:
         """The floor that is in force."""
         return DEFAULT_FLOOR if self.floor is None else self.floor
 
+    @property
+    def examples_from(self) -> float:
+        """The floor of examples that is in force."""
+        return DEFAULT_EXAMPLE_FLOOR if self.example_floor is None else self.example_floor
+
 
 FLOORS = {"all-minilm-l6-v2": 0.45}
 """Similarity floors by embedder name, measured by ``vitarmm_agent.evals.studies.retrieval``."""
 DEFAULT_FLOOR = 0.35
+EXAMPLE_FLOORS = {"all-minilm-l6-v2": 0.83}
+"""The same for a problem against the problems of examples."""
+DEFAULT_EXAMPLE_FLOOR = 0.85
+SHOWN_EXAMPLES = 4_000
+"""Characters of all examples in a prompt."""
+OUTVOTED = 2
+"""An example is withheld once the fails it was shown before outnumber the passes by this."""
 
 
 def floor_for(embedder: str) -> float:
     """The similarity floor of an embedder given by its spec."""
-    return FLOORS.get(embedder.rpartition(":")[2].lower(), DEFAULT_FLOOR)
+    return FLOORS.get(_plain(embedder), DEFAULT_FLOOR)
+
+
+def example_floor_for(embedder: str) -> float:
+    """The floor of examples of an embedder given by its spec."""
+    return EXAMPLE_FLOORS.get(_plain(embedder), DEFAULT_EXAMPLE_FLOOR)
+
+
+def _plain(embedder: str) -> str:
+    return embedder.rpartition(":")[2].lower()
 
 
 @dataclass(frozen=True)
@@ -143,6 +176,28 @@ def diversify(ranked: Sequence[Scored], k: int, config: RecallConfig) -> list[Sc
             terms = best.terms | {"redundancy": -penalty}
             best = Scored(best.candidate, terms, best.words, best.score - penalty)
         chosen.append(best)
+    return chosen
+
+
+def fitting(candidates: Sequence[Candidate], most: int) -> list[Recalled]:
+    """The nearest examples, at most ``most`` and of bounded size together, best first."""
+    chosen: list[Recalled] = []
+    room = SHOWN_EXAMPLES
+    for candidate in sorted(candidates, key=lambda c: (-c.similarity, c.entry.id)):
+        size = candidate.entry.example.size if candidate.entry.example else 0
+        if len(chosen) < most and size <= room:
+            room -= size
+            similarity = candidate.similarity
+            chosen.append(
+                Recalled(
+                    entry=candidate.entry,
+                    score=similarity,
+                    similarity=similarity,
+                    terms={"dense": similarity},
+                    reason=f"similarity {similarity:.2f} to its problem",
+                    as_example=True,
+                )
+            )
     return chosen
 
 

@@ -9,10 +9,18 @@ from datetime import datetime
 from langgraph.store.base import SearchItem
 
 from vitarmm_agent.effects import Flow, in_thread
-from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, candidates
+from vitarmm_agent.memory_store.entry_store import ENTRIES, EXAMPLES, PAST, EntryStore, candidates
 from vitarmm_agent.memory_store.journal import Journal, history
+from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.operations import Recall, Recalled
-from vitarmm_agent.memory_store.ranking import Candidate, RecallConfig, link, rank
+from vitarmm_agent.memory_store.ranking import (
+    OUTVOTED,
+    Candidate,
+    RecallConfig,
+    fitting,
+    link,
+    rank,
+)
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
 MAX_QUERY = 8_000
@@ -54,17 +62,49 @@ class Recalling:
         query = _searchable(problem_text)
         if not query:
             return Recall(query=query, note="there is no text to search for")
+        examples = yield from self._examples(query, refused, as_of)
         floor = self.config.similarity_floor
         found = yield from self._candidates(query, k, refused, as_of)
         main, rejected = rank(query, found, k=k, floor=floor, config=self.config, now=as_of)
         linked = yield from self._linked(main, refused, as_of)
-        note = "" if main else _why_empty(rejected, floor, bool(found))
-        return Recall(query=query, entries=(*main, *linked), best_rejected=rejected, note=note)
+        note = "" if main or examples else _why_empty(rejected, floor, bool(found))
+        entries = (*examples, *main, *linked)
+        return Recall(query=query, entries=entries, best_rejected=rejected, note=note)
+
+    def _examples(
+        self, query: str, refused: Refused, as_of: datetime | None
+    ) -> Flow[list[Recalled]]:
+        """The examples whose problems are of the same kind: alike as they are, or masked."""
+        limit = self.config.shortlist
+        if not self.config.examples:
+            return []
+        texts = list(dict.fromkeys((query, general(query))))
+        (hits,) = yield from self.entry_store.near(texts, limit, EXAMPLES)
+        near: dict[tuple[str, str], float] = {}
+        for item in (item for found in hits for item in found):
+            place = str(item.value["entry_id"]), str(item.value["problem"])
+            near[place] = max(float(item.score or 0), near.get(place, 0.0))
+        good = {p: score for p, score in near.items() if score >= self.config.examples_from}
+        ids = sorted({entry_id for entry_id, _ in good})
+        if as_of is None:
+            known = yield from self.entry_store.get(ids)
+        else:
+            known = yield from self._states(ids, as_of)
+        allowed = [
+            Candidate(entry, good[entry.id, entry.example.problem])
+            for entry in known.values()
+            if entry.example is not None
+            and (entry.id, entry.example.problem) in good
+            and entry.live
+            and entry not in refused
+            and entry.harmful - entry.helpful < OUTVOTED
+        ]
+        return fitting(allowed, self.config.examples)
 
     def _candidates(
         self, query: str, k: int, refused: Refused, as_of: datetime | None
     ) -> Flow[list[Candidate]]:
-        """The shortlist; grows while too many of the nearest may not be recalled."""
+        """The shortlist of what is shown as text; grows while too many may not be recalled."""
         limit = max(self.config.shortlist, k)
         while True:
             ((hits,),) = yield from self.entry_store.near([query], limit, ENTRIES)
@@ -72,7 +112,11 @@ class Recalling:
                 found = candidates(hits)
             else:
                 found = yield from self._as_they_were(query, limit, hits, as_of)
-            allowed = [c for c in found if c.entry.live and c.entry not in refused]
+            allowed = [
+                c
+                for c in found
+                if c.entry.live and c.entry.example is None and c.entry not in refused
+            ]
             if len(allowed) >= k or len(hits) < limit or limit >= WIDEST:
                 return allowed[: max(self.config.shortlist, k)]
             limit *= 4

@@ -14,7 +14,14 @@ from langgraph.store.base import Item, PutOp
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.curation import person_run
-from vitarmm_agent.memory_store.entry_store import BATCHES, CHUNK, ENTRIES, PAST, read_entry
+from vitarmm_agent.memory_store.entry_store import (
+    BATCHES,
+    CHUNK,
+    ENTRIES,
+    EXAMPLES,
+    PAST,
+    read_entry,
+)
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
@@ -31,7 +38,7 @@ from vitarmm_agent.settings import Settings
 logger = logging.getLogger(__name__)
 
 FRESH = ".reindexing"
-PARTS = tuple(f"%{part}" for part in (ENTRIES, PAST, BATCHES))
+PARTS = tuple(f"%{part}" for part in (ENTRIES, PAST, EXAMPLES, BATCHES))
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,40 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 EntryType = Literal["correction", "insight", "fact"]
 State = Literal["live", "quarantined", "superseded"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: an entry may carry an example. Entries of earlier versions are read as they are."""
 MAX_CONTENT = 4_000
 MAX_TITLE = 200
 MAX_METADATA = 16_384
 MAX_LINKS = 64
+MAX_EXAMPLE = 8_000
+"""Characters of an example: problem, steps and answer together."""
 
 
 def new_id() -> str:
     """A new entry id."""
     return f"m-{uuid.uuid4().hex[:16]}"
+
+
+def check_storable(text: str) -> str:
+    """``text``, if every store and journal can hold it.
+
+    Raises:
+        ValueError: it has a NUL or half a character.
+    """
+    if "\x00" in text:
+        raise ValueError("contains a NUL character")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("contains a lone surrogate, which is no character") from None
+    return text
 
 
 class Provenance(BaseModel):
@@ -43,6 +61,48 @@ class Provenance(BaseModel):
     writer: str = ""
 
 
+class Example(BaseModel):
+    """A problem with a right solution, as the reasoner is asked to write one.
+
+    Attributes:
+        problem: its text.
+        steps: the solution, a line each, without numbers before them.
+        answer: the final answer alone.
+        verified_by: who says that it is right: a teacher's name, a person, a reference, a verifier.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    problem: str = Field(min_length=1, max_length=MAX_EXAMPLE)
+    steps: tuple[str, ...] = Field(min_length=1, max_length=MAX_LINKS)
+    answer: str = Field(min_length=1, max_length=500)
+    verified_by: str = Field("", max_length=MAX_TITLE)
+
+    @field_validator("problem", "answer", "verified_by", "steps")
+    @classmethod
+    def _storable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (value,) if isinstance(value, str) else value:
+            check_storable(text)
+        return value
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.size > MAX_EXAMPLE:
+            raise ValueError(f"has {self.size:,} characters; the limit is {MAX_EXAMPLE:,}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Characters of problem, steps and answer."""
+        return len(self.problem) + sum(map(len, self.steps)) + len(self.answer)
+
+    @property
+    def solution(self) -> str:
+        """The steps, numbered, and the line with the answer."""
+        lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
+        return "\n".join([*lines, f"Answer: {self.answer}"])
+
+
 class MemoryEntry(BaseModel):
     """One thing learned.
 
@@ -55,6 +115,8 @@ class MemoryEntry(BaseModel):
         confidence: 0 to 1, the writer's.
         related_to: ids of linked entries.
         used, helpful, harmful: how often it was shown, and what came of it.
+        example: a worked problem, found by its text and shown to problems of its kind; the entry is
+            then shown in no other way.
         superseded_by: id of the entry that replaced it; such an entry is never recalled.
         quarantined: it turned a pass into a fail or failed an audit; not recalled until reviewed.
     """
@@ -70,6 +132,7 @@ class MemoryEntry(BaseModel):
     related_to: tuple[str, ...] = Field((), max_length=MAX_LINKS)
     metadata: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance = Provenance()
+    example: Example | None = None
     used: int = Field(0, ge=0)
     helpful: int = Field(0, ge=0)
     harmful: int = Field(0, ge=0)
@@ -82,15 +145,7 @@ class MemoryEntry(BaseModel):
     @field_validator("id", "title", "applies_when", "content")
     @classmethod
     def _storable(cls, value: str) -> str:
-        if "\x00" in value:
-            raise ValueError("contains a NUL character")
-        if value.isascii():
-            return value
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError("contains a lone surrogate, which is no character") from None
-        return value
+        return check_storable(value)
 
     @field_validator("metadata")
     @classmethod

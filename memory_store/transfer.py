@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import IO, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry, Provenance
@@ -159,14 +159,16 @@ def _parse_line(line: str) -> MemoryEntry:
     if len(line) > MAX_LINE:
         raise InputError(f"has {len(line):,} characters; the limit is {MAX_LINE:,}")
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(line)
+    except ValueError as error:
         raise InputError(f"is not JSON: {error}") from None
     if not isinstance(row, dict):
         raise InputError(f"is a JSON {type(row).__name__}, not an object")
     version = row.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        raise InputError(f"has schema_version {version!r}; this version reads {SCHEMA_VERSION}")
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise InputError(
+            f"has schema_version {version!r}; this version reads 1 to {SCHEMA_VERSION}"
+        )
     try:
         return MemoryEntry.model_validate(row)
     except ValidationError as error:

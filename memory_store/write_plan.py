@@ -125,7 +125,7 @@ def taken_back(
         for name in ("used", "helpful", "harmful")
     }
     fields = ("entry_type", "title", "applies_when", "content", "confidence", "related_to",
-              "metadata", "superseded_by", "quarantined")  # fmt: skip
+              "metadata", "example", "superseded_by", "quarantined")  # fmt: skip
     kept = {
         name: getattr(before if getattr(current, name) == getattr(left, name) else current, name)
         for name in fields
@@ -163,6 +163,8 @@ def _add(
         reason = f"there is an entry {entry.id!r} already; use update"
         return Written(kind="skipped", entry_id=entry.id, reason=reason, entry=known)
     current = [(plan.get(old.id) or old, similarity) for old, similarity in neighbours]
+    if entry.example is not None:
+        return _add_example(plan, entry, [old for old, _ in current], operation, notes)
     found = closest(entry, current)
     if found is not None:
         old, relation = found
@@ -178,6 +180,29 @@ def _add(
             return _written("merged", merged, relation.reason, notes)
         elif relation.kind == "contradiction":
             return _contradict(plan, entry, old, relation.reason, notes)
+    plan.put("add", entry.id, entry, operation.reason)
+    return _written("added", entry, operation.reason, notes)
+
+
+def _add_example(
+    plan: WritePlan,
+    entry: MemoryEntry,
+    neighbours: Sequence[MemoryEntry],
+    operation: Operation,
+    notes: list[str],
+) -> Written:
+    """One example for a problem: the newest solution; others of its kind stay beside it."""
+    assert entry.example is not None
+    for old in neighbours:
+        if old.example is None or not old.live or old.example.problem != entry.example.problem:
+            continue
+        if old.example.solution == entry.example.solution:
+            reason = "shows the same solution"
+            return Written(kind="skipped", entry_id=old.id, reason=reason, entry=old)
+        reason = (
+            operation.reason or f"{entry.example.verified_by} solved its problem in another way"
+        )
+        return _supersede(plan, entry, old, reason, notes)
     plan.put("add", entry.id, entry, operation.reason)
     return _written("added", entry, operation.reason, notes)
 
@@ -219,6 +244,7 @@ def _update(
             "title": entry.title or target.title,
             "applies_when": entry.applies_when or target.applies_when,
             "content": entry.content,
+            "example": entry.example or target.example,
             "confidence": entry.confidence,
             "related_to": tuple(
                 i for i in dict.fromkeys((*target.related_to, *entry.related_to)) if i != target.id

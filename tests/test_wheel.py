@@ -49,10 +49,16 @@ def test_the_wheel_holds_real_files_and_nothing_at_the_top(wheel: Path) -> None:
     assert "vitarmm_agent/graphs/reasoning.py" in names
     assert "vitarmm_agent/prompts/problem.md" in names
     assert "vitarmm_agent/memory_store/schema.py" in names
-    assert "vitarmm_agent/evals/speed/measure.py" in names
+    assert "vitarmm_agent/evals/run/runner.py" in names
     assert "vitarmm_agent/evals/report/templates/report.html" in names
-    assert "vitarmm_agent/evals/studies/merging.jsonl" in names
     assert "vitarmm_agent/py.typed" in names
+
+
+def test_the_wheel_holds_no_benchmarks_of_ours(wheel: Path) -> None:
+    """What measures this package is run from a checkout."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert [n for n in names if "/evals/speed" in n or "/evals/studies" in n] == []
+    assert [n for n in names if n.endswith(".jsonl")] == []
 
 
 def test_it_works_beside_an_apps_own_prompts_and_graphs(wheel: Path, tmp_path: Path) -> None:

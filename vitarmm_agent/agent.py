@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,8 @@ from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.problem import Problem, Result
+from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_settings
+from vitarmm_agent.problem import Problem, Result, Taught
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, result_of
@@ -55,6 +57,7 @@ class ReasoningAgent:
         feedback: str | list[Verifier] | FeedbackPolicy | None = None,
         rmm: str | BaseChatModel | MemoryWriter | None = None,
         memory: str | Path | ReasoningMemory | None = None,
+        teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
         max_iterations: int | None = None,
         checkpointer: BaseCheckpointSaver[str] | None = None,
         store: BaseStore | None = None,
@@ -65,9 +68,11 @@ class ReasoningAgent:
 
         Args:
             reasoner: chat model or its spec (``"local:NAME"``, ``"vita:PATH"``, ``"openai:…"``).
-            feedback: verifiers by name (``"arithmetic,judge"``), as objects, or a policy.
+            feedback: verifiers by name (``"arithmetic,choice"``), as objects, or a policy.
             rmm: chat model, spec or memory writer that decides what to remember.
             memory: folder, URL, ``"off"``, or a memory.
+            teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
+                once where a run ends without a pass.
             max_iterations: attempts per problem at most.
             checkpointer: where traces are kept; default: SQLite under ``settings.data_dir``.
             store: a LangGraph store to hold the memory.
@@ -92,6 +97,7 @@ class ReasoningAgent:
             verifiers=feedback,
             rmm=rmm,
             memory=str(memory) if isinstance(memory, Path) else memory,
+            teacher=teacher,
             store=store,
             limits=None,
             settings=settings,
@@ -160,6 +166,39 @@ class ReasoningAgent:
     ) -> Result:
         """As :meth:`resume`, on an event loop."""
         return await arun(self._resume(thread_id, value, configurable))
+
+    def teach(
+        self,
+        run_or_problem: str | Problem,
+        solution: str,
+        *,
+        by: str = "a person",
+        configurable: dict[str, Any] | None = None,
+    ) -> Taught:
+        """Keep a right solution as a worked example, shown to problems of its kind from now on.
+
+        Args:
+            run_or_problem: thread id of a run, whose problem it solves, or a problem.
+            solution: steps, a line each, and a last line ``Answer: …``.
+            by: who says that it is right.
+            configurable: as in :meth:`solve`; it says whose memory is written to.
+
+        Raises:
+            InputError: there is no such run or no memory, the solution has no steps or no answer, or
+                an equation in it is wrong; nothing is kept then.
+        """
+        return run(self._teach(run_or_problem, solution, by, configurable))
+
+    async def ateach(
+        self,
+        run_or_problem: str | Problem,
+        solution: str,
+        *,
+        by: str = "a person",
+        configurable: dict[str, Any] | None = None,
+    ) -> Taught:
+        """As :meth:`teach`, on an event loop."""
+        return await arun(self._teach(run_or_problem, solution, by, configurable))
 
     def stream(
         self,
@@ -297,6 +336,27 @@ class ReasoningAgent:
             yield from self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
         return (yield from self._read(thread_id))
 
+    def _teach(
+        self,
+        run_or_problem: str | Problem,
+        solution: str,
+        by: str,
+        configurable: dict[str, Any] | None,
+    ) -> Flow[Taught]:
+        from vitarmm_agent.nodes.teach import teach_by_hand
+
+        if self.memory is None:
+            raise InputError("memory is off, so there is nowhere to keep a solution; open one")
+        namespace = fill_namespace(self.memory.namespace, configurable or {})
+        thread, problem = "", run_or_problem
+        if isinstance(problem, str):
+            thread = problem
+            snapshot = yield from self._state(self._config(thread))
+            check_owner(snapshot.values.get("namespace", namespace), namespace)
+            problem = (yield from self._read(thread)).problem
+        memory = self.memory.with_namespace(namespace)
+        return (yield from teach_by_hand(memory, problem, solution, by=by, run=thread))
+
     def _read(self, thread_id: str) -> Flow[Result]:
         snapshot = yield from self._state(self._config(thread_id))
         state = cast("ReasoningState", snapshot.values)
@@ -318,10 +378,7 @@ class ReasoningAgent:
 
     def _config(self, thread_id: str, configurable: dict[str, Any] | None = None) -> RunnableConfig:
         steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
-        given = {
-            **(configurable or {}),
-            "thread_id": thread_id,
-        }
+        given = {**(configurable or {}), "thread_id": thread_id}
         metadata = recorded(self.settings)
         return {"configurable": given, "metadata": metadata, "recursion_limit": steps}
 
@@ -334,15 +391,7 @@ class ReasoningAgent:
 
 def new_thread() -> str:
     """A new thread id: sortable by time, short enough to type."""
-    import time
-
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-
-
-def own_settings(config: RunnableConfig | None) -> dict[str, Any]:
-    """What a caller's ``configurable`` says apart from LangGraph's own keys."""
-    given = (config or {}).get("configurable", {})
-    return {k: v for k, v in given.items() if not k.startswith(("__", "checkpoint_", "thread_id"))}
 
 
 def _in_words(result: Result) -> str:

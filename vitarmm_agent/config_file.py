@@ -26,7 +26,7 @@ PLACES = (
     "local_files", "page_models", "server_hosts", "server_origins",
 )  # fmt: skip
 """Settings that say where something is sent or read, or who is let in."""
-MODELS = ("reasoner", "judge", "rmm", "embedder")
+MODELS = ("reasoner", "judge", "rmm", "teacher", "embedder")
 LOCAL_SCHEMES = ("vita", "scripted", "huggingface")
 """Forms of model spec that always name files, or code that is fetched."""
 

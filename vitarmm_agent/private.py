@@ -32,3 +32,8 @@ def private_file(path: Path) -> None:
     """
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
+
+
+def write_privately() -> None:
+    """Have whatever this process writes from now on be for this user alone. For processes of ours."""
+    os.umask(os.umask(0o077) | 0o077)

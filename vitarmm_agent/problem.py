@@ -209,6 +209,8 @@ class Attempt(Data):
         prompt: messages as sent, text with images as ``{"type": "image", "sha256": …}``.
         prompt_hash: SHA-256 of ``prompt``.
         recalled: ids of the memory entries it was shown.
+        kept: characters at the beginning of ``text`` that are not this call's: the attempt before, up
+            to a value that was put right.
         seconds: wall time of the model call.
         metadata: what the model reported (image tiles, OCR, state marker, finish reason …).
     """
@@ -221,6 +223,7 @@ class Attempt(Data):
     prompt: tuple[dict[str, Any], ...] = ()
     prompt_hash: str = ""
     recalled: tuple[str, ...] = ()
+    kept: int = Field(0, ge=0)
     usage: Usage = Usage()
     seconds: float = 0.0
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -229,6 +232,11 @@ class Attempt(Data):
     def cut(self) -> bool:
         """Whether the response ended at the limit of new tokens, not by itself."""
         return bool(self.metadata.get("cut"))
+
+    @property
+    def kept_text(self) -> str:
+        """What was kept of the attempt before."""
+        return self.text[: self.kept]
 
 
 class StepError(Data):
@@ -276,6 +284,10 @@ class Feedback(Data):
         message: grounds, fit to show the model.
         source: name of the verifier, or of the one that decided.
         precision: measured share of this verifier's such verdicts that are right, or None.
+        solution: a right one, where a person gave it.
+        advice: it was heard, and decided nothing.
+        mended: the attempt up to its first wrong value, with the right one in its place, where a
+            verifier is certain of both; the next attempt goes on from there.
         parts: what each verifier said, when several were combined.
         failure: why a verifier could not judge (garbage, refusal, time-out); then it abstains.
         oracle: the verdict used the gold answer.
@@ -287,11 +299,39 @@ class Feedback(Data):
     errors: tuple[StepError, ...] = ()
     message: str = ""
     precision: float | None = Field(None, ge=0, le=1)
+    solution: str = ""
+    advice: bool = False
+    mended: str = ""
     parts: tuple[Feedback, ...] = ()
     failure: str | None = None
     oracle: bool = False
     usage: Usage = Usage()
     seconds: float = 0.0
+
+    @property
+    def is_slip(self) -> bool:
+        """Whether nothing speaks against the attempt but a value that was put right."""
+        parts = [part for part in self.parts or (self,) if not part.advice]
+        failing = [part for part in parts if part.verdict == "fail"]
+        return bool(failing) and self.verdict == "fail" and all(part.mended for part in failing)
+
+
+class Taught(Data):
+    """A solution that came from outside the run.
+
+    Attributes:
+        by: name of the teacher or the person.
+        solution: what they wrote, read as an attempt; None when they were not asked.
+        note: why it was not kept, in words.
+        operations: memory operations carried out, as data.
+        run: name under which they were, for ``undo``.
+    """
+
+    by: str = ""
+    solution: Attempt | None = None
+    note: str = ""
+    operations: tuple[dict[str, Any], ...] = ()
+    run: str = ""
 
 
 class Result(Data):
@@ -306,6 +346,7 @@ class Result(Data):
         feedback: one per attempt.
         recalled: per attempt, the recall as data (entries, scores, terms).
         written: memory operations carried out, and the writer's failures, as data.
+        taught: the teacher's solution of what was not solved, or None; it is no answer of the run's.
         thread_id: LangGraph's id of the run; ``vitarmm trace show THREAD`` prints it.
     """
 
@@ -318,6 +359,7 @@ class Result(Data):
     feedback: tuple[Feedback, ...] = ()
     recalled: tuple[dict[str, Any], ...] = ()
     written: tuple[dict[str, Any], ...] = ()
+    taught: Taught | None = None
     thread_id: str = ""
     usage: Usage = Usage()
     seconds: float = 0.0

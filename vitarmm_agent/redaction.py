@@ -25,7 +25,8 @@ SHORTEST_PASSWORD = 6
 """Of a password in an address that was given to us."""
 
 _NAMES = re.compile(
-    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE)S?(?:_|$)", re.IGNORECASE
+    r"API_?KEY|(?:^|_)KEYS?(?:_|\d|$)|TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS$|_PWD$",
+    re.IGNORECASE,
 )
 _LOOKS = (
     (re.compile(r"\b(Bearer|Basic)\s{1,4}[A-Za-z0-9._~+/=*-]{8,}"), rf"\1 {SECRET}"),

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 SETTINGS_KEY = "vitarmm_settings"
 """Checkpoint metadata: the settings that were chosen for the run, as JSON."""
 TAKEN = frozenset({
-    "feedback", "oracle", "rmm_think", "images",
+    "feedback", "judge_pass_precision", "judge_fail_precision", "oracle", "rmm_think", "images",
     "max_iterations", "max_seconds", "max_run_tokens",
-    "temperature", "max_tokens", "seed",
+    "temperature", "retry_temperature", "max_tokens", "seed",
     "vita_model_type", "min_tiles", "max_tiles", "thumbnail",
 })  # fmt: skip
-ASKED = ("reasoner", "judge", "rmm", "base_url", "extra_body", "embedder", "memory", "namespace")
+ASKED = (
+    "reasoner", "judge", "rmm", "teacher", "base_url", "extra_body", "embedder", "memory", "namespace",
+)  # fmt: skip
 """What is the operator's to say; where a run was begun with others, the operator is asked."""
-OPTIONS = ("reasoner", "judge", "rmm", "base_url", "memory", "namespace")
+OPTIONS = ("reasoner", "judge", "rmm", "teacher", "base_url", "memory", "namespace")
 """Those of them that the command line has options for."""
 
 

@@ -42,10 +42,35 @@ class Settings(BaseSettings):
     # who does what
     reasoner: str = Field(DEFAULT_CHAT_MODEL, description="Chat model that solves the problem.")
     feedback: str = Field(
-        "arithmetic,judge",
-        description="Verifiers in order, by name; `judge` uses the judge model.",
+        "arithmetic",
+        description="Verifiers in order, by name; `judge` asks the judge model.",
     )
     judge: str | None = Field(None, description="Judging chat model; default: the reasoner.")
+    judge_pass_precision: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Measured share of the judge's passes on such problems that are right; from 0.5 on "
+        "they decide, else (and unmeasured) they are advice.",
+    )
+    judge_fail_precision: float | None = Field(
+        None, ge=0, le=1, description="The same of its fails."
+    )
+    teacher: str | None = Field(
+        None,
+        description="Stronger chat model that is asked once for a right solution where a run ends "
+        "without a pass; it is remembered, and shown to problems of its kind.",
+    )
+    trusted_precision: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Measured precision of a pass from which a run's own solution, after a fail, is "
+        "remembered as a worked example; a person's pass always is enough.",
+    )
+    teacher_calls: int | None = Field(
+        None, ge=0, description="How often one agent may ask the teacher; default: no limit."
+    )
     rmm: str | None = Field(None, description="Memory-writing chat model; default: the reasoner.")
     rmm_think: bool = Field(
         False, description="Let the memory writer write a thought before it decides."
@@ -82,6 +107,11 @@ class Settings(BaseSettings):
     )
     # decoding
     temperature: float = Field(0.0, ge=0, description="0 is greedy.")
+    retry_temperature: float = Field(
+        0.7,
+        ge=0,
+        description="Of another attempt that has no mended one to go on from, where `temperature` is 0.",
+    )
     max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")
     seed: int | None = Field(None, description="Seed of sampling.")
     base_url: str | None = Field(None, description="OpenAI-compatible server of `openai:` models.")
@@ -181,6 +211,12 @@ class Settings(BaseSettings):
         if values.get("extra_body") is not None:
             values["extra_body"] = fingerprint(values["extra_body"])
         return {k: redact(v) if isinstance(v, str) else v for k, v in values.items()}
+
+    @property
+    def judge_precision(self) -> dict[tuple[str, str], float]:
+        """What is known of the judge, by (verifier, verdict)."""
+        known = {"pass": self.judge_pass_precision, "fail": self.judge_fail_precision}
+        return {("judge", verdict): value for verdict, value in known.items() if value is not None}
 
     @property
     def memory_location(self) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
 
 Record = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,8 +38,9 @@ def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Rec
 class RunContext:
     """What one run may set for itself: ``graph.invoke(…, context={"max_iterations": 1})``.
 
-    ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`. The values in
-    force are kept in state, so that a resumed run goes on under the same ones.
+    ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`, which are the
+    most on a server. The values in force are kept in state, so that a resumed run goes on under the
+    same ones.
 
     ``stream_tokens`` asks the reasoner to stream, so that stream mode ``custom`` carries its tokens
     one by one; they come so in any case when mode ``messages`` is on.
@@ -75,6 +76,7 @@ class ReasoningState(ReasoningInput, total=False):
         iteration: number of the iteration under way, from 1.
         limits: the limits in force, as data.
         recalls, attempts, feedback, written: one record per iteration.
+        taught: what a teacher was asked when the run ended without a pass, and what was kept.
         decision: what the stop rule said last: ``action`` and ``reason``.
         started_at: seconds since the epoch.
     """
@@ -89,6 +91,7 @@ class ReasoningState(ReasoningInput, total=False):
     attempts: Annotated[list[Record], by_number]
     feedback: Annotated[list[Record], by_number]
     written: Annotated[list[Record], by_number]
+    taught: Record
     decision: Record
     answer: str | None
     status: Status
@@ -107,6 +110,7 @@ class ReasoningOutput(TypedDict, total=False):
     attempts: list[Record]
     feedback: list[Record]
     written: list[Record]
+    taught: Record
 
 
 def current_problem(state: ReasoningState) -> Problem:
@@ -165,6 +169,10 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
     judged: list[Attempt | Feedback] = [*attempts, *feedback]
     costs = [record.usage for record in judged]
     costs += [_read(Usage, record.get("usage", {}), "written") for record in written]
+    taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
+    if taught is not None and taught.solution is not None:
+        costs.append(taught.solution.usage)
+        judged.append(taught.solution)
     seconds = [record.seconds for record in judged]
     status = "interrupted" if interrupted else state.get("status", "running")
     try:
@@ -178,6 +186,7 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
             feedback=tuple(feedback),
             recalled=tuple(recalls),
             written=tuple(written),
+            taught=taught,
             thread_id=thread_id,
             usage=sum(costs, Usage()),
             seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in written), 4),
@@ -186,4 +195,4 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
         raise _unreadable("result", error) from None
 
 
-Route = Literal["recall", "__end__"]
+Route = Literal["recall", "teach", "__end__"]

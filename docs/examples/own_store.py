@@ -44,11 +44,12 @@ def open_store() -> Iterator[BaseStore]:
 
 with open_store() as store:
     memory = ReasoningMemory(store, namespace=("team", "agent"))
-    agent = ReasoningAgent.open(memory=memory)
-    for text in (
-        "A square has a perimeter of 20 cm. What is its area?",
-        "A square has a perimeter of 36 cm. What is its area?",
-    ):
-        result = agent.solve(text)
+    agent = ReasoningAgent.open(memory=memory, oracle=True)
+    taught: Any = {
+        "text": "A square has a perimeter of 20 cm. What is its area?",
+        "reference": "25",
+    }
+    for problem in (taught, "A square has a perimeter of 36 cm. What is its area?"):
+        result = agent.solve(problem)
         recalled = [found["entry"]["title"] for found in result.recalled[0]["entries"]]
         print(result.answer, "recalled:", recalled)

@@ -6,9 +6,9 @@
 # Sizes, with the defaults of a quick look; for an adapter worth keeping, take hundreds of problems:
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
 #   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
-# REASONER solves and judges, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
+# REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
 # TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora_r 8 --max_steps 50".
-# ORACLE=1 lets feedback see the gold answers. A step whose output is there is gone on with.
+# ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict. A step whose output is there is gone on with.
 set -euo pipefail
 
 rows=${1:?usage: train_rmm.sh GSM8K_TRAINING_ROWS [OUTPUT_FOLDER]}

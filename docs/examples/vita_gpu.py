@@ -11,7 +11,7 @@ from vitarmm_agent import Problem, ReasoningAgent
 
 
 def main(folder: str, picture: str, question: str) -> None:
-    """Solve one problem; VITA reasons, judges and writes the memory."""
+    """Solve one problem; VITA reasons and writes the memory."""
     agent = ReasoningAgent.open(reasoner=f"vita:{folder}")
     result = agent.solve(Problem(text=question, images=(picture,)))
     print(result.answer, result.status)

@@ -1,4 +1,4 @@
-"""Benchmarks from files or from the hub, checked row by row: GSM8K, MathVista, MMLU, MATH-V."""
+"""Benchmarks from files or from the hub, row by row: GSM8K and its siblings, MathVista, MMLU, MATH-V."""
 
 from __future__ import annotations
 

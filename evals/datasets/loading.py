@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.datasets import gsm8k, mathv, mathvista, mmlu, problems
+from vitarmm_agent.evals.datasets import groups, gsm8k, mathv, mathvista, mmlu, problems
 from vitarmm_agent.evals.datasets.reading import (
     ImageFolder,
     Loaded,
@@ -44,6 +44,7 @@ FORMATS: dict[BenchmarkName, Format] = {
     "mathvista": mathvista.FORMAT,
     "mmlu": mmlu.FORMAT,
     "mathv": mathv.FORMAT,
+    "siblings": groups.FORMAT,
     "problems": problems.FORMAT,
 }
 
@@ -57,6 +58,8 @@ def load_benchmark(
     sample_size: int = -1,
     seed: int = 0,
     condition: Condition | None = None,
+    siblings: int = groups.EACH,
+    retold: bool = False,
 ) -> Benchmark:
     """The problems of a benchmark, each row checked.
 
@@ -69,10 +72,13 @@ def load_benchmark(
             or one that ``datasets`` loads; or ``hub:OWNER/NAME`` (``hub:`` alone: the benchmark's usual repository).
         image_dir: where the images that rows name are; default: the file's folder.
         split: keep the rows of this split only; it must be one the benchmark has.
-        sample_size: as many problems drawn at random, in file order; -1 for all.
+        sample_size: as many problems drawn at random, in file order; groups, where problems recur;
+            -1 for all.
         seed: of the draw.
         condition: how MMLU questions are put; default: ``image`` when rows have images, else
             ``text``.
+        siblings: how many problems a group has that is made of a row of GSM8K.
+        retold: their names and objects differ too, not only their numbers.
 
     Raises:
         InputError: an unknown benchmark, split or condition; a file that is missing, empty, or of
@@ -81,27 +87,25 @@ def load_benchmark(
     """
     form = _format(name, split, sample_size, condition)
     loaded = _loaded(form, str(path), split)
-    rows, source = loaded.rows, loaded.source
-    kinds = [_kind_of(row, name) for row in rows]
-    _refuse_another(form, source, rows, kinds)
-    used = _condition(name, condition, rows, kinds)
-    folder = Path(image_dir) if image_dir else _image_folder(str(path))
-    images = ImageFolder(folder)
-    reader = _Reader(form, loaded, split, used, images)
-    found, skipped = reader.read(rows, kinds)
-    if not found:
-        raise InputError(
-            f"{source}: no row of {form.title} can be used; {len(skipped)} were left out, "
-            f"most often because: {_commonest(skipped)}"
+    if name == "siblings":
+        loaded = groups.with_siblings(
+            loaded, each=siblings, groups=sample_size, seed=seed, retold=retold
         )
-    if skipped:
-        left_out = f"{len(skipped)} of {len(rows)} rows left out"
-        why = _commonest(skipped)
-        log.warning("%s, read as %s: %s, most often because: %s", source, form.title, left_out, why)
+    source, kinds = loaded.source, [_kind_of(row, name) for row in loaded.rows]
+    _refuse_another(form, source, loaded.rows, kinds)
+    used = _condition(name, condition, loaded.rows, kinds)
+    images = ImageFolder(Path(image_dir) if image_dir else _image_folder(str(path)))
+    found, skipped = _Reader(form, loaded, split, used, images).read(loaded.rows, kinds)
+    _tell_left_out(form, loaded, len(found), skipped)
+    taught: tuple[Problem, ...] = ()
+    if name == "siblings":
+        taught, asked = groups.taught_and_asked(found, sample_size, seed)
+    else:
+        asked = tuple(_sample(found, sample_size, seed))
     return Benchmark(
         name=name,
         split="+".join(sorted({p.metadata.get("split") or "" for p in found} - {""})),
-        problems=tuple(_sample(found, sample_size, seed)),
+        problems=asked,
         source=source,
         sha256=loaded.sha256,
         skipped=tuple(skipped),
@@ -109,7 +113,23 @@ def load_benchmark(
         license=_common(found, "license"),
         test_only=any(p.metadata.get("test_only") for p in found),
         condition=used if name == "mmlu" else None,
+        taught=taught,
     )
+
+
+def _tell_left_out(form: Format, loaded: Loaded, used: int, skipped: Sequence[SkippedRow]) -> None:
+    """Say which rows are left out; raises where none can be used."""
+    if not used:
+        raise InputError(
+            f"{loaded.source}: no row of {form.title} can be used; {len(skipped)} were left out, "
+            f"most often because: {_commonest(skipped)}"
+        )
+    if skipped:
+        left_out = f"{len(skipped)} of {len(loaded.rows)} rows left out"
+        why = _commonest(skipped)
+        log.warning(
+            "%s, read as %s: %s, most often because: %s", loaded.source, form.title, left_out, why
+        )
 
 
 def _format(

@@ -6,7 +6,6 @@ import csv
 import gzip
 import hashlib
 import io
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import RowError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.media import MIMES, ImageRef, inspect_image, read_image_bytes
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
@@ -128,8 +128,8 @@ def _lines(text: str) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(line)
+        except ValueError as error:
             yield Row(number, {}, f"is no JSON: {error}")
             continue
         yield _row(number, value)
@@ -144,8 +144,8 @@ def _row(number: int, value: Any) -> Row:
 def _json(path: Path, text: str) -> list[Row]:
     """An array of rows, an object of rows by their id, or JSON lines under the name ``.json``."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         rows = list(_lines(text))
         if len(rows) > 1 and not rows[0].damage:
             return rows
@@ -191,7 +191,7 @@ def _csv_fields(header: list[str] | None, cells: list[str]) -> tuple[dict[str, A
             fields["answer"] = int(fields["answer"])
     elif "choices" in fields:
         try:
-            fields["choices"] = json.loads(fields["choices"])
+            fields["choices"] = parse_json(fields["choices"])
         except ValueError:
             return {}, "choices is no JSON list"
     return fields, ""

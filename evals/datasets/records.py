@@ -12,7 +12,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
 from vitarmm_agent.problem import Data, Problem
 
-BenchmarkName = Literal["gsm8k", "mathvista", "mmlu", "mathv", "problems"]
+BenchmarkName = Literal["gsm8k", "mathvista", "mmlu", "mathv", "siblings", "problems"]
 Condition = Literal["text", "image", "beside"]
 """How an MMLU question is put: as text; rendered in its image with a fixed instruction as the only
 text; or as text with the image beside it."""
@@ -51,6 +51,8 @@ class Benchmark(Data):
         license: of the rows, empty when unknown.
         test_only: the licence allows no training on the rows.
         condition: how MMLU was put, else None.
+        taught: of recurring problems the first of each group, with its solution in ``metadata``;
+            it may be taught, and is not among the problems.
     """
 
     name: BenchmarkName
@@ -63,6 +65,7 @@ class Benchmark(Data):
     license: str = ""
     test_only: bool = False
     condition: Condition | None = None
+    taught: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from vitarmm_agent.evals.metrics.estimate import Estimate, ended, mean, problem_of, share
+from vitarmm_agent.evals.metrics.estimate import (
+    Estimate,
+    cluster_of,
+    ended,
+    mean,
+    problem_of,
+    share,
+)
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Attempt, Data
 from vitarmm_agent.verifiers.stopping import vote
@@ -47,12 +54,12 @@ class CurvePoint(Data):
 
 def accuracy(samples: Sequence[Sample]) -> Estimate:
     """Share of right answers among the samples that ended."""
-    return share((problem_of(s), s.correct, 1) for s in ended(samples))
+    return share((cluster_of(s), s.correct, 1) for s in ended(samples))
 
 
 def accuracy_with_crashes(samples: Sequence[Sample]) -> Estimate:
     """Share of right answers among all samples; a crash counts as wrong."""
-    return share((problem_of(s), s.correct and s.crash is None, 1) for s in samples)
+    return share((cluster_of(s), s.correct and s.crash is None, 1) for s in samples)
 
 
 def grouped(samples: Sequence[Sample], key: Callable[[Sample], str]) -> dict[str, Estimate]:
@@ -71,9 +78,9 @@ def iterations(samples: Sequence[Sample]) -> tuple[IterationPoint, ...]:
     return tuple(
         IterationPoint(
             k=k,
-            accuracy=share((problem_of(s), right_after(s, k), 1) for s in done),
+            accuracy=share((cluster_of(s), right_after(s, k), 1) for s in done),
             pass_at_k=share(
-                (problem_of(s), any(a.correct for a in s.attempts[:k]), 1) for s in done
+                (cluster_of(s), any(a.correct for a in s.attempts[:k]), 1) for s in done
             ),
             reached=sum(len(s.attempts) >= k for s in done),
         )
@@ -133,7 +140,7 @@ def _shares(samples: Sequence[Sample]) -> dict[str, float]:
 
 def _gain(samples: Sequence[Sample], control: Mapping[str, float]) -> Estimate:
     return mean(
-        (problem_of(s), s.correct - control[problem_of(s)], 1)
+        (cluster_of(s), s.correct - control[problem_of(s)], 1)
         for s in samples
         if problem_of(s) in control
     )

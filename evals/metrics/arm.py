@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vitarmm_agent.evals.metrics import answers, errors
 from vitarmm_agent.evals.metrics import memory as memories
-from vitarmm_agent.evals.metrics.estimate import Estimate, ended, mean, problem_of, share
+from vitarmm_agent.evals.metrics.estimate import (
+    Estimate,
+    cluster_of,
+    ended,
+    mean,
+    problem_of,
+    share,
+)
+from vitarmm_agent.evals.metrics.recurring import Recurring, recurring
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Data
 
@@ -43,6 +51,7 @@ class ArmMetrics(Data):
         accuracy: over the samples that ended.
         accuracy_crashes_wrong: over all samples, a crash counted as wrong.
         cut: share of attempts that ended at the token limit.
+        recurring: where its problems belong to groups.
     """
 
     arm: str
@@ -69,6 +78,7 @@ class ArmMetrics(Data):
     written: memories.Written
     price: Price
     cut: Estimate
+    recurring: Recurring | None = None
 
 
 def measure_arm(
@@ -107,8 +117,9 @@ def measure_arm(
         written=memories.written(ordered),
         price=_price(ordered),
         cut=share(
-            ((problem_of(s), a.cut, 1) for s in ended(ordered) for a in s.attempts), "attempts"
+            ((cluster_of(s), a.cut, 1) for s in ended(ordered) for a in s.attempts), "attempts"
         ),
+        recurring=recurring(ordered),
     )
 
 
@@ -116,19 +127,19 @@ def _price(samples: Sequence[Sample]) -> Price:
     done = ended(samples)
     priced = [(s, s.cost) for s in done if s.cost is not None]
     return Price(
-        tokens=mean((problem_of(s), s.usage.total_tokens, 1) for s in done),
-        input_tokens=mean((problem_of(s), s.usage.input_tokens, 1) for s in done),
-        output_tokens=mean((problem_of(s), s.usage.output_tokens, 1) for s in done),
-        calls=mean((problem_of(s), s.usage.calls, 1) for s in done),
-        seconds=mean((problem_of(s), s.seconds, 1) for s in done),
-        cost=mean((problem_of(s), cost, 1) for s, cost in priced),
+        tokens=mean((cluster_of(s), s.usage.total_tokens, 1) for s in done),
+        input_tokens=mean((cluster_of(s), s.usage.input_tokens, 1) for s in done),
+        output_tokens=mean((cluster_of(s), s.usage.output_tokens, 1) for s in done),
+        calls=mean((cluster_of(s), s.usage.calls, 1) for s in done),
+        seconds=mean((cluster_of(s), s.seconds, 1) for s in done),
+        cost=mean((cluster_of(s), cost, 1) for s, cost in priced),
         cost_per_right=_per_right((s, cost) for s, cost in priced),
         tokens_per_right=_per_right((s, s.usage.total_tokens) for s in done),
     )
 
 
 def _per_right(rows: Iterable[tuple[Sample, float]]) -> Estimate:
-    return mean(((problem_of(s), spent, s.correct) for s, spent in rows), "right answers")
+    return mean(((cluster_of(s), spent, s.correct) for s, spent in rows), "right answers")
 
 
 def _crashes(samples: Sequence[Sample]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from vitarmm_agent.evals.metrics.estimate import Estimate, ended, estimate, problem_of
+from vitarmm_agent.evals.metrics.estimate import Estimate, cluster_of, ended, estimate
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
 from vitarmm_agent.evals.statistics import share_difference
 from vitarmm_agent.problem import Data
@@ -117,7 +117,7 @@ def _case(sample: Sample) -> _Case | None:
     first = next((attempt for attempt in sample.attempts if attempt.shown), None)
     if first is None or _held_in(first) > 1:
         return None
-    return _Case(problem_of(sample), first.shown, first.correct, sample.correct)
+    return _Case(cluster_of(sample), first.shown, first.correct, sample.correct)
 
 
 def _held_in(attempt: SampleAttempt) -> int:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from vitarmm_agent.evals.metrics.estimate import Estimate, Row, ended, problem_of, share
+from vitarmm_agent.evals.metrics.estimate import Estimate, Row, cluster_of, ended, share
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt
 from vitarmm_agent.problem import Data, Verdict
 
@@ -65,7 +65,7 @@ class Confusion(Data):
 
     Attributes:
         counts: verdict → ``right`` and ``wrong`` → attempts.
-        by_source: the same for each verifier that decided.
+        by_source: the same for each verifier that decided, or gave advice.
         pass_right: share of the passes that are on a right answer.
         fail_wrong: share of the fails that are on a wrong answer.
         wrong_failed: share of the wrong attempts that were failed.
@@ -89,7 +89,7 @@ def steps(samples: Sequence[Sample]) -> Steps:
     def correct(kept: slice) -> Estimate:
         return share(
             (
-                (problem_of(s), a.checked_steps - a.wrong_steps, a.checked_steps)
+                (cluster_of(s), a.checked_steps - a.wrong_steps, a.checked_steps)
                 for s in done
                 for a in s.attempts[kept]
             ),
@@ -101,7 +101,7 @@ def steps(samples: Sequence[Sample]) -> Steps:
         correct_first=correct(slice(1)),
         correct_last=correct(slice(-1, None)),
         checkable=share(
-            ((problem_of(s), a.checked_steps, a.steps) for s in done for a in s.attempts), "steps"
+            ((cluster_of(s), a.checked_steps, a.steps) for s in done for a in s.attempts), "steps"
         ),
     )
 
@@ -123,7 +123,7 @@ def _again_here(sample: Sample) -> Iterator[Row]:
     for attempt in sample.attempts:
         found = _signatures([attempt])
         if before:
-            yield problem_of(sample), bool(found & before), 1
+            yield cluster_of(sample), bool(found & before), 1
         before |= found
 
 
@@ -136,7 +136,7 @@ def _again_elsewhere(samples: Sequence[Sample]) -> Iterator[Row]:
         for sample in sorted(stream, key=lambda s: (s.position, s.key)):
             found = _signatures(sample.attempts)
             if before:
-                yield problem_of(sample), bool(found & before), 1
+                yield cluster_of(sample), bool(found & before), 1
             before |= found
 
 
@@ -155,7 +155,7 @@ def correction(samples: Sequence[Sample]) -> Correction:
     steps_on = [(s, a.correct, b.correct) for s in done for a, b in pairwise(s.attempts)]
 
     def changed(rows: list[tuple[Sample, bool, bool]], was: bool, unit: str) -> Estimate:
-        return share(((problem_of(s), now != was, 1) for s, then, now in rows if then == was), unit)
+        return share(((cluster_of(s), now != was, 1) for s, then, now in rows if then == was), unit)
 
     return Correction(
         mended=changed(firsts, False, "runs with a wrong first attempt"),
@@ -167,8 +167,8 @@ def correction(samples: Sequence[Sample]) -> Correction:
 
 def confusion(samples: Sequence[Sample]) -> Confusion:
     """Verdicts against truth."""
-    rows = [(problem_of(s), a) for s in ended(samples) for a in s.attempts]
-    sources = sorted({attempt.source for _, attempt in rows})
+    rows = [(cluster_of(s), a) for s in ended(samples) for a in s.attempts]
+    sources = sorted({name for _, attempt in rows for name in _said(attempt)})
 
     def given(verdict: Verdict, right: bool) -> Estimate:
         return share(
@@ -182,10 +182,13 @@ def confusion(samples: Sequence[Sample]) -> Confusion:
             f"{'right' if right else 'wrong'} attempts",
         )
 
-    attempts = [attempt for _, attempt in rows]
+    said = [(_said(attempt), attempt.correct) for _, attempt in rows]
     return Confusion(
-        counts=_counts(attempts),
-        by_source={name: _counts([a for a in attempts if a.source == name]) for name in sources},
+        counts=_counts([(attempt.verdict, attempt.correct) for _, attempt in rows]),
+        by_source={
+            name: _counts([(words[name], right) for words, right in said if name in words])
+            for name in sources
+        },
         pass_right=given("pass", True),
         fail_wrong=given("fail", False),
         wrong_failed=found(False, "fail"),
@@ -194,10 +197,15 @@ def confusion(samples: Sequence[Sample]) -> Confusion:
     )
 
 
-def _counts(attempts: Sequence[SampleAttempt]) -> dict[str, dict[str, int]]:
+def _said(attempt: SampleAttempt) -> dict[str, Verdict]:
+    """What each verifier said of an attempt, as far as it is recorded."""
+    return {**attempt.advice, attempt.source: attempt.verdict}
+
+
+def _counts(verdicts: Sequence[tuple[Verdict, bool]]) -> dict[str, dict[str, int]]:
     return {
         verdict: {
-            truth: sum(a.verdict == verdict and a.correct == right for a in attempts)
+            truth: sum(said == verdict and correct == right for said, correct in verdicts)
             for truth, right in (("right", True), ("wrong", False))
         }
         for verdict in VERDICTS

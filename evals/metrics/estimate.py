@@ -1,4 +1,4 @@
-"""A figure with its number of cases and its interval; problems are the independent units."""
+"""A figure with its number of cases and its interval; problems, or their groups, are independent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, wil
 from vitarmm_agent.problem import Data
 
 Row = tuple[str, float, float]
-"""A cluster (the problem), a numerator and a denominator."""
+"""A cluster (the problem, or the group of those that recur), a numerator and a denominator."""
 
 
 class Estimate(Data):
@@ -49,6 +49,11 @@ class Estimate(Data):
 def problem_of(sample: Sample) -> str:
     """Name of a sample's problem, unique over benchmarks."""
     return f"{sample.benchmark}/{sample.problem_id}"
+
+
+def cluster_of(sample: Sample) -> str:
+    """What is independent of all others: the group of a recurring problem, else the problem."""
+    return f"{sample.benchmark}/{sample.group}/" if sample.group else problem_of(sample)
 
 
 def ended(samples: Iterable[Sample]) -> list[Sample]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from vitarmm_agent.evals.metrics.estimate import (
     Estimate,
+    cluster_of,
     ended,
     estimate,
     mean,
-    problem_of,
     share,
 )
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
@@ -93,7 +93,7 @@ Showing = tuple[str, SampleAttempt, ShownEntry]
 def showings(samples: Sequence[Sample]) -> list[Showing]:
     """Every entry that an attempt saw, with its problem and the attempt."""
     return [
-        (problem_of(sample), attempt, entry)
+        (cluster_of(sample), attempt, entry)
         for sample in ended(samples)
         for attempt in sample.attempts
         for entry in attempt.shown
@@ -103,7 +103,7 @@ def showings(samples: Sequence[Sample]) -> list[Showing]:
 
 def memory_use(samples: Sequence[Sample]) -> MemoryUse:
     """Entries shown, and what became of the attempts."""
-    attempts = [(problem_of(s), a, _seen(a)) for s in ended(samples) for a in s.attempts]
+    attempts = [(cluster_of(s), a, _seen(a)) for s in ended(samples) for a in s.attempts]
     shown = showings(samples)
     return MemoryUse(
         recalled=share(((p, seen > 0, 1) for p, _, seen in attempts), "attempts"),
@@ -163,7 +163,7 @@ def _ece(shown: Sequence[Showing]) -> Estimate:
 def written(samples: Sequence[Sample]) -> Written:
     """Entries written, leaks, and entries that came back to their own problem."""
     done = ended(samples)
-    entries = [(problem_of(s), w) for s in done for w in s.written if w.action in WRITTEN]
+    entries = [(cluster_of(s), w) for s in done for w in s.written if w.action in WRITTEN]
     types = sorted({w.entry_type for _, w in entries if w.entry_type})
 
     def leaks(*reasons: str) -> Estimate:
@@ -171,10 +171,10 @@ def written(samples: Sequence[Sample]) -> Written:
 
     return Written(
         entries=mean(
-            ((problem_of(s), sum(w.action in WRITTEN for w in s.written), 1) for s in done),
+            ((cluster_of(s), sum(w.action in WRITTEN for w in s.written), 1) for s in done),
             "samples",
         ),
-        failures=mean(((problem_of(s), s.write_failures, 1) for s in done), "samples"),
+        failures=mean(((cluster_of(s), s.write_failures, 1) for s in done), "samples"),
         leaks=leaks("answer", "verbatim"),
         leaks_answer=leaks("answer"),
         leaks_verbatim=leaks("verbatim"),
@@ -192,6 +192,6 @@ def _contaminated(samples: Sequence[Sample]) -> Estimate:
             if shown:
                 foreign = (e for e in shown if e.id not in own)
                 rows.append(
-                    (problem_of(sample), any(e.origin == sample.problem_id for e in foreign), 1)
+                    (cluster_of(sample), any(e.origin == sample.problem_id for e in foreign), 1)
                 )
     return share(rows, "attempts with an entry")

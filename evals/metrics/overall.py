@@ -16,9 +16,10 @@ from vitarmm_agent.evals.metrics.pairs import (
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.problem import Data
 
-CONTROLS = ("empty", "single")
+CONTROLS = ("empty", "single", "placebo")
 """Arms that the others are compared with, where they were run: the same loop with an empty memory
-first, because that is what a gain must be over."""
+first, because that is what a gain must be over; and another group's example in place of the right
+one, because the form of an example may help by itself."""
 
 
 class Metrics(Data):

@@ -1,11 +1,18 @@
-"""Two arms on the same problems."""
+"""Two arms on the same problems; problems of one group are counted together."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from vitarmm_agent.evals.metrics.estimate import Estimate, ended, estimate, mean, problem_of
+from vitarmm_agent.evals.metrics.estimate import (
+    Estimate,
+    cluster_of,
+    ended,
+    estimate,
+    mean,
+    problem_of,
+)
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.statistics import (
     holm,
@@ -23,13 +30,14 @@ class Comparison(Data):
     Attributes:
         pairs: problems that both arms ended; ``dropped`` are those that only one has, or that
             crashed.
-        difference: of accuracy. Tango's score interval when each arm has one sample per problem,
-            else Student's t with two added pairs.
+        difference: of accuracy. Tango's score interval when each arm has one sample per problem, and
+            each group one problem; else Student's t with two added pairs, over the groups' means.
         bootstrap: the same difference with a paired bootstrap over problems; too narrow when few
             problems differ.
         only_first, only_second: problems that only one of the two got right; None with several
             samples per problem.
-        p: exact McNemar, or sign flips of the problems' differences with several samples.
+        p: exact McNemar, or sign flips of the problems' (groups') mean differences with several
+            samples.
         p_holm: adjusted for all comparisons made together.
         test: ``McNemar, exact`` or ``sign flips``.
         tokens, seconds, cost: paired differences per problem.
@@ -61,14 +69,17 @@ def compare_samples(
     """Compare two arms problem by problem; a problem with several orders counts by its mean."""
     one, other = _by_problem(first), _by_problem(second)
     both = sorted(one.keys() & other.keys())
+    clusters = [cluster_of(one[p][0]) for p in both]
+    alone = len(set(clusters)) == len(both)
     single = all(len(one[p]) == len(other[p]) == 1 for p in both)
     right = [(_mean(one[p], _right), _mean(other[p], _right)) for p in both]
     gaps = [a - b for a, b in right]
-    bootstrap = mean(zip(both, gaps, [1] * len(both), strict=True))
+    bootstrap = mean(zip(clusters, gaps, [1] * len(both), strict=True))
     only_first, only_second = sum(g > 0 for g in gaps), sum(g < 0 for g in gaps)
-    if single and both:
+    if single and alone and both:
         found, method = paired_difference(only_first, only_second, len(both)), "score"
     else:
+        gaps = _by_group(clusters, gaps)
         found, method = mean_difference(gaps), "adjusted t"
     return Comparison(
         first=names[0],
@@ -77,12 +88,14 @@ def compare_samples(
         dropped=len(one.keys() | other.keys() | _problems(first, second)) - len(both),
         first_accuracy=_average([a for a, _ in right]),
         second_accuracy=_average([b for _, b in right]),
-        difference=estimate(found, n=len(both), count=round(sum(gaps), 6), method=method),
+        difference=estimate(
+            found, n=len(both), count=round(sum(a - b for a, b in right), 6), method=method
+        ),
         bootstrap=bootstrap,
         only_first=only_first if single else None,
         only_second=only_second if single else None,
-        p=_p(single, only_first, only_second, gaps),
-        test="McNemar, exact" if single else "sign flips",
+        p=_p(single and alone, only_first, only_second, gaps),
+        test="McNemar, exact" if single and alone else "sign flips",
         tokens=_gap(one, other, lambda s: float(s.usage.total_tokens)),
         seconds=_gap(one, other, lambda s: s.seconds),
         cost=_gap(one, other, lambda s: s.cost),
@@ -108,6 +121,14 @@ def _p(single: bool, only_first: int, only_second: int, gaps: Sequence[float]) -
     if not gaps:
         return None
     return mcnemar(only_first, only_second) if single else sign_flips(gaps)
+
+
+def _by_group(clusters: Sequence[str], gaps: Sequence[float]) -> list[float]:
+    """The mean difference of each group, in order of appearance."""
+    members: dict[str, list[float]] = defaultdict(list)
+    for cluster, gap in zip(clusters, gaps, strict=True):
+        members[cluster].append(gap)
+    return [sum(found) / len(found) for found in members.values()]
 
 
 def _by_problem(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
@@ -140,7 +161,7 @@ def _gap(
 ) -> Estimate:
     """Mean difference of a quantity over the problems where it is known on both sides."""
     return mean(
-        (p, _mean(one[p], value) - _mean(other[p], value), 1)
+        (cluster_of(one[p][0]), _mean(one[p], value) - _mean(other[p], value), 1)
         for p in one.keys() & other.keys()
         if all(value(s) is not None for s in (*one[p], *other[p]))
     )

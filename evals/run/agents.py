@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.run.arm_memory import Rule, open_arm_memory
-from vitarmm_agent.evals.run.arms import LEARNING, Arm
+from vitarmm_agent.evals.run.arms import LEARNING, TEACHING, Arm
 from vitarmm_agent.evals.run.folder import EvaluationFolder, Prices
 from vitarmm_agent.evals.run.recording import Task, sample_of_run, sample_of_votes
 from vitarmm_agent.evals.run.samples import Sample
+from vitarmm_agent.evals.run.teaching import read_shown
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
@@ -41,12 +42,14 @@ class Models:
 
     Attributes:
         vote: the reasoner that gives the n-th vote, from 1: sampling, with a seed of its own.
+        teacher: asked for right solutions, or None.
     """
 
     reasoner: BaseChatModel
     judge: BaseChatModel
     writer: MemoryWriter
     vote: Callable[[int], BaseChatModel]
+    teacher: BaseChatModel | None = None
 
     @classmethod
     def load(cls, settings: Settings) -> Models:
@@ -67,7 +70,9 @@ class Models:
                 settings.reasoner, settings=settings, temperature=temperature, seed=seed
             )
 
-        return cls(reasoner, judge, writer, vote)
+        name = settings.teacher
+        teacher = load_chat_model(name, settings=settings) if name else None
+        return cls(reasoner, judge, writer, vote, teacher)
 
 
 def vote_temperature(settings: Settings) -> float:
@@ -88,6 +93,7 @@ class Agents:
         withhold: float = 0.0,
         seed: int = 0,
         alike: Mapping[str, frozenset[str]] | None = None,
+        one_pass: bool = False,
     ) -> None:
         """Keep traces and memories under ``folder.data_dir``; the rest is as in :class:`Rule`.
 
@@ -99,6 +105,8 @@ class Agents:
             withhold: as in :class:`Rule`.
             seed: as in :class:`Rule`.
             alike: as in :class:`Rule`.
+            one_pass: every run makes one attempt that nothing judges, so that no memory writer is
+                asked.
 
         Raises:
             UserError: a model cannot be loaded, or a file cannot be opened.
@@ -106,7 +114,9 @@ class Agents:
         self.models = models or Models.load(settings)
         self._folder = folder
         self._prices = prices
-        self._settings = settings.model_copy(update={"data_dir": folder.data_dir, "memory": None})
+        update = {"data_dir": folder.data_dir, "memory": None, "teacher": None}
+        self._settings = settings.model_copy(update=update)
+        self._one_pass = one_pass
         self._withhold, self._seed, self._alike = withhold, seed, alike or {}
         self._checkpoints = open_checkpoints(self._settings.checkpoints_path)
         self._agents: dict[tuple[str, int], ReasoningAgent] = {}
@@ -130,7 +140,11 @@ class Agents:
     async def solve(self, task: Task) -> Sample:
         """The sample of a task's run, which is begun, gone on with, or read, whichever it needs."""
         result = await self._finish(self._agent(task.arm, task.order), task, task.thread_id)
-        return sample_of_run(task, result, self._prices)
+        sample = sample_of_run(task, result, self._prices)
+        if task.arm == TEACHING:
+            text = result.attempts[0].text if result.attempts else ""
+            return sample.model_copy(update={"metadata": {"solution": text}})
+        return sample
 
     async def vote(self, task: Task, votes: int, cost_of: str) -> Sample:
         """The sample of ``votes`` independent passes of a task.
@@ -160,7 +174,9 @@ class Agents:
 
     def _agent(self, arm: Arm, order: int) -> ReasoningAgent:
         key = (arm.name, order)
-        if key not in self._agents:
+        if key not in self._agents and arm == TEACHING:
+            self._agents[key] = self._pass(self.models.teacher or self.models.reasoner)
+        elif key not in self._agents:
             self._agents[key] = (
                 self._loop(arm, order) if arm.loop else self._pass(self.models.reasoner)
             )
@@ -172,10 +188,17 @@ class Agents:
         rule = Rule(arm.keeps, self._withhold, self._seed, self._alike)
         if arm == LEARNING:
             rule = Rule(arm.keeps)
-        memory = open_arm_memory(self._folder.data_dir / "memories" / place, rule, self._settings)
+        if arm.keeps == "shown":
+            rule = replace(rule, shown=read_shown(self._folder.memories, arm))
+        memory = open_arm_memory(self._folder.memories / place, rule, self._settings)
         self._memories[f"{arm.name}-{order}"] = memory
-        settings = self._settings.model_copy(update={"oracle": arm.oracle})
-        return self._open(self.models.reasoner, self._policy(arm), settings, memory=memory)
+        update: dict[str, Any] = {"oracle": arm.oracle}
+        policy = self._policy(arm)
+        if self._one_pass:
+            update["max_iterations"], policy = 1, FeedbackPolicy(())
+        settings = self._settings.model_copy(update=update)
+        teacher = self.models.teacher if arm.keeps == "stream" else None
+        return self._open(self.models.reasoner, policy, settings, memory=memory, teacher=teacher)
 
     def _pass(self, reasoner: BaseChatModel) -> ReasoningAgent:
         settings = self._settings.model_copy(update={"max_iterations": 1})
@@ -202,6 +225,7 @@ class Agents:
             oracle=arm.oracle,
             reasoner=self.models.reasoner,
             media=MediaStore(self._settings.media_dir) if sees else None,
+            precision=self._settings.judge_precision,
         )
 
 

@@ -30,7 +30,7 @@ from vitarmm_agent.evals.run.arms import Keeps
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
-from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
+from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
 if TYPE_CHECKING:
@@ -50,12 +50,16 @@ class Rule:
         withhold: probability with which a run has one recalled entry withheld.
         seed: of the withholding.
         alike: by problem id, the other problems that nearly equal it.
+        shown: by problem id, the entry whose example recall is made to show.
+        as_text: entries that are written lose their examples: what they teach stays as text.
     """
 
     keeps: Keeps
     withhold: float = 0.0
     seed: int = 0
     alike: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    shown: Mapping[str, MemoryEntry] = field(default_factory=dict)
+    as_text: bool = False
 
     @property
     def writes(self) -> bool:
@@ -97,6 +101,8 @@ class ArmMemory(ReasoningMemory):
     ) -> Flow[Recall]:
         if self.rule.keeps == "nothing":
             return Recall(query=problem_text, note="this arm's memory is kept empty")
+        if self.rule.keeps == "shown":
+            return self._made_to_show(problem_text, reader)
         refused = {*exclude_problems, *self._left_out(reader)}
         found = yield from super()._recall(
             problem_text,
@@ -109,6 +115,15 @@ class ArmMemory(ReasoningMemory):
         if reader is None or reader.writer:
             return found
         return self._withhold(found, reader.run)
+
+    def _made_to_show(self, query: str, reader: Provenance | None) -> Recall:
+        """What the rule says, in place of what fits; the memory writer is shown nothing."""
+        entry = self.rule.shown.get(reader.problem_id) if reader and not reader.writer else None
+        if entry is None:
+            return Recall(query=query, note="there is no example to show")
+        why = "shown whether it fits or not"
+        found = Recalled(entry=entry, score=0.0, similarity=0.0, reason=why, as_example=True)
+        return Recall(query=query, entries=(found,))
 
     def _left_out(self, reader: Provenance | None) -> frozenset[str]:
         """The problem under way and those that nearly equal it, where others are learned from."""
@@ -136,6 +151,8 @@ class ArmMemory(ReasoningMemory):
     ) -> Flow[list[Written]]:
         if self.rule.writes:
             named = in_own_names(operations, f"{run}/{attempt}")
+            if self.rule.as_text:
+                named = [_without_example(operation) for operation in named]
             return (
                 yield from super()._write(named, run=run, attempt=attempt, problem_id=problem_id)
             )
@@ -165,14 +182,14 @@ def open_arm_memory(folder: Path, rule: Rule, settings: Settings) -> ArmMemory:
         MemoryStoreError: the folder cannot be used.
         WeightsError: the embedder's weights are missing.
     """
-    if rule.keeps == "nothing":
+    if rule.keeps in ("nothing", "shown"):
         from langgraph.store.memory import InMemoryStore
 
         return ArmMemory(InMemoryStore(), rule=rule)
     from vitarmm_agent.memory_store.open import journal_path, open_store
 
     settings = settings.model_copy(update={"memory": str(folder)})
-    config = RecallConfig(floor=floor_for(settings.embedder), half_life_days=math.inf)
+    config = RecallConfig.for_embedder(settings.embedder, half_life_days=math.inf)
     store = open_store(settings)
     return ArmMemory(store, rule=rule, journal=Journal(journal_path(settings)), config=config)
 
@@ -188,6 +205,13 @@ def in_own_names(operations: Sequence[Operation], origin: str) -> list[Operation
         op if op.entry is None else op.model_copy(update={"entry": _renamed(op.entry, names)})
         for op in operations
     ]
+
+
+def _without_example(operation: Operation) -> Operation:
+    if operation.entry is None:
+        return operation
+    bare = operation.entry.model_copy(update={"example": None})
+    return operation.model_copy(update={"entry": bare})
 
 
 def _renamed(entry: MemoryEntry, names: Mapping[str, str]) -> MemoryEntry:

@@ -9,12 +9,14 @@ from typing import Literal, TypeVar
 
 from vitarmm_agent.errors import InputError
 
-Keeps = Literal["off", "nothing", "own", "learned", "stream"]
+Keeps = Literal["off", "nothing", "own", "learned", "stream", "taught", "lessons", "shown"]
 """What an arm's memory holds.
 
 ``off``: there is none, and no memory writer is asked. ``nothing``: the writer is asked, and what it
 writes is thrown away. ``own``: what the run itself wrote. ``learned``: what was learned from other
 problems beforehand; nothing is added. ``stream``: what the problems before this one taught.
+``taught``: a worked example of each group of recurring problems; nothing is added. ``lessons``: the
+same, as text alone. ``shown``: nothing, but recall is made to show one given example.
 """
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ class Arm:
         votes: it makes several independent passes, and the most frequent answer stands.
         ordered: the problems must follow one another, so it is run in several orders.
         oracle: its feedback sees the gold answer.
+        recurs: it needs recurring problems: groups of which one problem is taught.
         summary: what it is, in words for a report.
     """
 
@@ -39,6 +42,7 @@ class Arm:
     votes: bool = False
     ordered: bool = False
     oracle: bool = False
+    recurs: bool = False
 
 
 ARMS = {
@@ -67,9 +71,29 @@ ARMS = {
             ordered=True,
             oracle=True,
         ),
+        Arm(
+            "form",
+            "shown",
+            "the loop with one fixed worked example, the same for every problem",
+            recurs=True,
+        ),
+        Arm(
+            "placebo",
+            "shown",
+            "the loop with a worked example of another group in place of its own",
+            recurs=True,
+        ),
+        Arm(
+            "taught",
+            "taught",
+            "the loop with a memory of one worked example of each group, read only",
+            recurs=True,
+        ),
+        Arm("lessons", "lessons", "as taught, with the solutions as text lessons", recurs=True),
     )
 }
 LEARNING = Arm("learning", "stream", "the stream that the frozen arm's memory is learned from")
+TEACHING = Arm("teaching", "off", "one pass of the teacher over the problems taught", loop=False)
 COST_REFERENCES = ("online", "within", "frozen", "empty", "oracle")
 """Arms whose cost self-consistency is given, the first of them that was run."""
 

@@ -134,6 +134,7 @@ class EvaluationFolder:
         self.config_path = self.path / CONFIG
         self.samples_path = self.path / "samples.jsonl"
         self.data_dir = self.path / "data"
+        self.memories = self.data_dir / "memories"
 
     def config(self) -> EvaluationConfig:
         """Its configuration.

@@ -12,10 +12,12 @@ import asyncio
 import itertools
 import logging
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Self
@@ -120,7 +122,8 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, open_agents), daemon=True)
-        self._process.start()
+        with _importing_nothing_from_here():
+            self._process.start()
         theirs.close()
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(READY + 1)
@@ -190,6 +193,18 @@ class _Child:
         for answer in self.pending.values():
             if not answer.done():
                 answer.set_exception(ModelServerError(self.end()))
+
+
+@contextmanager
+def _importing_nothing_from_here() -> Iterator[None]:
+    """Python begins such a child with ``-c``, which looks for modules in the working directory first."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
 
 
 def _serve(pipe: Connection, open_agents: Open) -> None:

@@ -36,6 +36,7 @@ class Task:
         benchmark: its name.
         position: place of the problem in the order, from 0.
         policy: how its answers are graded.
+        kin: ids of the problems of its group.
     """
 
     arm: Arm
@@ -44,6 +45,7 @@ class Task:
     order: int = 0
     position: int = 0
     policy: GradingPolicy = "strict"
+    kin: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -72,6 +74,7 @@ def sample_of_run(task: Task, result: Result, prices: Prices | None = None) -> S
         attempts=tuple(attempts),
         written=tuple(_written(task.problem, result.written)),
         write_failures=sum(record.get("failure") is not None for record in result.written),
+        teacher=result.taught.solution.usage if result.taught and result.taught.solution else None,
         usage=result.usage,
         seconds=result.seconds,
         cost=cost_of(result.usage, prices),
@@ -133,6 +136,7 @@ def _sample(task: Task, **fields: Any) -> Sample:
         category=str(task.problem.metadata.get("category") or ""),
         answer_type=task.problem.answer_type,
         oracle=task.arm.oracle,
+        group=str(task.problem.metadata.get("group") or ""),
         **fields,
     )
 
@@ -146,26 +150,41 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
         for step in attempt.steps
         if (found := equations(step.text))
     ]
+    correct = grade(task.problem, attempt.text, policy=task.policy, cut=attempt.cut).correct
     return SampleAttempt(
         number=attempt.number,
         answer=attempt.answer,
-        correct=grade(task.problem, attempt.text, policy=task.policy, cut=attempt.cut).correct,
+        correct=correct,
+        copied=not correct and _copies(task, attempt, recalled),
         verdict=verdict.verdict,
         source=verdict.source,
+        advice={part.source: part.verdict for part in verdict.parts if part.advice},
         steps=len(attempt.steps),
         wrong_steps=marks.count(False),
         checked_steps=len(marks),
         errors=tuple(
             SampleError(kind=e.kind, signature=e.signature, step=e.step) for e in verdict.errors
         ),
-        shown=tuple(_shown(recalled)),
+        shown=tuple(_shown(recalled, task.kin)),
         cut=attempt.cut,
         usage=attempt.usage + verdict.usage,
         seconds=round(attempt.seconds + verdict.seconds, 4),
     )
 
 
-def _shown(recalled: dict[str, Any]) -> Iterator[ShownEntry]:
+def _copies(task: Task, attempt: Attempt, recalled: dict[str, Any]) -> bool:
+    """Whether an attempt gives the answer of an example that it was shown."""
+    for found in recalled.get("entries", ()):
+        example = MemoryEntry.model_validate(found["entry"]).example
+        if example is None or not found.get("as_example"):
+            continue
+        its = task.problem.model_copy(update={"reference": example.answer})
+        if grade(its, attempt.text, policy=task.policy, cut=attempt.cut).correct:
+            return True
+    return False
+
+
+def _shown(recalled: dict[str, Any], kin: frozenset[str]) -> Iterator[ShownEntry]:
     for name, withheld in (("entries", False), ("withheld", True)):
         for found in recalled.get(name, ()):
             entry = MemoryEntry.model_validate(found["entry"])
@@ -176,6 +195,8 @@ def _shown(recalled: dict[str, Any]) -> Iterator[ShownEntry]:
                 confidence=entry.confidence,
                 similarity=_rounded(found.get("similarity")),
                 withheld=withheld,
+                as_example=bool(found.get("as_example")),
+                kin=entry.provenance.problem_id in kin,
             )
 
 

@@ -9,84 +9,42 @@ Self-consistency comes last, because how many votes it may have depends on what 
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.contamination import THRESHOLD, families, near_sources
+from vitarmm_agent.evals.contamination import copies, families, near_sources
+from vitarmm_agent.evals.datasets.groups import group_of
 from vitarmm_agent.evals.datasets.records import Benchmark, policy_of
-from vitarmm_agent.evals.run.agents import Agents, Models, vote_temperature
+from vitarmm_agent.evals.run.agents import Agents, Models
 from vitarmm_agent.evals.run.arms import (
     COST_REFERENCES,
     LEARNING,
+    TEACHING,
     Arm,
     in_order,
     votes_at_equal_cost,
 )
-from vitarmm_agent.evals.run.budget import Budget, Meter
+from vitarmm_agent.evals.run.budget import Meter
 from vitarmm_agent.evals.run.folder import (
-    BenchmarkUsed,
     EvaluationConfig,
-    EvaluationFolder,
-    Prices,
-    describe,
-    problems_sha256,
 )
-from vitarmm_agent.evals.run.processes import AgentProcesses, check_count
+from vitarmm_agent.evals.run.plan import EvaluationPlan, checked, configuration
+from vitarmm_agent.evals.run.processes import AgentProcesses
 from vitarmm_agent.evals.run.recording import Task, sample_of_crash
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.evals.worklist import PATIENCE, Job, WorkList, side_by_side
+from vitarmm_agent.evals.run.teaching import TEACHER, paid_lessons, prepare, taught_entries
+from vitarmm_agent.evals.worklist import Job, WorkList, side_by_side
 
 if TYPE_CHECKING:
-    from vitarmm_agent.settings import Settings
+    pass
 
 LEDGER_OF_LEARNING = "learning.jsonl"
+LEDGER_OF_TEACHING = "teaching.jsonl"
 FINISHED = "finished"
-
-
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """What is to be evaluated.
-
-    Attributes:
-        learning: training problems that the frozen arm's memory is learned from.
-        orders: how many task orders the ordered arms are run in.
-        withhold: probability with which a run has one recalled entry withheld.
-        workers: runs at a time; they change no number.
-        processes: over which the runs are spread; each loads the models itself.
-        time_limit: seconds for one run; over it, the sample counts as crashed.
-        patience: seconds for which a failing model server is asked again.
-        first_wait: the first pause before it is asked again.
-    """
-
-    folder: EvaluationFolder
-    benchmarks: tuple[Benchmark, ...]
-    arms: tuple[Arm, ...]
-    settings: Settings
-    learning: Benchmark | None = None
-    orders: int = 3
-    seed: int = 0
-    sample_size: int = -1
-    withhold: float = 0.0
-    prices: Prices | None = None
-    workers: int = 8
-    processes: int = 1
-    budget: Budget | None = None
-    time_limit: float | None = None
-    patience: float = PATIENCE
-    first_wait: float = 1.0
-
-    def orders_of(self, arm: Arm) -> range:
-        """The numbers of the task orders in which an arm is run."""
-        return range(self.orders if arm.ordered else 1)
-
-    def expected(self) -> dict[str, int]:
-        """How many samples each arm will have."""
-        n = sum(len(benchmark.problems) for benchmark in self.benchmarks)
-        return {arm.name: n * len(self.orders_of(arm)) for arm in self.arms}
 
 
 @dataclass(frozen=True)
@@ -103,60 +61,6 @@ class Outcome:
 
 
 OnSample = Callable[[Sample], None]
-
-
-def checked(plan: EvaluationPlan) -> EvaluationPlan:
-    """The plan with ids that are unique over all benchmarks, and without training on test problems.
-
-    Raises:
-        InputError: it cannot be run: no problem, no training problems for the frozen arm, dollars
-            without prices, or a number out of range.
-    """
-    if not plan.benchmarks:
-        raise InputError("no benchmark is given; name a file, such as --gsm8k-path FILE")
-    if not 0 <= plan.withhold <= 1:
-        raise InputError(f"withhold is a probability from 0 to 1, got {plan.withhold}")
-    if "human" in [name.strip() for name in plan.settings.feedback.split(",")]:
-        raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
-    check_count(plan.processes, plan.workers)
-    if plan.orders < 1:
-        raise InputError(f"orders must be 1 or more, got {plan.orders}")
-    if any(arm.keeps == "learned" for arm in plan.arms):
-        if plan.learning is None:
-            raise InputError(
-                "the arm 'frozen' needs training problems to learn from: give --train-path FILE"
-            )
-    else:
-        plan = replace(plan, learning=None)
-    if plan.budget and plan.budget.unit == "dollars" and plan.prices is None:
-        raise InputError("a budget in dollars needs prices: give --price-in and --price-out")
-    return replace(plan, benchmarks=tuple(_with_unique_ids(plan.benchmarks)))
-
-
-def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> EvaluationConfig:
-    """The configuration that a plan's numbers depend on."""
-    problems = [problem for benchmark in plan.benchmarks for problem in benchmark.problems]
-    return describe(
-        budget=str(plan.budget) if plan.budget else None,
-        benchmarks=tuple(map(_used, plan.benchmarks)),
-        arms=tuple(arm.name for arm in plan.arms),
-        orders=plan.orders,
-        seed=plan.seed,
-        max_iterations=plan.settings.max_iterations,
-        sample_size=plan.sample_size,
-        withhold=plan.withhold,
-        prices=plan.prices,
-        settings=plan.settings.public(),
-        problem_sha256=problems_sha256(problems),
-        oracle_arms=tuple(arm.name for arm in plan.arms if arm.oracle),
-        learning=_used(plan.learning) if plan.learning else None,
-        held_out=tuple(held_out),
-        details={
-            "near_duplicate_threshold": THRESHOLD,
-            "time_limit": plan.time_limit,
-            "vote_temperature": vote_temperature(plan.settings),
-        },
-    )
 
 
 async def evaluate(
@@ -200,6 +104,7 @@ async def _agents(plan: EvaluationPlan, models: Models | None) -> Agents | Agent
         "withhold": plan.withhold,
         "seed": plan.seed,
         "alike": _alike(plan.benchmarks),
+        "one_pass": plan.one_pass,
     }
     if plan.processes == 1:
         return Agents(plan.folder, plan.settings, models, **choices)
@@ -218,12 +123,17 @@ class _Run:
         self.plan, self.agents, self.on_sample = plan, agents, on_sample
         self.samples = WorkList(plan.folder.samples_path, Sample)
         self.learned = WorkList(plan.folder.data_dir / LEDGER_OF_LEARNING, Sample)
+        self.lessons = WorkList(plan.folder.data_dir / LEDGER_OF_TEACHING, Sample)
+        self.paid: dict[str, Sample] = {}
         self.meter = Meter(plan.budget)
 
     async def all(self) -> str | None:
         """Run what is not done yet; why it stopped early, or None."""
-        for sample in [*self.learned.done.values(), *self.samples.done.values()]:
+        ledgers = (self.lessons, self.learned, self.samples)
+        for sample in (sample for ledger in ledgers for sample in ledger.done.values()):
             self._count(sample)
+        if stopped := await self._teach():
+            return stopped
         votes = [arm for arm in self.plan.arms if arm.votes]
         taught = [arm for arm in self.plan.arms if arm.keeps == "learned"]
         others = [arm for arm in self.plan.arms if arm not in votes + taught]
@@ -231,6 +141,29 @@ class _Run:
         stopped = next(filter(None, ends), None)
         stopped = stopped or await self._arms(taught, self._solve)
         return stopped or await self._arms(votes, self._vote)
+
+    async def _teach(self) -> str | None:
+        """Have the first problem of each group solved, and put the solutions where arms find them."""
+        arms = [arm for arm in self.plan.arms if arm.recurs]
+        if not arms:
+            return None
+        (benchmark,) = self.plan.benchmarks
+        lessons: dict[str, Sample] | None = None
+        if self.plan.taught_by == TEACHER:
+            tasks = [
+                [Task(TEACHING, problem, benchmark.name, policy=policy_of(problem))]
+                for problem in benchmark.taught
+            ]
+            if stopped := await self._work(self.lessons, tasks, self._solve):
+                return stopped
+            lessons = {sample.problem_id: sample for sample in self.lessons.done.values()}
+            self.paid = paid_lessons(benchmark, lessons)
+        taught = await asyncio.to_thread(taught_entries, benchmark, lessons)
+        place = self.plan.folder.memories
+        await asyncio.to_thread(
+            prepare, place, arms, benchmark, taught, self.plan.settings, self.plan.seed
+        )
+        return None
 
     async def _learn(self) -> str | None:
         """Let the frozen arm's memory learn, one training problem after another."""
@@ -278,7 +211,12 @@ class _Run:
         return self.agents.broken() or self.meter.over()
 
     async def _solve(self, job: Job) -> Sample:
-        return await self.agents.solve(job.payload)
+        task: Task = job.payload
+        sample = await self.agents.solve(task)
+        lesson = self.paid.get(task.problem.id)
+        if lesson is None or task.arm.keeps not in ("taught", "lessons"):
+            return sample
+        return sample.model_copy(update={"teacher": lesson.usage})
 
     async def _vote(self, job: Job) -> Sample:
         return await self.agents.vote(job.payload, *self._votes())
@@ -298,32 +236,15 @@ class _Run:
 
 
 def _tasks(arm: Arm, order: int, benchmark: Benchmark, seed: int) -> Iterator[Task]:
+    kin: dict[str, set[str]] = {}
+    for problem in (*benchmark.taught, *benchmark.problems):
+        kin.setdefault(group_of(problem), set()).add(problem.id)
     for position, problem in enumerate(in_order(benchmark.problems, order, seed)):
-        yield Task(arm, problem, benchmark.name, order, position, policy_of(problem))
-
-
-def _used(benchmark: Benchmark) -> BenchmarkUsed:
-    return BenchmarkUsed(
-        name=benchmark.name,
-        split=benchmark.split,
-        n=len(benchmark.problems),
-        sha256=benchmark.sha256,
-        source=benchmark.source,
-        skipped=dict(Counter(row.reason for row in benchmark.skipped)),
-    )
-
-
-def _with_unique_ids(benchmarks: Sequence[Benchmark]) -> Iterator[Benchmark]:
-    """Where two benchmarks share an id, all ids of both get the benchmark's name in front."""
-    count = Counter(problem.id for b in benchmarks for problem in b.problems)
-    for benchmark in benchmarks:
-        if all(count[problem.id] == 1 for problem in benchmark.problems):
-            yield benchmark
-            continue
-        problems = tuple(
-            p.model_copy(update={"id": f"{benchmark.name}-{p.id}"}) for p in benchmark.problems
-        )
-        yield benchmark.model_copy(update={"problems": problems})
+        group = group_of(problem)
+        yield Task(
+            arm, problem, benchmark.name, order, position, policy_of(problem),
+            frozenset(kin[group]) if group else frozenset(),
+        )  # fmt: skip
 
 
 def _without_duplicates(plan: EvaluationPlan) -> tuple[EvaluationPlan, list[str]]:
@@ -342,10 +263,16 @@ def _without_duplicates(plan: EvaluationPlan) -> tuple[EvaluationPlan, list[str]
 
 
 def _alike(benchmarks: Sequence[Benchmark]) -> dict[str, frozenset[str]]:
-    """By problem id, the problems of the same benchmark that nearly equal it."""
+    """By problem id, the problems of the same benchmark that nearly equal it.
+
+    Of recurring problems those that are quite the same: their siblings are what they learn from.
+    """
     found: dict[str, frozenset[str]] = {}
     for benchmark in benchmarks:
-        found |= families(benchmark.problems)
+        if benchmark.taught:
+            found |= copies([*benchmark.taught, *benchmark.problems])
+        else:
+            found |= families(benchmark.problems)
     return found
 
 

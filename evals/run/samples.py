@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from vitarmm_agent.memory_store.schema import EntryType
 from vitarmm_agent.problem import AnswerType, Data, ErrorKind, Status, Usage, Verdict
 
@@ -16,6 +18,8 @@ class ShownEntry(Data):
         confidence: the writer's, 0 to 1.
         similarity: cosine similarity to the problem.
         withheld: chosen, but kept from the model to estimate what it is worth.
+        as_example: its worked example was shown, not its text.
+        kin: it was learned on a problem of the same group.
     """
 
     id: str
@@ -24,6 +28,8 @@ class ShownEntry(Data):
     confidence: float = 0.5
     similarity: float | None = None
     withheld: bool = False
+    as_example: bool = False
+    kin: bool = False
 
 
 class SampleError(Data):
@@ -43,6 +49,7 @@ class SampleAttempt(Data):
         correct: the gold answer's verdict, which no model saw.
         verdict: what feedback said.
         source: the verifier that decided.
+        advice: what others said that decided nothing, by verifier.
         steps: how many steps it has.
         wrong_steps: how many of them break an equation (checked by arithmetic, see
             :mod:`vitarmm_agent.verifiers.arithmetic`).
@@ -50,6 +57,7 @@ class SampleAttempt(Data):
         errors: what feedback found wrong.
         shown: entries that recall chose for it.
         cut: the reply ended at the token limit.
+        copied: it is wrong, and its answer is that of an example it was shown.
     """
 
     number: int
@@ -57,12 +65,14 @@ class SampleAttempt(Data):
     correct: bool
     verdict: Verdict
     source: str
+    advice: dict[str, Verdict] = Field(default_factory=dict)
     steps: int = 0
     wrong_steps: int = 0
     checked_steps: int = 0
     errors: tuple[SampleError, ...] = ()
     shown: tuple[ShownEntry, ...] = ()
     cut: bool = False
+    copied: bool = False
     usage: Usage = Usage()
     seconds: float = 0.0
 
@@ -99,11 +109,14 @@ class Sample(Data):
         seconds: wall time of the run.
         cost: price of the tokens in dollars, where prices are known.
         oracle: the run's feedback saw the gold answer.
+        group: of recurring problems, the group it belongs to.
+        teacher: tokens of a teacher's solution that was asked for; None where none was.
     """
 
     benchmark: str
     problem_id: str
     arm: str
+    group: str = ""
     order: int = 0
     position: int = 0
     thread_id: str = ""
@@ -121,6 +134,7 @@ class Sample(Data):
     seconds: float = 0.0
     cost: float | None = None
     oracle: bool = False
+    teacher: Usage | None = None
     metadata: dict[str, Any] = {}
 
     @property

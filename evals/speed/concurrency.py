@@ -171,7 +171,12 @@ def open_slow_agent(folder: Path) -> ReasoningAgent:
         store, ("bench", "{user_id}"), journal=Journal(folder / "memory" / "journal.sqlite")
     )
     return ReasoningAgent.open(
-        reasoner=SlowModel(), feedback="judge", memory=memory, data_dir=folder, max_iterations=1
+        reasoner=SlowModel(),
+        feedback="judge",
+        judge_pass_precision=1.0,
+        memory=memory,
+        data_dir=folder,
+        max_iterations=1,
     )
 
 

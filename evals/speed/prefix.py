@@ -26,7 +26,7 @@ from vitarmm_agent.media import ImageRef, MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages
-from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.problem import Feedback, Problem
 from vitarmm_agent.settings import DEFAULT_CHAT_MODEL
 
 QUESTION = (
@@ -34,8 +34,8 @@ QUESTION = (
     "pencils and 7 boxes of erasers, gives every one of its 36 pupils 4 pencils and 3 erasers, and "
     "keeps the rest in store. How many pencils and erasers together does it keep in store?"
 )
-FIRST_TRY = Attempt(number=1, text="1. 15 * 12 = 170\n2. 170 - 144 = 26\nAnswer: 26")
-GROUNDS = Feedback(verdict="fail", source="arithmetic", message="Step 1: 15 * 12 is 180, not 170.")
+GROUNDS = Feedback(verdict="fail", source="human", message="Keep the erasers in mind as well.")
+MENDED = "1. 15 * 12 = 180"
 MEMORY = [
     MemoryEntry(
         id="m-1",
@@ -96,16 +96,18 @@ def measure(model: Any, image: Path | None) -> list[Measured]:
 
 
 def prompts(media: MediaStore, image: Path | None) -> Iterator[list[Any]]:
-    """The loop's messages of the attempts: bare, then with memory, then with more and feedback."""
+    """The loop's messages: bare, with memory, with more and feedback, and to go on from a mended step."""
     images = (media.put(ImageRef(source=str(image))),) if image else ()
     problem = Problem(text=QUESTION, images=images)
-    stages: list[tuple[list[MemoryEntry], list[Attempt], list[Feedback]]] = [
-        ([], [], []),
-        (MEMORY[:1], [], []),
-        (MEMORY, [FIRST_TRY], [GROUNDS]),
+    stages: list[tuple[list[MemoryEntry], Feedback | None, str]] = [
+        ([], None, ""),
+        (MEMORY[:1], None, ""),
+        (MEMORY, GROUNDS, ""),
+        (MEMORY, None, MENDED),
     ]
-    for stage in stages:
-        yield prompt_messages(prompt_data(problem, attempt_text(*stage)), problem, media)
+    for entries, failed, prefilled in stages:
+        data = prompt_data(problem, attempt_text(entries, failed), prefilled=prefilled)
+        yield prompt_messages(data, problem, media)
 
 
 def print_comparison(spec: str, rounds: list[tuple[list[Measured], list[Measured]]]) -> None:

@@ -27,7 +27,8 @@ from typing import Any
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.run.arms import choose_arms
 from vitarmm_agent.evals.run.folder import EvaluationFolder
-from vitarmm_agent.evals.run.runner import EvaluationPlan, evaluate
+from vitarmm_agent.evals.run.plan import EvaluationPlan
+from vitarmm_agent.evals.run.runner import evaluate
 from vitarmm_agent.evals.speed.concurrency import settle
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.evals.speed.server import ScriptedServer

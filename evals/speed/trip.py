@@ -101,7 +101,7 @@ def _file(code: CodeType) -> str:
 
 
 def two_attempts(folder: Path) -> Trip:
-    """The trip of a problem that fails once, teaches a lesson, and is solved at the second attempt."""
+    """The trip of a problem that fails once, is solved then, and is kept as a lesson and an example."""
     embed = DeterministicFakeEmbedding(size=64)
     store = ChromaStore(folder, index={"embed": embed, "dims": 64, "fields": ["index_text"]})
     memory = ReasoningMemory(
@@ -122,7 +122,7 @@ def two_attempts(folder: Path) -> Trip:
     agent.solve(warm)
     with traced() as trip:
         result = agent.solve(question)
-    if [len(record["operations"]) for record in result.written] != [1, 1]:
+    if [len(record["operations"]) for record in result.written] != [1, 2]:
         raise SystemExit(f"the problem took another way than it should: {result!r:.2000}")
     memory.close()
     return trip

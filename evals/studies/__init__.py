@@ -1,1 +1,1 @@
-"""Measurements that were made once, to choose a setting; run from a checkout by hand."""
+"""Measurements that were made to choose a setting; run by hand, from a checkout."""

@@ -15,7 +15,6 @@ dev questions, which ``--calibrate`` shows.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import sys
@@ -31,10 +30,12 @@ from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
+from vitarmm_agent.evals.datasets.rewriting import rewrite
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
-from vitarmm_agent.evals.studies.rewriting import general, masked, rewrite
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
+from vitarmm_agent.memory_store.masking import general, masked
 from vitarmm_agent.memory_store.ranking import RecallConfig, floor_for
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.memory_store.store.embedded_once import EmbeddedOnce
@@ -113,7 +114,7 @@ def problems(path: Path) -> list[dict[str, Any]]:
     """
     try:
         lines = unpacked(path, path.read_bytes()).splitlines()
-        return [json.loads(line) for line in lines]
+        return [parse_json(line) for line in lines]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}; check --data") from None
 

@@ -8,7 +8,6 @@ the entry and without it?
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, Trial
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask
 from vitarmm_agent.problem import Data, Problem, Usage
@@ -278,7 +278,7 @@ def _numbers(case: Case) -> frozenset[str]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text.replace("\ufffd", ""), strict=False)
+        return parse_json(text.replace("\ufffd", ""), strict=False)
     except ValueError:
         return None
 

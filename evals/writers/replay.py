@@ -131,7 +131,7 @@ class Replayer:
         """Whether each attempt with these entries in memory is right; raises as :meth:`trial`."""
         if problem.images:
             problem = await asyncio.to_thread(store_images, problem, self.media)
-        data = prompt_data(problem.without_reference(), attempt_text(entries, [], []))
+        data = prompt_data(problem.without_reference(), attempt_text(entries))
         messages = await asyncio.to_thread(prompt_messages, data, problem, self.media)
         policy, right = policy_of(problem), []
         for model in self._models:

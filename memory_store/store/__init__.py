@@ -1,1 +1,1 @@
-"""A LangGraph ``BaseStore`` on Chroma. Knows nothing of memory."""
+"""A LangGraph ``BaseStore`` on Chroma; it knows nothing of memory, and could be published alone."""

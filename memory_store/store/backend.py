@@ -1,4 +1,4 @@
-"""Where a :class:`~vitarmm_agent.memory_store.store.chroma_store.ChromaStore` keeps things: what it needs."""
+"""Where a Chroma store keeps things: what it needs of a place, and a folder as such a place."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Embedded Chroma is not safe for several processes: a process never sees vectors 
 after it opened the folder, and two writers overwrite each other's index files (two processes
 writing 1,500 vectors each lost 100 of 3,000 in a trial). So here only one process at a time
 writes, under a lock and with a freshly opened index, in batches of at least
-:data:`COMPACT_AT` vectors; whatever the index does not hold yet (the *tail*) each process reads
-from SQLite and compares directly. A search is therefore complete in every process at every moment,
+:data:`COMPACT_AT` vectors; whatever the index does not hold yet (the *unindexed* vectors) each
+process reads from SQLite and compares directly. A search is therefore complete in every process at every moment,
 and a damaged index is thrown away and made again.
 """
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPACT_AT = 256
-"""A tail this long is moved into Chroma by the writer that made it so."""
+"""So many unindexed vectors are moved into Chroma, by the writer who made them so many."""
 CATCH_UP = 4_096
 """At most this many vectors are moved at once, so that no single write takes long."""
 SAMPLE = 16
 """Vectors looked up by themselves when an index is opened."""
 UNINDEXED_MAX = 2_048
-"""A tail this long, held by others' index already, makes a reader open the index anew."""
+"""So many, held by others' index already, make a reader open the index anew."""
 
 
 class ChromaIndex:
@@ -55,7 +55,7 @@ class ChromaIndex:
     ) -> None:
         """Index the vectors of ``items``; Chroma itself is opened when first needed.
 
-        ``batch`` is the length of the tail at which it is moved into Chroma.
+        ``batch`` is how many unindexed vectors are moved into Chroma.
         """
         self.items = items
         self.folder = folder
@@ -69,7 +69,7 @@ class ChromaIndex:
         self._collections: dict[int, Collection] = {}
         self._unindexed: dict[int, Unindexed] = {}
         self._complete = 0  # our Chroma holds all changes up to this number
-        self._seen = 0  # our tails hold all later ones up to this number
+        self._seen = 0  # we hold all unindexed ones up to this number
 
     def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
         """The ``limit`` nearest items of one namespace.
@@ -95,12 +95,12 @@ class ChromaIndex:
             return self._search(number, vector, limit)
 
     def note_write(self) -> None:
-        """After a write: move a long tail into Chroma, unless another process is at it."""
+        """After a write: move vectors into Chroma if they are many and no other process is at it."""
         if self.items.last_seq() - self._applied() >= self.batch:
             self.compact(wait=False)
 
     def compact(self, *, wait: bool = True, limit: int = CATCH_UP) -> None:
-        """Move up to ``limit`` vectors of the tail into Chroma.
+        """Move up to ``limit`` unindexed vectors into Chroma.
 
         With ``wait`` off, return at once when another process is doing so.
         """
@@ -117,7 +117,7 @@ class ChromaIndex:
                 self._lock.release()
 
     def flush(self) -> None:
-        """Move the whole tail into Chroma."""
+        """Move all unindexed vectors into Chroma."""
         while self._applied() < self.items.last_seq():
             self.compact()
 
@@ -151,7 +151,7 @@ class ChromaIndex:
             best[key] = max(score, best.get(key, -2.0))
         return heapq.nlargest(limit, best.items(), key=lambda hit: hit[1])
 
-    # the tail
+    # Unindexed
 
     def _applied(self) -> int:
         return int(self.items.meta("applied") or 0)
@@ -199,7 +199,7 @@ class ChromaIndex:
     def _search_chroma(
         self, collection: Collection, number: int, vector: Sequence[float], limit: int
     ) -> dict[str, float]:
-        """Best similarity per key, of records that the tail does not know better."""
+        """Best similarity per key, of records of which no newer vector is unindexed."""
         unindexed = self._unindexed.get(number, Unindexed()).rows
         wanted = limit + 8
         while True:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.client import Client
     from chromadb.api.types import GetResult
+    from chromadb.config import Settings
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -32,9 +33,8 @@ _open_paths: set[str] = set()
 def embedded_client(folder: Path | None) -> ClientAPI:
     """A client of its own: Chroma would share one between all that name a path alike."""
     import chromadb
-    from chromadb.config import Settings
 
-    settings = Settings(anonymized_telemetry=False)
+    settings = _settings()
     if folder is None:
         return chromadb.EphemeralClient(settings=settings)
     try:
@@ -66,7 +66,6 @@ def server_client(url: str, timeout: float) -> ClientAPI:
     """
     import chromadb
     import httpx
-    from chromadb.config import Settings
 
     parts = urlparse(url)
     secure = parts.scheme == "https"
@@ -81,7 +80,7 @@ def server_client(url: str, timeout: float) -> ClientAPI:
             host=str(parts.hostname),
             port=parts.port or (443 if secure else 80),
             ssl=secure,
-            settings=Settings(anonymized_telemetry=False),
+            settings=_settings(),
         )
     except ValueError as error:  # Chroma's word for a server that cannot be reached
         raise httpx.ConnectError(str(error)) from None
@@ -90,6 +89,17 @@ def server_client(url: str, timeout: float) -> ClientAPI:
     if isinstance(session, httpx.Client):
         session.timeout = httpx.Timeout(timeout)
     return client
+
+
+def _settings() -> Settings:
+    """Chroma's settings, without those that a ``.env`` in the working directory would add.
+
+    Such a file may have come with a repository of someone else, and Chroma would let it say which
+    server gets the memory, and what is imported to reach it.
+    """
+    from chromadb.config import Settings
+
+    return Settings(_env_file=None, anonymized_telemetry=False)
 
 
 def patiently(request: Callable[[], Answer], url: str, seconds: float) -> Answer:

@@ -29,7 +29,7 @@ class Unindexed:
         self._matrix = None
 
     def search(self, vector: Sequence[float], dims: int) -> Hits:
-        """All records of the tail with their similarity, unsorted."""
+        """All of them with their similarity, unsorted."""
         if self._matrix is None:
             live = [row for row in self.rows.values() if row.vector is not None]
             data = b"".join(row.vector or b"" for row in live)

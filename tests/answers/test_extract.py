@@ -144,3 +144,16 @@ def test_the_reference_is_not_looked_at() -> None:
         extract_answer(NUMBER.model_copy(update={"reference": r}), text) for r in ("3", "4", "5")
     }
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "½ of the cake is 12 and 3 remain",
+        "The ½½½½½½½ value is 12, unlike 7",
+        "⅓ gives 7 as 4 is １２ kg",
+    ],
+)
+def test_a_stated_number_is_found_behind_a_fraction_sign(sentence: str) -> None:
+    """One sign becomes several characters when it is read, which moves what stands behind it."""
+    assert extract_answer(Problem(text="q", answer_type="integer"), f"{sentence}.") == "12"

@@ -20,6 +20,8 @@ def texts(response: str) -> list[str]:
         ),
         ("1) add\n   3 + 4 = 7\n2) stop", ["add\n3 + 4 = 7", "stop"]),
         ("- add\n- multiply", ["add", "multiply"]),
+        ("1 - add\n2 - multiply", ["add", "multiply"]),
+        ("1. add:\n36 - 12 - 4 = 20\n2. stop", ["add:\n36 - 12 - 4 = 20", "stop"]),
         ("First we add.\n\nThen we stop.", ["First we add.", "Then we stop."]),
         ("**Step 1:** add\n**Step 2:** stop", ["add", "stop"]),
         ("Let us see.\n1. add\n2. stop", ["Let us see.", "add", "stop"]),

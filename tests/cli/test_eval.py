@@ -50,6 +50,30 @@ def test_options_are_spelled_either_way(
     assert config.sample_size == 3 and config.max_iterations == 2 and config.arms == ("single",)
 
 
+def test_siblings_are_compared_in_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], weights: Callable[[str], Path]
+) -> None:
+    weights("all-minilm-l6-v2")
+    rows = [
+        {"group": g, "id": f"{g}{n}", "text": f"{text} {n} and {n + 1}?", "reference": "25",
+         "answer_type": "integer", "solution": "It is 25."}
+        for g, text in (("a", "How many eggs are in nests"), ("b", "Which bus leaves between"))
+        for n in (1, 2)
+    ]  # fmt: skip
+    path = tmp_path / "groups.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = script(tmp_path / "replies.json", *["1. No.\nAnswer: 3"] * 2, *[RIGHT] * 4)
+    given = [str(path), "--reasoner", spec, "--output-dir", str(tmp_path / "out")]
+    assert run_app(["eval", "siblings", *given, "--dry-run"]) == 0
+    assert re.search(r"taught +2 problems", capsys.readouterr().out)
+    assert run_app(["eval", "siblings", *given]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"taught\s*│\s*2\s*│\s*100\.0%", printed)
+    assert re.search(r"taught − empty\s*│\s*2\s*│\s*\+100\.0", printed)
+    assert re.search(r"taught − placebo\s*│\s*2\s*│\s*\+0\.0", printed)
+    assert "copied 0.0 %" in printed and "of 2 examples' answers" in printed.replace("\n", " ")
+
+
 def test_a_dry_run_makes_nothing(
     problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,19 @@ def test_an_oracle_run_may_use_the_reference(
     assert "25" not in json.dumps(result["attempts"][1]["prompt"][1]["content"][-1])
 
 
+def test_what_was_kept_of_an_attempt_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasoner = script(tmp_path / "r.json", WRONG, " cm.\n2. 5 * 5 = 25\nAnswer: 25")
+    assert run_app(["solve", QUESTION, "--reasoner", reasoner, *ALONE, "--thread", "t"]) == 0
+    live = capsys.readouterr().out
+    assert run_app(["trace", "show", "t"]) == 0
+    for shown in (live, capsys.readouterr().out):
+        kept, _, rest = shown.partition("its last value put right:\n")[2].partition(" cm.")
+        assert kept == "1. The side is 20 / 4 = 5" and "Answer: 25" in rest
+        assert "25 characters kept" in shown
+
+
 @pytest.mark.weights
 def test_a_second_problem_recalls_what_the_first_taught(
     tmp_path: Path, weights: Any, capsys: pytest.CaptureFixture[str]
@@ -88,14 +101,16 @@ def test_a_second_problem_recalls_what_the_first_taught(
     weights("all-minilm-l6-v2")
     reasoner = script(tmp_path / "r.json", WRONG, RIGHT)
     rmm = script(tmp_path / "rmm.json", operations(LESSON), operations(LESSON))
-    roles = ["--reasoner", reasoner, "--rmm", rmm, "--feedback", "arithmetic"]
+    graded = ["--reference", "25", "--oracle"]
+    roles = ["--reasoner", reasoner, "--rmm", rmm, *graded]
     assert run_app(["solve", QUESTION, *roles, "--thread", "first"]) == 0
     assert "● recall" in capsys.readouterr().out
     again = script(tmp_path / "r2.json", RIGHT)
-    roles = ["--reasoner", again, "--rmm", rmm, "--feedback", "arithmetic"]
+    roles = ["--reasoner", again, "--rmm", rmm]
     assert run_app(["solve", RELATED_QUESTION, *roles, "--json"]) == 0
     second = json.loads(capsys.readouterr().out)
-    (recalled,) = second["recalled"][0]["entries"]
+    example, recalled = second["recalled"][0]["entries"]
+    assert example["as_example"] and not recalled["as_example"]
     assert recalled["entry"]["title"] == LESSON["title"]
     assert recalled["entry"]["provenance"]["run"] == "first"
     assert recalled["similarity"] > 0.5

@@ -50,6 +50,8 @@ def test_no_example_is_left_out() -> None:
 def test_chat_agent(rehearsal: Path, capsys: pytest.CaptureFixture[str],
                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["chat_agent.py", "How large is it?"])
+    monkeypatch.setenv("VITARMM_FEEDBACK", "arithmetic,judge")
+    monkeypatch.setenv("VITARMM_JUDGE_PASS_PRECISION", "0.9")
     names = run_example("chat_agent.py")
     shown = capsys.readouterr().out
     assert "25 (passed: " in shown
@@ -138,7 +140,7 @@ def test_fastapi_app(rehearsal: Path) -> None:
         "recalled", "verdict", "written", "stopped_because",
     ]  # fmt: skip
     assert "".join(e["text"] for e in events if e["event"] == "attempt_token") == ATTEMPT
-    assert resumed.json() == {"answer": "25", "status": "passed"}
+    assert resumed.json() == {"answer": "25", "status": "abstained"}
     assert (unknown.status_code, empty.status_code) == (404, 422)
 
 
@@ -149,8 +151,8 @@ def test_vllm_server(rehearsal: Path, capsys: pytest.CaptureFixture[str],
     with serving(app) as url:
         monkeypatch.setenv("BASE_URL", f"{url}/v1")
         run_example("vllm_server.py")
-    assert capsys.readouterr().out == "25 passed 45 tokens\n"
-    assert asked == ["Qwen/Qwen2.5-7B-Instruct"] * 4
+    assert capsys.readouterr().out == "25 abstained 15 tokens\n"
+    assert asked == ["Qwen/Qwen2.5-7B-Instruct"] * 2
 
 
 def test_vita_gpu_is_importable(rehearsal: Path) -> None:

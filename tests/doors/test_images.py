@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import resource
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from PIL import Image
 from tests.scripts import RIGHT
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.reasoning import build_reasoning_graph
-from vitarmm_agent.media import ImageRef, MediaStore, inspect_image, read_image_bytes
+from vitarmm_agent.media import ImageRef, MediaStore, inspect_image, read_image_bytes, to_rgb
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Problem
 
@@ -25,7 +27,7 @@ SECRET = b"TOP-SECRET sk-of-this-machine\n"
 
 def encoded(kind: str, size: tuple[int, int], mode: str = "RGB", **options: Any) -> bytes:
     data = io.BytesIO()
-    Image.new(mode, size, 1).save(data, kind, **options)
+    Image.new(mode, size, (1, 1, 1) if mode == "LAB" else 1).save(data, kind, **options)
     return data.getvalue()
 
 
@@ -186,3 +188,28 @@ def test_at_most_sixteen_images_and_one_choice_a_letter() -> None:
 def test_a_long_data_url_is_not_decoded() -> None:
     with pytest.raises(InputError, match="limit"):
         read_image_bytes("DATA:image/png;BASE64," + "A" * 60_000_000)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"iTXt"])
+def test_zipped_text_and_profiles_are_not_unpacked_without_end(kind: bytes) -> None:
+    png, bomb = encoded("PNG", (9, 9)), zlib.compress(b"A" * 200_000_000)
+    body = kind + (b"k\0\1\0\0\0" if kind == b"iTXt" else b"k\0\0") + bomb
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    with pytest.raises(InputError, match="too large"):
+        inspect_image(png[:33] + chunk + png[33:], "x")
+
+
+@pytest.mark.parametrize("data", [b"<svg onload='alert(1)'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n", b""])
+def test_what_would_be_run_is_no_image(data: bytes) -> None:
+    with pytest.raises(InputError, match="not an image"):
+        inspect_image(data, "x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("TIFF", "F"), ("TIFF", "I;16"), ("TIFF", "LAB"), ("JPEG", "CMYK"), ("PNG", "1")],
+)
+def test_odd_modes_are_seen_as_pictures(kind: str, mode: str) -> None:
+    data = encoded(kind, (9, 9), mode)
+    assert inspect_image(data, "x") == (kind, 9, 9)
+    assert to_rgb(Image.open(io.BytesIO(data))).mode == "RGB"

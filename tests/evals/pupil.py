@@ -19,7 +19,7 @@ from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.run.agents import Models
 from vitarmm_agent.evals.run.arms import choose_arms
 from vitarmm_agent.evals.run.folder import EvaluationFolder
-from vitarmm_agent.evals.run.runner import EvaluationPlan
+from vitarmm_agent.evals.run.plan import EvaluationPlan
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.models.structured import json_schema_of, structured
 from vitarmm_agent.problem import Problem
@@ -145,7 +145,9 @@ def benchmark_of(problems: Sequence[Problem]) -> Benchmark:
 def plan_of(folder: Path, arms: str, **changes: Any) -> EvaluationPlan:
     options: dict[str, Any] = {
         "benchmarks": (benchmark_of(problems_of()),),
-        "settings": Settings.load(feedback="arithmetic,judge"),
+        "settings": Settings.load(
+            feedback="arithmetic,judge", judge_pass_precision=0.9, judge_fail_precision=0.9
+        ),
         "orders": 2,
         "workers": 4,
         "first_wait": 0.001,

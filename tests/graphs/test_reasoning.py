@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.store.memory import InMemoryStore
 from PIL import Image
 
+from tests.memory_store.conftest import index_config
 from tests.scripts import (
     LESSON,
     QUESTION,
@@ -25,7 +26,9 @@ from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs import build_reasoning_graph
-from vitarmm_agent.memory_store import ReasoningMemory
+from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
+from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.schema import Example
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 
 
@@ -57,13 +60,13 @@ def open_agent(folder: Path, *replies: Any, **options: Any) -> ReasoningAgent:
     return ReasoningAgent.open(reasoner=script(folder / "reasoner.json", *replies), **options)
 
 
-def test_a_wrong_step_is_named_to_the_model_which_tries_again(tmp_path: Path) -> None:
+def test_what_a_check_of_the_callers_says_is_told_and_the_model_tries_again(tmp_path: Path) -> None:
     agent = open_agent(tmp_path, WRONG, RIGHT, feedback=[Verdicts("fail", "pass")])
     result = agent.solve(QUESTION)
     assert (result.answer, result.passed, result.status) == ("25", True, "passed")
     assert [attempt.answer for attempt in result.attempts] == ["36", "25"]
     second = result.attempts[1].prompt[1]["content"][-1]["text"]
-    assert WRONG in second and "Look again." in second
+    assert "Look again." in second and WRONG not in second
     assert result.attempts[0].prompt_hash != result.attempts[1].prompt_hash
 
 
@@ -134,6 +137,31 @@ def test_what_is_learned_is_recalled_and_credited(tmp_path: Path, memory: Reason
     assert entry.provenance.run == result.thread_id
     assert entry.provenance.verifier == "verdicts"
     assert result.written[1]["note"] == "nothing worth remembering"
+
+
+def test_a_worked_example_is_shown_as_an_earlier_turn(tmp_path: Path) -> None:
+    store = InMemoryStore(index=index_config())
+    memory = ReasoningMemory(store, ("team", "agent"))
+    for side, title in ((20, "far"), (36, "near")):
+        example = Example(
+            problem=QUESTION.replace("20", str(side)) + (" Tell me." if title == "far" else ""),
+            steps=(f"The side is {side} / 4 = {side // 4}.", "The ```area."),
+            answer=str((side // 4) ** 2),
+        )
+        entry = MemoryEntry(entry_type="insight", content=title, id=f"m-{title}", example=example)
+        memory.write([Operation(kind="add", entry=entry)], run=title, attempt=1)
+    agent = open_agent(tmp_path, RIGHT, memory=memory)
+    (attempt,) = agent.solve(Problem(text=QUESTION, answer_type="integer")).attempts
+    assert attempt.recalled == ("m-near", "m-far")
+    roles = [turn["role"] for turn in attempt.prompt]
+    assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+    first, nearest = attempt.prompt[2]["content"], attempt.prompt[4]["content"]
+    assert first.startswith("1. The side is 20 / 4 = 5.\n2. The '''area.")
+    assert nearest.endswith("\nAnswer: 81"), "the most similar is the last"
+    asked = [turn["content"] for turn in attempt.prompt if turn["role"] == "user"]
+    assert len({user[1]["text"] for user in asked}) == 1, "in the form of the problem itself"
+    assert all("The answer is a whole number." in user[0]["text"] for user in asked)
+    assert "near" not in str(attempt.prompt), "its text is not shown besides"
 
 
 def test_an_unusable_writer_is_recorded_not_silent(tmp_path: Path, memory: ReasoningMemory) -> None:

@@ -220,7 +220,8 @@ def command(tmp_path: Path, own_data_dir: Path) -> list[str]:
 
 
 def environment(own_data_dir: Path) -> dict[str, str]:
-    return {**os.environ, "VITARMM_DATA_DIR": str(own_data_dir), "OMP_NUM_THREADS": "1"}
+    own = {"VITARMM_DATA_DIR": str(own_data_dir), "VITARMM_JUDGE_PASS_PRECISION": "0.9"}
+    return {**os.environ, **own, "OMP_NUM_THREADS": "1"}
 
 
 async def test_the_command_over_stdio(command: list[str], own_data_dir: Path) -> None:

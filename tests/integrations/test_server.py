@@ -113,6 +113,13 @@ def problem(text: str = PROBLEM) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
 
 
+JUDGED = {
+    "VITARMM_FEEDBACK": "judge",
+    "VITARMM_JUDGE_PASS_PRECISION": "0.9",
+    "VITARMM_JUDGE_FAIL_PRECISION": "0.9",
+}
+
+
 def judged(verdict: str) -> dict[str, Any]:
     """A scripted judgement."""
     opinion = {"step": 1, "check": "the product", "verdict": verdict}
@@ -197,7 +204,7 @@ def refuses_other_sites(url: str, thread_id: str) -> None:
 
 async def test_a_killed_server_resumes_the_thread(server: DevServer) -> None:
     client = server.start([WRONG, judged("wrong"), {"content": RIGHT, "delay": 60}],
-                          VITARMM_FEEDBACK="judge")  # fmt: skip
+                          **JUDGED)  # fmt: skip
     thread = await client.threads.create()
     thread_id = thread["thread_id"]
     await client.runs.create(thread_id, "reasoning", input=problem())
@@ -209,7 +216,7 @@ async def test_a_killed_server_resumes_the_thread(server: DevServer) -> None:
         assert time.monotonic() < deadline, server.log[-3000:]
     server.kill()
 
-    client = server.start([RIGHT, judged("right")], VITARMM_FEEDBACK="judge")
+    client = server.start([RIGHT, judged("right")], **JUDGED)
     await client.threads.create(thread_id=thread_id, if_exists="do_nothing")
     final = await client.runs.wait(thread_id, "reasoning", input=None)
     assert (final["answer"], final["status"]) == ("25", "passed"), server.log[-3000:]
@@ -224,7 +231,7 @@ async def test_memory_and_images_block_no_loop(
     weights("all-minilm-l6-v2")
     client = server.start(
         [RIGHT, judged("right"), LESSON],
-        VITARMM_FEEDBACK="judge",
+        **JUDGED,
         VITARMM_MEMORY=str(tmp_path / "memory"),
         VITARMM_NAMESPACE='["team", "{user_id}"]',
     )

@@ -144,6 +144,13 @@ def test_roles_reach_the_template(model: FolderChatModel) -> None:
     )
 
 
+def test_a_last_reply_is_continued(model: FolderChatModel) -> None:
+    prompt = model.prepare([HumanMessage("U"), AIMessage("1. 3 * 4 = 12")])
+    text = model.engine.tokenizer.decode(list(prompt.keys))
+    assert text.endswith("U<|im_end|>\n<|im_start|>assistant\n1. 3 * 4 = 12")
+    assert model.continues_reply
+
+
 def test_an_image_is_refused_with_what_to_use(model: FolderChatModel) -> None:
     block = {"type": "image", "path": "x.png"}
     with pytest.raises(InputError, match="reads text only.*vita:PATH.*'ocr'"):

@@ -108,6 +108,12 @@ def test_roles_reach_the_template(model: LocalChatModel) -> None:
     )
 
 
+def test_a_last_reply_is_continued(model: LocalChatModel) -> None:
+    begun = prompt_of(model, [HumanMessage("U"), AIMessage("1. 3 * 4 = 12")])
+    assert begun.endswith("U<|im_end|>\n<|im_start|>assistant\n1. 3 * 4 = 12")
+    assert model.continues_reply
+
+
 def test_odd_characters_are_text(model: LocalChatModel) -> None:
     for odd in ("\ud800 alone", "nul \x00 byte", "👩‍👩‍👧", ""):
         assert model.invoke([SystemMessage("S"), HumanMessage(odd)]).usage_metadata
@@ -233,7 +239,11 @@ except KeyboardInterrupt:
     print(len(model.invoke("Hi", max_tokens=3).text) > 0, flush=True)
 """
     running = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background
     )
     assert running.stdout is not None
     child = int(running.stdout.readline())

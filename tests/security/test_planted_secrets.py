@@ -361,3 +361,13 @@ def test_logs_are_redacted_whatever_formats_them(monkeypatch: pytest.MonkeyPatch
     text = written.getvalue()
     assert key not in text and text.count("it sent [secret]") == 4
     assert "3 times" in text and "Traceback" in text and "plain ('a', 1)" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PGPASSWORD", "MYTOKEN", "OPENAI_KEY1", "SSHPASS", "SMTP_PASS", "DB_PWD", "CLIENTSECRET"],
+)
+def test_a_secret_by_any_name_of_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hunter2-hunter2")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "not-secret")
+    assert redact("no hunter2-hunter2, not-secret") == "no [secret], not-secret"

@@ -1,17 +1,23 @@
-"""A ``vitarmm.toml`` that came with a cloned repository moves no key until it was trusted."""
+"""What came with a cloned repository moves no key until it was trusted, and is not run."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integrations.conftest import store_at
 from tests.scripts import QUESTION, RIGHT, script
 from tests.security.servers import EchoServer, echo_server
 from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.run.agents import Agents
+from vitarmm_agent.evals.run.processes import AgentProcesses
 from vitarmm_agent.settings import Settings
 
 Capture = pytest.CaptureFixture[str]
@@ -117,3 +123,49 @@ def test_trust_names_what_it_cannot_read(clone: Path, capsys: Capture) -> None:
     (clone / "vitarmm.toml").write_text("max_iterations = 2")
     assert run_app(["trust"]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_cloned_env_file_sends_no_memory(clone: Path, thief: EchoServer) -> None:
+    """Chroma reads ``.env`` of the working directory: another server, and what reaches it."""
+    (clone / ".env").write_text(
+        "CHROMA_API_IMPL=chromadb.api.fastapi.FastAPI\nCHROMA_SERVER_HOST=127.0.0.1\n"
+        f"CHROMA_SERVER_HTTP_PORT={thief.port}\n"
+    )
+    with store_at(clone.parent / "memory") as store:
+        store.put(("team",), "lesson", {"index_text": "the area of a square"})
+        assert [found.key for found in store.search(("team",), query="a square")] == ["lesson"]
+    assert thief.seen == []
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("pip", ["models", "pull", "all-minilm-l6-v2"]),
+        ("vitarmm_agent", ["demo"]),  # whose first problem stops: there is no such script
+    ],
+)
+def test_no_command_imports_what_lies_here(clone: Path, module: str, command: list[str]) -> None:
+    """The installed command looks for modules where it is installed, and so do its children."""
+    (clone / f"{module}.py").write_text("open('ran', 'w'); raise SystemExit(9)")
+    installed = clone.parent / "vitarmm"
+    installed.write_text("from vitarmm_agent.cli import main\n\nmain()\n")
+    given = {"VITARMM_HOME": str(clone / "home"), "VITARMM_REASONER": "scripted:missing.json"}
+    given |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    offline = {"PIP_NO_INDEX": "1", "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, str(installed), *command],
+        env={**os.environ, **given, **offline}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, (clone / "ran").exists()) == (2, False), done.stderr[-2000:]
+    assert "unexpected" not in done.stderr
+
+
+async def test_no_process_of_an_evaluation_imports_what_lies_here(clone: Path) -> None:
+    (clone / "multiprocessing.py").write_text("open('ran', 'w'); raise SystemExit(9)")
+    with pytest.raises(InputError, match="no agents here"):
+        await AgentProcesses.open(1, refuse)
+    assert not (clone / "ran").exists()
+
+
+def refuse() -> Agents:
+    raise InputError("no agents here")

@@ -17,6 +17,8 @@ from tests.scripts import (
 )
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store import MemoryEntry
+from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.traces import Edit, fork_run, list_runs, read_trace
 
 
@@ -61,7 +63,9 @@ def test_a_fork_with_other_feedback_makes_another_attempt_for_that_reason(
 
 
 def test_a_fork_can_edit_or_take_out_the_memory_that_the_model_sees(agent: ReasoningAgent) -> None:
-    agent.solve(QUESTION, thread_id="first")
+    assert agent.memory is not None
+    lesson = Operation(kind="add", entry=MemoryEntry(**LESSON))
+    agent.memory.write([lesson], run="first", attempt=1)
     second = agent.solve(RELATED_QUESTION, thread_id="second")
     (entry,) = second.recalled[0]["entries"]
     assert LESSON["content"] in last_prompt(agent, "second")

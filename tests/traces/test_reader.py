@@ -13,6 +13,7 @@ from tests.scripts import LESSON, QUESTION, RIGHT, WRONG, nothing, operations, s
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.problem import Problem
 from vitarmm_agent.traces import RunFilter, RunIndex, list_runs, read_trace
 
 NODES = ["recall", "reason", "feedback", "remember"]
@@ -159,10 +160,11 @@ def test_records_of_another_version_are_shown_as_far_as_they_are_understood(tmp_
     agent = ReasoningAgent.open(
         reasoner=script(tmp_path / "r.json", WRONG, RIGHT),
         rmm=script(tmp_path / "w.json", operations(LESSON), nothing()),
-        feedback="arithmetic",
+        feedback="arithmetic,reference",
+        oracle=True,
         checkpointer=checkpointer,
     )
-    agent.solve(QUESTION, thread_id="newer")
+    agent.solve(Problem(text=QUESTION, reference="25"), thread_id="newer")
     last = read_trace(checkpointer, "newer").moments[-1].checkpoint_id
     row = checkpointer.conn.execute(
         "SELECT type, checkpoint FROM checkpoints WHERE checkpoint_id = ?", (last,)

@@ -99,6 +99,53 @@ def test_a_failing_judge_leaves_its_reason_and_no_feedback() -> None:
     assert "As an AI" not in feedback.message
 
 
+SAYS = {
+    verdict: {
+        "structured": {
+            "steps": [{"step": 1, "check": "20 / 4 = 5", "verdict": verdict, **more}],
+            "verdict": verdict,
+        }
+    }
+    for verdict, more in (("right", {}), ("wrong", {"mistake": "It is 4.", "kind": "arithmetic"}))
+}
+
+
+@pytest.mark.parametrize(
+    ("says", "precision", "verdict"),
+    [
+        ("right", {}, "abstain"),
+        ("wrong", {}, "abstain"),
+        ("right", {("judge", "pass"): 0.9}, "pass"),
+        ("wrong", {("judge", "pass"): 0.9}, "abstain"),
+        ("wrong", {("judge", "fail"): 0.6}, "fail"),
+        ("right", {("judge", "pass"): 0.27}, "abstain"),
+    ],
+)
+def test_a_judge_advises_unless_it_is_known_to_be_right(
+    says: str, precision: dict[tuple[str, str], float], verdict: Verdict
+) -> None:
+    judge = ScriptedChatModel.of(SAYS[says])
+    feedback = decide(build_policy("arithmetic,judge", judge=judge, precision=precision))
+    assert feedback.verdict == verdict
+    said = feedback.parts[1]
+    assert said.verdict == ("pass" if says == "right" else "fail")
+    assert said.advice == (verdict == "abstain")
+    if said.advice:
+        assert feedback.errors == () and "It is 4." not in feedback.message
+
+
+def test_a_judge_decides_where_the_caller_says_so() -> None:
+    judge = build_policy("judge", judge=ScriptedChatModel.of(SAYS["right"])).verifiers
+    assert decide(FeedbackPolicy(judge, roles={"judge": "full"})).verdict == "pass"
+
+
+def test_advice_is_no_ground() -> None:
+    policy = FeedbackPolicy((Says("one", "fail"), Arithmetic()), roles={"one": "advises"})
+    feedback = decide(policy, WRONG)
+    assert (feedback.source, feedback.is_slip) == ("arithmetic", True)
+    assert "one says so" not in feedback.message
+
+
 def test_build_policy_orders_by_name() -> None:
     model = ScriptedChatModel.of()
     policy = build_policy("arithmetic, answer_follows,choice,judge", judge=model)

@@ -169,7 +169,7 @@ def test_start_watch_and_understand_a_run(visitor: Visitor, square: Path) -> Non
     page.keyboard.press("]")
     assert visitor.lit() == ["feedback"]
     page.locator("#prompt-2 summary").click()
-    assert LESSON["content"] in page.locator("#prompt-2 .memory").inner_text()
+    assert LESSON["content"] in page.locator("#prompt-2 .memory").last.inner_text()
 
 
 def test_a_row_of_the_list_is_live(visitor: Visitor, chromium: Any, server: Server) -> None:
@@ -190,7 +190,7 @@ def test_follow_an_entry_edit_it_and_undo(
     visitor: Visitor, stored: tuple[Settings, dict[str, str]]
 ) -> None:
     page = visitor.go(f"/runs/{stored[1]['helped']}")
-    page.locator(".on-recall a").first.click()
+    page.locator(".on-recall").get_by_role("link", name=LESSON["title"]).first.click()
     page.wait_for_url("**/memory/entry/**")
     assert page.get_by_role("link", name=stored[1]["taught"]).count() > 0
     page.locator("#edit summary").click()
@@ -217,7 +217,7 @@ def test_fork_a_checkpoint_with_other_memory(
     page.wait_for_selector("text=forked from")
     wait_until_over(page)
     page.locator("#prompt-1 summary").click()
-    assert "Count the sides first." in page.locator("#prompt-1 .memory").inner_text()
+    assert "Count the sides first." in page.locator("#prompt-1 .memory").last.inner_text()
     page.get_by_role("link", name="Compare with the original").click()
     page.wait_for_selector("h1:has-text('Two runs')")
 

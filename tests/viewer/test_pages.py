@@ -8,10 +8,11 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from tests.scripts import LESSON, QUESTION, RIGHT, WRONG
+from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG
 from tests.viewer.conftest import script
 from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.traces import list_runs, read_trace
 from vitarmm_agent.viewer.live import LiveRuns, as_server_sent
 
@@ -84,6 +85,17 @@ def test_a_run_shows_the_wrong_step_the_memory_and_the_prompt(
     both = client.get(f"/diff?a={runs['taught']}&b={runs['helped']}").text
     assert runs["taught"] in both and "<ins>" in both
     assert client.get("/diff?a=x").status_code == 400
+
+
+def test_what_was_kept_of_an_attempt_is_marked(client: TestClient, settings: Settings) -> None:
+    rest = " cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25"
+    goes_on = ScriptedChatModel.of(WRONG, rest).model_copy(update={"continues_reply": True})
+    run = ReasoningAgent.open(settings=settings, reasoner=goes_on, memory="off").solve(QUESTION)
+    text = client.get(f"/runs/{run.thread_id}").text
+    assert "Goes on with attempt 1" in text
+    kept = re.findall(r'<li class="kept">.*?</li>', text, re.DOTALL)
+    assert len(kept) == 1 and "20 / 4 = 5 cm." in kept[0]
+    assert re.search(r"<li><span[^>]*>2</span>.*?5 \* 5 = 25", text, re.DOTALL)
 
 
 def test_a_run_started_from_the_form_goes_to_its_end(client: TestClient) -> None:
@@ -167,7 +179,7 @@ def test_a_person_answers_a_waiting_run(client: TestClient, runs: Runs) -> None:
 def test_a_checkpoint_is_forked_with_other_memory(client: TestClient, runs: Runs) -> None:
     trace = client.get(f"/runs/{runs['helped']}/export.json").json()
     (at,) = [m["checkpoint_id"] for m in trace["moments"] if m["node"] == "recall"]
-    (found,) = trace["result"]["recalled"][0]["entries"]
+    (found,) = [e for e in trace["result"]["recalled"][0]["entries"] if not e["as_example"]]
     form = client.get(f"/runs/{runs['helped']}/fork?checkpoint={at}").text
     assert LESSON["content"] in form
     entry = found["entry"]["id"]
@@ -203,7 +215,7 @@ def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs
     assert bad.status_code == 400 and "confidence" in bad.text
     forgotten = send(client, f"{path}/forget")
     assert "This entry was forgotten" in forgotten
-    assert "Nothing learned yet" in client.get("/memory").text
+    assert LESSON["title"] not in client.get("/memory").text
     back = re.findall(r'name="run" value="(person-forget-\w+)"', forgotten)[0]
     send(client, "/memory/undo", run=back)
     assert LESSON["title"] in client.get("/memory").text
@@ -216,7 +228,7 @@ def test_an_entry_that_waits_for_review_is_decided_on(
     client: TestClient, runs: Runs, settings: Settings
 ) -> None:
     memory = client.app.state.site.memory()  # type: ignore[attr-defined]
-    (entry,) = memory.list()
+    (entry,) = [entry for entry in memory.list() if entry.example is None]
     memory.edit(entry.id, {"quarantined": True})
     assert entry.title in client.get("/memory/review").text
     assert "Nothing would be recalled" in client.get("/memory?q=area+of+a+square").text
@@ -290,3 +302,31 @@ def test_the_page_reads_what_the_command_line_wrote(
     kept = open_checkpoints(settings.checkpoints_path)
     assert {run.thread_id for run in list_runs(kept)} == set(runs.values())
     assert read_trace(kept, runs["helped"]).problems == ()
+
+
+def test_a_worked_example_is_shown_edited_and_kept_in_its_run(
+    client: TestClient, settings: Settings, tmp_path: Path
+) -> None:
+    given = settings.model_dump(exclude_unset=True) | {"max_iterations": 1}
+    reasoner = script(tmp_path / "r.json", WRONG, RIGHT)
+    teacher = script(tmp_path / "t.json", RIGHT)
+    options = {"reasoner": reasoner, "teacher": teacher}
+    agent = ReasoningAgent.open(settings=Settings.load(**given | options))
+    taught = agent.solve(QUESTION, thread_id="taught").taught
+    assert taught is not None
+    agent.solve(RELATED_QUESTION.replace("area?", "area in square centimeters?"), thread_id="shown")
+    page = client.get("/runs/taught").text
+    assert "Taught by scripted:t.json" in page
+    shown = client.get("/runs/shown").text
+    assert "Shown as an earlier turn" in shown and "Right by the word of teacher" in shown
+    assert shown.count('<span class="memory">') >= 3, "in the prompt it stands out"
+    path = f"/memory/entry/{taught.operations[0]['entry_id']}"
+    assert "Worked example" in client.get(path).text
+    example = {"example_problem": QUESTION, "example_answer": "25 cm", "example_verified_by": "Ada"}
+    edited = send(client, f"{path}/edit", **example, example_steps="20/4 = 5\n\n5*5 = 25\n")
+    assert "Right by the word of Ada" in edited and "<li>5*5 = 25</li>" in edited
+    emptied = {**example, "example_answer": ""}
+    data = {"csrf": csrf(client), **emptied, "example_steps": "x"}
+    assert client.post(f"{path}/edit", data=data).status_code == 400
+    gone = send(client, f"{path}/edit", **{**example, "example_problem": ""})
+    assert 'aria-label="Worked example"' not in gone

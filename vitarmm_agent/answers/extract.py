@@ -344,8 +344,9 @@ def _concluded_number(sentences: list[str]) -> str | None:
 def stated_number(sentence: str) -> str | None:
     """The number a sentence states: behind "is", "are", "=" or "equals", else its last one."""
     bare = plain(sentence)
-    matches = list(_AMOUNT.finditer(fold_digits(bare)))
-    stated = [m for m in matches if _STATING.search(bare, max(0, m.start() - STATING), m.start())]
+    folded = fold_digits(bare)
+    matches = list(_AMOUNT.finditer(folded))
+    stated = [m for m in matches if _STATING.search(folded, max(0, m.start() - STATING), m.start())]
     if stated:
         return _amount_text(stated[-1])
     word = re.search(

@@ -12,7 +12,7 @@ MAX_STEP_TEXT = 4_000
 MAX_TEXT = 200_000
 
 _NUMBERED = re.compile(
-    r"^[ \t>*_#]{0,6}(?:step\s*)?\(?\d{1,3}(?:[.):](?!\d)|\s+-)[*_]*\s+|^[ \t>*_#]{0,6}step\s*\d{1,3}\b[.:)*_ -]*",
+    r"^[ \t>*_#]{0,6}(?:step\s*)?\(?\d{1,3}(?:[.):](?!\d)|\s+-(?!\s*+[\d$€£(\\]))[*_]*\s+|^[ \t>*_#]{0,6}step\s*\d{1,3}\b[.:)*_ -]*",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^[ \t]*(?:[-*•‣▪]|–)\s+")
@@ -45,6 +45,11 @@ _FINAL = re.compile(
     r"^[ \t>*_#]*(?:(?:the\s+)?(?:final\s+|correct\s+)?answer\b|A\s*:|####|\$*\\boxed)",
     re.IGNORECASE,
 )
+
+
+def is_numbered(text: str) -> bool:
+    """Whether a text begins with a numbered step."""
+    return bool(_NUMBERED.match(text))
 
 
 def is_final_line(line: str) -> bool:

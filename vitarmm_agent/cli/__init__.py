@@ -10,6 +10,10 @@ def main() -> None:
     import os
 
     from vitarmm_agent.cli.app import run_app
+    from vitarmm_agent.private import write_privately
 
-    os.umask(os.umask(0o077) | 0o077)  # what is written is for this user alone
+    write_privately()
+    os.environ["PYTHONSAFEPATH"] = (
+        "1"  # no child of ours imports what lies in the working directory
+    )
     sys.exit(run_app(sys.argv[1:]))

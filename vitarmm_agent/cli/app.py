@@ -17,6 +17,7 @@ from vitarmm_agent.cli import (
     models,
     simulate,
     solve,
+    teach,
     trace,
     train,
     trust,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("solve")(solve.solve)
 app.command("resume")(solve.resume)
+app.command("teach")(teach.teach)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("trust")(trust.trust)

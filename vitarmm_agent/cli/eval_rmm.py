@@ -139,6 +139,7 @@ def _material(
         holdout=1.0,
         candidates=1,
         replay=False,
+        oracle=True,  # without the gold answers few attempts get a verdict
         seed=seed,
     )
     made = output_dir / "situations"

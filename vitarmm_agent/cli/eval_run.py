@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from vitarmm_agent.evals.datasets import Benchmark
     from vitarmm_agent.evals.report import Report
     from vitarmm_agent.evals.run.folder import Prices
-    from vitarmm_agent.evals.run.runner import EvaluationPlan, Outcome
+    from vitarmm_agent.evals.run.plan import EvaluationPlan
+    from vitarmm_agent.evals.run.runner import Outcome
     from vitarmm_agent.settings import Settings
 
 TRAIN_SIZE = 50
 FILE_OR_HUB = "file, or hub:OWNER/NAME"
 MODEL_SETTINGS = (
-    "vita_model_type", "feedback", "judge", "rmm", "base_url", "max_iterations", "max_tokens",
+    "vita_model_type", "feedback", "judge", "rmm", "teacher", "base_url", "max_iterations", "max_tokens",
     "temperature", "images",
 )  # fmt: skip
 """Settings that an evaluation takes under their own names."""
@@ -49,21 +50,52 @@ def evaluate(
     mathv_image_dir: Annotated[
         Path | None, typer.Option(help="Where its images are; default: the file's folder.")
     ] = None,
+    siblings_path: Annotated[
+        str | None,
+        typer.Option(
+            help="Recurring problems: rows that name their group, or GSM8K, of which groups are made; "
+            f"{FILE_OR_HUB}."
+        ),
+    ] = None,
+    siblings: Annotated[
+        int, typer.Option(help="Problems of a group that is made: one taught, the others solved.")
+    ] = 2,
+    retold: Annotated[
+        bool, typer.Option("--retold", help="Their names and objects differ too.")
+    ] = False,
     problems_path: Annotated[
         str | None, typer.Option(help="Rows with the fields of Problem, as JSON lines.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
-    sample_size: Annotated[int, typer.Option(help="Problems per benchmark; -1 is all.")] = -1,
+    sample_size: Annotated[
+        int, typer.Option(help="Problems per benchmark, or groups of siblings; -1 is all.")
+    ] = -1,
     output_dir: Annotated[
         Path | None, typer.Option(help="Folder of samples, traces, memories and reports.")
     ] = None,
     arms: Annotated[
-        str, typer.Option(help="Of: single, empty, consistency, within, frozen, online, oracle.")
+        str,
+        typer.Option(
+            help="Of: single, empty, consistency, within, frozen, online, oracle; "
+            "with siblings also form, placebo, taught, lessons."
+        ),
     ] = "single,empty,online",
     orders: Annotated[int, typer.Option(help="Task orders of the arms online and oracle.")] = 3,
     withhold: Annotated[
         float, typer.Option(help="Share of runs that have one recalled entry withheld.")
     ] = 0.0,
+    taught_by: Annotated[
+        str, typer.Option(help="Whose solutions of siblings are taught: reference or teacher.")
+    ] = "reference",
+    teacher_calls: Annotated[
+        int | None, typer.Option(help="How often each order of the arm online may ask the teacher.")
+    ] = None,
+    one_pass: Annotated[
+        bool,
+        typer.Option(
+            "--one-pass", help="One attempt each that nothing judges: no feedback, nothing written."
+        ),
+    ] = False,
     train_path: Annotated[
         str | None,
         typer.Option(help="Training problems of the arm frozen: FILE, or BENCHMARK=FILE."),
@@ -130,7 +162,7 @@ def make_plan(given: dict[str, Any]) -> EvaluationPlan:
     from vitarmm_agent.evals.run.arms import choose_arms
     from vitarmm_agent.evals.run.budget import Budget
     from vitarmm_agent.evals.run.folder import EvaluationFolder
-    from vitarmm_agent.evals.run.runner import EvaluationPlan, checked
+    from vitarmm_agent.evals.run.plan import EvaluationPlan, checked
 
     if given["output_dir"] is None:
         raise InputError("say where to write: --output-dir FOLDER")
@@ -153,6 +185,8 @@ def make_plan(given: dict[str, Any]) -> EvaluationPlan:
             processes=given["processes"],
             budget=Budget.parse(given["budget"]) if given["budget"] else None,
             time_limit=given["time_limit"],
+            taught_by=given["taught_by"],
+            one_pass=given["one_pass"],
         )
     )
 
@@ -169,6 +203,8 @@ def _benchmarks(given: dict[str, Any]) -> list[Benchmark]:
             sample_size=given["sample_size"],
             seed=given["seed"],
             condition=given["mmlu_condition"] if name == "mmlu" else None,
+            siblings=given["siblings"],
+            retold=given["retold"],
         )
         for name in BENCHMARKS
         if given[f"{name}_path"]
@@ -200,6 +236,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings.load(
         reasoner=_reasoner(given["reasoner"], given["vita_model"], given["base_url"]),
         seed=given["seed"],
+        teacher_calls=given["teacher_calls"],
         **{name: given[name] for name in MODEL_SETTINGS}
         | {"rmm": _rmm(given["rmm"], given["rmm_base_model"], given["rmm_lora_adapter"])},
     )
@@ -242,6 +279,8 @@ def show_plan(plan: EvaluationPlan) -> None:
     for benchmark in plan.benchmarks:
         words = f"{benchmark.name} {benchmark.split}: {len(benchmark.problems)} problems"
         out.print(safe(f"{words} from {benchmark.source}, {len(benchmark.skipped)} rows left out"))
+        if benchmark.taught:
+            out.print(safe(f"taught       {len(benchmark.taught):>6} problems, one of each group"))
     for arm in plan.arms:
         out.print(safe(f"{arm.name:<12} {plan.expected()[arm.name]:>6} samples: {arm.summary}"))
     if plan.learning:
@@ -281,21 +320,22 @@ def again() -> str:
     return shlex.join(["vitarmm", *words, "--resume"])
 
 
-def finish(outcome: Outcome, plan: EvaluationPlan, as_json: bool) -> None:
-    """Write the reports, and print the headline and where they are."""
+def finish(outcome: Outcome, plan: EvaluationPlan, as_json: bool) -> Report | None:
+    """Write the reports, and print the headline and where they are; None when nothing is done."""
     from vitarmm_agent.evals.report import write_report
 
     if outcome.stopped:
         err.print(safe(f"stopped early: {outcome.stopped}. Go on with: {again()}"))
     if not outcome.samples:
-        return
+        return None
     report = write_report(plan.folder.path)
     if as_json:
         print_json([row.model_dump(mode="json") for row in report.headline])
-        return
+        return report
     print_headline(report)
     for name in ("report.html", "report.md", "report.json", "samples.jsonl"):
         out.print(safe(plan.folder.path / name))
+    return report
 
 
 def print_headline(report: Report) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli import eval_reports, eval_rmm, eval_run
+from vitarmm_agent.cli import eval_reports, eval_rmm, eval_run, eval_siblings
 from vitarmm_agent.cli.console import out, print_json
 from vitarmm_agent.cli.render_mmlu import render_mmlu
 from vitarmm_agent.cli.spelling import EITHER
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure.", invoke_without_command=True, context_settings=EITHER)
 app.callback(invoke_without_command=True)(eval_run.evaluate)
 app.command("render-mmlu", context_settings=EITHER)(render_mmlu)
+app.command("siblings", context_settings=EITHER)(eval_siblings.siblings)
 app.command("rmm", context_settings=EITHER)(eval_rmm.rmm)
 app.command("report", context_settings=EITHER)(eval_reports.report)
 app.command("compare", context_settings=EITHER)(eval_reports.compare)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from vitarmm_agent.answers import grade
 from vitarmm_agent.cli.console import safe
-from vitarmm_agent.problem import Attempt, Result, StepError
+from vitarmm_agent.problem import Attempt, Result, StepError, Taught
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
@@ -24,6 +24,7 @@ class LiveView:
         self.console = console
         self.quiet = quiet
         self._streaming = False
+        self._kept = ""
 
     def show(self, mode: str, chunk: Any) -> None:
         """Print one streamed item."""
@@ -37,6 +38,8 @@ class LiveView:
                 self.console.print()
             if node in PRINTERS and update:
                 PRINTERS[node](self.console, update, self._streaming)
+            if node == "feedback" and update:
+                self._kept = update["feedback"][-1]["mended"]
             self._streaming = False
 
     def _token(self, message: Any, metadata: dict[str, Any]) -> None:
@@ -46,6 +49,7 @@ class LiveView:
             return
         if not self._streaming:
             heading(self.console, "reason")
+            print_kept(self.console, self._kept)
             self._streaming = True
         self.console.print(safe(message.text), end="")
 
@@ -74,19 +78,29 @@ def print_recall(console: Console, update: Record, streamed: bool = False) -> No
 def print_reason(console: Console, update: Record, streamed: bool = False) -> None:
     """The attempt, unless its tokens were printed already."""
     attempt = update["attempts"][-1]
+    kept = attempt["text"][: attempt["kept"]]
     if not streamed:
         heading(console, "reason")
-        console.print(safe(attempt["text"]))
+        print_kept(console, kept)
+        console.print(safe(attempt["text"][len(kept) :]))
     tokens = attempt["usage"]["output_tokens"]
     console.print(
         Text.assemble(
             "    answer ",
             (str(safe(attempt["answer"])) if attempt["answer"] is not None else "none", "bold"),
             f"  attempt {attempt['number']}, {tokens} tokens, {attempt['seconds']:.1f} s",
+            f", {len(kept)} characters kept" if kept else "",
         )
     )
     if facts := prompt_facts(attempt["metadata"]):
         console.print(Text(f"    {facts}", style="dim"))
+
+
+def print_kept(console: Console, kept: str) -> None:
+    """What was kept of the attempt before, told apart from what comes behind it."""
+    if kept:
+        console.print(Text("kept of the attempt before, its last value put right:", style="dim"))
+        console.print(Text.assemble((safe(kept).plain, "dim")), end="")
 
 
 def prompt_facts(metadata: Record) -> str:
@@ -113,7 +127,11 @@ def print_feedback(console: Console, update: Record, streamed: bool = False) -> 
         words = part["failure"] or part["message"]
         console.print(
             Text.assemble(
-                f"    {part['source']}: ", (mark, colour), f" {part['verdict']}  ", safe(words)
+                f"    {part['source']}: ",
+                (mark, colour),
+                f" {part['verdict']}  ",
+                "(advice) " if part["advice"] else "",
+                safe(words),
             )
         )
         for error in map(StepError.model_validate, part["errors"]):
@@ -145,11 +163,22 @@ def print_remember(console: Console, update: Record, streamed: bool = False) -> 
             console.print(Text.assemble("      applies when ", safe(entry["applies_when"])))
 
 
+def print_teach(console: Console, update: Record, streamed: bool = False) -> None:
+    """What the teacher said, and whether it is kept."""
+    taught = Taught.model_validate(update["taught"])
+    heading(console, "teach", f"by {taught.by}")
+    if taught.solution is not None:
+        console.print(safe(taught.solution.text))
+    kept = [f"{done['kind']} {done['entry_id']}" for done in taught.operations]
+    console.print(Text.assemble("    ", safe(taught.note or ", ".join(kept))))
+
+
 PRINTERS: dict[str, Callable[[Console, Record, bool], None]] = {
     "recall": print_recall,
     "reason": print_reason,
     "feedback": print_feedback,
     "remember": print_remember,
+    "teach": print_teach,
 }
 
 

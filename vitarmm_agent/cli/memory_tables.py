@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from vitarmm_agent.cli.console import safe
 
 if TYPE_CHECKING:
-    from vitarmm_agent.memory_store.journal import Event
+    from vitarmm_agent.memory_store.journal import JournalEvent
     from vitarmm_agent.memory_store.operations import Recall
     from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -46,6 +46,7 @@ def entry_details(entry: MemoryEntry) -> Table:
         "title": entry.title,
         "applies when": entry.applies_when,
         "content": entry.content,
+        "example": f"{entry.example.problem}\n{entry.example.solution}" if entry.example else "",
         "confidence": f"{entry.confidence:.2f}",
         "counts": f"used {entry.used}, helpful {entry.helpful}, harmful {entry.harmful}",
         "learned on": f"{origin.problem_id or 'no problem'}, attempt {origin.attempt} of "
@@ -73,7 +74,7 @@ def recall_table(recall: Recall) -> Table:
             f"{found.score:.3f}",
             f"{found.similarity:.2f}",
             safe(_short(str(found.entry))),
-            safe(found.reason),
+            safe(f"shown as an example; {found.reason}" if found.as_example else found.reason),
         )
     return table
 
@@ -87,7 +88,7 @@ def review_table(entries: Sequence[MemoryEntry]) -> Table:
     return table
 
 
-def event_table(events: Sequence[Event]) -> Table:
+def event_table(events: Sequence[JournalEvent]) -> Table:
     """Changes, one a row."""
     table = Table("time (UTC)", "change", "entry", "run", "attempt", "reason")
     for event in events:
@@ -102,7 +103,7 @@ def event_table(events: Sequence[Event]) -> Table:
     return table
 
 
-def event_data(event: Event) -> dict[str, Any]:
+def event_data(event: JournalEvent) -> dict[str, Any]:
     """One change as JSON data."""
     return {
         "seq": event.seq,

@@ -13,9 +13,15 @@ import typer
 Reasoner = Annotated[
     str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
 ]
-FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,judge.")]
-Judge = Annotated[str | None, typer.Option(help="Judging chat model; default: the reasoner.")]
+FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,choice.")]
+Judge = Annotated[
+    str | None, typer.Option(help="Chat model that `judge` asks; default: the reasoner.")
+]
 Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
+Teacher = Annotated[
+    str | None,
+    typer.Option(help="Stronger chat model, asked once where a run ends without a pass."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _OPTIONS: dict[str, Any] = {
@@ -23,6 +29,7 @@ _OPTIONS: dict[str, Any] = {
     "feedback": FeedbackOption,
     "judge": Judge,
     "rmm": Rmm,
+    "teacher": Teacher,
     "memory": Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")],
     "namespace": Annotated[
         str | None,
@@ -46,7 +53,7 @@ _OPTIONS: dict[str, Any] = {
 Given = Mapping[str, Any]
 """Settings that were given on the command line, by name."""
 NOTHING: Given = MappingProxyType({})
-ROLES = ("reasoner", "feedback", "judge", "rmm", "memory", "namespace")
+ROLES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory", "namespace")
 """Who does what in a run, and with whose memory."""
 RUNNING = (*ROLES, *(name for name in _OPTIONS if name not in ROLES))
 """All that can be set for one run."""

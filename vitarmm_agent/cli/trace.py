@@ -193,6 +193,8 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
             live.print_feedback(out, {"feedback": [result.feedback[number].model_dump()]})
         if number < len(result.written):
             live.print_remember(out, {"written": [result.written[number]]})
+    if result.taught is not None:
+        live.print_teach(out, {"taught": result.taught.model_dump()})
 
 
 def _index() -> RunIndex:

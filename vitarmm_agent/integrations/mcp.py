@@ -40,7 +40,14 @@ INSTRUCTIONS = (
     "Solves problems step by step, checks its own attempts and remembers what it learned. "
     "Use solve for a problem, explain to see why a run answered as it did."
 )
-STAGES = {"recalled": 1, "attempt_token": 2, "verdict": 3, "written": 4, "stopped_because": 4}
+STAGES = {
+    "recalled": 1,
+    "attempt_token": 2,
+    "verdict": 3,
+    "written": 4,
+    "taught": 4,
+    "stopped_because": 4,
+}
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an HTTP request: room for an image as a data URL."""
 READS = ToolAnnotations(read_only_hint=True)
@@ -248,6 +255,8 @@ def _progress_message(event: Event) -> str:
             return f"iteration {event['iteration']}: {event['verdict']} ({event['source']})"
         case "written":
             return f"iteration {event['iteration']}: {len(event['operations'])} memory changes"
+        case "taught":
+            return f"taught by {event['by']}"
         case "stopped_because":
             return event["reason"]
 

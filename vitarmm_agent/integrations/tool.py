@@ -8,11 +8,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from vitarmm_agent.agent import own_settings
 from vitarmm_agent.effects import Flow, arun, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, EntryType
+from vitarmm_agent.nodes.tenancy import own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

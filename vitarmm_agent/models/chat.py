@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.models.decoding import Completion, Decoding, Event
+from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent
 from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import (
     Schema,
@@ -50,7 +50,7 @@ class EventChatModel(StreamedChatModel):
     stop: tuple[str, ...] = ()
     prefix_reuse: bool = True
 
-    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[Event]:
+    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[ReplyEvent]:
         """Pieces of the reply to ``messages`` as they come, then how it ended.
 
         Raises:
@@ -58,7 +58,9 @@ class EventChatModel(StreamedChatModel):
         """
         raise TypeError(f"{type(self).__name__} does not say how it replies")
 
-    def aevents(self, messages: Sequence[BaseMessage], decoding: Decoding) -> AsyncIterator[Event]:
+    def aevents(
+        self, messages: Sequence[BaseMessage], decoding: Decoding
+    ) -> AsyncIterator[ReplyEvent]:
         """:meth:`events` on an event loop, which is never blocked."""
         raise TypeError(f"{type(self).__name__} does not say how it replies")
 
@@ -145,7 +147,7 @@ class EventChatModel(StreamedChatModel):
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    def _chunk(self, event: Event, decoding: Decoding) -> ChatGenerationChunk:
+    def _chunk(self, event: ReplyEvent, decoding: Decoding) -> ChatGenerationChunk:
         if isinstance(event, Completion):
             return ChatGenerationChunk(message=self._last(event, decoding))
         return ChatGenerationChunk(message=AIMessageChunk(content=event))

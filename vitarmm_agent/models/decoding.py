@@ -67,7 +67,7 @@ class Completion:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-Event = str | Completion
+ReplyEvent = str | Completion
 """A piece of text, or the end."""
 
 

@@ -24,7 +24,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from vitarmm_agent.errors import InputError, InternalError, WeightsError
 from vitarmm_agent.models.adapters import check_fit
-from vitarmm_agent.models.decoding import Completion, Decoding, Event, check_room
+from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent, check_room
 from vitarmm_agent.models.sampling import KnownTokens, Sampling
 from vitarmm_agent.models.text_stream import TextStream
 
@@ -61,7 +61,7 @@ class Request:
     decoding: Decoding
     adapter: str | None
     reuse: bool
-    deliver: Callable[[Event | BaseException], None]
+    deliver: Callable[[ReplyEvent | BaseException], None]
     cancelled: bool = False
 
 
@@ -110,7 +110,7 @@ class Engine:
         *,
         adapter: str | None = None,
         reuse: bool = True,
-    ) -> Iterator[Event]:
+    ) -> Iterator[ReplyEvent]:
         """Yield text as it is decoded, then one :class:`Completion`.
 
         Closing the iterator early cancels the reply.
@@ -124,7 +124,7 @@ class Engine:
         Raises:
             InputError: prompt and ``max_tokens`` together exceed the context.
         """
-        events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        events: queue.SimpleQueue[ReplyEvent | BaseException] = queue.SimpleQueue()
         request = self._begin(Request(prompt, decoding, adapter, reuse, events.put))
         try:
             while True:
@@ -141,9 +141,9 @@ class Engine:
         *,
         adapter: str | None = None,
         reuse: bool = True,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncIterator[ReplyEvent]:
         """:meth:`generate` on an event loop, which is never blocked."""
-        events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+        events: asyncio.Queue[ReplyEvent | BaseException] = asyncio.Queue()
         deliver = partial(_deliver_to_loop, asyncio.get_running_loop(), events)
         request = self._begin(Request(prompt, decoding, adapter, reuse, deliver))
         try:
@@ -340,7 +340,7 @@ class _Streamer(BaseStreamer):
         return torch.full((input_ids.shape[0],), over, device=input_ids.device)
 
 
-def _checked(event: Event | BaseException) -> Event:
+def _checked(event: ReplyEvent | BaseException) -> ReplyEvent:
     if isinstance(event, BaseException):
         raise event
     return event
@@ -348,8 +348,8 @@ def _checked(event: Event | BaseException) -> Event:
 
 def _deliver_to_loop(
     loop: asyncio.AbstractEventLoop,
-    events: asyncio.Queue[Event | BaseException],
-    event: Event | BaseException,
+    events: asyncio.Queue[ReplyEvent | BaseException],
+    event: ReplyEvent | BaseException,
 ) -> None:
     if not loop.is_closed():  # else nobody listens any more
         loop.call_soon_threadsafe(events.put_nowait, event)

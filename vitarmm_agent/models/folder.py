@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from langchain_core.messages import BaseMessage
 from pydantic import Field
@@ -17,7 +17,7 @@ from vitarmm_agent.models.adapters import checked_adapter
 from vitarmm_agent.models.chat import EventChatModel
 from vitarmm_agent.models.content import ImagePart, parts_of, refuse_images, role_of, text_of
 from vitarmm_agent.models.control import without_control_tokens
-from vitarmm_agent.models.decoding import Completion, Decoding, Event
+from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent
 from vitarmm_agent.models.engine import Engine, Prompt
 from vitarmm_agent.models.fetching import fetch_images
 from vitarmm_agent.models.shared_engine import default_device, open_folder, shared_engine
@@ -46,13 +46,14 @@ class TransformersChatModel(EventChatModel):
     """Base of chat models over an :class:`Engine`.
 
     A subclass says how messages become a :class:`Prompt` (:meth:`prepare`) and may rewrite replies
-    (:meth:`reply_filter`). Calls are answered one at a time.
+    (:meth:`reply_filter`), but for one that goes on with a last message of the assistant's. Calls are answered one at a time.
 
     Attributes:
         engine: the loaded model.
         allow_urls: fetch images that messages name by a web address; refused otherwise.
     """
 
+    continues_reply: ClassVar[bool] = True
     engine: Engine = Field(exclude=True, repr=False)
     allow_urls: bool = False
 
@@ -68,19 +69,19 @@ class TransformersChatModel(EventChatModel):
         """A fresh filter for one reply, if replies are rewritten."""
         return None
 
-    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[Event]:
+    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[ReplyEvent]:
         """See :meth:`EventChatModel.events`."""
-        filter_, prompt = self.reply_filter(), self._prepare_allowed(messages)
+        filter_, prompt = self._filter(messages), self._prepare_allowed(messages)
         reuse = self.prefix_reuse
         for event in self.engine.generate(prompt, decoding, adapter=self.adapter, reuse=reuse):
             yield from _filtered(event, filter_)
 
     async def aevents(
         self, messages: Sequence[BaseMessage], decoding: Decoding
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncIterator[ReplyEvent]:
         """See :meth:`EventChatModel.aevents`."""
         filter_, prompt = (
-            self.reply_filter(),
+            self._filter(messages),
             await asyncio.to_thread(self._prepare_allowed, messages),
         )
         reuse = self.prefix_reuse
@@ -88,6 +89,10 @@ class TransformersChatModel(EventChatModel):
         async for event in replies:
             for piece in _filtered(event, filter_):
                 yield piece
+
+    def _filter(self, messages: Sequence[BaseMessage]) -> ReplyFilter | None:
+        begun = bool(messages) and role_of(messages[-1]) == "assistant"
+        return None if begun else self.reply_filter()
 
     def _prepare_allowed(self, messages: Sequence[BaseMessage]) -> Prompt:
         return self.prepare(fetch_images(messages) if self.allow_urls else messages)
@@ -97,7 +102,8 @@ class FolderChatModel(TransformersChatModel):
     """A language model, or a vision-language model that transformers knows.
 
     Made by :meth:`load`. Control tokens typed into a message are broken up, so they control
-    nothing. A prompt that does not fit the context is refused.
+    nothing. A prompt that does not fit the context is refused. A last message of the assistant's is
+    continued.
     """
 
     @classmethod
@@ -186,7 +192,10 @@ class FolderChatModel(TransformersChatModel):
                 f"{self.model!r} has no chat template, so it takes no messages; "
                 "use an instruction-tuned model"
             )
-        text: str = renderer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        begun = bool(turns) and turns[-1]["role"] == "assistant"
+        text: str = renderer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=not begun, continue_final_message=begun
+        )
         return text
 
     def _tokenize(self, text: str) -> list[int]:
@@ -223,7 +232,7 @@ def _as_model(value: Any, dtype: Any) -> Any:
     return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
 
 
-def _filtered(event: Event, reply: ReplyFilter | None) -> Iterator[Event]:
+def _filtered(event: ReplyEvent, reply: ReplyFilter | None) -> Iterator[ReplyEvent]:
     """An event as the filter of its reply leaves it."""
     if reply is None:
         yield event

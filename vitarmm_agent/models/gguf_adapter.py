@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.models.adapters import (
     CONFIG_FILE,
@@ -164,7 +164,7 @@ def _check_shapes(adapter: GgufFile, base: GgufFile) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     """The adapter's configuration, of a kind that GGUF can hold."""
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        config = parse_json((folder / CONFIG_FILE).read_text("utf-8"))
         int(config["r"]), float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{folder / CONFIG_FILE} cannot be read: {error!r}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage
 from pydantic import Field
@@ -18,7 +18,7 @@ from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.models.chat import EventChatModel
 from vitarmm_agent.models.content import refuse_images, role_of, text_of
 from vitarmm_agent.models.control import without_control_tokens
-from vitarmm_agent.models.decoding import Completion, Decoding, Event, check_room
+from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent, check_room
 from vitarmm_agent.models.grammar import grammar_of
 from vitarmm_agent.weights import resolve
 
@@ -40,6 +40,7 @@ class LocalChatModel(EventChatModel):
         server: the llama.cpp server over the weights; models over the same file share it.
     """
 
+    continues_reply: ClassVar[bool] = True
     server: LlamaServer = Field(exclude=True, repr=False)
 
     @classmethod
@@ -83,7 +84,7 @@ class LocalChatModel(EventChatModel):
         model.server.start()
         return model
 
-    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[Event]:
+    def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[ReplyEvent]:
         """See :meth:`EventChatModel.events`."""
         reply = _Reply(decoding)
         request = run(self._request(messages, decoding))
@@ -94,7 +95,7 @@ class LocalChatModel(EventChatModel):
 
     async def aevents(
         self, messages: Sequence[BaseMessage], decoding: Decoding
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncIterator[ReplyEvent]:
         """See :meth:`EventChatModel.aevents`."""
         reply = _Reply(decoding)
         request = await arun(self._request(messages, decoding))

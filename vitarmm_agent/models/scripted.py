@@ -19,6 +19,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from vitarmm_agent.errors import InputError, ModelServerError, RefusalError, UserError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 
@@ -71,12 +72,18 @@ class ScriptedChatModel(StreamedChatModel):
     A reply with ``match`` is used for the first prompt that contains the text, wherever it stands;
     the others are used one after another. Each is used once. Safe when several threads call it.
 
+    Attributes:
+        replies: the script.
+        model: its name.
+        continues_reply: its replies go on with a last message of the assistant's, as a local model's do.
+
     Raises:
         ScriptExhaustedError: on a call for which no reply is left.
     """
 
     replies: list[ScriptedReply]
     model: str = "scripted"
+    continues_reply: bool = False
     _used: set[int] = PrivateAttr(default_factory=set)
     _calls: list[ScriptedCall] = PrivateAttr(default_factory=list)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -98,7 +105,7 @@ class ScriptedChatModel(StreamedChatModel):
             InputError: the file is missing, no JSON list, or a reply is wrong.
         """
         try:
-            data = json.loads(Path(path).expanduser().read_text("utf-8"))
+            data = parse_json(Path(path).expanduser().read_text("utf-8"))
         except OSError as error:
             raise InputError(f"script {str(path)!r} cannot be read: {error.strerror}") from None
         except ValueError as error:

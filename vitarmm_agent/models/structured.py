@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from functools import cache, partial
 from typing import Any
@@ -12,6 +11,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError, OutputError
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.calls import cut_off
 
 Schema = type | dict[str, Any]
@@ -91,7 +91,7 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     try:
         # A grammar with maxLength lets raw control characters into strings, and bytes such as half
         # a surrogate pair, which it counts as one character though they form none.
-        data = json.loads(text.replace(_NO_CHARACTER, ""), strict=False)
+        data = parse_json(text.replace(_NO_CHARACTER, ""), strict=False)
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):

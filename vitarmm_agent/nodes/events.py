@@ -5,7 +5,8 @@ Each event is plain JSON-able data with its name under ``event`` and the LangGra
 
     recalled → attempt_token … → verdict → written → stopped_because (on the last iteration only)
 
-The texts of an iteration's ``attempt_token`` events, joined, are the attempt's text.
+The texts of an iteration's ``attempt_token`` events, joined, are the attempt's text; where a model was
+asked in the prompt to go on with an attempt, they are what it wrote.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
-from vitarmm_agent.problem import Status, Verdict
+from vitarmm_agent.problem import Status, Taught, Verdict
 from vitarmm_agent.state import ReasoningState
 
 if TYPE_CHECKING:
@@ -45,13 +46,15 @@ class RecalledEvent(TypedDict):
 class AttemptTokenEvent(TypedDict):
     """A piece of the attempt's text, as the model gives it.
 
-    A model that does not stream gives the whole text as one piece.
+    A model that does not stream gives the whole text as one piece. ``kept`` marks what stood there
+    before: the attempt before, up to a value that was put right.
     """
 
     event: Literal["attempt_token"]
     run: str
     iteration: int
     text: str
+    kept: bool
 
 
 class VerdictEvent(TypedDict):
@@ -87,6 +90,17 @@ class WrittenEvent(TypedDict):
     note: str
 
 
+class TaughtEvent(TypedDict):
+    """A teacher was asked. ``note`` says why its solution was not kept, empty when it was."""
+
+    event: Literal["taught"]
+    run: str
+    iteration: int
+    by: str
+    answer: str | None
+    note: str
+
+
 class StoppedBecauseEvent(TypedDict):
     """The run is at its end: the last event."""
 
@@ -98,7 +112,14 @@ class StoppedBecauseEvent(TypedDict):
     reason: str
 
 
-Event = RecalledEvent | AttemptTokenEvent | VerdictEvent | WrittenEvent | StoppedBecauseEvent
+Event = (
+    RecalledEvent
+    | AttemptTokenEvent
+    | VerdictEvent
+    | WrittenEvent
+    | StoppedBecauseEvent
+    | TaughtEvent
+)
 """Any of the events, told apart by ``event``."""
 
 Emit = Callable[[Event], None]
@@ -177,6 +198,18 @@ def stopped_event(run: str, state: ReasoningState) -> StoppedBecauseEvent:
     }
 
 
+def taught_event(run: str, iteration: int, taught: Taught) -> TaughtEvent:
+    """Of what a teacher said after the last iteration."""
+    return {
+        "event": "taught",
+        "run": run,
+        "iteration": iteration,
+        "by": taught.by,
+        "answer": taught.solution.answer if taught.solution else None,
+        "note": taught.note,
+    }
+
+
 class TokenEmitter:
     """Emits each piece of one attempt's text, and the whole of it when the model did not stream."""
 
@@ -185,16 +218,17 @@ class TokenEmitter:
         self._emit, self._run, self._iteration = emit, run, iteration
         self._emitted = False
 
-    def piece(self, text: str) -> None:
-        """Emit a piece, unless it is empty."""
+    def piece(self, text: str, *, kept: bool = False) -> None:
+        """Emit a piece, unless it is empty; ``kept`` is no piece of this reply."""
         if text:
-            self._emitted = True
+            self._emitted |= not kept
             self._emit(
                 {
                     "event": "attempt_token",
                     "run": self._run,
                     "iteration": self._iteration,
                     "text": text,
+                    "kept": kept,
                 }
             )
 

@@ -9,6 +9,8 @@ from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import verdict_event
+from vitarmm_agent.nodes.limits import limits_in_force
+from vitarmm_agent.nodes.reason import hints
 from vitarmm_agent.problem import Attempt, Feedback, Status, Usage
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
 from vitarmm_agent.verifiers.stopping import NextStep, decide_next, standing_answer
@@ -20,8 +22,10 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     """Check the last attempt with the verifiers, then apply the stop rule."""
     attempts = all_attempts(state)
     verdict = yield from deps.policy.check(current_problem(state), attempts)
+    if verdict.mended and not _leads_on(verdict, attempts[-1]):
+        verdict = verdict.model_copy(update={"mended": ""})
     verdicts = [*all_feedback(state)[: len(attempts) - 1], verdict]
-    decision = _decide(state, attempts, verdicts)
+    decision = _decide(state, attempts, verdicts, limits_in_force(state.get("limits"), deps))
     record = {"number": attempts[-1].number, **verdict.model_dump(mode="json")}
     run.emit(verdict_event(run.name, record, attempts[-1].answer))
     update: dict[str, Any] = {
@@ -38,8 +42,14 @@ def feedback(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     return update
 
 
-def _decide(state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback]) -> NextStep:
-    limits = Limits(**state["limits"])
+def _leads_on(verdict: Feedback, attempt: Attempt) -> bool:
+    """Whether to go on from the mended attempt: not twice alike, nor past what a person says."""
+    return verdict.mended != attempt.kept_text.rstrip() and not hints(verdict)
+
+
+def _decide(
+    state: ReasoningState, attempts: list[Attempt], verdicts: list[Feedback], limits: Limits
+) -> NextStep:
     judged: list[Attempt | Feedback] = [*attempts, *verdicts]
     spent = sum(record.usage.total_tokens for record in judged)
     spent += sum(

@@ -5,28 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from vitarmm_agent.answers import parse_steps, read_answer
+from vitarmm_agent.answers.steps import is_final_line, is_numbered
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.media import MediaStore
-from vitarmm_agent.memory_store.buffer import MemoryBuffer
+from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask, cut_off, unwrapped
+from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.prompts import render
 from vitarmm_agent.state import (
     ReasoningState,
-    all_attempts,
     all_feedback,
     current_problem,
     record_of,
 )
+from vitarmm_agent.verifiers.policy import FACTORIES
 
 
 def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
@@ -34,67 +37,116 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     problem = current_problem(state)
     number = state["iteration"]
     recalled = record_of(state.get("recalls"), number) or {}
-    entries = [MemoryEntry.model_validate(r["entry"]) for r in recalled.get("entries", [])]
-    tail = attempt_text(entries, all_attempts(state, last=1), all_feedback(state, last=1))
-    prompt = prompt_data(problem, tail)
+    entries, examples = _shown(recalled.get("entries", []))
+    failed = next((f for f in all_feedback(state, last=1) if f.verdict == "fail"), None)
+    kept, model = failed.mended if failed else "", deps.reasoner
+    prefilled = kept if continues_reply(model) else ""
+    tail = attempt_text(entries, failed, kept=kept if not prefilled else "")
+    prompt = prompt_data(problem, tail, examples, prefilled)
+    if failed and not kept:
+        model = sampling(model, deps.retry_temperature, f"{run.name}/{number}")
     tokens = TokenEmitter(run.emit, run.name, number)
+    tokens.piece(prefilled, kept=True)
     listener = tokens.handler(force=run.stream_tokens)
     if problem.images:
         messages = yield from in_thread(prompt_messages, prompt, problem, deps.media)
     else:
         messages = prompt_messages(prompt, problem, deps.media)
-    reply = yield from ask(deps.reasoner, messages, callbacks=[listener])
+    reply = yield from ask(model, messages, callbacks=[listener])
     tokens.finish(reply.message.text)
-    attempt = read_attempt(problem, number, reply).model_copy(
+    kept = prefilled or joined(kept, reply.message.text)
+    attempt = read_attempt(problem, number, reply, kept).model_copy(
         update={
             "model": model_name(deps.reasoner),
             "prompt": tuple(prompt),
             "prompt_hash": prompt_hash(prompt),
-            "recalled": tuple(entry.id for entry in entries),
+            "recalled": tuple(entry.id for entry in (*examples, *entries)),
         }
     )
     return {"attempts": [attempt.model_dump(mode="json")]}
 
 
+def _shown(recalled: list[dict[str, Any]]) -> tuple[list[MemoryEntry], list[MemoryEntry]]:
+    """Recalled entries that are shown as text, and those that are shown as worked examples."""
+    texts: list[MemoryEntry] = []
+    examples: list[MemoryEntry] = []
+    for found in recalled:
+        entry = MemoryEntry.model_validate(found["entry"])
+        (examples if found.get("as_example") and entry.example else texts).append(entry)
+    return texts, examples
+
+
 def attempt_text(
-    entries: list[MemoryEntry], attempts: list[Attempt], feedback: list[Feedback]
+    entries: list[MemoryEntry], failed: Feedback | None = None, *, kept: str = ""
 ) -> str:
-    """What changes between attempts: memory, then the last attempt and what is wrong with it."""
-    failed = bool(feedback) and feedback[-1].verdict == "fail"
-    return render(
-        "attempt",
-        memory=MemoryBuffer(entries).to_prompt(),
-        previous=attempts[-1].text if failed else "",
-        feedback=grounds(feedback[-1]) if failed else "",
-    )
+    """What changes between attempts: memory, then what is known since the last one failed.
+
+    The failed attempt itself is not shown: a model repeats what it sees. ``kept`` is what is right of it,
+    for a model that cannot go on by itself.
+    """
+    hint = hints(failed) if failed else ""
+    return render("attempt", memory=MemoryBuffer(entries).to_prompt(), kept=kept, hint=hint)
 
 
-def grounds(feedback: Feedback) -> str:
-    """Why an attempt failed, in words for the model."""
-    errors = [e.in_words for e in feedback.errors if e.message not in feedback.message]
-    return "\n".join(dict.fromkeys(part for part in (feedback.message, *errors) if part))
+def hints(failed: Feedback) -> str:
+    """What a person, or a check of the caller's own, says of a failed attempt.
+
+    What the verifiers of this package say is about the text of the attempt, which is not shown.
+    """
+    parts = (p for p in failed.parts or (failed,) if p.verdict == "fail" and not p.mended)
+    told = [part for part in parts if part.source == "human" or part.source not in FACTORIES]
+    words = [words for part in told for words in (part.message, *(e.message for e in part.errors))]
+    return "\n".join(dict.fromkeys(filter(None, words)))
 
 
-def prompt_data(problem: Problem, tail: str) -> list[dict[str, Any]]:
-    """The prompt as data: what stays the same first, so that its key-value cache can be reused."""
+def prompt_data(
+    problem: Problem, tail: str, examples: Sequence[MemoryEntry] = (), prefilled: str = ""
+) -> list[dict[str, Any]]:
+    """The prompt as data: what stays the same first, so that its key-value cache can be reused.
+
+    Args:
+        problem: what is asked.
+        tail: what changes between attempts.
+        examples: entries with worked examples, best first: earlier turns of the conversation, the
+            best of them last.
+        prefilled: the beginning of the reply, from which the model goes on.
+    """
     images = [{"type": "image", "sha256": i.sha256, "mime": i.mime} for i in problem.images]
-    return [
-        {"role": "system", "content": render("reason_system")},
-        {"role": "user", "content": [*images, {"type": "text", "text": problem.to_prompt()},
-                                     {"type": "text", "text": tail}]},
-    ]  # fmt: skip
+    turns: list[dict[str, Any]] = [{"role": "system", "content": render("reason_system")}]
+    for entry in reversed(examples):
+        question, solution = example_turns(entry)
+        asked = [_like(problem, question).to_prompt(), attempt_text([])]
+        turns += [
+            {"role": "user", "content": [{"type": "text", "text": text} for text in asked]},
+            {"role": "assistant", "content": solution},
+        ]
+    texts = [{"type": "text", "text": text} for text in (problem.to_prompt(), tail)]
+    turns.append({"role": "user", "content": [*images, *texts]})
+    return [*turns, *([{"role": "assistant", "content": prefilled}] if prefilled else [])]
+
+
+def _like(problem: Problem, text: str) -> Problem:
+    """Another problem, asked as this one is."""
+    update = {"text": text, "images": (), "choices": ()}
+    if problem.answer_type == "choice":
+        update["answer_type"] = "text"
+    return problem.model_copy(update=update)
 
 
 def prompt_messages(
     prompt: list[dict[str, Any]], problem: Problem, media: MediaStore
 ) -> list[BaseMessage]:
     """The prompt as LangChain messages, its images filled in."""
-    system, user = prompt
-    texts = [part["text"] for part in user["content"] if part["type"] == "text"]
-    images = [_image_block(image.sha256, media) for image in problem.images]
-    text = "\n\n".join(texts)
-    content: Any = [*images, {"type": "text", "text": text}] if images else text
-    return [SystemMessage(system["content"]), HumanMessage(content)]
+    return [_message(turn, media) for turn in prompt]
+
+
+def _message(turn: dict[str, Any], media: MediaStore) -> BaseMessage:
+    role, content = turn["role"], turn["content"]
+    if role != "user":
+        return SystemMessage(content) if role == "system" else AIMessage(content)
+    text = "\n\n".join(part["text"] for part in content if part["type"] == "text")
+    images = [_image_block(p["sha256"], media) for p in content if p["type"] == "image"]
+    return HumanMessage([*images, {"type": "text", "text": text}] if images else text)
 
 
 def prompt_hash(prompt: list[dict[str, Any]]) -> str:
@@ -104,22 +156,34 @@ def prompt_hash(prompt: list[dict[str, Any]]) -> str:
     ).hexdigest()
 
 
-def read_attempt(problem: Problem, number: int, reply: Reply) -> Attempt:
-    """Steps and final answer of a reply.
+def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") -> Attempt:
+    """Steps and final answer of a reply that goes on from ``kept``.
 
     One that was cut off at the limit of new tokens answers only by what it commits to in so many
     words; ``metadata["cut"]`` is then true.
     """
-    text, cut = reply.message.text, cut_off(reply.message)
+    text, cut = kept + reply.message.text, cut_off(reply.message)
     return Attempt(
         number=number,
         text=text,
+        kept=len(kept),
         steps=parse_steps(text),
         answer=read_answer(problem, text, cut=cut),
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
         metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
     )
+
+
+def joined(kept: str, reply: str) -> str:
+    """What a reply goes on from that was asked for in the prompt, up to the reply itself.
+
+    Nothing, where the model wrote it all again.
+    """
+    if not kept or reply.lstrip().startswith(kept.split("\n", 1)[0].strip()):
+        return ""
+    new_line = is_numbered(reply) or is_final_line(reply.strip().split("\n", 1)[0])
+    return f"{kept}\n" if new_line and not reply.startswith("\n") else kept
 
 
 def model_name(model: Any) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import asdict
 from typing import Any
 
-from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import recalled_event
 from vitarmm_agent.nodes.intake import problem_of
+from vitarmm_agent.nodes.limits import limits_in_force, limits_to_begin_with
 from vitarmm_agent.nodes.tenancy import memory_of, namespace_of
 from vitarmm_agent.state import ReasoningState
 
@@ -24,7 +24,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         update = yield from _begin(state, deps, run)
     update["iteration"] = 1 if update else state["iteration"] + 1
     update["decision"] = {}
-    limits = Limits(**update.get("limits", state.get("limits", {})))
+    limits = limits_in_force(update.get("limits", state.get("limits")), deps)
     problem = update.get("problem") or state["problem"]
     found: dict[str, Any] = {"query": problem["text"], "entries": [], "best_rejected": None}
     memory = yield from memory_of(deps, run, update.get("namespace", state.get("namespace", [])))
@@ -58,7 +58,7 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "turn": turn,
         "namespace": namespace_of(deps, run),
         "problem": problem.model_dump(mode="json"),
-        "limits": asdict(deps.limits) | run.overrides,
+        "limits": limits_to_begin_with(run.overrides, deps),
         "started_at": time.time(),
         "status": "running",
         "answer": None,
@@ -66,4 +66,5 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "attempts": [],
         "feedback": [],
         "written": [],
+        "taught": {},
     }

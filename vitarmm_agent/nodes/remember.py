@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 
-from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
+from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.nodes.teach import solution_of, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
-from vitarmm_agent.problem import Attempt, Feedback, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
 
@@ -33,20 +38,23 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         "seconds": 0.0,
     }
     memory = yield from memory_of(deps, run, state.get("namespace", []))
-    if memory is None or not Limits(**state["limits"]).use_memory:
+    if memory is None or not limits_in_force(state.get("limits"), deps).use_memory:
         record["note"] = "memory is off"
     else:
         yield from _credit(memory, run, attempt, verdicts)
         if verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
+        elif verdicts[-1].is_slip:
+            record["note"] = "a slip that was put right, so there is nothing to learn from"
         elif deps.writer is None:
             record["note"] = "no memory writer"
         else:
-            record |= yield from _write(state, memory, run, deps.writer)
+            record |= yield from _write(state, memory, run, deps, deps.writer)
     update: dict[str, Any] = {"written": [record]}
     run.emit(written_event(run.name, record))
     if state["decision"]["action"] != "retry":
-        run.emit(stopped_event(run.name, state))
+        if not wants_teacher(state, deps):
+            run.emit(stopped_event(run.name, state))
         update["messages"] = [_answer_message(state, run)]
     return update
 
@@ -69,7 +77,7 @@ def _credit(
 
 
 def _write(
-    state: ReasoningState, memory: ReasoningMemory, run: Run, writer: MemoryWriter
+    state: ReasoningState, memory: ReasoningMemory, run: Run, deps: Deps, writer: MemoryWriter
 ) -> Flow[dict[str, Any]]:
     problem, attempts, verdicts = current_problem(state), all_attempts(state), all_feedback(state)
     provenance = Provenance(
@@ -89,10 +97,15 @@ def _write(
         provenance,
         recalled=_shown_entries(state),
     )
+    kept = list(decision.operations)
+    if verdicts[-1].solution:
+        kept += _worked(problem, solution_of(problem, verdicts[-1].solution), provenance)
+    elif solved_in_the_end(verdicts, deps.trusted_precision):
+        kept += _worked(problem, attempts[-1], provenance)
     written = yield from calls(
         memory.write,
         memory.awrite,
-        decision.operations,
+        kept,
         run=run.name,
         attempt=attempts[-1].number,
         problem_id=problem.id,
@@ -109,6 +122,20 @@ def _write(
         "usage": decision.usage.model_dump(),
         "seconds": round(decision.seconds, 4),
     }
+
+
+def _worked(problem: Problem, attempt: Attempt, provenance: Provenance) -> list[Operation]:
+    """A right solution of what the run got wrong, where it can be shown."""
+    try:
+        entry = worked_entry(
+            problem.without_reference(),
+            attempt,
+            verified_by=provenance.verifier,
+            provenance=provenance,
+        )
+    except InputError:
+        return []
+    return [Operation(kind="add", entry=entry, reason="a right solution after a fail")]
 
 
 def _shown_entries(state: ReasoningState) -> list[MemoryEntry]:

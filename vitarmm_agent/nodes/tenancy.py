@@ -12,6 +12,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.nodes import Run
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 
@@ -27,6 +29,12 @@ def namespace_of(deps: Deps, run: Run) -> list[str]:
     if deps.memory is None and deps.default_memory is None:
         return own_namespace(deps.namespace, run.configurable)
     return list(fill_namespace(deps.namespace, run.configurable))
+
+
+def own_settings(config: RunnableConfig | None) -> dict[str, Any]:
+    """What a caller's ``configurable`` says apart from LangGraph's own keys."""
+    given = (config or {}).get("configurable", {})
+    return {k: v for k, v in given.items() if not k.startswith(("__", "checkpoint_", "thread_id"))}
 
 
 def own_namespace(template: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -52,12 +60,7 @@ def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> Flow[ReasoningM
     if memory is None and deps.default_memory is None:
         return None
     own = namespace_of(deps, run)
-    if list(namespace) != own:
-        raise InputError(
-            f"this run says that its memory is of {list(namespace)!r}, and who goes on with it is of "
-            f"{own!r}; a run stays with whom it was begun for: pass the same configurable, or at the "
-            "command line the same --namespace"
-        )
+    check_owner(namespace, own)
     if memory is None and deps.default_memory is not None:
         if run.store is not None:
             from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -65,6 +68,24 @@ def memory_of(deps: Deps, run: Run, namespace: Sequence[str]) -> Flow[ReasoningM
             return ReasoningMemory(run.store, namespace=tuple(namespace))
         memory = yield from in_thread(deps.default_memory)
     return None if memory is None else memory.with_namespace(namespace)
+
+
+def check_owner(namespace: Sequence[str], own: Sequence[str]) -> None:
+    """Refuse a caller to whom a run does not belong.
+
+    Args:
+        namespace: the run's, as its state says.
+        own: the caller's.
+
+    Raises:
+        InputError: they differ.
+    """
+    if list(namespace) != list(own):
+        raise InputError(
+            f"this run says that its memory is of {list(namespace)!r}, and who goes on with it is of "
+            f"{list(own)!r}; a run stays with whom it was begun for: pass the same configurable, or "
+            "at the command line the same --namespace"
+        )
 
 
 def fill_namespace(template: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:

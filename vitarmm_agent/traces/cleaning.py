@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, whole
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Taught, Usage, whole
 from vitarmm_agent.state import ReasoningState, Record
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,6 +38,9 @@ def clean_state(values: Any) -> tuple[ReasoningState, list[str]]:
     state["feedback"] = _records(Feedback, state, "feedback", "feedback", problems)
     state["recalls"] = [_recall(r, problems) for r in _numbered(state, "recalls", problems)]
     state["written"] = [_written(r, problems) for r in _numbered(state, "written", problems)]
+    if state.get("taught"):
+        taught = clean(Taught, state["taught"], "what was taught", problems)
+        state["taught"] = taught.model_dump(mode="json") if taught else {}
     _align(state)
     if state.get("status", "running") not in STATUSES:
         problems.append(f"status {str(state.pop('status'))[:100]!r} is unknown to this version")

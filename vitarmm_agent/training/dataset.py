@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.problem import Data
 from vitarmm_agent.training.config import Stage, TrainingConfig
 from vitarmm_agent.training.rows import (
@@ -360,8 +361,8 @@ def _opened(file: Path) -> IO[str]:
 
 def _parsed(line: str) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
+        return parse_json(line)
+    except ValueError as error:
         return error
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.output_folder import write_text
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.private import private_folder
 
 RECORD = "training.json"
@@ -94,7 +95,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _complete(checkpoint: Path) -> bool:
     """Whether all of it is there; transformers writes the trainer's state last."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+        parse_json((checkpoint / "trainer_state.json").read_text("utf-8"))
     except (OSError, ValueError):
         return False
     weights = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt")
@@ -104,7 +105,7 @@ def _complete(checkpoint: Path) -> bool:
 
 def _check_same(file: Path, record: dict[str, Any]) -> None:
     try:
-        before = json.loads(file.read_text("utf-8"))
+        before = parse_json(file.read_text("utf-8"))
     except OSError:
         raise InputError(
             f"nothing to resume: {str(file.parent)!r} holds no training run; leave out --resume"

@@ -20,12 +20,14 @@ class HumanReply(Data):
         message: grounds; shown to the model when it fails.
         step: number of the wrong step, or None.
         kind: kind of the error.
+        solution: a right one, steps and a last line ``Answer: …``; kept as a worked example.
     """
 
     verdict: Verdict
     message: str = Field("", max_length=4_000)
     step: int | None = Field(None, ge=1)
     kind: ErrorKind = "other"
+    solution: str = Field("", max_length=8_000)
 
 
 class Human:
@@ -66,7 +68,11 @@ class Human:
             else ()
         )
         return Feedback(
-            verdict=reply.verdict, source=self.name, errors=errors, message=reply.message
+            verdict=reply.verdict,
+            source=self.name,
+            errors=errors,
+            message=reply.message,
+            solution=reply.solution,
         )
 
 

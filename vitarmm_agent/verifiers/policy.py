@@ -11,16 +11,18 @@ from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
 from vitarmm_agent.verifiers.base import Verifier
-from vitarmm_agent.verifiers.precision import MEASURED
+from vitarmm_agent.verifiers.precision import MEASURED, MIN_PRECISION
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from vitarmm_agent.media import MediaStore
 
-Role = Literal["full", "fail only", "pass only", "decides", "advises"]
+Role = Literal["full", "fail only", "pass only", "decides", "measured", "advises"]
 """``full``: its pass and its fail decide. ``fail only`` / ``pass only``: only that one does.
-``decides``: as full, and it overrules what verifiers before it said. ``advises``: recorded only."""
+``decides``: as full, and it overrules what verifiers before it said. ``measured``: what it says decides
+where such a verdict has a measured precision of one half or more, and is advice else. ``advises``:
+recorded only."""
 
 ROLES: dict[str, Role] = {
     "arithmetic": "fail only",
@@ -28,7 +30,7 @@ ROLES: dict[str, Role] = {
     "choice": "fail only",
     "self_consistency": "full",
     "reference": "decides",
-    "judge": "full",
+    "judge": "measured",
     "human": "decides",
     "function": "full",
 }
@@ -77,8 +79,10 @@ class FeedbackPolicy:
                 break
             shown = problem if getattr(verifier, "sees_reference", False) else hidden
             part = self._measured((yield from verifier.check(shown, attempts[-1])))
-            parts.append(part)
-            settled = part if self._settles(verifier, part) else settled
+            settles = self._settles(verifier, part)
+            advises = self.role(verifier) in ("advises", "measured") and part.verdict != "abstain"
+            parts.append(part.model_copy(update={"advice": advises and not settles}))
+            settled = parts[-1] if settles else settled
         return self._combined(settled, parts, time.perf_counter() - started)
 
     def _spent(self, started: float, parts: Sequence[Feedback]) -> bool:
@@ -94,11 +98,13 @@ class FeedbackPolicy:
         return part.model_copy(update={"precision": known})
 
     def _settles(self, verifier: Verifier, part: Feedback) -> bool:
+        trusted = part.precision is not None and part.precision >= MIN_PRECISION
         allowed: dict[Role, tuple[str, ...]] = {
             "full": ("pass", "fail"),
             "decides": ("pass", "fail"),
             "fail only": ("fail",),
             "pass only": ("pass",),
+            "measured": ("pass", "fail") if trusted else (),
             "advises": (),
         }
         return part.verdict in allowed[self.role(verifier)]
@@ -128,7 +134,7 @@ class FeedbackPolicy:
 
 def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
     """Errors and message of a fail, with those of the verifiers that failed it as well."""
-    failing = [part for part in parts if part.verdict == "fail"]
+    failing = [part for part in parts if part.verdict == "fail" and not part.advice]
     errors: list[StepError] = []
     for part in [settled, *(p for p in failing if p is not settled)]:
         errors.extend(e for e in part.errors if e not in errors)
@@ -136,7 +142,18 @@ def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
     return {
         "errors": tuple(sorted(errors, key=lambda e: e.step if e.step is not None else 10**6)),
         "message": " ".join(dict.fromkeys(m for m in messages if m)),
+        "mended": next((part.mended for part in failing if part.mended), ""),
     }
+
+
+EXACT = ("arithmetic", "answer_follows", "choice")
+
+
+def exact_checks(policy: FeedbackPolicy | None = None) -> FeedbackPolicy:
+    """The verifiers that need no model, and those of ``policy`` that know the gold answer."""
+    knowing = [v for v in (policy.verifiers if policy else ()) if getattr(v, "sees_reference", 0)]
+    nobody = _Parts(judge=None, reasoner=None, media=None)
+    return FeedbackPolicy((*(FACTORIES[name](nobody) for name in EXACT), *knowing))
 
 
 @dataclass(frozen=True)
@@ -193,6 +210,7 @@ def build_policy(
     oracle: bool = False,
     reasoner: BaseChatModel | None = None,
     media: MediaStore | None = None,
+    precision: Mapping[tuple[str, str], float] | None = None,
 ) -> FeedbackPolicy:
     """The policy of verifiers named in order, such as ``"arithmetic,choice,judge"``.
 
@@ -204,6 +222,8 @@ def build_policy(
             no model, when it is not named.
         reasoner: the model that ``self_consistency`` samples; default: the judge.
         media: where images lie; with it, judge and samples are shown the problem's images.
+        precision: measured precision by (verifier, verdict), such as the judge's, besides what is
+            known of the exact ones; without it a judge advises.
 
     Raises:
         InputError: a name is unknown or twice, a model is missing, or ``reference`` is named outside
@@ -220,7 +240,10 @@ def build_policy(
             "verifier 'reference' uses the gold answer, which only an oracle run may; add --oracle"
         )
     if oracle and "reference" not in wanted:
-        exact = [name in ("arithmetic", "answer_follows", "choice") for name in wanted]
+        exact = [name in EXACT for name in wanted]
         wanted.insert(exact.index(False) if False in exact else len(wanted), "reference")
     parts = _Parts(judge=judge, reasoner=reasoner, media=media)
-    return FeedbackPolicy(tuple(FACTORIES[name](parts) for name in wanted))
+    return FeedbackPolicy(
+        tuple(FACTORIES[name](parts) for name in wanted),
+        precision={**MEASURED, **(precision or {})},
+    )

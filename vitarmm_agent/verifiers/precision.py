@@ -7,6 +7,9 @@ table by data set, with base rates and intervals. A verdict that was not measure
 
 from __future__ import annotations
 
+MIN_PRECISION = 0.5
+"""A fail of a verifier that is right less often than this is no ground for another attempt, and what a
+judge says decides nothing."""
 MEASURED: dict[tuple[str, str], float] = {
     ("arithmetic", "fail"): 0.89,
     ("arithmetic", "pass"): 0.31,

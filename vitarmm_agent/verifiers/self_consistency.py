@@ -105,17 +105,17 @@ def prompt_messages(
 ) -> list[BaseMessage]:
     """The attempt's prompt as messages again, with its images from ``media``.
 
-    An attempt without a stored prompt is asked with the problem's text alone.
+    An attempt without a stored prompt is asked with the problem's text alone. A reply that the prompt
+    begins is left out: a sample stands on its own.
     """
     from langchain_core.messages import HumanMessage, convert_to_messages
 
     if not attempt.prompt:
         return [HumanMessage(problem.without_reference().to_prompt())]
+    begun = attempt.prompt[-1].get("role") == "assistant"
+    asked = attempt.prompt[:-1] if begun else attempt.prompt
     return convert_to_messages(
-        [
-            {**message, "content": _content(message["content"], problem, media)}
-            for message in attempt.prompt
-        ]
+        [{**message, "content": _content(message["content"], problem, media)} for message in asked]
     )
 
 

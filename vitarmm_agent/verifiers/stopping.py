@@ -7,10 +7,9 @@ from typing import Literal
 
 from vitarmm_agent.answers.normalise import fold
 from vitarmm_agent.problem import Attempt, Data, Feedback
+from vitarmm_agent.verifiers.precision import MIN_PRECISION
 
 Action = Literal["retry", "stop", "vote"]
-MIN_PRECISION = 0.5
-"""A fail of a verifier that is right less often than this is no ground for another attempt."""
 MIN_VOTES = 3
 
 
@@ -66,7 +65,8 @@ def decide_next(
         )
     spent = _spent(iteration, max_iterations, tokens_used, max_tokens, seconds_used, max_seconds)
     if spent is None:
-        return NextStep(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}")
+        on = "; the next attempt goes on from the value put right" if last.mended else ""
+        return NextStep(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}{on}")
     if sum(item.verdict == "fail" for item in feedback) >= MIN_VOTES:
         return NextStep(action="vote", reason=f"{spent}; no attempt passed, so the attempts vote")
     return NextStep(action="stop", reason=f"{spent}; the last verdict was a fail by {last.source}")

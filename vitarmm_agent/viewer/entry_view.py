@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vitarmm_agent.traces import Stretch, word_diff
 
 if TYPE_CHECKING:
-    from vitarmm_agent.memory_store.journal import Event
+    from vitarmm_agent.memory_store.journal import JournalEvent
 
-SHOWN = ("entry_type", "title", "applies_when", "content", "confidence", "related_to",
+SHOWN = ("entry_type", "title", "applies_when", "content", "example", "confidence", "related_to",
          "superseded_by", "quarantined")  # fmt: skip
 _VERDICT = re.compile(r": (pass|fail)$")
 
@@ -40,7 +40,7 @@ class FieldChange(NamedTuple):
     changes: list[Stretch]
 
 
-def uses_of(events: Sequence[Event]) -> list[Use]:
+def uses_of(events: Sequence[JournalEvent]) -> list[Use]:
     """Attempts that were shown the entry, newest first."""
     uses = []
     for event in events:
@@ -50,7 +50,7 @@ def uses_of(events: Sequence[Event]) -> list[Use]:
     return uses
 
 
-def counts_over_time(events: Sequence[Event]) -> list[Count]:
+def counts_over_time(events: Sequence[JournalEvent]) -> list[Count]:
     """The counts after each use, oldest first."""
     return [
         Count(event.time.isoformat(), event.after.used, event.after.helpful, event.after.harmful)
@@ -59,7 +59,7 @@ def counts_over_time(events: Sequence[Event]) -> list[Count]:
     ]
 
 
-def changed_fields(event: Event) -> list[FieldChange]:
+def changed_fields(event: JournalEvent) -> list[FieldChange]:
     """What an event changed, field by field, in words."""
     if event.before is None or event.after is None:
         return []
@@ -72,4 +72,6 @@ def changed_fields(event: Event) -> list[FieldChange]:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join([value["problem"], *value["steps"], f"Answer: {value['answer']}"])
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

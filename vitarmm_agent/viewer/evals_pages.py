@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import html as entities
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from vitarmm_agent.graphs.checkpoints import read_checkpoints
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.traces import read_trace
 from vitarmm_agent.viewer.export import export_with_policy
@@ -180,7 +180,7 @@ def _evaluation(place: Path, name: str, files: list[str]) -> Evaluation:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         arms = tuple(_arm(line) for line in data["headline"])
         used = [f"{b['name']} {b['split']}".strip() for b in data["config"]["benchmarks"]]
         complete = bool(data["complete"])

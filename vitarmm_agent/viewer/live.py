@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15
 QUEUE_SIZE = 10_000
-Event = tuple[str, dict[str, Any]]
+LiveEvent = tuple[str, dict[str, Any]]
 OpenAgent = Callable[[], Awaitable["ReasoningAgent"]]
 
 
@@ -64,7 +64,7 @@ class LiveRuns:
     def __init__(self) -> None:
         """Begin with none."""
         self.runs: dict[str, LiveRun] = {}
-        self._watchers: dict[str, set[asyncio.Queue[Event]]] = {}
+        self._watchers: dict[str, set[asyncio.Queue[LiveEvent]]] = {}
 
     def start(
         self,
@@ -97,9 +97,9 @@ class LiveRuns:
         """Threads of the runs under way."""
         return {name for name, run in self.runs.items() if run.going}
 
-    async def watch(self, thread_id: str = "") -> AsyncIterator[Event]:
+    async def watch(self, thread_id: str = "") -> AsyncIterator[LiveEvent]:
         """Events of one run until it ends; of all runs, without end, for ""."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        queue: asyncio.Queue[LiveEvent] = asyncio.Queue(QUEUE_SIZE)
         self._watchers.setdefault(thread_id, set()).add(queue)
         try:
             so_far = self._so_far(thread_id)
@@ -123,13 +123,13 @@ class LiveRuns:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _so_far(self, thread_id: str) -> list[Event]:
+    def _so_far(self, thread_id: str) -> list[LiveEvent]:
         live = self.runs.get(thread_id)
         if not thread_id:
             return []
         if live is None or not live.going:
             return [("end", {})]
-        events: list[Event] = [("node", {"nodes": live.nodes, "phase": live.phase})]
+        events: list[LiveEvent] = [("node", {"nodes": live.nodes, "phase": live.phase})]
         return [*events, ("token", {"text": live.text})] if live.text else events
 
     async def _run(
@@ -186,7 +186,7 @@ class LiveRuns:
             queue.put_nowait((kind, data))
 
 
-async def as_server_sent(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+async def as_server_sent(events: AsyncIterator[LiveEvent]) -> AsyncIterator[bytes]:
     """Events in the form that a browser's ``EventSource`` reads."""
     yield b"retry: 2000\n\n"
     async for kind, data in events:

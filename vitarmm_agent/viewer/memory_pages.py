@@ -113,8 +113,23 @@ async def edit(request: Request) -> Response:
     fields: dict[str, Any] = {name: one(form, name) for name in EDITABLE if name in form}
     if "related_to" in fields:
         fields["related_to"] = tuple(fields["related_to"].replace(",", " ").split())
+    if "example_problem" in form:
+        fields["example"] = _example(form)
     run = await memory.aedit(entry_id, fields, reason=one(form, "reason"))
     return go(f"{entry_address(entry_id)}?done=edited&undo={run}")
+
+
+def _example(form: dict[str, list[object]]) -> dict[str, Any] | None:
+    """A worked example as it was typed: none once its problem is emptied."""
+    if not one(form, "example_problem").strip():
+        return None
+    lines = one(form, "example_steps").splitlines()
+    return {
+        "problem": one(form, "example_problem"),
+        "steps": tuple(line.strip() for line in lines if line.strip()),
+        "answer": one(form, "example_answer"),
+        "verified_by": one(form, "example_verified_by"),
+    }
 
 
 async def forget(request: Request) -> Response:

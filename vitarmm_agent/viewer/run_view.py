@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.problem import Attempt, Feedback, StepError
 from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
@@ -14,11 +15,15 @@ from vitarmm_agent.viewer.tiles import tiles_of
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step of an attempt with what the verifiers say is wrong with it."""
+    """A step of an attempt with what the verifiers say is wrong with it.
+
+    ``kept`` marks a step, or its beginning, that was kept of the attempt before.
+    """
 
     number: int
     text: str
     errors: tuple[StepError, ...]
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,11 @@ def _steps(attempt: Attempt | None, errors: tuple[StepError, ...]) -> tuple[Show
     """Steps with their errors; the line that only repeats the final answer is left to it."""
     if attempt is None:
         return ()
+    kept = len(parse_steps(attempt.kept_text))
     shown = [
-        ShownStep(s.number, s.text, tuple(e for e in errors if e.step == s.number))
+        ShownStep(
+            s.number, s.text, tuple(e for e in errors if e.step == s.number), s.number <= kept
+        )
         for s in attempt.steps
     ]
     last = shown[-1] if shown else None
@@ -176,7 +184,8 @@ def _first(moments: tuple[Moment, ...], kind: str, number: int) -> int:
 
 def _prompt(attempt: Attempt) -> list[PromptPart]:
     parts: list[PromptPart] = []
-    for message in attempt.prompt:
+    asked = [n for n, message in enumerate(attempt.prompt) if message.get("role") == "user"]
+    for number, message in enumerate(attempt.prompt):
         role, content = str(message.get("role", "")), message.get("content", "")
         pieces = content if isinstance(content, list) else [{"type": "text", "text": content}]
         for piece in pieces:
@@ -185,7 +194,11 @@ def _prompt(attempt: Attempt) -> list[PromptPart]:
             if piece.get("type") == "image":
                 parts.append(PromptPart(role, image=str(piece.get("sha256", ""))))
                 continue
-            before, found, after = _split(str(piece.get("text", "")))
+            text = str(piece.get("text", ""))
+            if role != "system" and number < max(asked, default=0):  # a turn of a worked example
+                parts.append(PromptPart(role, text=text, memory=True))
+                continue
+            before, found, after = _split(text)
             texts = ((before, False), (found, True), (after, False))
             parts += [PromptPart(role, text=t, memory=m) for t, m in texts if t.strip()]
     return parts

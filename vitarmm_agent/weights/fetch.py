@@ -168,7 +168,8 @@ def _download_wheel(requirement: str, downloads: Path, progress: Callable[[int],
     partial = downloads / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet"]
+    command += ["--no-deps", "--no-cache-dir"]
     command += ["--only-binary=:all:", "--retries=2", "--disable-pip-version-check"]
     command += ["--dest", str(partial / "done"), requirement]
     try:

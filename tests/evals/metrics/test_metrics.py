@@ -120,6 +120,18 @@ def test_correction() -> None:
     assert value(found.retried_spoiled) == (1.0, 1)  # after the right first of c
 
 
+def test_advice_is_counted_for_who_gave_it() -> None:
+    advised = [
+        attempt(1, right, "abstain").model_copy(
+            update={"source": "policy", "advice": {"judge": "pass"}}
+        )
+        for right in (True, False, False)
+    ]
+    found = of([sample(str(n), attempts=(a,)) for n, a in enumerate(advised)]).confusion
+    assert found.by_source["judge"]["pass"] == {"right": 1, "wrong": 2}
+    assert found.counts["pass"] == {"right": 0, "wrong": 0}
+
+
 def test_confusion() -> None:
     verdicts = [(True, "pass"), (True, "pass"), (False, "pass"), (False, "fail"), (True, "fail"),
                 (False, "abstain")]  # fmt: skip

@@ -25,8 +25,9 @@ from tests.evals.pupil import (
     timeless,
 )
 from vitarmm_agent.errors import InputError, InternalError, ModelServerError, WeightsError
+from vitarmm_agent.evals.run.plan import EvaluationPlan
 from vitarmm_agent.evals.run.processes import portable
-from vitarmm_agent.evals.run.runner import EvaluationPlan, evaluate
+from vitarmm_agent.evals.run.runner import evaluate
 from vitarmm_agent.evals.speed.server import ScriptedServer, asked_for, running
 from vitarmm_agent.evals.worklist import http_status
 

@@ -26,13 +26,15 @@ from vitarmm_agent.evals.datasets import load_benchmark
 from vitarmm_agent.evals.run.arms import ARMS, in_order
 from vitarmm_agent.evals.run.budget import Budget
 from vitarmm_agent.evals.run.folder import EvaluationFolder, Prices
-from vitarmm_agent.evals.run.runner import EvaluationPlan, Outcome, evaluate
+from vitarmm_agent.evals.run.plan import EvaluationPlan
+from vitarmm_agent.evals.run.runner import Outcome, evaluate
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.verifiers import SOLUTION_MODELS, load_solutions
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.settings import Settings
 
-EVERY_ARM = ",".join(ARMS)
+PLAIN = {name: arm for name, arm in ARMS.items() if not arm.recurs}
+EVERY_ARM = ",".join(PLAIN)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,7 @@ async def test_every_arm_ends_with_its_samples(tmp_path: Path) -> None:
     outcome = await go(plan, on_sample=seen.append)
     assert outcome.stopped is None
     counts = Counter(sample.arm for sample in outcome.samples)
-    assert counts == {arm: 4 * (2 if ARMS[arm].ordered else 1) for arm in ARMS} == plan.expected()
+    assert counts == {arm: 4 * (2 if ARMS[arm].ordered else 1) for arm in PLAIN} == plan.expected()
     assert Counter(sample.arm for sample in seen) == {**counts, "learning": 2}
     assert all(sample.crash is None and sample.cost for sample in outcome.samples)
     assert {s.arm for s in outcome.samples if s.oracle} == {"oracle"}
@@ -61,7 +63,7 @@ async def test_every_arm_ends_with_its_samples(tmp_path: Path) -> None:
     folder = EvaluationFolder(tmp_path / "out")
     assert timeless(folder.samples()) == timeless(outcome.samples)
     assert folder.config().sessions[-1].ended == "finished"
-    by_arm = {arm: [s for s in outcome.samples if s.arm == arm] for arm in ARMS}
+    by_arm = {arm: [s for s in outcome.samples if s.arm == arm] for arm in PLAIN}
     assert all(len(s.attempts) == 1 and not s.written for s in by_arm["single"])
     assert all(w.action == "skipped" for s in by_arm["empty"] for w in s.written)
     for arm in ("online", "within", "oracle"):

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import read_rows
 from tests.memory_store.conftest import DIMS, WordEmbeddings
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.datasets.rewriting import rewrite
 from vitarmm_agent.evals.studies.retrieval import (
     Query,
     compare,
@@ -21,7 +22,7 @@ from vitarmm_agent.evals.studies.retrieval import (
     table,
     templates,
 )
-from vitarmm_agent.evals.studies.rewriting import general, rewrite
+from vitarmm_agent.memory_store.masking import general
 
 CLIPS = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "

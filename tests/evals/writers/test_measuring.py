@@ -200,10 +200,8 @@ def test_the_command_measures_what_a_simulation_held_out(
 def test_situations_can_be_made_on_the_spot(tmp_path: Path) -> None:
     made = simulation(tmp_path, writer=[])
     script = tmp_path / "all.json"
-    judged = {"steps": [{"step": 1, "check": "5", "verdict": "right"}], "verdict": "right"}
     replies: list[Any] = [
         *[{"match": "Solve the problem.", "content": RIGHT}] * 8,
-        *[{"match": "Judge every step", "structured": judged}] * 4,
         *[{"match": "You keep the memory", "content": nothing()}] * 8,
     ]
     script.write_text(json.dumps(replies))

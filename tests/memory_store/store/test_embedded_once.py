@@ -138,5 +138,6 @@ def test_a_problem_that_teaches_embeds_each_of_its_texts_once(tmp_path: Path) ->
     )
     memory.close()
     assert len(result.written[0]["operations"]) == 1
-    assert len(inner.documents) == 2 and set(inner.documents.values()) == {1}
+    assert len(inner.documents) == 3, "the problem, as it is and masked, and the lesson"
+    assert set(inner.documents.values()) == {1}
     assert inner.queries == Counter()

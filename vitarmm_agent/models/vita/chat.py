@@ -160,7 +160,7 @@ class VitaChatModel(TransformersChatModel):
             if role == "system":
                 continue
             if role == "assistant":
-                turn = self._reply(message)
+                turn = self._reply(message, begun=message is messages[-1])
             else:
                 text, own = self._user_text(message, preface)
                 turn, preface = Turn("user", text), ""
@@ -183,13 +183,14 @@ class VitaChatModel(TransformersChatModel):
                 preface = ""
         return text + preface, images
 
-    def _reply(self, message: BaseMessage) -> Turn:
+    def _reply(self, message: BaseMessage, *, begun: bool) -> Turn:
+        """An earlier reply; one that is to be continued begins as an answer to text does."""
         if any(isinstance(part, ImagePart) for part in parts_of(message)):
             raise InputError("a reply of VITA holds no image; put images into user messages")
         state = message.response_metadata.get("vita_state")
         assert isinstance(message, AIMessage) or state is None
         text = self.processor.neutralise(text_of(message))
-        return Turn("assistant", self.conversation.mark(text, state))
+        return Turn("assistant", self.conversation.mark(text, state or ("text" if begun else None)))
 
 
 class StateFilter:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.json_text import parse_json
 
 SHOWN = 10
 WEIGHTS = "model.safetensors"
@@ -31,7 +31,7 @@ def read_json(path: Path) -> dict[str, Any]:
         WeightsError: the file is missing or holds something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -84,26 +84,28 @@ class Conversation:
         return self.system or SYSTEM_TEXTS[modality]
 
     def prompt(self, turns: Sequence[Turn], modality: Modality | None = None) -> str:
-        """The prompt whose next words are the model's reply.
+        """The prompt whose next words are the model's reply, or go on with the last one.
 
         Args:
-            turns: from the first user turn to the last; user and assistant take turns.
+            turns: from the first user turn to the last, or to a reply that is to be continued; user and
+                assistant take turns.
             modality: default: ``image`` when any turn holds ``<image>``, else ``lang``.
 
         Raises:
-            InputError: the turns do not alternate, or do not begin and end with the user.
+            InputError: the turns do not alternate, or do not begin with the user.
         """
         roles = [turn.role for turn in turns]
-        if roles != (["user", "assistant"] * len(roles))[: len(roles)] or len(roles) % 2 == 0:
+        if not roles or roles != (["user", "assistant"] * len(roles))[: len(roles)]:
             raise InputError(
-                f"a VITA conversation begins and ends with the user and alternates, got {roles!r}"
+                f"a VITA conversation begins with the user and alternates, got {roles!r}"
             )
         seen = modality or ("image" if any(IMAGE_TAG in turn.text for turn in turns) else "lang")
         text = self.first.format(system=self.system_text(seen), user=turns[0].text)
-        for turn in turns[1:]:
+        begun = turns[-1].text if turns[-1].role == "assistant" else ""
+        for turn in turns[1:-1] if begun else turns[1:]:
             template = self.user if turn.role == "user" else self.reply
             text += template.format(text=turn.text)
-        return text + self.cue
+        return text + self.cue + begun
 
     def strip_state(self, reply: str) -> tuple[str, str | None]:
         """The reply without its leading state marker, and what the marker said, or None."""

@@ -6,6 +6,7 @@ import random
 import re
 from fractions import Fraction
 
+from vitarmm_agent.memory_store.masking import CAPITAL, NOT_NAMES
 from vitarmm_agent.numbers.finding import Found, replace_numbers
 from vitarmm_agent.numbers.reading import show
 
@@ -27,16 +28,6 @@ OBJECTS = {
 }
 FACTORS = (Fraction(1, 2), Fraction(3, 2), Fraction(2), Fraction(3))
 _GROUPS = [words.split() for words in OBJECTS.values()]
-_CAPITAL = re.compile(r"\b[A-Z][a-z]{2,}\b")
-_NOT_NAMES = frozenset(
-    "The There They Their She Her His How What When Where Which Who Why Each Every Some All Both "
-    "After Before During While Then This That These Those For From With Without Into Today "
-    "Yesterday Tomorrow Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February "
-    "March April May June July August September October November December One Two Three Four Five "
-    "Six Seven Eight Nine Ten Half Twice Mr Mrs Miss Its Now Only Another Other Altogether Given "
-    "Suppose Assuming Because Since Also But And Not His Her Our Your First Second Third Last Next "
-    "Calculate Find Determine Christmas Easter Halloween".split()
-)
 
 
 def rewrite(problem: str, seed: int) -> str:
@@ -47,18 +38,6 @@ def rewrite(problem: str, seed: int) -> str:
     return _with_other_numbers(changed, dice)
 
 
-def general(problem: str) -> str:
-    """``problem`` without its names and numbers, as the condition of a lesson would put it."""
-    plain = _CAPITAL.sub(lambda m: m.group() if m.group() in _NOT_NAMES else "someone", problem)
-    return " ".join(masked(plain, "some").split())
-
-
-def masked(problem: str, word: str) -> str:
-    """``problem`` with ``word`` for each of its numerals, with currency and percent sign."""
-    text = replace_numbers(problem, lambda _: word, words=False)
-    return text.replace(f"${word}", word).replace(f"{word}%", word)
-
-
 def _with_other_names(problem: str, dice: random.Random) -> str:
     used: dict[str, str] = {}
     free = [name for name in NAMES if name not in problem]
@@ -66,7 +45,7 @@ def _with_other_names(problem: str, dice: random.Random) -> str:
 
     def other(match: re.Match[str]) -> str:
         word = match.group()
-        if word in _NOT_NAMES or not free:
+        if word in NOT_NAMES or not free:
             return word
         if word not in used:
             used[word] = free.pop()
@@ -74,7 +53,7 @@ def _with_other_names(problem: str, dice: random.Random) -> str:
 
     # A word at the start of a sentence is a name only if it also stands elsewhere, or is not
     # an ordinary word in lower case anywhere in the problem.
-    return _CAPITAL.sub(other, problem)
+    return CAPITAL.sub(other, problem)
 
 
 def _with_other_objects(problem: str, dice: random.Random) -> str:

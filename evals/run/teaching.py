@@ -1,0 +1,193 @@
+"""What the arms of recurring problems are taught: a right solution of the first problem of each group.
+
+The solutions are the data's own, or a teacher's. They are made into entries with worked examples as
+anywhere else, and refused as anywhere else when an exact verifier fails them. ``taught`` and
+``lessons`` find them in their memory, by recall. ``form`` and ``placebo`` are shown an example by
+force, at the same place of the prompt: one that fits nothing, and one of another group.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitarmm_agent.effects import run
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.contamination import near_sources
+from vitarmm_agent.evals.datasets.groups import group_of
+from vitarmm_agent.evals.datasets.records import Benchmark
+from vitarmm_agent.evals.output_folder import write_text
+from vitarmm_agent.evals.run.arm_memory import NAMESPACE, Rule, open_arm_memory
+from vitarmm_agent.evals.run.arms import Arm
+from vitarmm_agent.evals.run.samples import Sample
+from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.schema import Example, MemoryEntry, Provenance
+from vitarmm_agent.nodes.teach import solution_of
+from vitarmm_agent.problem import Problem
+from vitarmm_agent.rmm.worked import worked_entry
+from vitarmm_agent.verifiers.policy import exact_checks
+
+if TYPE_CHECKING:
+    from vitarmm_agent.settings import Settings
+
+REFERENCE = "reference"
+TEACHER = "teacher"
+TRIES = 20
+FORM = MemoryEntry(
+    id="form",
+    entry_type="insight",
+    title="Worked example",
+    content="Write numbered steps, and the answer alone on the last line.",
+    example=Example(
+        problem="A gardener plants 3 rows of 6 tulips. Rabbits eat 4 of them. How many are left?",
+        steps=("The rows hold 3 * 6 = 18 tulips.", "18 - 4 = 14 tulips are left."),
+        answer="14",
+        verified_by=REFERENCE,
+    ),
+)
+"""The one example that the arm ``form`` shows to every problem."""
+
+Taught = dict[str, MemoryEntry]
+"""Entries by group."""
+
+
+def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = None) -> Taught:
+    """The entry of each group whose solution can be kept.
+
+    Args:
+        benchmark: recurring problems.
+        lessons: what a teacher made of the problems taught, by problem id; None takes the data's own
+            solutions.
+
+    Raises:
+        InputError: there is none.
+    """
+    found: Taught = {}
+    for problem in benchmark.taught:
+        lesson = lessons.get(problem.id) if lessons is not None else None
+        text = _own_solution(problem) if lessons is None else _solution(lesson)
+        entry = _entry(problem, text, REFERENCE if lessons is None else TEACHER)
+        if entry is not None:
+            found[group_of(problem)] = entry
+    if not found:
+        raise InputError(
+            f"no group of {benchmark.source} has a solution that can be taught; "
+            "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
+        )
+    return found
+
+
+def _own_solution(problem: Problem) -> str:
+    steps = [f"{n}. {step}" for n, step in enumerate(problem.metadata.get("solution") or (), 1)]
+    return "\n".join([*steps, f"Answer: {problem.reference}"]) if steps else ""
+
+
+def _solution(lesson: Sample | None) -> str:
+    return str(lesson.metadata.get("solution", "")) if lesson is not None else ""
+
+
+def _entry(problem: Problem, text: str, verifier: str) -> MemoryEntry | None:
+    """The entry of a solution; None where there is none, or an exact verifier fails it."""
+    if not text:
+        return None
+    bare = problem.without_reference()
+    solution = solution_of(bare, text)
+    if run(exact_checks(None).check(bare, [solution])).verdict == "fail":
+        return None
+    provenance = Provenance(
+        run=f"taught-{problem.id}", problem_id=problem.id, attempt=1, verifier=verifier
+    )
+    try:
+        entry = worked_entry(bare, solution, verified_by=verifier, provenance=provenance)
+    except InputError:
+        return None
+    return entry.model_copy(update={"id": f"m-taught-{problem.id}"[:200]})
+
+
+def paid_lessons(benchmark: Benchmark, lessons: Mapping[str, Sample]) -> dict[str, Sample]:
+    """The teacher's samples by the first problem of the group each was asked for: it bears the cost."""
+    first = {group_of(problem): lessons.get(problem.id) for problem in benchmark.taught}
+    found: dict[str, Sample] = {}
+    for problem in benchmark.problems:
+        lesson = first.pop(group_of(problem), None)
+        if lesson is not None:
+            found[problem.id] = lesson
+    return found
+
+
+def placebos(benchmark: Benchmark, taught: Taught, seed: int) -> Taught:
+    """For each problem the entry of another group that is not of the same kind.
+
+    A group whose every other is of its kind has none, nor have its problems.
+    """
+    first = {group_of(problem): problem for problem in benchmark.taught}
+    names = sorted(taught)
+    found: Taught = {}
+    for problem in benchmark.problems:
+        dice = random.Random(f"{seed}/placebo/{problem.id}")
+        others = [name for name in names if name != group_of(problem)]
+        for name in dice.sample(others, min(TRIES, len(others))):
+            if not near_sources([first[name]], [problem]):
+                found[problem.id] = taught[name]
+                break
+    return found
+
+
+def prepare(
+    folder: Path,
+    arms: Sequence[Arm],
+    benchmark: Benchmark,
+    taught: Taught,
+    settings: Settings,
+    seed: int,
+) -> None:
+    """Fill the memories of the arms that are taught, and say what the others are made to show.
+
+    Done again, it changes nothing.
+
+    Args:
+        folder: of the memories of the evaluation.
+        arms: those that are run.
+        benchmark: recurring problems.
+        taught: entries by group.
+        settings: name the embedder.
+        seed: of the placebos.
+    """
+    for arm in arms:
+        if arm.keeps in ("taught", "lessons"):
+            _fill(folder / arm.name, arm, benchmark.name, taught, settings)
+        elif arm.keeps == "shown":
+            known = placebos(benchmark, taught, seed) if arm.name == "placebo" else None
+            shown = known or dict.fromkeys((p.id for p in benchmark.problems), FORM)
+            path = shown_path(folder, arm)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = {key: entry.model_dump(mode="json") for key, entry in shown.items()}
+            write_text(path, json.dumps(rows, ensure_ascii=False))
+
+
+def _fill(folder: Path, arm: Arm, stream: str, taught: Taught, settings: Settings) -> None:
+    memory = open_arm_memory(folder, Rule("stream", as_text=arm.keeps == "lessons"), settings)
+    own = memory.with_namespace([part.format(stream=stream) for part in NAMESPACE])
+    try:
+        for entry in taught.values():
+            origin = entry.provenance
+            own.write(
+                [Operation(kind="add", entry=entry)],
+                run=origin.run, attempt=origin.attempt, problem_id=origin.problem_id,
+            )  # fmt: skip
+    finally:
+        memory.close()
+
+
+def shown_path(folder: Path, arm: Arm) -> Path:
+    """The file that says which entry each problem is shown."""
+    return folder / f"{arm.name}.json"
+
+
+def read_shown(folder: Path, arm: Arm) -> Taught:
+    """By problem id, the entry that an arm is made to show."""
+    rows = json.loads(shown_path(folder, arm).read_text(encoding="utf-8"))
+    return {key: MemoryEntry.model_validate(row) for key, row in rows.items()}

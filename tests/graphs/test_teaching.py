@@ -1,0 +1,246 @@
+"""Right solutions from outside: asked for once, checked, kept, and shown to the next of their kind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.store.memory import InMemoryStore
+from pydantic import TypeAdapter
+
+from tests.memory_store.conftest import index_config
+from tests.scripts import QUESTION, RELATED_QUESTION, RIGHT, WRONG, nothing, script
+from vitarmm_agent import ReasoningAgent
+from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
+from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.nodes.events import Event
+from vitarmm_agent.problem import Problem
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> ReasoningMemory:
+    store, journal = InMemoryStore(index=index_config()), Journal(tmp_path / "journal.sqlite")
+    return ReasoningMemory(store, ("team", "agent"), journal=journal)
+
+
+def open_agent(folder: Path, *replies: str, **options: Any) -> ReasoningAgent:
+    reasoner = script(folder / "reasoner.json", *replies)
+    return ReasoningAgent.open(
+        reasoner=reasoner,
+        rmm=script(folder / "rmm.json", *[nothing()] * 9),
+        **{"feedback": "arithmetic"} | options,
+    )
+
+
+def examples(memory: ReasoningMemory) -> list[MemoryEntry]:
+    return [entry for entry in memory.list() if entry.example]
+
+
+def test_what_a_teacher_solves_is_shown_to_the_next_of_its_kind(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    teacher = script(tmp_path / "teacher.json", RIGHT)
+    agent = open_agent(tmp_path, WRONG, RIGHT, memory=memory, teacher=teacher, max_iterations=1)
+    problem = Problem(text=QUESTION, id="square", reference="25")
+    result = agent.solve(problem, thread_id="first")
+    assert (result.answer, result.status) == ("36", "failed"), "the answer stays the run's own"
+    assert result.taught is not None and result.taught.solution is not None
+    assert result.taught.solution.answer == "25" and not result.taught.note
+    assert result.usage.calls >= 2
+    (entry,) = examples(memory)
+    assert entry.example is not None
+    assert entry.example.steps == ("The side is 20 / 4 = 5 cm.", "The area is 5 * 5 = 25.")
+    assert (entry.example.answer, entry.provenance.verifier) == ("25", "teacher")
+    assert (entry.provenance.run, entry.provenance.problem_id) == ("first", "square")
+    second = agent.solve(RELATED_QUESTION.replace("its area?", "its area in square centimeters?"))
+    assert second.attempts[0].recalled == (entry.id,)
+    assert second.attempts[0].prompt[2]["content"] == RIGHT
+    assert second.taught is None, "shown an example, and nothing found fault with it"
+    assert agent.result("first").taught == result.taught, "it is in the trace"
+    memory.undo("first")
+    assert not examples(memory)
+
+
+def test_the_teacher_is_not_shown_the_gold_answer(tmp_path: Path, memory: ReasoningMemory) -> None:
+    seen: list[Problem] = []
+
+    def ask(problem: Problem) -> str:
+        seen.append(problem)
+        return RIGHT
+
+    agent = open_agent(tmp_path, WRONG, memory=memory, teacher=ask, max_iterations=1)
+    problem = Problem(text=QUESTION, reference="gold", metadata={"solution": "gold"})
+    result = agent.solve(problem)
+    assert result.taught is not None and result.taught.by == "ask"
+    assert seen[0].reference is None and not seen[0].metadata
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (WRONG, "20 / 4 = 6"),
+        ("I cannot help with that.", "answer"),
+        ("Answer: 25", "steps"),
+        ("", "answer"),
+    ],
+)
+def test_a_solution_that_is_none_is_not_kept(
+    tmp_path: Path, memory: ReasoningMemory, said: str, why: str
+) -> None:
+    teacher = script(tmp_path / "teacher.json", said)
+    agent = open_agent(tmp_path, WRONG, memory=memory, teacher=teacher, max_iterations=1)
+    taught = agent.solve(QUESTION).taught
+    assert taught is not None and why in taught.note and not taught.operations
+    assert not examples(memory)
+
+
+def test_an_oracle_run_checks_the_teacher_against_the_reference(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    teacher = script(tmp_path / "teacher.json", RIGHT)
+    options = {"memory": memory, "teacher": teacher, "max_iterations": 1, "oracle": True}
+    agent = open_agent(tmp_path, WRONG, **options)
+    taught = agent.solve(Problem(text=QUESTION, reference="26")).taught
+    assert taught is not None and taught.note and not examples(memory)
+
+
+def test_a_budget_bounds_the_questions(tmp_path: Path, memory: ReasoningMemory) -> None:
+    asked: list[str] = []
+    agent = open_agent(
+        tmp_path,
+        *[WRONG] * 3,
+        memory=memory,
+        teacher=lambda problem: asked.append(problem.text) or RIGHT,
+        teacher_calls=1,
+        max_iterations=1,
+    )
+    texts = [QUESTION, "Tom has 3 apples and eats 1. How many are left?", "How far is it to Rome?"]
+    results = agent.batch(texts, max_concurrency=1)
+    assert len(asked) == 1
+    assert results[2].taught is not None and "1 times" in results[2].taught.note
+
+
+def test_a_run_that_passes_asks_nobody(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(
+        tmp_path, RIGHT, memory=memory, teacher=lambda _: pytest.fail("asked"), oracle=True
+    )
+    assert agent.solve(Problem(text=QUESTION, reference="25")).taught is None
+
+
+@pytest.mark.parametrize(("verified", "kept"), [("arithmetic,reference", 1), ("arithmetic", 0)])
+def test_its_own_solution_of_what_it_got_wrong_is_kept(
+    tmp_path: Path, memory: ReasoningMemory, verified: str, kept: int
+) -> None:
+    """After a fail, when what passed it is to be believed; no verdict is no pass."""
+    oracle = "reference" in verified
+    agent = open_agent(tmp_path, WRONG, RIGHT, memory=memory, feedback=verified, oracle=oracle)
+    result = agent.solve(Problem(text=QUESTION, reference="25"))
+    assert [attempt.answer for attempt in result.attempts] == ["36", "25"]
+    assert [entry.provenance.attempt for entry in examples(memory)] == [2] * kept
+    assert all("reference" in entry.example.verified_by for entry in examples(memory))
+
+
+def test_killed_while_it_waits_for_the_teacher_it_goes_on(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    answers = iter([KeyboardInterrupt(), RIGHT])
+
+    def ask(_: Problem) -> str:
+        answer = next(answers)
+        if isinstance(answer, KeyboardInterrupt):
+            raise answer
+        return answer
+
+    agent = open_agent(tmp_path, WRONG, memory=memory, teacher=ask, max_iterations=1)
+    with pytest.raises(KeyboardInterrupt):
+        agent.solve(QUESTION, thread_id="t")
+    assert agent.resume("t").taught is not None
+    assert len(examples(memory)) == 1
+
+
+async def test_events_end_with_the_stop(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory, teacher=lambda _: RIGHT, max_iterations=1)
+    found = [event async for event in agent.astream(QUESTION, stream_mode="custom")]
+    for event in found:
+        assert TypeAdapter(Event).validate_python(event, strict=True, extra="forbid") == event
+    events = [event["event"] for event in found]
+    assert events[-3:] == ["written", "taught", "stopped_because"]
+    assert events.count("stopped_because") == 1
+
+
+def test_a_person_teaches_a_run(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory, max_iterations=1)
+    agent.solve(Problem(text=QUESTION, id="square"), thread_id="t")
+    taught = agent.teach("t", RIGHT, by="Ada")
+    (entry,) = examples(memory)
+    assert (entry.provenance.writer, entry.provenance.run) == ("Ada", "t")
+    assert entry.example is not None and entry.example.verified_by == "person Ada"
+    assert memory.recall(RELATED_QUESTION).entries
+    memory.undo(taught.run)
+    assert not examples(memory)
+    asyncio.run(agent.ateach(Problem(text=RELATED_QUESTION), RIGHT))
+    assert len(examples(memory)) == 1
+
+
+def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory, max_iterations=1)
+    with pytest.raises(InputError, match="no run 'nowhere'"):
+        agent.teach("nowhere", RIGHT)
+    agent.solve(QUESTION, thread_id="t")
+    with pytest.raises(InputError, match="20 / 4 = 6"):
+        agent.teach("t", WRONG)
+    with pytest.raises(InputError, match="last line 'Answer: …'"):
+        agent.teach("t", "It is easy.")
+    off = open_agent(tmp_path, WRONG, memory="off")
+    with pytest.raises(InputError, match="memory is off"):
+        off.teach("t", RIGHT)
+
+
+def test_nobody_teaches_from_anothers_run(tmp_path: Path) -> None:
+    store = InMemoryStore(index=index_config())
+    memory = ReasoningMemory(store, ("team", "{user_id}"))
+    agent = open_agent(tmp_path, WRONG, memory=memory, max_iterations=1)
+    agent.solve(QUESTION, thread_id="t", configurable={"user_id": "ada"})
+    with pytest.raises(InputError, match="stays with whom"):
+        agent.teach("t", RIGHT, configurable={"user_id": "eve"})
+    agent.teach("t", RIGHT, configurable={"user_id": "ada"})
+    assert len(examples(memory.with_namespace(("team", "ada")))) == 1
+
+
+def test_a_verdict_may_bring_the_solution(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(tmp_path, WRONG, RIGHT, memory=memory, feedback="human")
+    assert agent.solve(QUESTION, thread_id="t").status == "interrupted"
+    agent.resume("t", {"verdict": "fail", "message": "The side is 5.", "solution": RIGHT})
+    (entry,) = examples(memory)
+    assert entry.example is not None and entry.example.answer == "25"
+    assert entry.provenance.verifier == "human"
+
+
+def test_the_command_line_teaches(
+    tmp_path: Path, own_data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = script(tmp_path / "wrong.json", WRONG)
+    writer = script(tmp_path / "rmm.json", *[nothing()] * 3)
+    solving = ["--feedback", "arithmetic", "--max-iterations", "1", "--rmm", writer]
+    assert run_app(["solve", QUESTION, "--reasoner", wrong, *solving, "--thread", "t"]) == 0
+    assert run_app(["teach", "t", "--solution", RIGHT, "--by", "Ada"]) == 0
+    assert "memory undo" in capsys.readouterr().out
+    right = script(tmp_path / "right.json", RIGHT)
+    again = [*solving, "--thread", "u", "--json"]
+    assert run_app(["solve", RELATED_QUESTION, "--reasoner", right, *again]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["recalled"][0]["entries"][0]["as_example"]
+    teacher = script(tmp_path / "teacher.json", RIGHT)
+    other = "How far is it from Rome to Naples by train?"
+    arguments = ["--reasoner", wrong, *solving, "--teacher", teacher, "--thread", "v"]
+    assert run_app(["solve", other, *arguments]) == 0
+    assert "● teach" in capsys.readouterr().out
+    assert run_app(["trace", "show", "v"]) == 0
+    assert "● teach" in capsys.readouterr().out
+    assert run_app(["teach", "--solution", RIGHT]) == 2
+    assert run_app(["teach", "t", "--solution", "none"]) == 2

@@ -1,0 +1,46 @@
+"""``vitarmm teach``: keep a right solution of what was not solved."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.cli.memory_options import Json, MemoryOption, NamespaceOption, opened
+from vitarmm_agent.errors import InputError
+
+
+def teach(
+    thread: Annotated[str, typer.Argument(help="The run whose problem it solves.")] = "",
+    solution: Annotated[
+        str,
+        typer.Option(help="Steps, a line each, then 'Answer: …'; - reads standard input."),
+    ] = "-",
+    problem: Annotated[str, typer.Option(help="The problem, where there is no run of it.")] = "",
+    by: Annotated[str, typer.Option(help="Who says that it is right; default: you.")] = "",
+    memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a right solution as a worked example, shown to problems of its kind from now on."""
+    from vitarmm_agent.cli.trace import checkpoints
+    from vitarmm_agent.effects import run
+    from vitarmm_agent.nodes.teach import teach_by_hand
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.traces import read_trace
+
+    if bool(thread) == bool(problem):
+        raise InputError("name a run, or give a --problem; one of the two")
+    solved = read_trace(checkpoints(), thread).result.problem if thread else Problem(text=problem)
+    text = sys.stdin.read() if solution == "-" else solution
+    with opened(memory, namespace) as found:
+        taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
+    if as_json:
+        print_json(taught.model_dump(mode="json"))
+        return
+    for done in taught.operations:
+        out.print(safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
+    out.print(safe(f"undo with: vitarmm memory undo {taught.run}"))
