@@ -34,6 +34,10 @@ from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 
 READ = ("answers", "verifiers", "rmm", "memory_store", "prompts", "evals", "numbers", "problem")
 QUARTER = MAX_CONTENT // 5
+BOUNDED = tuple(
+    f"evals.datasets.{name}" for name in ("chains", "constants", "question_numbers", "retelling")
+)
+"""Read rows of bounded length only: see :data:`vitarmm_agent.evals.datasets.siblings.LONGEST`."""
 PUT_TOGETHER = {"answers.choices", "answers.closed_form", "rmm.audit", "memory_store.injection"}
 """Modules with patterns that are put together at run time: readers below use them."""
 PIECES = (
@@ -52,7 +56,9 @@ CHOICE = Problem(text="q", choices=(".5", "1", "red apples", "a"), reference="a"
 
 @cache
 def found() -> tuple[list[Used], list[str]]:
-    names = [n for n in modules() if n.startswith(READ) and not n.startswith("evals.speed")]
+    names = [
+        n for n in modules() if n.startswith(READ) and not n.startswith(("evals.speed", *BOUNDED))
+    ]
     return patterns_of((importlib.import_module(f"vitarmm_agent.{n}"), modules()[n]) for n in names)
 
 

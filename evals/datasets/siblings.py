@@ -29,6 +29,8 @@ from vitarmm_agent.evals.datasets.records import RowError
 from vitarmm_agent.numbers.finding import Found
 from vitarmm_agent.numbers.reading import WORDS
 
+LONGEST = 4_000
+"""Characters of a row: what reads it need not be linear."""
 TRIES = 600
 """For each sibling."""
 FAR = 4
@@ -69,6 +71,8 @@ def siblings_of(question: str, answer: str, k: int, seed: str) -> list[Sibling]:
     Raises:
         RowError: there are not so many that are surely right; the text says why.
     """
+    if len(question) + len(answer) > LONGEST:
+        raise RowError(f"is longer than {LONGEST:,} characters")
     chain = read_chain(question, answer)
     if all(number.fixed for number in chain.asked):
         raise RowError("no number of the question may change")

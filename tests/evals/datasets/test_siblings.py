@@ -245,3 +245,8 @@ def test_a_step_divides_by_what_its_note_divides_by() -> None:
     for one in siblings_of(*RIBBONS, 3, "1"):
         total = evaluate(one.steps[0].partition("has ")[2].partition(" = ")[0])
         assert one.steps[1] == f"One gets {total} / 4 = {total / 4} ribbons."
+
+
+def test_a_row_without_end_is_left_out() -> None:
+    with pytest.raises(RowError, match="longer than"):
+        siblings_of("How many? " * 1_000, "1 + 1 = <<1+1=2>>2\n#### 2", 1, "seed")
