@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, cast
 
@@ -39,6 +40,12 @@ def check_storable(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("contains a lone surrogate, which is no character") from None
     return text
+
+
+def solution_text(steps: Iterable[str], answer: str) -> str:
+    """A solution as the reasoner is asked to write it: numbered steps, and a line with the answer."""
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
+    return "\n".join([*lines, f"Answer: {answer}"])
 
 
 class Provenance(BaseModel):
@@ -99,8 +106,7 @@ class Example(BaseModel):
     @property
     def solution(self) -> str:
         """The steps, numbered, and the line with the answer."""
-        lines = [f"{number}. {step}" for number, step in enumerate(self.steps, start=1)]
-        return "\n".join([*lines, f"Answer: {self.answer}"])
+        return solution_text(self.steps, self.answer)
 
 
 class MemoryEntry(BaseModel):

@@ -24,6 +24,7 @@ from vitarmm_agent.evals.datasets.records import (
 )
 from vitarmm_agent.evals.datasets.retelling import retell
 from vitarmm_agent.evals.datasets.siblings import Sibling, siblings_of
+from vitarmm_agent.memory_store.schema import solution_text
 from vitarmm_agent.problem import Problem
 
 OWN = Path(__file__).with_name("recurring.jsonl")
@@ -136,6 +137,12 @@ FORMAT = Format(
 def group_of(problem: Problem) -> str:
     """The group that a problem belongs to, or empty."""
     return str(problem.metadata.get("group") or "")
+
+
+def own_solution(problem: Problem) -> str:
+    """The text of the solution that a problem's row holds; empty when it holds none."""
+    steps = problem.metadata.get("solution")
+    return solution_text(steps, str(problem.reference)) if steps else ""
 
 
 def taught_and_asked(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.contamination import near_sources
-from vitarmm_agent.evals.datasets.groups import group_of
+from vitarmm_agent.evals.datasets.groups import group_of, own_solution
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.evals.run.arm_memory import NAMESPACE, Rule, open_arm_memory
@@ -68,7 +68,7 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
     found: Taught = {}
     for problem in benchmark.taught:
         lesson = lessons.get(problem.id) if lessons is not None else None
-        text = _own_solution(problem) if lessons is None else _solution(lesson)
+        text = own_solution(problem) if lessons is None else _solution(lesson)
         entry = _entry(problem, text, REFERENCE if lessons is None else TEACHER)
         if entry is not None:
             found[group_of(problem)] = entry
@@ -78,11 +78,6 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
             "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
         )
     return found
-
-
-def _own_solution(problem: Problem) -> str:
-    steps = [f"{n}. {step}" for n, step in enumerate(problem.metadata.get("solution") or (), 1)]
-    return "\n".join([*steps, f"Answer: {problem.reference}"]) if steps else ""
 
 
 def _solution(lesson: Sample | None) -> str:

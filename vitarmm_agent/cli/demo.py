@@ -88,6 +88,7 @@ def two_squares(settings: Settings) -> None:
 def one_kind(settings: Settings) -> None:
     """A kind of problem that the model gets wrong, taught once, and three of its kind side by side."""
     from vitarmm_agent.agent import ReasoningAgent
+    from vitarmm_agent.evals.datasets.groups import own_solution
 
     out.rule("one kind of problem, taught once")
     alone = ReasoningAgent.open(memory="off", settings=settings)
@@ -100,8 +101,8 @@ def one_kind(settings: Settings) -> None:
         safe(f"{failed.text}\n\nSolved without memory: {wrong.answer}; it is {failed.reference}.")
     )
     taught = ReasoningAgent.open(memory=settings.memory_location, settings=settings)
-    taught.teach(failed, _solution(failed), by="the demo")
-    out.print(safe(f"Taught once:\n{_solution(failed)}\n"))
+    taught.teach(failed, own_solution(failed), by="the demo")
+    out.print(safe(f"Taught once:\n{own_solution(failed)}\n"))
     table = Table("others of its kind", "it is", "without", "with what was taught")
     for problem in siblings:
         results = [agent.solve(problem) for agent in (alone, taught)]
@@ -127,12 +128,6 @@ def first_failed(agent: ReasoningAgent) -> tuple[Result, tuple[Problem, ...]] | 
             return result, tuple(problems)
         out.print(safe(f"{problems[0].id}: {result.answer}, right; the next kind"))
     return None
-
-
-def _solution(problem: Problem) -> str:
-    steps: list[str] = problem.metadata["solution"]
-    lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
-    return "\n".join([*lines, f"Answer: {problem.reference}"])
 
 
 def _is_right(problem: Problem, result: Result) -> bool:
