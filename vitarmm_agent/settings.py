@@ -27,6 +27,7 @@ from vitarmm_agent.redaction import (
 
 ADDRESSES = ("base_url", "memory")
 DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
+DEFAULT_FEEDBACK = "arithmetic,borrowed"
 DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
 
 
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     # who does what
     reasoner: str = Field(DEFAULT_CHAT_MODEL, description="Chat model that solves the problem.")
     feedback: str = Field(
-        "arithmetic",
+        DEFAULT_FEEDBACK,
         description="Verifiers in order, by name; `judge` asks the judge model.",
     )
     judge: str | None = Field(None, description="Judging chat model; default: the reasoner.")

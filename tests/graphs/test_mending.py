@@ -185,7 +185,15 @@ def test_a_slip_is_no_lesson(memory: ReasoningMemory) -> None:
     writer = ScriptedChatModel.of(operations(LESSON))
     result = open_agent(model(WRONG, REST), memory=memory, rmm=writer).solve(QUESTION)
     assert writer.calls == () and memory.list() == []
-    assert "a slip that was put right" in result.written[0]["note"]
+    assert "a wrong value is a slip" in result.written[0]["note"]
+
+
+def test_nor_is_one_that_cannot_be_put_right(memory: ReasoningMemory) -> None:
+    writer = ScriptedChatModel.of(operations(LESSON))
+    unclear = "1. The side is 20 / 3 = 5 cm.\nAnswer: 25"
+    result = open_agent(model(unclear, RIGHT), memory=memory, rmm=writer).solve(QUESTION)
+    assert result.feedback[0].mended == "" and result.answer == "25"
+    assert writer.calls == () and memory.list() == []
 
 
 def test_what_fails_for_another_reason_as_well_is_a_lesson(memory: ReasoningMemory) -> None:

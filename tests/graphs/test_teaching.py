@@ -66,6 +66,25 @@ def test_what_a_teacher_solves_is_shown_to_the_next_of_its_kind(
     assert not examples(memory)
 
 
+def test_numbers_copied_from_the_example_are_put_right(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    """And the example is not blamed for them."""
+    copied = "1. The side is 20 / 4 = 5 cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25"
+    rest = " / 4 = 9 cm.\n2. The area is 9 * 9 = 81.\nAnswer: 81"
+    agent = open_agent(tmp_path, RIGHT, copied, rest, memory=memory, feedback="arithmetic,borrowed")
+    agent.solve(QUESTION, thread_id="first")
+    agent.teach("first", RIGHT)
+    (entry,) = examples(memory)
+    result = agent.solve(QUESTION.replace("20", "36"), thread_id="second")
+    assert result.attempts[0].recalled == (entry.id,)
+    assert result.feedback[0].message == "20 is the example's number; the problem says 36."
+    assert result.feedback[0].mended == "1. The side is 36"
+    assert result.answer == "81"
+    (after,) = examples(memory)
+    assert (after.helpful, after.harmful) == (0, 0)
+
+
 def test_the_teacher_is_not_shown_the_gold_answer(tmp_path: Path, memory: ReasoningMemory) -> None:
     seen: list[Problem] = []
 

@@ -157,7 +157,7 @@ def test_build_policy_orders_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("names", "reason"),
-    [("arithmetic,magic", "'magic' is unknown.*arithmetic, answer_follows"), ("", "no verifier"),
+    [("arithmetic,magic", "'magic' is unknown.*arithmetic, borrowed"), ("", "no verifier"),
      ("judge", "no judge model"), ("reference", "oracle"), ("choice,choice", "twice"),
      ("self_consistency", "no model")],
 )  # fmt: skip

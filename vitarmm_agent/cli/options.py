@@ -13,7 +13,9 @@ import typer
 Reasoner = Annotated[
     str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
 ]
-FeedbackOption = Annotated[str | None, typer.Option(help="Verifiers in order: arithmetic,choice.")]
+FeedbackOption = Annotated[
+    str | None, typer.Option(help="Verifiers in order: arithmetic,borrowed.")
+]
 Judge = Annotated[
     str | None, typer.Option(help="Chat model that `judge` asks; default: the reasoner.")
 ]

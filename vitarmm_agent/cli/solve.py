@@ -47,8 +47,9 @@ def solve(
 
     if oracle and reference is None:
         raise InputError("--oracle needs the gold answer: add --reference ANSWER")
-    verifiers = with_human(given.get("feedback"), human)
-    settings = Settings.load(**{**given, "feedback": verifiers, "oracle": oracle or None})
+    settings = Settings.load(**{**given, "oracle": oracle or None})
+    if human:
+        settings = settings.model_copy(update={"feedback": f"{settings.feedback},human"})
     begun = begin(settings.reasoner, settings)  # weights are read while Python imports
 
     from vitarmm_agent.agent import new_thread
@@ -143,13 +144,6 @@ def _agreed(others: dict[str, Any], thread: str, *, ask: bool) -> dict[str, Any]
             else ""
         )
     )
-
-
-def with_human(feedback: str | None, human: bool) -> str | None:
-    """Put the person last in the order of verifiers."""
-    if not human:
-        return feedback
-    return ",".join([*(feedback.split(",") if feedback else ["arithmetic"]), "human"])
 
 
 def open_agent(settings: Settings, *, quiet: bool) -> ReasoningAgent:

@@ -45,7 +45,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         if verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
         elif verdicts[-1].is_slip:
-            record["note"] = "a slip that was put right, so there is nothing to learn from"
+            record["note"] = "a wrong value is a slip, so there is nothing to learn from"
         elif deps.writer is None:
             record["note"] = "no memory writer"
         else:
@@ -63,7 +63,7 @@ def _credit(
     memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback]
 ) -> Flow[None]:
     shown, verdict = attempt.recalled, verdicts[-1].verdict
-    if not shown or verdict == "abstain":
+    if not shown or verdict == "abstain" or verdicts[-1].is_slip:
         return
     yield from calls(
         memory.credit,

@@ -9,6 +9,7 @@ from vitarmm_agent.lazy import lazy_names
 if TYPE_CHECKING:
     from vitarmm_agent.verifiers.arithmetic import Arithmetic
     from vitarmm_agent.verifiers.base import Verifier
+    from vitarmm_agent.verifiers.borrowed import Borrowed
     from vitarmm_agent.verifiers.choice import ChoiceIsValid
     from vitarmm_agent.verifiers.follows import AnswerFollows
     from vitarmm_agent.verifiers.function import Function
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerFollows",
     "Arithmetic",
+    "Borrowed",
     "ChoiceIsValid",
     "NextStep",
     "FeedbackPolicy",
@@ -41,6 +43,7 @@ __getattr__ = lazy_names(
     {
         "AnswerFollows": "follows",
         "Arithmetic": "arithmetic",
+        "Borrowed": "borrowed",
         "ChoiceIsValid": "choice",
         "NextStep": "stopping",
         "FeedbackPolicy": "policy",

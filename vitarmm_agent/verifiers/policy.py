@@ -26,6 +26,7 @@ recorded only."""
 
 ROLES: dict[str, Role] = {
     "arithmetic": "fail only",
+    "borrowed": "fail only",
     "answer_follows": "fail only",
     "choice": "fail only",
     "self_consistency": "full",
@@ -146,7 +147,7 @@ def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
     }
 
 
-EXACT = ("arithmetic", "answer_follows", "choice")
+EXACT = ("arithmetic", "borrowed", "answer_follows", "choice")
 
 
 def exact_checks(policy: FeedbackPolicy | None = None) -> FeedbackPolicy:
@@ -194,6 +195,7 @@ def _simple(module: str, name: str) -> Callable[[_Parts], Verifier]:
 
 FACTORIES: dict[str, Callable[[_Parts], Verifier]] = {
     "arithmetic": _simple("arithmetic", "Arithmetic"),
+    "borrowed": _simple("borrowed", "Borrowed"),
     "answer_follows": _simple("follows", "AnswerFollows"),
     "choice": _simple("choice", "ChoiceIsValid"),
     "self_consistency": _self_consistency,
@@ -215,8 +217,8 @@ def build_policy(
     """The policy of verifiers named in order, such as ``"arithmetic,choice,judge"``.
 
     Args:
-        names: comma-separated, of: arithmetic, answer_follows, choice, self_consistency, reference,
-            judge, human.
+        names: comma-separated, of: arithmetic, borrowed, answer_follows, choice, self_consistency,
+            reference, judge, human.
         judge: the judging chat model.
         oracle: the run may use the gold answer; ``reference`` is added after the verifiers that need
             no model, when it is not named.

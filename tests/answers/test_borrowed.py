@@ -1,0 +1,56 @@
+"""Numbers copied from a worked example whose problem differs from this one in numbers alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitarmm_agent.answers.borrowed import borrowed, with_own_number
+
+EXAMPLE = "There are 14 players and 5 coaches. Each player brings 6 guests. A pizza costs $30. How much for all?"
+PROBLEM = "There are 12 players and 5 coaches. Each player brings 8 guests. A pizza costs $20. How much for all?"
+COPIED = {
+    "1. Guests: 14 * 8 = 112": "1. Guests: 12",
+    "1. Guests: 12 * 8 = 96\n2. They pay $30*13=$390.\nAnswer: 390": "1. Guests: 12 * 8 = 96\n2. They pay $20",
+    "1. 12 x 6 = 72 guests": "1. 12 x 8",
+    "1. (14 + 5) people": "1. (12",
+    "1. 5 + 14 = 19": "1. 5 + 12",
+    "1. 30 / 5 = 6 and 30/5": "1. 20",
+    "1. 2*14 = 28": "1. 2*12",
+}
+OWN = [
+    "1. 12 * 8 = 96\n2. 96 + 12 + 5 = 113\nAnswer: 113",
+    "1. 5 * 8 = 40",  # five stands in both
+    "1. 12 / 2 = 6\n2. 6 * 5 = 30\n3. 30 + 20 = 50",  # six and thirty were found
+    "1. Half of the players are 6\n2. 6 + 5 = 11",  # found in words
+    "The example had 14 players.\nAnswer: 113",  # nothing is calculated with it
+    "1. 6-year-olds, 14 of them",
+    "",
+]
+
+
+@pytest.mark.parametrize(("reply", "kept"), COPIED.items())
+def test_a_number_of_the_example_is_put_right(reply: str, kept: str) -> None:
+    fault = borrowed(reply, PROBLEM, EXAMPLE)
+    assert fault is not None
+    assert with_own_number(reply, fault) == kept
+
+
+@pytest.mark.parametrize("reply", OWN)
+def test_nothing_is_said_of_numbers_that_may_be_its_own(reply: str) -> None:
+    assert borrowed(reply, PROBLEM, EXAMPLE) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "example", "reply"),
+    [
+        ("Tom has 12 cats.", "Tom has 14 dogs.", "14 * 2 = 28"),
+        ("He works 6 days a week for 40 weeks.", "He works 7 days a week for 50 weeks.", "7 * 40 = 280"),
+        ("It has 5 miles and 9 stops.", "It has 12 miles and 8 stops.", "12 * 9 = 108"),
+        ("3 of 9 and 4 of 8", "5 of 7 and 5 of 6", "5 * 2 = 10"),  # fmt: skip
+    ],
+    ids=["other words", "days of a week", "inches", "one number for two"],
+)  # fmt: skip
+def test_nothing_is_said_where_it_may_be_meant_otherwise(
+    problem: str, example: str, reply: str
+) -> None:
+    assert borrowed(reply, problem, example) is None
