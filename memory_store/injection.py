@@ -197,7 +197,7 @@ _SIGNS: dict[str, tuple[str, ...]] = {
         r"</?(?:system|assistant|user|instructions?|memory|notes|prompt|data|context|tool_call|think|im_start)\b[^<>\n]{0,40}>",
         r"[\"']role[\"'] ?: ?[\"'](?:system|assistant|user)|\[/?(?:system|user|assistant)\]|<!--",
         r"\bobservation: [^\n]{0,200}\bthought:|^final answer: ",
-        r"\n[ #>*]{0,6}(?:system|assistant|user|human) ?:|(?:^|\n) ?#{1,6} ?(?:system|user|assistant|instructions?)\b",
+        r"\n[ #>*]{0,6}(?:system|assistant|user|human) ?:(?! ?(?:[0-9$]|[a-z] ?[-+=]))|(?:^|\n) ?#{1,6} ?(?:system|user|assistant|instructions?)\b",
         r"\b(?:end|begin) of (?:memory|notes?|prompt|context|system message)\b|\b(?:begin|end) system message\b",
         r"(?:^|[.>] )(?:system|human) ?: (?:new|you|ignore|next|always)\b",
     ),

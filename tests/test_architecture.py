@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "numbers",
         "private",
         "prompts",
+        "thinking",
         "wilson",
     ),
     ("config_file",),

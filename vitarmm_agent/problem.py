@@ -203,7 +203,10 @@ class Attempt(Data):
 
     Attributes:
         number: 1 for the first of the run.
-        text: the raw response.
+        text: the response, without what was thought aloud.
+        thought: that, which nothing else reads.
+        silent: why the response holds no answer at all: it is empty, a refusal, a call of a tool, or
+            thinking alone.
         steps: the response as numbered steps.
         answer: the final answer it commits to, or None when none could be extracted.
         prompt: messages as sent, text with images as ``{"type": "image", "sha256": …}``.
@@ -217,6 +220,8 @@ class Attempt(Data):
 
     number: int = Field(ge=1)
     text: str
+    thought: str = ""
+    silent: str = ""
     steps: tuple[Step, ...] = ()
     answer: str | None = None
     model: str = ""

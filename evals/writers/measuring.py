@@ -183,7 +183,7 @@ class Measurer:
             reply = await arun(ask(writer.model, case.messages(think=self.think)))
         except ModelError:
             return {}, Usage(calls=1)
-        return checked_freely(reply.message.text, case), reply.usage
+        return checked_freely(reply.said, case), reply.usage
 
     def _similar(self, case: Case) -> list[Problem]:
         among = self.neighbours.get(case.benchmark)

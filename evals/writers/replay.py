@@ -16,7 +16,8 @@ from vitarmm_agent.effects import arun
 from vitarmm_agent.evals.datasets.records import policy_of
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.models.calls import ask, cut_off, unwrapped
+from vitarmm_agent.models.calls import ask, unwrapped
+from vitarmm_agent.models.replies import cut_off
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages
 from vitarmm_agent.problem import Data, Problem
@@ -137,7 +138,7 @@ class Replayer:
         for model in self._models:
             reply = await arun(ask(model, messages))
             cut = cut_off(reply.message)
-            right.append(grade(problem, reply.message.text, policy=policy, cut=cut).correct)
+            right.append(grade(problem, reply.said, policy=policy, cut=cut).correct)
         return tuple(right)
 
 

@@ -24,7 +24,24 @@ def texts(response: str) -> list[str]:
         ("1. add:\n36 - 12 - 4 = 20\n2. stop", ["add:\n36 - 12 - 4 = 20", "stop"]),
         ("First we add.\n\nThen we stop.", ["First we add.", "Then we stop."]),
         ("**Step 1:** add\n**Step 2:** stop", ["add", "stop"]),
-        ("Let us see.\n1. add\n2. stop", ["Let us see.", "add", "stop"]),
+        ("Let's solve it step by step.\n1. add\n2. stop", ["add", "stop"]),
+        ("3 + 4 = 7 in all.\n1. add\n2. stop", ["3 + 4 = 7 in all.\nadd", "stop"]),
+        ("<step>12 - 5 = 7</step>\n<step>7 + 1 = 8</step>", ["12 - 5 = 7", "7 + 1 = 8"]),
+        ("<steps><step>1. add</step><step>2. stop</step></steps>", ["add", "stop"]),
+        ('<step n="1">add</step> <step n="2">stop</step>', ["add", "stop"]),
+        ("<step 1>add</step><step 2>stop</step>", ["add", "stop"]),
+        ("<ol>\n<li>12 - <b>5</b> = 7</li>\n<li>stop</li>\n</ol>", ["12 - 5 = 7", "stop"]),
+        ("<p>12 - 5 = 7</p>", ["12 - 5 = 7"]),
+        ("<step>12 - 5 = 7", ["12 - 5 = 7"]),
+        ("12 - 5 = 7</step>", ["12 - 5 = 7"]),
+        (
+            "<reasoning>\n1. add\n2. stop\n</reasoning>\n<answer>7</answer>",
+            ["add", "stop", "Answer: 7"],
+        ),
+        ("### Step 1: add\n### Step 2 - stop", ["add", "stop"]),
+        ("5<sup>2</sup> = 25", ["5^(2) = 25"]),
+        ("if a <b and c> d, a<b>c", ["if a <b and c> d, ac"]),
+        ("- Step 1: add\n- Step 2: stop", ["add", "stop"]),
         ("", []),
         ("  \n---\n", []),
     ],
@@ -33,8 +50,21 @@ def test_steps(response: str, steps: list[str]) -> None:
     assert texts(response) == steps
 
 
-def test_steps_are_numbered_from_one_in_order() -> None:
-    assert [step.number for step in parse_steps("3. a\n7. b\n7. c")] == [1, 2, 3]
+@pytest.mark.parametrize(
+    ("response", "numbers"),
+    [
+        ("2. a\n3. b\nAnswer: 5", [2, 3, 4]),
+        ("Let us see.\n1. a\n3. b", [1, 3]),
+        ("Step 4: a", [4]),
+        ('<step n="2">a</step><step n="3">b</step>', [2, 3]),
+        ("3. a\n7. b\n7. c", [1, 2, 3]),  # not rising: by their order
+        ("1. a\nAnswer: 5\n2. b", [1, 2, 3]),
+        ("999. a", [1]),
+        ("a\nb", [1, 2]),
+    ],
+)
+def test_a_step_has_the_number_that_was_written(response: str, numbers: list[int]) -> None:
+    assert [step.number for step in parse_steps(response)] == numbers
 
 
 @pytest.mark.parametrize(

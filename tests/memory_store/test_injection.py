@@ -74,6 +74,9 @@ def test_new_wording_costs_no_lesson() -> None:
         "The pump must output 30 litres a minute.",
         "From now on, you can work with y alone.",
         "Human: one vote each; company: ten votes each.",
+        "Human: 3 teeth lost a year; shark: 300.",
+        "System: x + y = 7 and x - y = 1; add both lines.",
+        "User: $4 a month, team: $30 a month.",
         "Use |A ∪ B| and x² − ½; never drop a term.",
     ],
 )

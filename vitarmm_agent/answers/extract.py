@@ -15,6 +15,7 @@ from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of,
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
 from vitarmm_agent.numbers.reading import UNSIGNED, WORDS, fold_digits, parse_number
 from vitarmm_agent.problem import Problem
+from vitarmm_agent.thinking import without_thinking
 
 WINDOW = 20_000
 """Characters of a response that are read, from its end."""
@@ -119,8 +120,12 @@ def committed_answer(problem: Problem, text: str) -> str | None:
 
 
 def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
-    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off."""
-    return committed_answer(problem, text) if cut else extract_answer(problem, text)
+    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off.
+
+    What was thought aloud is not read.
+    """
+    said = without_thinking(text)
+    return committed_answer(problem, said) if cut else extract_answer(problem, said)
 
 
 def _behind_markers(

@@ -12,6 +12,7 @@ from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
 from vitarmm_agent.problem import Data, Problem
+from vitarmm_agent.thinking import without_thinking
 
 GradingPolicy = Literal["strict", "mathvista", "mathv"]
 
@@ -51,6 +52,7 @@ def grade(
     """
     if problem.reference is None:
         raise InputError(f"problem {problem.id!r} has no reference to grade against; set reference")
+    text = without_thinking(text)
     if cut and read_answer(problem, text, cut=True) is None:
         return Grade(
             correct=False,

@@ -13,6 +13,7 @@ from fractions import Fraction
 from vitarmm_agent.answers.equations import Equation, equations
 from vitarmm_agent.answers.steps import parse_steps
 from vitarmm_agent.numbers.reading import UNSIGNED, fold_digits, literal, show
+from vitarmm_agent.thinking import without_thinking
 
 MAX_LENGTH = 40_000
 MAX_PLACES = 4
@@ -23,7 +24,6 @@ ROUNDING = Fraction(1, 50)
 _RESULT = re.compile(
     rf"(?:=|\bequals\b)[ \t*]*+(?:\\?[$€£][ \t*]*+)?(?P<shown>[-−–]?(?:{UNSIGNED}))(?![\d/%]|[.,]\d|\\%)",
 )
-_THOUGHT = re.compile(r"</?think", re.IGNORECASE)
 
 
 def mended(text: str) -> str | None:
@@ -34,7 +34,7 @@ def mended(text: str) -> str | None:
     other sign (its operands may be the wrong way round), one that may owe its error to rounding, or one
     that is no short decimal.
     """
-    if len(text) > MAX_LENGTH or _THOUGHT.search(text):
+    if len(text) > MAX_LENGTH or without_thinking(text) != text:
         return None
     wrong = next((e for e in _equations(text) if not e.holds), None)
     if wrong is None or (right := _right_value(wrong)) is None:

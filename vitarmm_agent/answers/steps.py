@@ -4,41 +4,57 @@ from __future__ import annotations
 
 import re
 
+from vitarmm_agent.answers.markup import untagged
 from vitarmm_agent.answers.normalise import clean
 from vitarmm_agent.problem import Step
+from vitarmm_agent.thinking import without_thinking
 
 MAX_STEPS = 200
 MAX_STEP_TEXT = 4_000
 MAX_TEXT = 200_000
 
 _NUMBERED = re.compile(
-    r"^[ \t>*_#]{0,6}(?:step\s*)?\(?\d{1,3}(?:[.):](?!\d)|\s+-(?!\s*+[\d$€£(\\]))[*_]*\s+|^[ \t>*_#]{0,6}step\s*\d{1,3}\b[.:)*_ -]*",
+    r"^[ \t>*_#-]{0,6}(?:step\s*)?\(?(?P<number>\d{1,3})(?:[.):](?!\d)|\s+-(?!\s*+[\d$€£(\\]))[*_]*\s+"
+    r"|^[ \t>*_#-]{0,6}step\s*(?P<step>\d{1,3})\b[.:)*_ -]*",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^[ \t]*(?:[-*•‣▪]|–)\s+")
-_INDENT = re.compile(r"^\s{2,}\S")
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
-    """A response as steps, numbered from 1 in order of appearance.
+    """A response as numbered steps.
 
-    Numbered lines (``1.``, ``2)``, ``Step 3:``) open a step, and the lines below belong to it, up
-    to a line that states the final answer. Without numbered lines, bullets do the
-    same; without those each non-empty line is a step. The line that states the final answer is
-    kept, as a step of its own. At most 200 steps of 4,000 characters of the first 200,000
+    Numbered lines (``1.``, ``2)``, ``Step 3:``, ``<step>``) open a step, and the lines below belong to
+    it, up to a line that states the final answer. Without numbered lines, bullets do the same;
+    without those each non-empty line is a step. A step has the number that was written, where those
+    rise, and else its place in the order. What stands before the first numbered step is none; an
+    equation there belongs to the first. The line that states the final answer is kept, as a step of its
+    own. Thinking and tags are left out. At most 200 steps of 4,000 characters of the first 200,000
     characters.
     """
-    lines = clean(text[:MAX_TEXT]).split("\n")
+    lines = clean(untagged(without_thinking(text[:MAX_TEXT]))).split("\n")
     opener = next(
         (p for p in (_NUMBERED, _BULLET) if sum(bool(p.match(x)) for x in lines) >= 2), None
     )
     if opener is None and sum(bool(_NUMBERED.match(x)) for x in lines) == 1:
         opener = _NUMBERED
     blocks = _lines(lines) if opener is None else _blocks(lines, opener)
+    kept = [(written, words) for written, words in blocks if words][:MAX_STEPS]
     return tuple(
-        Step(number=number, text=block[:MAX_STEP_TEXT])
-        for number, block in enumerate(blocks[:MAX_STEPS], start=1)
+        Step(number=number, text=words[:MAX_STEP_TEXT])
+        for number, (_, words) in zip(_numbers([w for w, _ in kept]), kept, strict=True)
     )
+
+
+def _numbers(written: list[int | None]) -> list[int]:
+    """The numbers as written, each rising above the one before; else those of the order."""
+    numbers: list[int] = []
+    for number in written:
+        before = numbers[-1] if numbers else 0
+        numbers.append(before + 1 if number is None else number)
+        if not before < numbers[-1] <= MAX_STEPS:
+            return list(range(1, len(written) + 1))
+    return numbers
 
 
 _FINAL = re.compile(
@@ -57,22 +73,36 @@ def is_final_line(line: str) -> bool:
     return len(line) <= 300 and bool(_FINAL.match(line))
 
 
-def _lines(lines: list[str]) -> list[str]:
-    return [line.strip() for line in lines if line.strip(" \t*_#-=")]
+Block = tuple[int | None, str]
+"""The number that was written, and the words."""
 
 
-def _blocks(lines: list[str], opener: re.Pattern[str]) -> list[str]:
-    blocks: list[str] = []
+def _lines(lines: list[str]) -> list[Block]:
+    return [(None, line.strip()) for line in lines if line.strip(" \t*_#-=")]
+
+
+def _blocks(lines: list[str], opener: re.Pattern[str]) -> list[Block]:
+    blocks: list[Block] = []
+    before: list[str] = []
     for line in lines:
         stripped = line.strip()
-        if not stripped:
-            continue
         match = opener.match(line)
         if match:
             rest = line[match.end() :].strip()
-            blocks.append(rest.strip("*_ ") if not rest.strip("*_ ") else rest)
-        elif is_final_line(stripped) or not blocks:
-            blocks.append(stripped)
-        else:
-            blocks[-1] = f"{blocks[-1]}\n{stripped}".strip()
-    return [block for block in blocks if block]
+            words = rest.strip("*_ ") if not rest.strip("*_ ") else rest
+            blocks.append((_written(match), "\n".join([*before, words]).strip()))
+            before = []
+        elif stripped and is_final_line(stripped):
+            blocks.append((None, stripped))
+        elif stripped and blocks:
+            number, words = blocks[-1]
+            blocks[-1] = (number, f"{words}\n{stripped}".strip())
+        elif "=" in stripped:
+            before.append(stripped)
+    return blocks
+
+
+def _written(match: re.Match[str]) -> int | None:
+    if match.re is not _NUMBERED:
+        return None
+    return int(match["number"] or match["step"])

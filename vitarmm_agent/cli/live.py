@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vitarmm_agent.answers import grade
 from vitarmm_agent.cli.console import safe
+from vitarmm_agent.models.replies import ReplyStream
 from vitarmm_agent.problem import Attempt, Result, StepError, Taught
 from vitarmm_agent.state import Record
 
@@ -24,6 +25,7 @@ class LiveView:
         self.console = console
         self.quiet = quiet
         self._streaming = False
+        self._reply = ReplyStream()
         self._kept = ""
 
     def show(self, mode: str, chunk: Any) -> None:
@@ -35,6 +37,7 @@ class LiveView:
             return
         for node, update in chunk.items():
             if self._streaming:
+                self._print(self._reply.end())
                 self.console.print()
             if node in PRINTERS and update:
                 PRINTERS[node](self.console, update, self._streaming)
@@ -43,15 +46,17 @@ class LiveView:
             self._streaming = False
 
     def _token(self, message: Any, metadata: dict[str, Any]) -> None:
-        if metadata.get("langgraph_node") != "reason" or not message.text:
-            return
-        if message.type != "AIMessageChunk":
+        if metadata.get("langgraph_node") != "reason" or message.type != "AIMessageChunk":
             return
         if not self._streaming:
             heading(self.console, "reason")
             print_kept(self.console, self._kept)
-            self._streaming = True
-        self.console.print(safe(message.text), end="")
+            self._streaming, self._reply = True, ReplyStream()
+        self._print(self._reply.feed(message))
+
+    def _print(self, pieces: Iterator[tuple[str, bool]]) -> None:
+        for text, thinking in pieces:
+            self.console.print(safe(text), style="dim" if thinking else None, end="")
 
 
 def heading(console: Console, node: str, note: str = "") -> None:
@@ -90,6 +95,7 @@ def print_reason(console: Console, update: Record, streamed: bool = False) -> No
             (str(safe(attempt["answer"])) if attempt["answer"] is not None else "none", "bold"),
             f"  attempt {attempt['number']}, {tokens} tokens, {attempt['seconds']:.1f} s",
             f", {len(kept)} characters kept" if kept else "",
+            f", {len(attempt['thought'])} characters thought" if attempt.get("thought") else "",
         )
     )
     if facts := prompt_facts(attempt["metadata"]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vitarmm_agent.effects import Call, Flow, calls
 from vitarmm_agent.errors import InternalError, VitaRMMError
 from vitarmm_agent.models.errors import as_server_error
+from vitarmm_agent.models.replies import said_and_thought
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.redaction import holds_secret
 
@@ -27,9 +28,17 @@ _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", defaul
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's reply with what it cost."""
+    """A model's reply with what it cost.
+
+    Attributes:
+        message: as it came.
+        said: its text without what was thought aloud.
+        thought: that.
+    """
 
     message: AIMessage
+    said: str
+    thought: str
     usage: Usage
     seconds: float
 
@@ -63,7 +72,8 @@ def ask(
     start = time.perf_counter()
     config = _config_with(callbacks)
     message = yield from _guarded(calls(model.invoke, model.ainvoke, list(messages), config))
-    return Reply(message, usage_of(message), time.perf_counter() - start)
+    said, thought = said_and_thought(message)
+    return Reply(message, said, thought, usage_of(message), time.perf_counter() - start)
 
 
 def ask_structured(
@@ -84,11 +94,18 @@ def ask_structured(
         why = "the reply was cut off at max_tokens"
         return StructuredReply(None, why, "", usage, time.perf_counter() - start)
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
+    said, _ = said_and_thought(raw)
+    in_text = said and not getattr(raw, "tool_calls", None)
+    if in_text and (parsed is None or said != raw.text):  # LangChain may have read the thinking
+        from vitarmm_agent.models.structured import read_with_raw
+
+        read = read_with_raw(schema, raw)
+        parsed, problem = read["parsed"], read["parsing_error"]
     error = None if parsed is not None else str(problem or "the model gave no structured output")
     return StructuredReply(
         parsed=parsed,
         error=error,
-        text=raw.text,
+        text=said,
         usage=usage_of(raw),
         seconds=time.perf_counter() - start,
     )
@@ -115,7 +132,12 @@ def _structured(model: Any, schema: type | dict[str, Any]) -> Runnable[Any, Any]
         others = [_structured(other, schema) for other in model.fallbacks]
         first = _structured(model.runnable, schema)
         return model.model_copy(update={"runnable": first, "fallbacks": others})
-    structured: Runnable[Any, Any] = model.with_structured_output(schema, include_raw=True)
+    try:
+        structured: Runnable[Any, Any] = model.with_structured_output(schema, include_raw=True)
+    except NotImplementedError:
+        from vitarmm_agent.models.structured import asked_in_words
+
+        return asked_in_words(model, schema)
     return structured
 
 
@@ -143,13 +165,6 @@ def usage_of(message: BaseMessage) -> Usage:
         output_tokens=reported.get("output_tokens", 0),
         calls=1,
     )
-
-
-def cut_off(message: BaseMessage) -> bool:
-    """Whether a reply ended at the limit of new tokens, in any provider's words."""
-    told = message.response_metadata
-    ends = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
-    return any(str(end).lower() in ("length", "max_tokens") for end in ends)
 
 
 def _usage_of_cut(error: Exception) -> Usage | None:

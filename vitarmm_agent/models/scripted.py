@@ -23,6 +23,8 @@ from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 
+_WORD = r"\s*\S+|\s+$"
+
 
 class ScriptExhaustedError(UserError):
     """A scripted model was asked more often than its script has replies."""
@@ -33,6 +35,8 @@ class ScriptedReply(BaseModel):
 
     Attributes:
         content: the text.
+        reasoning: what it thinks before, in a content block of its own.
+        refusal: what it refuses with, in the field beside the content.
         structured: data; the text is its JSON.
         tool_calls: LangChain tool calls (``name``, ``args``, ``id``).
         error: ``refuse`` raises :class:`RefusalError`, ``die`` :class:`ModelServerError`.
@@ -44,6 +48,8 @@ class ScriptedReply(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     content: str = ""
+    reasoning: str = ""
+    refusal: str | None = None
     structured: dict[str, Any] | list[Any] | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
     error: Literal["refuse", "die"] | None = None
@@ -211,15 +217,20 @@ class ScriptedChatModel(StreamedChatModel):
                 f"the scripted model died{f': {reply.text}' if reply.text else ''}; "
                 "the run can be resumed"
             )
-        words = re.findall(r"\s*\S+|\s+$", reply.text)
+        thoughts, words = (re.findall(_WORD, text) for text in (reply.reasoning, reply.text))
+        for word in thoughts:
+            block = {"type": "reasoning", "reasoning": word, "index": 0}
+            yield ChatGenerationChunk(message=AIMessageChunk(content=[block]))
         for word in words:
-            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+            text: Any = [{"type": "text", "text": word, "index": 1}] if thoughts else word
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
         asked = sum(len(message.text.split()) for message in messages)
-        yield ChatGenerationChunk(message=self._last(reply, asked, len(words)))
+        yield ChatGenerationChunk(message=self._last(reply, asked, len(thoughts) + len(words)))
 
     def _last(self, reply: ScriptedReply, asked: int, said: int) -> AIMessageChunk:
         return AIMessageChunk(
             content="",
+            additional_kwargs={} if reply.refusal is None else {"refusal": reply.refusal},
             tool_call_chunks=[
                 {
                     "name": call["name"],

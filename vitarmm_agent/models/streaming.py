@@ -13,7 +13,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
@@ -23,8 +23,8 @@ class _Tokens(BaseCallbackHandler):
 
     run_inline = True
 
-    def __init__(self, piece: Callable[[str], None]) -> None:
-        self._piece = piece
+    def __init__(self, hear: Callable[[BaseMessage], None]) -> None:
+        self._hear = hear
 
     def on_llm_new_token(
         self,
@@ -36,9 +36,9 @@ class _Tokens(BaseCallbackHandler):
         tags: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Pass on the text of a chunk."""
+        """Pass on a chunk's message."""
         message = getattr(chunk, "message", None)
-        self._piece(message.text if message is not None else str(token))
+        self._hear(AIMessageChunk(content=str(token)) if message is None else message)
 
 
 class _StreamedTokens(_Tokens, _StreamingCallbackHandler[Any]):
@@ -53,15 +53,15 @@ class _StreamedTokens(_Tokens, _StreamingCallbackHandler[Any]):
         return output
 
 
-def token_handler(piece: Callable[[str], None], *, force: bool) -> BaseCallbackHandler:
-    """A callback handler that calls ``piece`` with each token's text.
+def token_handler(hear: Callable[[BaseMessage], None], *, force: bool) -> BaseCallbackHandler:
+    """A callback handler that calls ``hear`` with each token's message chunk.
 
     Args:
-        piece: takes the text.
+        hear: takes the chunk.
         force: ask a model that can stream to do so; otherwise tokens are heard only when something
             else (LangGraph's ``messages`` mode, the model's own setting) makes it stream.
     """
-    return _StreamedTokens(piece) if force else _Tokens(piece)
+    return _StreamedTokens(hear) if force else _Tokens(hear)
 
 
 class StreamedChatModel(BaseChatModel):

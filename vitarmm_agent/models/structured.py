@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeGuard
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError, OutputError
-from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.models.calls import cut_off
+from vitarmm_agent.json_text import json_in
+from vitarmm_agent.models.replies import cut_off, said_and_thought
+from vitarmm_agent.prompts import render
 
 Schema = type | dict[str, Any]
 """A pydantic class, a TypedDict, or a JSON schema."""
@@ -29,7 +32,7 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
     Raises:
         InputError: it is none of the kinds that are understood.
     """
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
+    if _is_model(schema):
         return deepcopy(_class_schema(schema))
     if isinstance(schema, dict) and any(
         key in schema for key in ("type", "properties", "$ref", "anyOf", "oneOf", "enum")
@@ -43,6 +46,10 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
         raise InputError(
             f"{schema!r} is no schema: give a pydantic class, a TypedDict or a JSON schema"
         ) from error
+
+
+def _is_model(schema: Schema) -> TypeGuard[type[BaseModel]]:
+    return isinstance(schema, type) and issubclass(schema, BaseModel)
 
 
 @cache
@@ -67,6 +74,25 @@ def structured(
     return bound | RunnableLambda(reader, asynchronous, name="read_structured")
 
 
+def asked_in_words(model: BaseChatModel, schema: Schema) -> Runnable[Any, Any]:
+    """The same for a model that has no structured output of its own: the schema is in the prompt."""
+    words = render("in_json", schema=json.dumps(json_schema_of(schema), ensure_ascii=False))
+
+    def add(messages: list[BaseMessage]) -> list[BaseMessage]:
+        last = messages[-1]
+        content: Any = f"{last.content}\n\n{words}"
+        if isinstance(last.content, list):
+            content = [*last.content, {"type": "text", "text": words}]
+        return [*messages[:-1], last.model_copy(update={"content": content})]
+
+    async def adding(messages: list[BaseMessage]) -> list[BaseMessage]:
+        return add(messages)
+
+    return structured(
+        RunnableLambda(add, adding, name="schema_in_prompt") | model, schema, include_raw=True
+    )
+
+
 def check_options(method: str | None, unknown: dict[str, Any]) -> None:
     """Refuse options of ``with_structured_output`` that mean nothing here.
 
@@ -80,27 +106,28 @@ def check_options(method: str | None, unknown: dict[str, Any]) -> None:
 
 
 def read_reply(schema: Schema, message: BaseMessage) -> Any:
-    """Data of the form of ``schema`` from a reply that is JSON and nothing else.
+    """Data of the form of ``schema`` from a reply: JSON, behind thinking and with words round it or not.
 
     Raises:
         OutputError: it is cut off, no JSON, or of another form.
     """
-    text = message.text
+    text, _ = said_and_thought(message)
     if cut_off(message):
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
     try:
         # A grammar with maxLength lets raw control characters into strings, and bytes such as half
         # a surrogate pair, which it counts as one character though they form none.
-        data = parse_json(text.replace(_NO_CHARACTER, ""), strict=False)
+        data = json_in(text.replace(_NO_CHARACTER, ""), strict=False)
     except ValueError as error:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+    if not _is_model(schema):
+        data = _wrapped(data, json_schema_of(schema))
         loose = message.response_metadata.get("not_constrained")
         if loose and (complaint := _complaint(json_schema_of(schema), data)):
             raise OutputError(f"the reply is not of the schema ({complaint}): {_head(text)}")
         return data
     try:
-        return schema.model_validate(data)
+        return schema.model_validate(_wrapped(data, _class_schema(schema)))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()
@@ -108,6 +135,16 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
         raise OutputError(
             f"the reply is no {schema.__name__} ({problems}): {_head(text)}"
         ) from None
+
+
+def _wrapped(data: Any, schema: dict[str, Any]) -> Any:
+    """``data`` in the one list that the schema asks for, where the model left that out."""
+    fields, required = schema.get("properties", {}), schema.get("required", ())
+    lists = [name for name, field in fields.items() if field.get("type") == "array"]
+    bare = isinstance(data, list) or (isinstance(data, dict) and not fields.keys() & data.keys())
+    if not bare or len(lists) != 1 or set(required) - set(lists):
+        return data
+    return {lists[0]: data if isinstance(data, list) else [data]}
 
 
 def _complaint(schema: dict[str, Any], data: Any) -> str:

@@ -5,8 +5,9 @@ Each event is plain JSON-able data with its name under ``event`` and the LangGra
 
     recalled → attempt_token … → verdict → written → stopped_because (on the last iteration only)
 
-The texts of an iteration's ``attempt_token`` events, joined, are the attempt's text; where a model was
-asked in the prompt to go on with an attempt, they are what it wrote.
+The texts of an iteration's ``attempt_token`` events without ``thinking``, joined, are the attempt's text;
+where a model was asked in the prompt to go on with an attempt, they are what it wrote, and where it thinks
+aloud without an opening tag, its thinking comes with them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import TypedDict
 
+from vitarmm_agent.models.replies import ReplyStream
 from vitarmm_agent.problem import Status, Taught, Verdict
 from vitarmm_agent.state import ReasoningState
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.messages import BaseMessage
+
+    from vitarmm_agent.models.calls import Reply
 
 
 class RecalledEntry(TypedDict):
@@ -47,7 +52,8 @@ class AttemptTokenEvent(TypedDict):
     """A piece of the attempt's text, as the model gives it.
 
     A model that does not stream gives the whole text as one piece. ``kept`` marks what stood there
-    before: the attempt before, up to a value that was put right.
+    before: the attempt before, up to a value that was put right. ``thinking`` marks what is no part of
+    the text.
     """
 
     event: Literal["attempt_token"]
@@ -55,6 +61,7 @@ class AttemptTokenEvent(TypedDict):
     iteration: int
     text: str
     kept: bool
+    thinking: bool
 
 
 class VerdictEvent(TypedDict):
@@ -217,8 +224,9 @@ class TokenEmitter:
         """Emit for one iteration of one run."""
         self._emit, self._run, self._iteration = emit, run, iteration
         self._emitted = False
+        self._stream = ReplyStream()
 
-    def piece(self, text: str, *, kept: bool = False) -> None:
+    def piece(self, text: str, *, kept: bool = False, thinking: bool = False) -> None:
         """Emit a piece, unless it is empty; ``kept`` is no piece of this reply."""
         if text:
             self._emitted |= not kept
@@ -229,16 +237,24 @@ class TokenEmitter:
                     "iteration": self._iteration,
                     "text": text,
                     "kept": kept,
+                    "thinking": thinking,
                 }
             )
 
-    def finish(self, text: str) -> None:
-        """Emit the whole text if no piece of it was."""
+    def finish(self, reply: Reply) -> None:
+        """Emit what was held back, or the whole reply if no piece of it was emitted."""
+        for text, thinking in self._stream.end():
+            self.piece(text, thinking=thinking)
         if not self._emitted:
-            self.piece(text)
+            self.piece(reply.thought, thinking=True)
+            self.piece(reply.said)
 
     def handler(self, *, force: bool) -> BaseCallbackHandler:
         """A callback handler that hears the model's tokens; ``force`` asks the model to stream."""
         from vitarmm_agent.models.streaming import token_handler
 
-        return token_handler(self.piece, force=force)
+        return token_handler(self._heard, force=force)
+
+    def _heard(self, chunk: BaseMessage) -> None:
+        for text, thinking in self._stream.feed(chunk):
+            self.piece(text, thinking=thinking)

@@ -17,7 +17,8 @@ from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.models.calls import Reply, ask, cut_off, unwrapped
+from vitarmm_agent.models.calls import Reply, ask, unwrapped
+from vitarmm_agent.models.replies import cut_off, filtered, silent_because
 from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
@@ -53,8 +54,8 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     else:
         messages = prompt_messages(prompt, problem, deps.media)
     reply = yield from ask(model, messages, callbacks=[listener])
-    tokens.finish(reply.message.text)
-    kept = prefilled or joined(kept, reply.message.text)
+    tokens.finish(reply)
+    kept = prefilled or joined(kept, reply.said)
     attempt = read_attempt(problem, number, reply, kept).model_copy(
         update={
             "model": model_name(deps.reasoner),
@@ -162,10 +163,12 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
     One that was cut off at the limit of new tokens answers only by what it commits to in so many
     words; ``metadata["cut"]`` is then true.
     """
-    text, cut = kept + reply.message.text, cut_off(reply.message)
+    text, cut = kept + reply.said, cut_off(reply.message) or filtered(reply.message)
     return Attempt(
         number=number,
         text=text,
+        thought=reply.thought,
+        silent=silent_because(reply.message, reply.said, reply.thought),
         kept=len(kept),
         steps=parse_steps(text),
         answer=read_answer(problem, text, cut=cut),

@@ -42,7 +42,9 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         record["note"] = "memory is off"
     else:
         yield from _credit(memory, run, attempt, verdicts)
-        if verdicts[-1].verdict == "abstain":
+        if attempt.silent:
+            record["note"] = "no answer, so there is nothing to learn from"
+        elif verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
         elif verdicts[-1].is_slip:
             record["note"] = "a wrong value is a slip, so there is nothing to learn from"
@@ -63,7 +65,7 @@ def _credit(
     memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback]
 ) -> Flow[None]:
     shown, verdict = attempt.recalled, verdicts[-1].verdict
-    if not shown or verdict == "abstain" or verdicts[-1].is_slip:
+    if not shown or verdict == "abstain" or attempt.silent or verdicts[-1].is_slip:
         return
     yield from calls(
         memory.credit,

@@ -67,9 +67,12 @@ class FeedbackPolicy:
     def check(self, problem: Problem, attempts: Sequence[Attempt]) -> Flow[Feedback]:
         """Judge the last of ``attempts``.
 
-        A verifier is shown the problem without its reference, unless it has ``sees_reference``. The
+        One that says nothing fails unseen, and one without a final answer is passed only by a verifier
+        that ``decides``. A verifier is shown the problem without its reference, unless it has ``sees_reference``. The
         result's ``parts`` are what each verifier that was asked said, in order.
         """
+        if attempts[-1].silent:
+            return no_answer(attempts[-1].silent)
         started, parts = time.perf_counter(), list[Feedback]()
         hidden = problem.without_reference()
         settled: Feedback | None = None
@@ -81,6 +84,8 @@ class FeedbackPolicy:
             shown = problem if getattr(verifier, "sees_reference", False) else hidden
             part = self._measured((yield from verifier.check(shown, attempts[-1])))
             settles = self._settles(verifier, part)
+            if part.verdict == "pass" and attempts[-1].answer is None and settles:
+                settles = self.role(verifier) == "decides"
             advises = self.role(verifier) in ("advises", "measured") and part.verdict != "abstain"
             parts.append(part.model_copy(update={"advice": advises and not settles}))
             settled = parts[-1] if settles else settled
@@ -131,6 +136,14 @@ class FeedbackPolicy:
         if settled.verdict == "fail":
             common |= _grounds(settled, parts)
         return settled.model_copy(update=common)
+
+
+def no_answer(why: str) -> Feedback:
+    """The fail of an attempt that says nothing."""
+    error = StepError(kind="format", message=f"There is no answer: {why}.", subject="no answer")
+    return Feedback(
+        verdict="fail", source="answer", score=0.0, errors=(error,), message=error.message
+    )
 
 
 def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:

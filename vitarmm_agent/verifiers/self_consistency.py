@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from vitarmm_agent.answers import answers_equal, read_answer
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError, OutputError, RefusalError
-from vitarmm_agent.models.calls import ask, cut_off
+from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.replies import cut_off
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class SelfConsistency:
                 failures += 1
                 continue
             usage, seconds = usage + reply.usage, seconds + reply.seconds
-            text, cut = reply.message.text, cut_off(reply.message)
+            text, cut = reply.said, cut_off(reply.message)
             answers.append(read_answer(problem, text, cut=cut))
         feedback = self._verdict(problem, answers)
         failure = f"{failures} of {self.samples} samples gave no output" if failures else None

@@ -69,7 +69,10 @@ def decide_next(
         return NextStep(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}{on}")
     if sum(item.verdict == "fail" for item in feedback) >= MIN_VOTES:
         return NextStep(action="vote", reason=f"{spent}; no attempt passed, so the attempts vote")
-    return NextStep(action="stop", reason=f"{spent}; the last verdict was a fail by {last.source}")
+    return NextStep(
+        action="stop",
+        reason=f"{spent}; the last verdict was a fail by {last.source}: {_grounds(last)}",
+    )
 
 
 def grounded(feedback: Feedback) -> bool:

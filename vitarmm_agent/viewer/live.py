@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import STEPS_PER_ITERATION
 from vitarmm_agent.errors import VitaRMMError
+from vitarmm_agent.models.replies import ReplyStream
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.run_settings import recorded
@@ -40,7 +41,8 @@ class LiveRun:
     Attributes:
         phase: ``loading`` (models), ``running``, ``done`` or ``failed``.
         nodes: the nodes that run now.
-        text: what the reasoner has streamed of the current attempt.
+        text: what the reasoner has streamed of the current attempt, its thinking too.
+        reply: the reader of what it streams.
         error: why it failed, for the person who looks.
     """
 
@@ -49,6 +51,7 @@ class LiveRun:
     phase: str = "loading"
     nodes: tuple[str, ...] = ()
     text: str = ""
+    reply: ReplyStream = field(default_factory=ReplyStream, repr=False)
     error: str = ""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -153,16 +156,16 @@ class LiveRuns:
 
     def _node(self, live: LiveRun, node: str) -> None:
         """A node begins; all before it is in the checkpoints by now."""
-        live.nodes, live.text = (node,), ""
+        live.nodes, live.text, live.reply = (node,), "", ReplyStream()
         self._tell(live, "node", {"nodes": live.nodes, "phase": live.phase})
         self._tell(live, "refresh", {})
 
     def _token(self, live: LiveRun, message: Any, metadata: dict[str, Any]) -> None:
         if metadata.get("langgraph_node") != "reason" or message.type != "AIMessageChunk":
             return
-        if message.text:
-            live.text += message.text
-            self._tell(live, "token", {"text": message.text})
+        if text := "".join(piece for piece, _ in live.reply.feed(message)):
+            live.text += text
+            self._tell(live, "token", {"text": text})
 
     def _over(self, live: LiveRun, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

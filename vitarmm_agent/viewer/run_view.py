@@ -166,10 +166,8 @@ def _steps(attempt: Attempt | None, errors: tuple[StepError, ...]) -> tuple[Show
         return ()
     kept = len(parse_steps(attempt.kept_text))
     shown = [
-        ShownStep(
-            s.number, s.text, tuple(e for e in errors if e.step == s.number), s.number <= kept
-        )
-        for s in attempt.steps
+        ShownStep(s.number, s.text, tuple(e for e in errors if e.step == s.number), place < kept)
+        for place, s in enumerate(attempt.steps)
     ]
     last = shown[-1] if shown else None
     if last and attempt.answer and not last.errors and last.text.lower().startswith("answer:"):

@@ -30,7 +30,8 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.evals.run.arms import ARMS
 from vitarmm_agent.evals.run.folder import EvaluationFolder
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.models.calls import ask_structured, cut_off
+from vitarmm_agent.models.calls import ask_structured
+from vitarmm_agent.models.replies import cut_off
 from vitarmm_agent.settings import DEFAULT_CHAT_MODEL, Settings
 from vitarmm_agent.verifiers.judge import Judgement, judgement_schema
 
