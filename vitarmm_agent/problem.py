@@ -313,19 +313,6 @@ class Feedback(Data):
     usage: Usage = Usage()
     seconds: float = 0.0
 
-    @property
-    def is_slip(self) -> bool:
-        """Whether nothing speaks against the attempt but a wrong value, which holds no lesson."""
-        parts = [part for part in self.parts or (self,) if not part.advice]
-        failing = [part for part in parts if part.verdict == "fail"]
-        return bool(failing) and self.verdict == "fail" and all(map(_of_a_value, failing))
-
-
-def _of_a_value(failed: Feedback) -> bool:
-    return bool(failed.mended or failed.errors) and all(
-        failed.mended or error.kind == "arithmetic" for error in failed.errors
-    )
-
 
 class Taught(Data):
     """A solution that came from outside the run.

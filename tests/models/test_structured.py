@@ -126,11 +126,38 @@ def test_options_that_mean_nothing_are_refused(model: FolderChatModel) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "```json\n{}\n```",
+        "<think>[1, 2]</think>{}",
+        "In the set {2} and [a, the judgement is:\n\n{}\n\nAsk me {anything}.",
+        "First {'single': 1}, then {}",
+    ],
+)
+def test_a_reply_may_have_words_round_its_json(text: str) -> None:
+    given = text.replace("{}", '{"verdict": "pass", "steps": []}')
+    assert read_reply(Judgement, AIMessage(given)) == Judgement(verdict="pass", steps=[])
+
+
+class Basket(BaseModel):
+    fruits: list[Shape]
+
+
+@pytest.mark.parametrize(
+    "bare", ['[{"sides": 3, "regular": true}]', '{"sides": 3, "regular": true}']
+)
+def test_a_reply_may_leave_out_the_object_round_its_one_list(bare: str) -> None:
+    asked = (Basket, Basket.model_json_schema())
+    for read in (read_reply(schema, AIMessage(bare)) for schema in asked):
+        fruits = read["fruits"] if isinstance(read, dict) else read.fruits
+        assert fruits == [{"sides": 3, "regular": True}]
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "not JSON"),
         ('{"verdict": "pass", "steps": []', "not JSON"),
-        ('```json\n{"verdict": "pass", "steps": []}\n```', "not JSON"),
         ('{"verdict": "perhaps", "steps": []}', "no Judgement .*verdict"),
         ("[]", "no Judgement"),
     ],

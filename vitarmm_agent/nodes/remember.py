@@ -21,6 +21,7 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+from vitarmm_agent.verifiers.stopping import is_slip
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -46,7 +47,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
             record["note"] = "no answer, so there is nothing to learn from"
         elif verdicts[-1].verdict == "abstain":
             record["note"] = "no verdict, so there is nothing to learn from"
-        elif verdicts[-1].is_slip:
+        elif is_slip(verdicts[-1]):
             record["note"] = "a wrong value is a slip, so there is nothing to learn from"
         elif deps.writer is None:
             record["note"] = "no memory writer"
@@ -65,7 +66,7 @@ def _credit(
     memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback]
 ) -> Flow[None]:
     shown, verdict = attempt.recalled, verdicts[-1].verdict
-    if not shown or verdict == "abstain" or attempt.silent or verdicts[-1].is_slip:
+    if not shown or verdict == "abstain" or attempt.silent or is_slip(verdicts[-1]):
         return
     yield from calls(
         memory.credit,

@@ -82,6 +82,16 @@ def grounded(feedback: Feedback) -> bool:
     )
 
 
+def is_slip(feedback: Feedback) -> bool:
+    """Whether nothing speaks against the attempt but a wrong value, which holds no lesson."""
+    parts = [part for part in feedback.parts or (feedback,) if not part.advice]
+    failing = [part for part in parts if part.verdict == "fail"]
+    return feedback.verdict == "fail" and all(
+        part.mended or (part.errors and all(e.kind == "arithmetic" for e in part.errors))
+        for part in failing
+    )
+
+
 def standing_answer(attempts: Sequence[Attempt], feedback: Sequence[Feedback]) -> int:
     """Index of the attempt whose answer stands.
 
