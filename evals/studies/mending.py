@@ -1,6 +1,6 @@
 """What does another attempt mend? ``python -m vitarmm_agent.evals.studies.mending EVALUATION``.
 
-The first attempts of an evaluation's ``single`` arm that arithmetic fails are tried again in three ways:
+The first attempts of one arm of an evaluation that the default verifiers fail are tried again in three ways:
 
 * ``mend``: the model goes on from the value that was put right (sampled where no mend is certain);
 * ``sample``: the same prompt at a temperature, the failed attempt not shown;
@@ -17,12 +17,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from vitarmm_agent.answers import grade
+from vitarmm_agent.answers import answers_equal, grade, read_answer
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.loading import load_benchmark
+from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.run.folder import EvaluationFolder
 from vitarmm_agent.evals.statistics import wilson
 from vitarmm_agent.graphs.checkpoints import read_checkpoints
@@ -32,14 +33,15 @@ from vitarmm_agent.models.calls import ask
 from vitarmm_agent.models.retried import sampling
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
 from vitarmm_agent.problem import Attempt, Data, Feedback, Problem
-from vitarmm_agent.settings import Settings
+from vitarmm_agent.settings import DEFAULT_FEEDBACK, Settings
 from vitarmm_agent.traces import read_trace
-from vitarmm_agent.verifiers import Arithmetic
+from vitarmm_agent.verifiers import build_policy
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 Way = Literal["mend", "sample", "named"]
+POLICY = build_policy(DEFAULT_FEEDBACK)
 WAYS: tuple[Way, ...] = ("mend", "sample", "named")
 NAMED = (
     "Your last attempt at the problem:\n{attempt}\n\nIt is wrong. {message}\n"
@@ -48,21 +50,32 @@ NAMED = (
 
 
 class Retry(Data):
-    """One more attempt: how it was asked for, and what became of it."""
+    """One more attempt: how it was asked for, and what became of it.
+
+    Attributes:
+        how: in which way.
+        correct: it is right.
+        copied: it is wrong, and its answer is that of an example it was shown.
+        verdict: of the default verifiers.
+        tokens: what it cost, its prompt too.
+        output_tokens: new ones.
+    """
 
     how: Way
     correct: bool
+    copied: bool = False
     verdict: str
     tokens: int
     output_tokens: int
 
 
 class Row(Data):
-    """One failed first attempt, tried again in one way until arithmetic fails it no more."""
+    """One failed first attempt, tried again in one way until nothing fails it any more."""
 
     id: str
     way: Way
     first_correct: bool
+    first_copied: bool = False
     retries: tuple[Retry, ...]
 
     def after(self, count: int) -> Retry | None:
@@ -70,6 +83,24 @@ class Row(Data):
         if count > len(self.retries) and self.retries[-1].verdict == "fail":
             return None
         return self.retries[:count][-1]
+
+
+class Firsts(Data):
+    """What the first attempts came to, all of them."""
+
+    n: int = 0
+    right: int = 0
+    copied: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Firsts) -> Firsts:
+        """Sum of both."""
+        return Firsts(
+            n=self.n + other.n,
+            right=self.right + other.right,
+            copied=self.copied + other.copied,
+            tokens=self.tokens + other.tokens,
+        )
 
 
 def tried_again(
@@ -81,7 +112,7 @@ def tried_again(
     retries: int,
     settings: Settings,
 ) -> tuple[Retry, ...]:
-    """Try again until arithmetic fails it no more, at most ``retries`` times."""
+    """Try again until nothing fails it any more, at most ``retries`` times."""
     media, heat = MediaStore(settings.media_dir), settings.retry_temperature
     attempt, verdict, found = first, _checked(problem, first), list[Retry]()
     for number in range(2, retries + 2):
@@ -89,20 +120,27 @@ def tried_again(
             break
         kept = verdict.mended if way == "mend" else ""
         kept = "" if kept == attempt.kept_text else kept
-        tail = attempt_text([])
+        data = list(first.prompt) or prompt_data(problem.without_reference(), attempt_text([]))
         if way == "named":
-            tail = NAMED.format(attempt=attempt.text, message=verdict.message)
-        data = prompt_data(problem.without_reference(), tail, prefilled=kept)
+            data[-1] = _with_tail(
+                data[-1], NAMED.format(attempt=attempt.text, message=verdict.message)
+            )
+        if kept:
+            data.append({"role": "assistant", "content": kept})
         greedy = bool(kept) or way == "named"
         asked = model if greedy else sampling(model, heat, f"{problem.id}/{number}")
         reply = run(ask(asked, prompt_messages(data, problem, media)))
-        attempt = read_attempt(problem, number, reply, kept)
+        attempt = read_attempt(problem, number, reply, kept).model_copy(
+            update={"prompt": first.prompt}
+        )
         verdict = _checked(problem, attempt)
         how: Way = "mend" if kept else "named" if way == "named" else "sample"
+        correct, copied = _outcome(problem, attempt)
         found.append(
             Retry(
                 how=how,
-                correct=grade(problem, attempt.text, cut=attempt.cut).correct,
+                correct=correct,
+                copied=copied,
                 verdict=verdict.verdict,
                 tokens=reply.usage.total_tokens,
                 output_tokens=reply.usage.output_tokens,
@@ -111,18 +149,25 @@ def tried_again(
     return tuple(found)
 
 
-def first_attempts(folder: EvaluationFolder, gsm8k: Path) -> Iterator[tuple[Problem, Attempt]]:
-    """The first attempts of the ``single`` arm, with their problems and gold answers.
+def first_attempts(
+    folder: EvaluationFolder, rows: Path, *, arm: str, siblings: int
+) -> Iterator[tuple[Problem, Attempt]]:
+    """The first attempts of one arm, with their problems and gold answers.
 
     Raises:
         InputError: the evaluation has no such arm, or its problems are not in the file.
     """
-    golds = {problem.id: problem for problem in load_benchmark("gsm8k", gsm8k).problems}
-    samples = [s for s in folder.samples() if s.arm == "single" and not s.crash]
+    config = folder.config()
+    benchmark = load_benchmark(
+        cast("BenchmarkName", config.benchmarks[0].name), rows,
+        sample_size=config.sample_size, seed=config.seed, siblings=siblings,
+    )  # fmt: skip
+    golds = {problem.id: problem for problem in benchmark.problems}
+    samples = [s for s in folder.samples() if s.arm == arm and not s.crash]
     unknown = sorted({s.problem_id for s in samples} - set(golds))
     if not samples or unknown:
         why = (
-            f"its problem {unknown[0]!r} is not in {gsm8k}" if unknown else "it has no arm 'single'"
+            f"its problem {unknown[0]!r} is not in {rows}" if unknown else f"it has no arm {arm!r}"
         )
         raise InputError(f"{folder.path}: {why}; name an evaluation of these rows with that arm")
     kept = read_checkpoints(folder.data_dir / "traces.sqlite")
@@ -154,15 +199,46 @@ def table(rows: Sequence[Row], retries: int) -> str:
     return "\n".join(lines)
 
 
+def loop(rows: Sequence[Row], firsts: Firsts, retries: int) -> str:
+    """What the whole loop comes to that mends: right, copied, and tokens against one pass."""
+    mends = [row for row in rows if row.way == "mend"]
+    ends = [(row, end) for row in mends if (end := row.after(retries))]
+    right = firsts.right + sum(end.correct - row.first_correct for row, end in ends)
+    copied = firsts.copied + sum(end.copied - row.first_copied for row, end in ends)
+    spent = sum(retry.tokens for row in mends for retry in row.retries[:retries])
+    shares = [wilson(count, firsts.n) for count in (firsts.right, right, firsts.copied, copied)]
+    told = [f"{s.estimate:.1%} [{s.low:.1%}, {s.high:.1%}]" for s in shares]
+    return (
+        f"of {firsts.n} first attempts {firsts.right} were right, {told[0]}; with {retries} more at most "
+        f"{right}, {told[1]}, at {1 + spent / max(1, firsts.tokens):.2f} times the tokens; an example's answer "
+        f"was copied by {firsts.copied}, {told[2]}, then by {copied}, {told[3]}"
+    )
+
+
+def _outcome(problem: Problem, attempt: Attempt) -> tuple[bool, bool]:
+    """Whether it is right, and whether it is wrong with the answer of an example it was shown."""
+    correct = grade(problem, attempt.text, cut=attempt.cut).correct
+    shown = [turn["content"] for turn in attempt.prompt if turn["role"] == "assistant"]
+    theirs = [read_answer(problem, text, cut=False) for text in shown]
+    copied = any(answers_equal(problem, attempt.answer, answer) for answer in theirs if answer)
+    return correct, copied and not correct
+
+
+def _with_tail(turn: dict[str, Any], tail: str) -> dict[str, Any]:
+    return turn | {"content": [*turn["content"][:-1], {"type": "text", "text": tail}]}
+
+
 def _checked(problem: Problem, attempt: Attempt) -> Feedback:
-    return run(Arithmetic().check(problem, attempt))
+    return run(POLICY.check(problem.without_reference(), [attempt]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Try again, and print the table."""
+    """Try again, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("evaluation", type=Path, help="folder of an evaluation with the arm single")
-    parser.add_argument("--gsm8k-path", type=Path, required=True, help="the rows it is of")
+    parser.add_argument("evaluation", type=Path, help="folder of an evaluation")
+    parser.add_argument("--path", type=Path, required=True, help="the rows it is of")
+    parser.add_argument("--arm", default="single")
+    parser.add_argument("--siblings", type=int, default=2, help="as the evaluation had it")
     parser.add_argument("--output", type=Path, default=Path("mending.jsonl"))
     parser.add_argument("--ways", default=",".join(WAYS), help="some of: mend,sample,named")
     parser.add_argument("--retries", type=int, default=2)
@@ -172,9 +248,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told = folder.config().settings
     chosen = {name: told[name] for name in ("reasoner", "max_tokens", "base_url") if told.get(name)}
     settings = Settings.load(**chosen)
-    model, rows = load_chat_model(settings.reasoner, settings=settings), _rows(options.output)
+    model, rows, firsts = (
+        load_chat_model(settings.reasoner, settings=settings),
+        _rows(options.output),
+        Firsts(),
+    )
     done = {(row.id, row.way) for row in rows}
-    for problem, first in first_attempts(folder, options.gsm8k_path):
+    for problem, first in first_attempts(
+        folder, options.path, arm=options.arm, siblings=options.siblings
+    ):
+        right, copied = _outcome(problem, first)
+        firsts += Firsts(n=1, right=right, copied=copied, tokens=first.usage.total_tokens)
         if _checked(problem, first).verdict != "fail":
             continue
         for way in ways:
@@ -183,11 +267,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             again = tried_again(
                 model, problem, first, way, retries=options.retries, settings=settings
             )
-            right = grade(problem, first.text, cut=first.cut).correct
-            rows.append(Row(id=problem.id, way=way, first_correct=right, retries=again))
+            rows.append(
+                Row(id=problem.id, way=way, first_correct=right, first_copied=copied, retries=again)
+            )
             with options.output.open("a", encoding="utf-8") as file:
                 file.write(rows[-1].model_dump_json() + "\n")
-    sys.stdout.write(table(rows, options.retries) + "\n")
+    sys.stdout.write(f"{table(rows, options.retries)}\n\n{loop(rows, firsts, options.retries)}\n")
 
 
 def _rows(path: Path) -> list[Row]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scripts import RIGHT, WRONG
 from tests.verifiers.helpers import SQUARE, attempt
-from vitarmm_agent.evals.studies.mending import Row, Way, table, tried_again
+from vitarmm_agent.evals.studies.mending import Firsts, Row, Way, loop, table, tried_again
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.settings import Settings
 
@@ -16,13 +16,13 @@ REST = " cm.\n2. The area is 5 * 5 = 25.\nAnswer: 25"
 @pytest.mark.parametrize(
     ("way", "replies", "ends"),
     [
-        ("mend", [REST], [("mend", "pass", True)]),
-        ("mend", ["0 cm.", RIGHT], [("mend", "fail", False), ("sample", "pass", True)]),
-        ("sample", [WRONG, RIGHT], [("sample", "fail", False), ("sample", "pass", True)]),
+        ("mend", [REST], [("mend", "abstain", True)]),
+        ("mend", ["0 cm.", RIGHT], [("mend", "fail", False), ("sample", "abstain", True)]),
+        ("sample", [WRONG, RIGHT], [("sample", "fail", False), ("sample", "abstain", True)]),
         ("named", [WRONG, WRONG], [("named", "fail", False)] * 2),
     ],
 )
-def test_an_attempt_is_tried_again_until_arithmetic_is_silent(
+def test_an_attempt_is_tried_again_until_nothing_fails_it(
     way: Way, replies: list[str], ends: list[tuple[str, str, bool]]
 ) -> None:
     model = ScriptedChatModel.of(*replies)
@@ -50,3 +50,22 @@ def test_the_table_counts_what_stands_after_each_retry() -> None:
         ["named", "1", "1", "0", "0"],
         ["named", "2", "1", "0", "0"],
     ]
+
+
+def test_copied_numbers_are_put_right_and_counted() -> None:
+    example = [
+        {"role": "user", "content": [{"type": "text", "text": SQUARE.to_prompt().replace("20", "44")}]},
+        {"role": "assistant", "content": "1. The side is 44 / 4 = 11.\n2. 11 * 11 = 121\nAnswer: 121"},
+        {"role": "user", "content": [{"type": "text", "text": SQUARE.to_prompt()}]},
+    ]  # fmt: skip
+    copied = "1. The side is 44 / 4 = 11.\n2. The area is 11 * 11 = 121.\nAnswer: 121"
+    first = attempt(copied, prompt=tuple(example))
+    model = ScriptedChatModel.of(" / 4 = 5.\n2. The area is 5 * 5 = 25.\nAnswer: 25")
+    again = tried_again(model, SQUARE, first, "mend", retries=2, settings=Settings.load())
+    assert [(retry.how, retry.correct, retry.copied) for retry in again] == [("mend", True, False)]
+    assert model.calls[0].messages[-1].text == "1. The side is 20"
+    assert "11 * 11 = 121" in model.calls[0].messages[1].text, "the example is shown again"
+    row = Row(id="1", way="mend", first_correct=False, first_copied=True, retries=again)
+    told = loop([row], Firsts(n=2, right=1, copied=1, tokens=again[0].tokens), 2)
+    assert "of 2 first attempts 1 were right" in told and "2 more at most 2, 100.0%" in told
+    assert "2.00 times" in told and "copied by 1, 50.0%" in told and "then by 0, 0.0%" in told
