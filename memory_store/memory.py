@@ -137,10 +137,12 @@ class ReasoningMemory:
         run: str,
         attempt: int,
         problem_id: str = "",
+        begun: float = 0.0,
     ) -> Flow[list[Written]]:
         """Carry out a writer's operations, consolidated with what is known, as one batch.
 
-        Doing it again for the same run and attempt changes nothing and gives the same answer.
+        Doing it again for the same attempt of the same run changes nothing and gives the same answer;
+        runs of one name that began at different times are different runs.
 
         Raises:
             InputError: ``run`` is no usable name.
@@ -148,7 +150,7 @@ class ReasoningMemory:
                 that a later call would not complete.
         """
         check_text(run, "run", 500)
-        origin = Provenance(run=run, problem_id=problem_id, attempt=attempt)
+        origin = Provenance(run=run, problem_id=problem_id, attempt=attempt, begun=begun)
         return Writing(self.entry_store, self._group).write(operations, origin)
 
     def _credit(
@@ -159,14 +161,15 @@ class ReasoningMemory:
         run: str,
         attempt: int,
         previous: Literal["pass", "fail", "abstain"] | None = None,
+        begun: float = 0.0,
     ) -> Flow[None]:
         """Count a verdict for the entries that the attempt was shown.
 
         When ``previous`` was a pass and the verdict is a fail, the entries are quarantined until
-        reviewed. Doing it again for the same run and attempt changes nothing.
+        reviewed. Doing it again for the same attempt of the same run changes nothing.
         """
         check_text(run, "run", 500)
-        origin = Provenance(run=run, attempt=attempt)
+        origin = Provenance(run=run, attempt=attempt, begun=begun)
         return Writing(self.entry_store, self._group).credit(entry_ids, verdict, previous, origin)
 
     def _curation(self) -> Curation:

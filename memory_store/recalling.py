@@ -44,7 +44,8 @@ class Refused:
         reader = self.reader
         if reader is None or not reader.run:
             return False
-        return origin.run == reader.run and origin.attempt >= reader.attempt
+        own = (origin.run, origin.begun) == (reader.run, reader.begun)
+        return own and origin.attempt >= reader.attempt
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Provenance(BaseModel):
         attempt: number of the attempt, from 1; 0 when it was written by hand or by a client.
         verifier: source of the feedback it rests on.
         writer: model (or person) that wrote it.
+        begun: when the run began, seconds since the epoch: threads without a lasting checkpointer use
+            their ids again, and two runs of one id are two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +68,12 @@ class Provenance(BaseModel):
     attempt: int = 0
     verifier: str = ""
     writer: str = ""
+    begun: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the attempt, which no other run's attempt has."""
+        return f"{self.run}:{self.attempt}" + (f":{self.begun!r}" if self.begun else "")
 
 
 class Example(BaseModel):

@@ -34,7 +34,7 @@ class Writing:
             return self._plan(operations, origin)
 
         run, attempt = origin.run, origin.attempt
-        key = f"write:{run}:{attempt}"
+        key = f"write:{origin.name}"
         answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
 
@@ -58,7 +58,7 @@ class Writing:
                 plan.put(kind, entry.id, after, f"attempt {attempt} of {run}: {verdict}")
             return plan, []
 
-        yield from self.group.once(self.entry_store, f"credit:{run}:{attempt}", run, attempt, plan)
+        yield from self.group.once(self.entry_store, f"credit:{origin.name}", run, attempt, plan)
 
     def _plan(self, operations: Sequence[Operation], origin: Provenance) -> Flow[Planned]:
         new = [op.entry for op in operations if op.entry is not None]

@@ -74,7 +74,11 @@ class ArmRecall(Recall):
 
 
 class ArmMemory(ReasoningMemory):
-    """A memory under a :class:`Rule`."""
+    """A memory under a :class:`Rule`.
+
+    A run of an evaluation has a name of its own, and one that begins anew after a kill is the same run:
+    when it began is put aside.
+    """
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class ArmMemory(ReasoningMemory):
         if self.rule.keeps == "shown":
             return self._made_to_show(problem_text, reader)
         refused = {*exclude_problems, *self._left_out(reader)}
+        reader = reader and reader.model_copy(update={"begun": 0.0})
         found = yield from super()._recall(
             problem_text,
             k=k,
@@ -147,7 +152,13 @@ class ArmMemory(ReasoningMemory):
         )
 
     def _write(
-        self, operations: Sequence[Operation], *, run: str, attempt: int, problem_id: str = ""
+        self,
+        operations: Sequence[Operation],
+        *,
+        run: str,
+        attempt: int,
+        problem_id: str = "",
+        begun: float = 0.0,
     ) -> Flow[list[Written]]:
         if self.rule.writes:
             named = in_own_names(operations, f"{run}/{attempt}")
@@ -167,6 +178,7 @@ class ArmMemory(ReasoningMemory):
         run: str,
         attempt: int,
         previous: Literal["pass", "fail", "abstain"] | None = None,
+        begun: float = 0.0,
     ) -> Flow[None]:
         if self.rule.writes:
             yield from super()._credit(
@@ -216,7 +228,14 @@ def _without_example(operation: Operation) -> Operation:
 
 def _renamed(entry: MemoryEntry, names: Mapping[str, str]) -> MemoryEntry:
     links = tuple(names.get(link, link) for link in entry.related_to)
-    return entry.model_copy(update={"id": names.get(entry.id, entry.id), "related_to": links})
+    provenance = entry.provenance.model_copy(update={"begun": 0.0})
+    return entry.model_copy(
+        update={
+            "id": names.get(entry.id, entry.id),
+            "related_to": links,
+            "provenance": provenance,
+        }
+    )
 
 
 def _share(*parts: object) -> float:

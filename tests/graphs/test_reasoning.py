@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from PIL import Image
 
@@ -27,9 +28,12 @@ from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs import build_reasoning_graph
 from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
+from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import Example
+from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.verifiers import FeedbackPolicy, Function
 
 
 class Verdicts:
@@ -291,3 +295,28 @@ def test_the_graph_takes_objects(tmp_path: Path, memory: ReasoningMemory) -> Non
     model = load_chat_model(script(tmp_path / "r.json", RIGHT))
     graph = build_reasoning_graph(reasoner=model, verifiers="arithmetic", memory=memory)
     assert graph.invoke({"problem": {"text": QUESTION}})["answer"] == "25"
+
+
+def test_a_thread_id_that_is_used_again_loses_no_lesson(tmp_path: Path) -> None:
+    """An app that keeps its checkpoints in memory calls its thread "1" in each of its lives."""
+    store = InMemoryStore(index=index_config())
+    memory = ReasoningMemory(store, ("team", "agent"), journal=Journal(tmp_path / "j.sqlite"))
+    lessons = [
+        LESSON,
+        {**LESSON, "title": "Compound interest", "applies_when": "interest is paid on interest",
+         "content": "Multiply by one plus the rate, once a year."},
+    ]  # fmt: skip
+    seen = []
+    for lesson in lessons:
+        agent = ReasoningAgent.open(
+            reasoner=ScriptedChatModel.of("I do not know.", RIGHT),
+            rmm=ScriptedChatModel.of(operations(lesson), nothing()),
+            feedback=FeedbackPolicy((Function(lambda problem, attempt: attempt.answer == "25"),)),
+            memory=memory,
+            checkpointer=InMemorySaver(),
+        )
+        seen.append(agent.solve(QUESTION, thread_id="1"))
+    assert {entry.title for entry in memory.list()} == {lesson["title"] for lesson in lessons}
+    assert seen[1].attempts[0].recalled, "what the thread's first life taught is shown"
+    (old,) = [entry for entry in memory.list() if entry.title == LESSON["title"]]
+    assert old.used == 3, "shown to the second attempt, then to both attempts of the second life"

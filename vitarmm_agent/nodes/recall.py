@@ -35,6 +35,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             run=update.get("run", run.name),
             problem_id=problem["id"],
             attempt=update["iteration"],
+            begun=update.get("started_at", state.get("started_at", 0.0)),
         )
         recalled = yield from calls(memory.recall, memory.arecall, problem["text"], reader=reader)
         found = recalled.model_dump(mode="json")

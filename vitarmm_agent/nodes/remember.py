@@ -42,7 +42,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     if memory is None or not limits_in_force(state.get("limits"), deps).use_memory:
         record["note"] = "memory is off"
     else:
-        yield from _credit(memory, run, attempt, verdicts)
+        yield from _credit(memory, run, attempt, verdicts, state["started_at"])
         if attempt.silent:
             record["note"] = "no answer, so there is nothing to learn from"
         elif verdicts[-1].verdict == "abstain":
@@ -63,7 +63,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
 
 
 def _credit(
-    memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback]
+    memory: ReasoningMemory, run: Run, attempt: Attempt, verdicts: list[Feedback], begun: float
 ) -> Flow[None]:
     shown, verdict = attempt.recalled, verdicts[-1].verdict
     if not shown or verdict == "abstain" or attempt.silent or is_slip(verdicts[-1]):
@@ -76,6 +76,7 @@ def _credit(
         run=run.name,
         attempt=attempt.number,
         previous=verdicts[-2].verdict if len(verdicts) > 1 else None,
+        begun=begun,
     )
 
 
@@ -89,6 +90,7 @@ def _write(
         attempt=attempts[-1].number,
         verifier=verdicts[-1].source,
         writer=model_name(writer.model),
+        begun=state["started_at"],
     )
     related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
@@ -112,6 +114,7 @@ def _write(
         run=run.name,
         attempt=attempts[-1].number,
         problem_id=problem.id,
+        begun=provenance.begun,
     )
     return {
         "operations": [done.model_dump(mode="json") for done in written],

@@ -56,6 +56,7 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             attempt=len(attempts) + 1,
             verifier="teacher",
             writer=deps.teacher.name,
+            begun=state["started_at"],
         )
         taught = yield from keep(memory, problem, taught, provenance, deps.policy)
     else:
@@ -114,6 +115,7 @@ def keep(
         run=batch,
         attempt=provenance.attempt,
         problem_id=problem.id,
+        begun=provenance.begun,
     )
     operations = tuple(done.model_dump(mode="json") for done in written)
     return taught.model_copy(update={"operations": operations, "run": batch})

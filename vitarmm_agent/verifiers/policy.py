@@ -140,7 +140,9 @@ class FeedbackPolicy:
 
 def no_answer(why: str) -> Feedback:
     """The fail of an attempt that says nothing."""
-    error = StepError(kind="format", message=f"There is no answer: {why}.", subject="no answer")
+    error = StepError(
+        kind="format", message=f"There is no answer: {why.rstrip('.')}.", subject="no answer"
+    )
     return Feedback(
         verdict="fail", source="answer", score=0.0, errors=(error,), message=error.message
     )

@@ -68,7 +68,8 @@ def decide_next(
         on = "; the next attempt goes on from the value put right" if last.mended else ""
         return NextStep(action="retry", reason=f"failed by {_spoken(last)}: {_grounds(last)}{on}")
     if sum(item.verdict == "fail" for item in feedback) >= MIN_VOTES:
-        return NextStep(action="vote", reason=f"{spent}; no attempt passed, so the attempts vote")
+        why = f"no attempt passed, so the attempts vote; the last failed: {_grounds(last)}"
+        return NextStep(action="vote", reason=f"{spent}; {why}")
     return NextStep(
         action="stop",
         reason=f"{spent}; the last verdict was a fail by {last.source}: {_grounds(last)}",
