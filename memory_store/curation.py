@@ -19,7 +19,7 @@ from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal, history
 from vitarmm_agent.memory_store.schema import MemoryEntry, State
-from vitarmm_agent.memory_store.store.locks import taking
+from vitarmm_agent.memory_store.store.locks import Turn
 from vitarmm_agent.memory_store.transfer import (
     BadLine,
     Conflict,
@@ -251,11 +251,12 @@ class Curation:
         Raises:
             InputError: there is no journal.
         """
-        yield from taking(self.group.lock)
+        turn = Turn(self.group.lock)
         try:
+            yield from turn.take()
             return (yield from self.refill())
         finally:
-            self.group.lock.release()
+            turn.give_back()
 
     def refill(self) -> Flow[int]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""

@@ -24,7 +24,7 @@ from vitarmm_agent.group_commit import GroupCommit, Piece
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.operations import Written
-from vitarmm_agent.memory_store.store.locks import FolderLock, Lock, taking
+from vitarmm_agent.memory_store.store.locks import FolderLock, Lock, Turn
 from vitarmm_agent.memory_store.write_plan import WritePlan
 
 GROUP = 64
@@ -112,18 +112,19 @@ class WriteGroup:
     def _locked(self, waiting: deque[WriteJob]) -> Flow[None]:
         """Take the lock, and carry out those who wait by then."""
         jobs: list[WriteJob] = []
+        turn = Turn(self.lock)
         try:
-            yield from taking(self.lock)
-        except MemoryStoreError as error:  # nobody else would get it either
-            while waiting:
-                waiting.popleft().fail(error)
-            return
-        try:
+            try:
+                yield from turn.take()
+            except MemoryStoreError as error:  # nobody else would get it either
+                while waiting:
+                    waiting.popleft().fail(error)
+                return
             while waiting and len(jobs) < GROUP:
                 jobs.append(waiting.popleft())
             yield from self._in_rounds(jobs)
         finally:
-            self.lock.release()
+            turn.give_back()
             waiting.extendleft(job for job in reversed(jobs) if not job.settled)
 
     def _in_rounds(self, jobs: Sequence[WriteJob]) -> Flow[None]:

@@ -103,9 +103,31 @@ def holding(lock: Lock) -> Iterator[None]:
         lock.release()
 
 
-def taking(lock: Lock) -> Call[bool]:
-    """Take ``lock``; when driven asynchronously the event loop goes on meanwhile."""
-    return Call(lock.acquire, lambda: _take(lock))
+class Turn:
+    """One turn at a lock: to be taken inside the ``try`` that gives it back.
+
+    A flow that is cancelled may never hear that it has the lock; its turn knows.
+    """
+
+    def __init__(self, lock: Lock) -> None:
+        """Wait for no lock yet."""
+        self._lock, self._taken = lock, False
+
+    def take(self) -> Call[None]:
+        """Take the lock; when driven asynchronously the event loop goes on meanwhile."""
+        return Call(self._take, self._atake)
+
+    def give_back(self) -> None:
+        """Release what was taken."""
+        if self._taken:
+            self._taken = False
+            self._lock.release()
+
+    def _take(self) -> None:
+        self._taken = self._lock.acquire()
+
+    async def _atake(self) -> None:
+        self._taken = await _take(self._lock)
 
 
 async def _take(lock: Lock) -> bool:
