@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "prompts",
         "wilson",
     ),
-    ("config_file",),
+    ("config_file", "servers"),
     ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
     ("problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),

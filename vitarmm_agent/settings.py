@@ -25,7 +25,7 @@ from vitarmm_agent.redaction import (
     redact,
 )
 
-ADDRESSES = ("base_url", "memory")
+ADDRESSES = ("base_url", "embedder_base_url", "memory")
 DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
 DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
 
@@ -76,6 +76,10 @@ class Settings(BaseSettings):
         False, description="Let the memory writer write a thought before it decides."
     )
     embedder: str = Field(DEFAULT_EMBEDDER, description="Embedding model of the memory.")
+    embedder_base_url: str | None = Field(
+        None,
+        description="OpenAI-compatible server of an `openai:` embedder; default: `base_url`.",
+    )
     # the loop
     max_iterations: int = Field(3, ge=1, le=100, description="Attempts per problem at most.")
     oracle: bool = Field(False, description="Let the reference verifier see the gold answer.")
@@ -192,7 +196,7 @@ class Settings(BaseSettings):
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep what is secret in them out of all text from now on."""
-        for address in filter(None, (self.base_url, self.memory)):
+        for address in filter(None, (getattr(self, name) for name in ADDRESSES)):
             keep_secrets_of_address(address)
         keep_secrets_of_data(self.extra_body)
 

@@ -32,6 +32,7 @@ WORDS = {
     "prompts": "for models",
     "wilson": "how sure",
     "config_file": "vitarmm.toml",
+    "servers": "model servers of others",
     "settings": "one frozen model",
     "media": "images by hash",
     "memory_store.schema": "one entry",
