@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -193,6 +194,12 @@ class Settings(BaseSettings):
         """Order the sources: explicit, environment, file."""
         file = InitSettingsSource(settings_cls, init_kwargs=read_config())
         return init_settings, env_settings, file
+
+    @field_validator("home", "data_dir", "memory", mode="before")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """``~`` is the home folder; no shell has seen a value of a file."""
+        return os.path.expanduser(value) if isinstance(value, str | Path) else value
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep what is secret in them out of all text from now on."""

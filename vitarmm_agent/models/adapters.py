@@ -51,6 +51,7 @@ def checked_adapter(folder: Path) -> str:
     Raises:
         WeightsError: it is no such folder.
     """
+    folder = folder.expanduser()
     if not (folder / CONFIG_FILE).is_file():
         raise WeightsError(
             f"{folder} is not a peft adapter: it has no {CONFIG_FILE}; "
