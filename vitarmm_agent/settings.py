@@ -92,12 +92,12 @@ class Settings(BaseSettings):
     )
     server_hosts: tuple[str, ...] = Field(
         (),
-        description="Names in the Host header that the LangGraph server answers besides localhost and "
-        "bare addresses.",
+        description="Names in the Host header that the LangGraph and MCP servers answer besides localhost "
+        "(and bare addresses, the LangGraph server), such as that of a proxy in front.",
     )
     server_origins: tuple[str, ...] = Field(
         (),
-        description="Web origins whose pages may use the LangGraph server, such as "
+        description="Web origins whose pages may use the LangGraph and MCP servers, such as "
         "`https://smith.langchain.com` for LangGraph Studio.",
     )
     page_models: tuple[str, ...] = Field(
