@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.embeddings import Embeddings
 
@@ -18,6 +18,7 @@ from vitarmm_agent.llama.process import Options
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.memory_store.bert_gguf import TOKENIZER, BertFolder
 from vitarmm_agent.memory_store.store.embedded_once import EmbeddedOnce, innermost
+from vitarmm_agent.servers.openai import client_errors, is_openai, server
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import resolve
 
@@ -134,7 +135,7 @@ def load_embeddings(spec: str, settings: Settings) -> Embeddings:
         settings: where weights are cached.
 
     Raises:
-        InputError: the spec is malformed or its provider is unknown.
+        InputError: the spec is malformed, its provider is unknown, or it lacks a key.
         MissingExtraError: the provider's package is not installed.
         WeightsError: local weights are missing or damaged.
     """
@@ -148,11 +149,37 @@ def load_embeddings(spec: str, settings: Settings) -> Embeddings:
     from langchain.embeddings import init_embeddings
 
     try:
-        return EmbeddedOnce(init_embeddings(spec))
-    except ImportError:
-        raise MissingExtraError(f"embedder {spec!r}", kind) from None
-    except ValueError as error:
+        options = _openai(settings) if kind == "openai" else {}
+        return EmbeddedOnce(init_embeddings(spec, **options))
+    except ImportError as error:
+        if kind == "openai":
+            raise MissingExtraError(f"embedder {spec!r}", "openai") from None
+        raise InputError(f"embedder {spec!r} cannot be loaded: {error}") from None
+    except InputError:
+        raise
+    except client_errors() as error:
         raise InputError(f"embedder {spec!r} cannot be used: {error}") from None
+
+
+def _openai(settings: Settings) -> dict[str, Any]:
+    """Options of the embedders at OpenAI, or at a server of one's own.
+
+    Such a server counts the tokens of its model itself; LangChain would count them by the file of
+    OpenAI's, which it fetches.
+
+    Raises:
+        ImportError: the OpenAI client is not installed.
+        InputError: neither a server nor a key is given, or the address or a proxy cannot be used.
+    """
+    base_url = settings.embedder_base_url or settings.base_url
+    where = server("the openai embedders", base_url)
+    from vitarmm_agent.servers.connections import connections
+
+    return {
+        **where,
+        **connections(),
+        "check_embedding_ctx_length": is_openai(where.get("base_url")),
+    }
 
 
 def embedding_dims(embeddings: Embeddings) -> int:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -30,6 +32,59 @@ def test_the_same_bytes_are_stored_once(store: MediaStore, tmp_path: Path) -> No
     assert (refs[0].width, refs[0].height, refs[0].mime) == (4, 3, "image/png")
     assert len([p for p in store.folder.rglob("*") if p.is_file()]) == 1
     assert store.find(refs[0].sha256) == store.path(refs[0])
+
+
+def lines(text: str, end: str, width: int = 76) -> str:
+    return end.join(text[i : i + width] for i in range(0, len(text), width))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda plain: lines(plain, "\n"),
+        lambda plain: lines(plain, "\r\n") + "\r\n",
+        lambda plain: lines(plain, "\n    ", 64),
+        lambda plain: f" {plain} ",
+        lambda plain: plain.replace("+", "-").replace("/", "_"),
+        lambda plain: plain.rstrip("="),
+        lambda plain: lines(plain.rstrip("="), "\n").replace("+", "-").replace("/", "_"),
+        lambda plain: quote(plain, safe=""),
+        lambda plain: quote(lines(plain, "\n")),
+    ],
+)
+def test_base64_may_be_written_in_several_ways(
+    written: Callable[[str], str], store: MediaStore
+) -> None:
+    noisy = io.BytesIO()
+    Image.effect_noise((20, 21), 90).save(noisy, "PNG")
+    while len(noisy.getvalue()) % 3 != 1:  # so that padding is there to be left out
+        noisy.write(b"\0")
+    plain = base64.b64encode(noisy.getvalue()).decode()
+    assert {"+", "/"} <= set(plain) and plain.endswith("==")
+    for header in ("data:image/png;base64,", "data:;base64,", "DATA:image/png;name=a.png;BASE64 ,"):
+        ref = store.put(header + written(plain))
+        assert ref.sha256 == store.put(noisy.getvalue()).sha256
+
+
+@pytest.mark.parametrize("payload", ["A", "AAA=AAA=", "QUJD*", "QUJD%00", "=", ""])
+def test_what_no_base64_says_is_not_guessed(payload: str, store: MediaStore) -> None:
+    with pytest.raises(InputError, match="base64|empty"):
+        store.put(f"data:image/png;base64,{payload}")
+
+
+def test_a_tilde_is_the_home_folder(
+    store: MediaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "i j.png").write_bytes(png())
+    (tmp_path / "~").mkdir()
+    for source in ("~/i j.png", Path("~/i j.png"), f"file://{tmp_path}/i%20j.png", "./i j.png"):
+        assert store.put(source).name == "i j.png"
+    with pytest.raises(InputError, match="image '~nobody-here/i.png' cannot be read"):
+        store.put("~nobody-here/i.png")
+    with pytest.raises(InputError, match="is a file, and no files are read"):
+        MediaStore(tmp_path / "media").put("~/i j.png")
 
 
 def test_a_stored_image_is_not_read_again(store: MediaStore) -> None:

@@ -39,3 +39,9 @@ def is_own_origin(origin: str | None, fetched_from: str | None, host: str) -> bo
     if (fetched_from or "none") not in ("same-origin", "none"):
         return False
     return origin is None or origin.partition("://")[2] == host
+
+
+def bearer_token(authorization: str) -> str:
+    """The token in an Authorization header ``Bearer TOKEN``, the scheme in any case; else nothing."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import io
 import os
+import re
 import stat
 import tempfile
 import threading
@@ -45,6 +46,8 @@ SUFFIXES = {
 }
 MIMES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp",
          "BMP": "image/bmp", "TIFF": "image/tiff"}  # fmt: skip
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL_SAFE = str.maketrans("-_", "+/")
 MIME_OF = {SUFFIXES[kind]: mime for kind, mime in MIMES.items()}
 
 
@@ -162,7 +165,7 @@ def read_image_bytes(source: str | Path | bytes, *, local_files: bool = True) ->
     text = str(source)
     if text[:5].lower() == "data:":
         return _bounded(_decode_data_url(text), "data URL"), "data URL"
-    if text.startswith(("http://", "https://")):
+    if _ADDRESS.match(text) and text[:5].lower() != "file:":
         raise InputError(
             f"image {text[:200]!r} is a web address; download it and pass the file: "
             "images are not fetched over the network"
@@ -173,13 +176,19 @@ def read_image_bytes(source: str | Path | bytes, *, local_files: bool = True) ->
             "image as a data: URL, or set VITARMM_LOCAL_FILES=true where its callers may read files"
         )
     try:
-        path = Path(unquote(urlparse(text).path)) if text.startswith("file://") else Path(text)
+        path = _local_path(text)
         return _read_bounded(path), path.name
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"image {text[:200]!r} cannot be read: {reason}; check the path") from None
+
+
+def _local_path(text: str) -> Path:
+    """Path that a ``file:`` URL or a string names; ``~`` is the home folder."""
+    named = unquote(urlparse(text).path) if text[:5].lower() == "file:" else text
+    return Path(os.path.expanduser(named))
 
 
 def inspect_image(data: bytes, name: str) -> tuple[str, int, int]:
@@ -218,13 +227,15 @@ def inspect_image(data: bytes, name: str) -> tuple[str, int, int]:
 
 
 def _decode_data_url(url: str) -> bytes:
+    """Bytes of a ``data:`` URL, also where base64 is broken into lines, URL-safe, or not padded."""
     header, _, payload = url.partition(",")
-    if not header.lower().endswith(";base64"):
+    if not header.lower().rstrip().endswith(";base64"):
         raise InputError("data URL of an image must be base64: data:image/png;base64,…")
-    if len(payload) // 4 * 3 > MAX_BYTES + 2:
+    if len(payload) > 2 * MAX_BYTES:
         raise InputError(_too_large("data URL", len(payload) // 4 * 3))
+    payload = "".join(unquote(payload).split()).translate(_URL_SAFE).rstrip("=")
     try:
-        return base64.b64decode(payload, validate=True)
+        return base64.b64decode(payload + "=" * (-len(payload) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"data URL of an image is not valid base64: {error}") from None
 

@@ -27,7 +27,8 @@ TAKEN = frozenset({
     "vita_model_type", "min_tiles", "max_tiles", "thumbnail",
 })  # fmt: skip
 ASKED = (
-    "reasoner", "judge", "rmm", "teacher", "base_url", "extra_body", "embedder", "memory", "namespace",
+    "reasoner", "judge", "rmm", "teacher", "base_url", "extra_body", "embedder", "embedder_base_url",
+    "memory", "namespace",
 )  # fmt: skip
 """What is the operator's to say; where a run was begun with others, the operator is asked."""
 OPTIONS = ("reasoner", "judge", "rmm", "teacher", "base_url", "memory", "namespace")

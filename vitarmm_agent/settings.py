@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -25,7 +26,7 @@ from vitarmm_agent.redaction import (
     redact,
 )
 
-ADDRESSES = ("base_url", "memory")
+ADDRESSES = ("base_url", "embedder_base_url", "memory")
 DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
 DEFAULT_FEEDBACK = "arithmetic,borrowed"
 DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
@@ -77,6 +78,10 @@ class Settings(BaseSettings):
         False, description="Let the memory writer write a thought before it decides."
     )
     embedder: str = Field(DEFAULT_EMBEDDER, description="Embedding model of the memory.")
+    embedder_base_url: str | None = Field(
+        None,
+        description="OpenAI-compatible server of an `openai:` embedder; default: `base_url`.",
+    )
     # the loop
     max_iterations: int = Field(3, ge=1, le=100, description="Attempts per problem at most.")
     oracle: bool = Field(False, description="Let the reference verifier see the gold answer.")
@@ -88,12 +93,12 @@ class Settings(BaseSettings):
     )
     server_hosts: tuple[str, ...] = Field(
         (),
-        description="Names in the Host header that the LangGraph server answers besides localhost and "
-        "bare addresses.",
+        description="Names in the Host header that the LangGraph and MCP servers answer besides localhost "
+        "(and bare addresses, the LangGraph server), such as that of a proxy in front.",
     )
     server_origins: tuple[str, ...] = Field(
         (),
-        description="Web origins whose pages may use the LangGraph server, such as "
+        description="Web origins whose pages may use the LangGraph and MCP servers, such as "
         "`https://smith.langchain.com` for LangGraph Studio.",
     )
     page_models: tuple[str, ...] = Field(
@@ -191,9 +196,15 @@ class Settings(BaseSettings):
         file = InitSettingsSource(settings_cls, init_kwargs=read_config())
         return init_settings, env_settings, file
 
+    @field_validator("home", "data_dir", "memory", mode="before")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """``~`` is the home folder; no shell has seen a value of a file."""
+        return os.path.expanduser(value) if isinstance(value, str | Path) else value
+
     def model_post_init(self, context: Any, /) -> None:
         """Keep what is secret in them out of all text from now on."""
-        for address in filter(None, (self.base_url, self.memory)):
+        for address in filter(None, (getattr(self, name) for name in ADDRESSES)):
             keep_secrets_of_address(address)
         keep_secrets_of_data(self.extra_body)
 

@@ -33,6 +33,7 @@ WORDS = {
     "thinking": "told from words",
     "wilson": "how sure",
     "config_file": "vitarmm.toml",
+    "servers": "model servers of others",
     "settings": "one frozen model",
     "media": "images by hash",
     "memory_store.schema": "one entry",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.effects import Flow, arun, calls, run
+from vitarmm_agent.servers.failures import server_errors
 
 MOST = 2048
 """Texts whose vectors are kept; 384 dimensions take 3 KiB each, 3,072 take 24 KiB."""
@@ -23,7 +24,7 @@ class EmbeddedOnce(Embeddings):
 
     One run asks for the vector of its problem, and for that of a lesson to find those that are like
     it, to compare it with them, and to store it. Safe for threads; the other embedder is asked in its
-    own synchronous or asynchronous way.
+    own synchronous or asynchronous way, and what its server refuses is a :class:`ModelServerError`.
     """
 
     def __init__(self, inner: Embeddings, *, one_kind: bool = False, most: int = MOST) -> None:
@@ -62,7 +63,8 @@ class EmbeddedOnce(Embeddings):
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if new:
             ask = calls(self.inner.embed_documents, self.inner.aembed_documents, [*new.values()])
-            given = yield from ask
+            with server_errors():
+                given = yield from ask
             vectors |= self._keep(dict(zip(new, given, strict=True)))
         return [vectors[key].tolist() for key in keys]
 
@@ -73,7 +75,8 @@ class EmbeddedOnce(Embeddings):
         key = ("query", _digest(text))
         vectors = self._known([key])
         if not vectors:
-            given = yield from calls(self.inner.embed_query, self.inner.aembed_query, text)
+            with server_errors():
+                given = yield from calls(self.inner.embed_query, self.inner.aembed_query, text)
             vectors = self._keep({key: given})
         return vectors[key].tolist()
 

@@ -23,11 +23,13 @@ pytest.importorskip("mcp", reason="needs the extra `mcp`")
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
+from starlette.testclient import TestClient
 
 from tests.integrations.conftest import LESSON, NOTHING, PROBLEM, RIGHT, WRONG, MakeAgent
 from tests.integrations.test_subgraph import png
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.integrations import build_mcp_server
+from vitarmm_agent.integrations.mcp import http_app
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.verifiers.human import Human
 
@@ -290,6 +292,65 @@ async def test_a_token_is_asked_for(command: list[str], own_data_dir: Path) -> N
         right = httpx.post(url, json={}, headers=BEARER)
     assert (refused.status_code, wrong.status_code) == (401, 401)
     assert right.status_code != 401
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (f"Bearer {TOKEN}", 400), (f"bearer {TOKEN}", 400), (f"BEARER  {TOKEN} ", 400),
+        ("Bearer other", 401), (f"Basic {TOKEN}", 401), (TOKEN, 401), ("Bearer", 401), ("", 401),
+        (f"Bearer{TOKEN}", 401), (f"Bearer {TOKEN} more", 401),
+    ],
+)  # fmt: skip
+def test_the_scheme_of_a_token_may_be_written_in_any_case(
+    header: str, status: int, make_agent: MakeAgent
+) -> None:
+    """RFC 9110, 11.1. The 400 is of a request without a method."""
+    app = http_app(build_mcp_server(make_agent()), token=TOKEN)
+    with TestClient(app, base_url="http://127.0.0.1:8765") as visitor:
+        assert (
+            visitor.post("/mcp", json={}, headers={"authorization": header}).status_code == status
+        )
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "agents.example.com"}, 400),
+        ({"host": "agents.example.com:8443"}, 400),
+        ({"host": "localhost"}, 400),
+        ({"host": "127.0.0.1:8765"}, 400),
+        ({"host": "[::1]:8765"}, 400),
+        ({"host": "evil.example.com"}, 421),
+        ({"host": "agents.example.com.evil.example"}, 421),
+        ({"host": "agents.example.com", "origin": "https://ui.example.com"}, 400),
+        ({"host": "agents.example.com", "origin": "https://evil.example.com"}, 403),
+    ],
+)
+def test_behind_a_proxy_its_name_is_answered(
+    headers: dict[str, str], status: int, make_agent: MakeAgent
+) -> None:
+    app = http_app(
+        build_mcp_server(make_agent()),
+        token=TOKEN,
+        hosts=["agents.example.com"],
+        origins=["https://ui.example.com"],
+    )
+    with TestClient(app, base_url="http://127.0.0.1:8765") as visitor:
+        assert visitor.post("/mcp", json={}, headers=headers | BEARER).status_code == status
+
+
+async def test_the_command_is_told_the_proxys_name(
+    command: list[str], own_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITARMM_SERVER_HOSTS", '["one.example"]')
+    more = ("--token", TOKEN, "--allow-host", "two.example")
+    async with serving(command, own_data_dir, *more) as url:
+        told = {
+            host: httpx.post(url, json={}, headers={"Host": host} | BEARER).status_code
+            for host in ("one.example", "two.example", "three.example")
+        }
+    assert told == {"one.example": 400, "two.example": 400, "three.example": 421}
 
 
 def test_an_open_address_needs_a_token(command: list[str], own_data_dir: Path) -> None:

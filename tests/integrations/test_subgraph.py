@@ -207,7 +207,10 @@ def test_text_and_image_blocks_in_openai_form(memory: ReasoningMemory) -> None:
         ({"messages": [AIMessage("hello")]}, "no human message"),
         ({"messages": [HumanMessage("")]}, "is empty"),
         ({"messages": [HumanMessage([{"type": "audio", "url": "x.wav"}])]}, "'audio'"),
-        ({"messages": [HumanMessage([{"type": "image", "file_id": "f"}])]}, "neither base64"),
+        (
+            {"messages": [HumanMessage([{"type": "image", "file_id": "f"}])]},
+            "needs 'url', 'base64'",
+        ),
         ({"problem": {"txt": "?"}}, "txt"),
     ],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +107,99 @@ def test_an_adapter_of_another_model_is_refused(
     other = make_model(tmp_path / "other", hidden_size=32, intermediate_size=48)
     with pytest.raises(WeightsError, match="does not fit"):
         load(other, adapter=adapters[0]).invoke("Hi")
+
+
+def made(base: Path, folder: Path, **options: Any) -> Path:
+    """A random adapter of any kind, as peft saves it."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    given = {"r": 4, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False} | options
+    get_peft_model(model, LoraConfig(**given)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_modules": ["embed_tokens"]},
+        {"target_modules": ["lm_head", "o_proj"]},
+        {"use_rslora": True},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 3}},
+    ],
+)
+def test_adapters_of_other_layers_stand_beside_each_other(
+    options: dict[str, Any], base: Path, adapters: list[Path], tmp_path: Path, load: Load
+) -> None:
+    bare, other = load(base), load(base, adapter=adapters[0])
+    before = bare.invoke("Hi").text, other.invoke("Hi").text
+    folder = made(base, tmp_path / "a", **options)
+    assert load(base, adapter=folder).invoke("Hi").text == peft_reply(base, folder, bare, "Hi")
+    assert (bare.invoke("Hi").text, other.invoke("Hi").text) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"bias": "lora_only"},
+        {"lora_bias": True},
+        {"trainable_token_indices": [1, 2]},
+        {"layer_replication": [[0, 2], [1, 2]]},
+    ],
+)
+def test_an_adapter_that_is_more_than_lora_is_named_before_it_is_loaded(
+    options: dict[str, Any], base: Path, tmp_path: Path, load: Load
+) -> None:
+    (name,) = options
+    folder = made(base, tmp_path / "a", **options)
+    with pytest.raises(WeightsError, match=f"not plain LoRA .{name}.*merge_and_unload"):
+        load(base, adapter=folder)
+
+
+def test_an_adapter_that_fails_leaves_the_others_as_they_were(
+    base: Path, adapters: list[Path], tmp_path: Path, load: Load
+) -> None:
+    """Whatever is wrong with it: peft may fail before, in the midst of, or after its work."""
+    model = load(base)
+    before = model.invoke("Hi").text
+    for first in (True, False):
+        whole = made(base, tmp_path / f"{first}")
+        config = json.loads((whole / "adapter_config.json").read_text())
+        for number, change in enumerate(
+            ({"target_modules": ["nowhere"]}, {"r": 2}, {"r": "four"}, {"lora_alpha": None}, None)
+        ):
+            broken = tmp_path / f"{first}{number}"
+            shutil.copytree(whole, broken)
+            if change is None:
+                file = broken / "adapter_model.safetensors"
+                file.write_bytes(file.read_bytes()[:-100])
+            else:
+                (broken / "adapter_config.json").write_text(json.dumps(config | change))
+            with pytest.raises(WeightsError):
+                load(base, adapter=broken).invoke("Hi")
+            assert model.invoke("Hi").text == before
+        good = load(base, adapter=adapters[0])
+        assert good.invoke("Hi").text == peft_reply(base, adapters[0], model, "Hi")
+        assert model.invoke("Hi").text == before
+
+
+def test_a_folder_without_weights_spoils_nothing(
+    base: Path, adapters: list[Path], tmp_path: Path, load: Load
+) -> None:
+    hollow = tmp_path / "hollow"
+    shutil.copytree(adapters[0], hollow)
+    model = load(base, adapter=hollow)
+    (hollow / "adapter_model.safetensors").unlink()  # after it was checked
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="hollow"):
+            model.invoke("Hi")
+    good = load(base, adapter=adapters[1])
+    assert good.invoke("Hi").text == peft_reply(base, adapters[1], load(base), "Hi")
 
 
 @pytest.mark.parametrize("layers", [1, 3])

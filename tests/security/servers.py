@@ -29,14 +29,14 @@ class EchoServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST
+            do_GET = do_CONNECT = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.http.server_port
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, told: str, *, stream: bool) -> tuple[bytes, str]:
         """Bytes and their type."""

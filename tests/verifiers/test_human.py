@@ -17,7 +17,9 @@ from langgraph.types import Command
 
 from tests.verifiers.helpers import SQUARE, WRONG, attempt
 from vitarmm_agent.effects import arun, run
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.verifiers import Arithmetic, FeedbackPolicy, Human, build_policy
+from vitarmm_agent.verifiers.person_reply import read_reply
 
 PROGRAM = """
 import json, sys
@@ -84,6 +86,84 @@ def test_a_person_overrules_the_verifiers_before(reply: Any) -> None:
     built, config = graph(InMemorySaver()), {"configurable": {"thread_id": "t"}}
     built.invoke({}, config)
     assert built.invoke(Command(resume=reply), config)["feedback"]["verdict"] == "pass"
+
+
+def decided(**decision: Any) -> dict[str, Any]:
+    return {"decisions": [decision]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict", "message"),
+    [
+        *(
+            (word, "pass", "")
+            for word in ("PASS", " Pass.\n", "yes", "Yes!", "OK", "**correct**", "y")
+        ),
+        *((word, "fail", "") for word in ("FAIL", "No.", "no", "wrong", "Incorrect.", "'false'")),
+        *((word, "abstain", "") for word in ("Abstain", "ignore", "skip.")),
+        ("No, 20 / 4 is 5.", "fail", "20 / 4 is 5."),
+        ("fail: divide again", "fail", "divide again"),
+        ("Wrong - step 2", "fail", "step 2"),
+        (True, "pass", ""),
+        (False, "fail", ""),
+        (["pass"], "pass", ""),
+        ({"verdict": "PASS"}, "pass", ""),
+        ({"verdict": "No.", "message": "why"}, "fail", "why"),
+        ('{"verdict": "fail", "message": "why"}', "fail", "why"),
+        ([{"type": "accept", "args": None}], "pass", ""),
+        ({"type": "accept"}, "pass", ""),
+        ([{"type": "ignore", "args": None}], "abstain", ""),
+        ([{"type": "response", "args": "Divide by 4."}], "fail", "Divide by 4."),
+        ([{"type": "response", "args": "pass"}], "pass", ""),
+        ([{"type": "response", "args": "No, by 4."}], "fail", "by 4."),
+        (
+            [{"type": "edit", "args": {"action": "feedback", "args": {"verdict": "pass"}}}],
+            "pass",
+            "",
+        ),
+        (decided(type="approve"), "pass", ""),
+        (decided(type="reject"), "fail", ""),
+        (decided(type="reject", message="Divide by 4."), "fail", "Divide by 4."),
+        (decided(type="respond", message="Divide by 4."), "fail", "Divide by 4."),
+        (
+            decided(type="edit", edited_action={"name": "x", "args": {"verdict": "fail"}}),
+            "fail",
+            "",
+        ),
+        ('{"decisions": [{"type": "approve"}]}', "pass", ""),
+        ({"action": "Approve"}, "pass", ""),
+        ({"approved": False, "message": "why"}, "fail", "why"),
+    ],
+)
+def test_the_forms_of_people_and_clients_are_read(reply: Any, verdict: str, message: str) -> None:
+    built, config = graph(InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    built.invoke({}, config)
+    state = built.invoke(Command(resume=reply), config)
+    assert "__interrupt__" not in state, state["__interrupt__"][0].value["fault"]
+    said = next(p for p in state["feedback"]["parts"] if p["source"] == "human")
+    assert (said["verdict"], said["message"]) == (verdict, message)
+
+
+def test_an_edited_attempt_is_a_right_solution() -> None:
+    right = "1. 20 / 4 = 5\nAnswer: 25"
+    for args in ({"action": "attempt", "args": {"text": right}}, {"solution": right}):
+        read = read_reply([{"type": "edit", "args": args}])
+        assert (read.verdict, read.solution) == ("fail", right)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["", "perhaps", "Yes, but step 2 is wrong", "No errors found", "pass or fail", "not right", None,
+     0, 1, [], ["pass", "fail"], {}, {"type": "accept or not"}, decided(), {"decisions": []},
+     {"decisions": [{"type": "approve"}, {"type": "reject"}]}, {"verdict": True}, {"verdict": None},
+     {"verdict": "pass", "step": 0}, {"verdict": "fail", "mesage": "typo"},
+     {"type": "response", "args": ""}, {"type": "response", "args": "Yes, but look at 2"},
+     {"type": "edit", "args": None}, {"type": "edit", "args": {"args": {"other": 1}}},
+     '{"verdict"', [[[[[["pass"]]]]]], {"approved": "perhaps"}],
+)  # fmt: skip
+def test_what_is_not_certain_is_asked_for_again(reply: Any) -> None:
+    with pytest.raises(InputError, match="got|required|permitted|Input|valid"):
+        read_reply(reply)
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_again() -> None:

@@ -10,8 +10,10 @@ def main() -> None:
     import os
 
     from vitarmm_agent.cli.app import run_app
+    from vitarmm_agent.cli.console import fit_streams
     from vitarmm_agent.private import write_privately
 
+    fit_streams()
     write_privately()
     os.environ["PYTHONSAFEPATH"] = (
         "1"  # no child of ours imports what lies in the working directory

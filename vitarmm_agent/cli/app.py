@@ -77,7 +77,7 @@ def run_app(arguments: list[str]) -> int:
     """
     redact_logs()
     try:
-        code = app(arguments, prog_name="vitarmm", standalone_mode=False)
+        code = app(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
         words = getattr(error, "format_message", error.__str__)()
         if words:  # without words it was a bare command, whose help is printed
@@ -100,3 +100,20 @@ def run_app(arguments: list[str]) -> int:
         print_error(RuntimeError(f"unexpected {kind}: {error}; VITARMM_DEBUG=1 shows where"))
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _at_home(arguments: list[str]) -> list[str]:
+    """The arguments with the home folder for ``~/`` where it begins an option's value.
+
+    Shells leave it as it is behind ``--option=`` and in quotation marks.
+    """
+    whole, before = [], ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=") if argument[:2] == "--" else ("", "", "")
+        if equals and value.startswith("~/"):
+            argument = f"{option}={os.path.expanduser(value)}"
+        elif before[:1] == "-" and before != "-" and argument.startswith("~/"):
+            argument = os.path.expanduser(argument)
+        whole.append(argument)
+        before = argument
+    return whole

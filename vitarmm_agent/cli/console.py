@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,6 +18,8 @@ from rich.text import Text
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.redaction import redact
 
+NARROWEST = 40
+"""Columns; in fewer, those of a table would vanish."""
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -29,6 +33,8 @@ class PlainConsole(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         """Print to standard output, or to standard error."""
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        if self._width is not None:  # as COLUMNS says; 0 is of a terminal that does not know
+            self._width = max(self._width, NARROWEST) if self._width else None
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -51,9 +57,45 @@ err = PlainConsole(stderr=True)
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
 
 
+def fit_streams() -> None:
+    """Let everything be printed, wherever it goes. For processes of ours, not for libraries.
+
+    A character that the terminal's encoding lacks is replaced; a stream that was closed leads nowhere.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        stream, mode = getattr(sys, name), "r" if name == "stdin" else "w"
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="replace"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def data_out() -> TextIO:
+    """Standard output for data that another program reads: UTF-8 in any terminal."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="strict")
+    return sys.stdout
+
+
+def read_input() -> str:
+    """All of standard input.
+
+    Raises:
+        InputError: its bytes are not of its encoding.
+    """
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input is not {error.encoding}: {error.reason} at byte {error.start}; save the text "
+            "as UTF-8, and set PYTHONIOENCODING=utf-8 where the terminal says otherwise"
+        ) from None
+
+
 def print_json(data: Any) -> None:
-    """Print data as JSON on standard output, unstyled."""
-    out.print(json.dumps(data, indent=2, ensure_ascii=False, default=str), markup=False)
+    """Print data as JSON on standard output, unstyled; no encoding lacks a character of it."""
+    ascii_only = "utf" not in out.encoding
+    out.print(json.dumps(data, indent=2, ensure_ascii=ascii_only, default=str), markup=False)
 
 
 def unused(path: Path, *, force: bool) -> Path:

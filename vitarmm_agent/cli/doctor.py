@@ -111,14 +111,14 @@ def _server(settings: Settings) -> Iterator[Check]:
     import httpx
 
     from vitarmm_agent.redaction import public_address, redact
+    from vitarmm_agent.servers.openai import checked_address
 
     what = f"server {public_address(settings.base_url)}"
     try:
-        url = httpx.URL(settings.base_url)
-        models = url.copy_with(path=f"{url.path.rstrip('/')}/models")
-        status = httpx.get(models, timeout=5).status_code
+        address, query = checked_address(settings.base_url)
+        status = httpx.get(f"{address}/models", params=query, timeout=5).status_code
         yield Check(what, status < 500, f"answers {status}", needed=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
         yield Check(what, False, redact(f"no answer: {error}"), needed=True)
 
 

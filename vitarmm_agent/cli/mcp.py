@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.redaction import keep_secret
-
-if TYPE_CHECKING:
-    from vitarmm_agent.agent import ReasoningAgent
 
 
 @takes_settings(*ROLES, "max_iterations")
@@ -32,6 +29,10 @@ def mcp(
             help="Bearer token that clients must send, with --http; made and printed by default.",
         ),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name it is reached by, such as that of a proxy; repeatable."),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
@@ -40,6 +41,7 @@ def mcp(
 ) -> None:
     """Serve the agent to MCP clients such as Claude Desktop."""
     from vitarmm_agent.cli.ui import checked_token
+    from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
     from vitarmm_agent.settings import Settings
 
     if http and host not in LOOPBACK and not token:
@@ -49,33 +51,27 @@ def mcp(
         )
     keep_secret(token)
     configurable = dict(_pair(given) for given in set_ or [])
-    agent = open_agent(Settings.load(**given), quiet=not http)
+    settings = Settings.load(**given)
+    agent = open_agent(settings, quiet=not http)
+    server = build_mcp_server(agent, configurable=configurable)
     if http:
-        _serve_http(agent, configurable, host, port, checked_token(token))
+        hosts = (*settings.server_hosts, *(allow_host or ()))
+        token = checked_token(token)
+        app = http_app(server, host=host, token=token, hosts=hosts, origins=settings.server_origins)
+        _serve_http(app, host, port, token)
     else:
-        _serve_stdio(agent, configurable)
+        server.run("stdio")
 
 
-def _serve_stdio(agent: ReasoningAgent, configurable: dict[str, str]) -> None:
-    from vitarmm_agent.integrations.mcp import build_mcp_server
-
-    build_mcp_server(agent, configurable=configurable).run("stdio")
-
-
-def _serve_http(
-    agent: ReasoningAgent, configurable: dict[str, str], host: str, port: int, token: str
-) -> None:
+def _serve_http(app: Any, host: str, port: int, token: str) -> None:
     import uvicorn
 
-    from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
-
-    server = build_mcp_server(agent, configurable=configurable)
     shown = f"[{host}]" if ":" in host else host
     err.print(safe(f"vitarmm mcp at http://{shown}:{port}/mcp"))
     err.print(safe(f"clients send the header Authorization: Bearer {token}"))
     gc.collect()
     gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
-    uvicorn.run(http_app(server, host=host, token=token), host=host, port=port, log_level="info")
+    uvicorn.run(app, host=host, port=port, log_level="info")
 
 
 def _pair(given: str) -> tuple[str, str]:

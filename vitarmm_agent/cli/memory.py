@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from vitarmm_agent.cli import memory_tables as tables
-from vitarmm_agent.cli.console import Force, err, out, print_json, safe, unused
+from vitarmm_agent.cli.console import (
+    Force,
+    data_out,
+    err,
+    out,
+    print_json,
+    read_input,
+    safe,
+    unused,
+)
 from vitarmm_agent.cli.memory_options import (
     EntryId,
     Json,
@@ -125,7 +134,7 @@ def add(
         entry_type=entry_type,
         title=title,
         applies_when=when,
-        content=sys.stdin.read() if content == "-" else content,
+        content=read_input() if content == "-" else content,
         confidence=confidence,
         related_to=tuple(related or ()),
         provenance={"writer": "person"},
@@ -253,7 +262,7 @@ def export(
     if file != "-":
         unused(Path(file), force=force)
     with opened(memory, namespace) as found:
-        count = found.export(sys.stdout if file == "-" else file)
+        count = found.export(data_out() if file == "-" else file)
     if as_json and file != "-":
         print_json({"file": file, "entries": count})
     else:

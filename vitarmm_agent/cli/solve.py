@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import err, out, print_json, read_input, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, takes_settings
 from vitarmm_agent.errors import InputError, ModelServerError
 
@@ -40,8 +40,6 @@ def solve(
     as_json: Json = False,
 ) -> None:
     """Solve one problem, showing each node as it runs."""
-    import sys
-
     from vitarmm_agent.models.load import begin
     from vitarmm_agent.settings import Settings
 
@@ -56,7 +54,7 @@ def solve(
     from vitarmm_agent.problem import Problem
 
     fields = {
-        "text": sys.stdin.read() if text == "-" else text,
+        "text": read_input() if text == "-" else text,
         "images": image or [],
         "choices": choice or [],
         "reference": reference,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from typing import Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.cli.console import out, print_json, read_input, safe
 from vitarmm_agent.cli.memory_options import Json, MemoryOption, NamespaceOption, opened
 from vitarmm_agent.errors import InputError
 
@@ -35,7 +34,7 @@ def teach(
     if bool(thread) == bool(problem):
         raise InputError("name a run, or give a --problem; one of the two")
     solved = read_trace(checkpoints(), thread).result.problem if thread else Problem(text=problem)
-    text = sys.stdin.read() if solution == "-" else solution
+    text = read_input() if solution == "-" else solution
     with opened(memory, namespace) as found:
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
     if as_json:

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
+from vitarmm_agent.hosts import bearer_token
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class BearerToken:
-    """Answers 401 unless a request carries ``Authorization: Bearer TOKEN``."""
+    """Answers 401 unless a request carries ``Authorization: Bearer TOKEN``, the scheme in any case."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         """Guard ``app`` with ``token``."""
         self.app = app
-        self._expected = f"Bearer {token}".encode()
+        self._expected = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse."""
         if scope["type"] == "http":
-            given = Headers(scope=scope).get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._expected):
+            given = bearer_token(Headers(scope=scope).get("authorization", ""))
+            if not hmac.compare_digest(given.encode(), self._expected):
                 refusal = PlainTextResponse(
                     "missing or wrong bearer token", 401, {"WWW-Authenticate": "Bearer"}
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from vitarmm_agent import __version__
 from vitarmm_agent.agent import ReasoningAgent, new_thread
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, MissingExtraError, ModelError, UserError
+from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.integrations.explain import explain as explain_result
 from vitarmm_agent.memory_store.schema import EntryType
@@ -32,6 +33,7 @@ try:
     from mcp.server import MCPServer
     from mcp.server.mcpserver import Context
     from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+    from mcp.server.transport_security import TransportSecuritySettings
     from mcp_types import ToolAnnotations
 except ImportError as error:
     raise MissingExtraError("the MCP server", "mcp") from error
@@ -309,15 +311,33 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2)
 
 
-def http_app(server: MCPServer[Any], *, host: str = "127.0.0.1", token: str | None = None) -> Any:
+def http_app(
+    server: MCPServer[Any],
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+) -> Any:
     """The server as an ASGI app at ``/mcp`` (streamable HTTP), also to mount in another app.
 
     Args:
         server: from :func:`build_mcp_server`.
         host: address it will be served at; on loopback, other Host headers are refused.
         token: what clients must send as ``Authorization: Bearer TOKEN``.
+        hosts: names in the Host header that are answered besides, such as those that a proxy keeps.
+        origins: web origins whose pages may use it besides.
     """
-    app = server.streamable_http_app(host=host, max_request_body_size=MAX_BODY)
+    security = None
+    if host in LOOPBACK:
+        own = [f"[{name}]" if ":" in name else name for name in sorted(LOOPBACK)]
+        security = TransportSecuritySettings(
+            allowed_hosts=[name for known in (*own, *hosts) for name in (known, f"{known}:*")],
+            allowed_origins=[*(f"http://{name}:*" for name in own), *origins],
+        )
+    app = server.streamable_http_app(
+        host=host, max_request_body_size=MAX_BODY, transport_security=security
+    )
     if token:
         from vitarmm_agent.integrations.bearer import BearerToken
 

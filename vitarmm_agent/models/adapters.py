@@ -15,6 +15,12 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 BASE_FILE = "base.json"
 """Written beside an adapter by training: ``name``, ``fingerprint`` and ``sha256`` of its base."""
+MORE_THAN_FACTORS = (
+    "use_dora", "modules_to_save", "bias", "lora_bias", "trainable_token_indices", "target_parameters",
+    "layer_replication", "alora_invocation_tokens", "use_qalora", "use_bdlora", "arrow_config", "kasa_config",
+)  # fmt: skip
+"""What a peft configuration says of an adapter that is not two factors beside some layers."""
+_NOTHING: tuple[Any, ...] = (None, False, "none", [], {})
 _FACTOR = re.compile(r"^(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<side>[AB])\.weight$")
 
 
@@ -51,6 +57,7 @@ def checked_adapter(folder: Path) -> str:
     Raises:
         WeightsError: it is no such folder.
     """
+    folder = folder.expanduser()
     if not (folder / CONFIG_FILE).is_file():
         raise WeightsError(
             f"{folder} is not a peft adapter: it has no {CONFIG_FILE}; "
@@ -74,6 +81,12 @@ def check_adapter(folder: Path) -> None:
         raise WeightsError(
             f"adapter {str(folder)!r} is no plain LoRA adapter: {CONFIG_FILE} says peft_type "
             f"{str(config.get('peft_type'))[:40]!r}; give the folder that training wrote"
+        )
+    if others := [name for name in MORE_THAN_FACTORS if config.get(name, "none") not in _NOTHING]:
+        raise WeightsError(
+            f"adapter {str(folder)!r} is not plain LoRA ({', '.join(others)}): it changes its base beyond "
+            "LoRA's two factors, which cannot be used here. Merge it into its base (peft's "
+            "merge_and_unload) and open the folder that gives"
         )
     if not (folder / WEIGHTS_FILE).is_file():
         raise WeightsError(

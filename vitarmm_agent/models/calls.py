@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vitarmm_agent.effects import Call, Flow, calls
-from vitarmm_agent.errors import InternalError, VitaRMMError
-from vitarmm_agent.models.errors import as_server_error
 from vitarmm_agent.models.replies import said_and_thought
 from vitarmm_agent.problem import Usage
-from vitarmm_agent.redaction import holds_secret
+from vitarmm_agent.servers.failures import server_errors
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
@@ -180,20 +178,8 @@ def _usage_of_cut(error: Exception) -> Usage | None:
 
 
 def _guarded(request: Call[T]) -> Flow[T]:
-    try:
+    with server_errors():
         reply = yield from request
-    except Exception as error:
-        server_error = as_server_error(error)
-        if server_error is None:
-            _refuse_to_repeat(error)
-            raise
-        raise server_error from None  # what the server said may hold the key that it was sent
     if tell := _listener.get():
         tell()
     return reply
-
-
-def _refuse_to_repeat(error: Exception) -> None:
-    """Raise another error in place of one whose text holds a secret of ours."""
-    if holds_secret(str(error)) and not isinstance(error, VitaRMMError):
-        raise InternalError(f"a model raised {type(error).__name__}: {error}") from None

@@ -12,12 +12,12 @@ from langchain_core.messages import BaseMessage, ChatMessage
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import DECODING, MIMES, inspect_image, read_image_bytes, to_rgb
+from vitarmm_agent.models.blocks import ImageSource, is_image, read_block
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
-_SILENT = frozenset({"reasoning", "thinking", "tool_call", "tool_use", "tool_call_chunk"})
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,8 @@ def role_of(message: BaseMessage) -> str:
 def parts_of(message: BaseMessage) -> list[Part]:
     """Text and images of a message, in order.
 
-    Images may be LangChain's blocks (``url``, ``base64``, ``path``), the older forms of LangChain
-    and Anthropic (``source``), or OpenAI's ``image_url``; ``url`` may be a path, a ``file:`` or a
-    ``data:`` URL.
+    Blocks may have any form that :mod:`~vitarmm_agent.models.blocks` knows; the address of an image
+    may be a path, a ``file:`` or a ``data:`` URL.
 
     Raises:
         InputError: a block of another kind, a web address, or an image that cannot be used.
@@ -83,7 +82,7 @@ def images_of(messages: Iterable[BaseMessage]) -> list[ImagePart]:
 def has_images(messages: Iterable[BaseMessage]) -> bool:
     """Whether any block is an image; looks at types only, so it is cheap and raises nothing."""
     return any(
-        isinstance(block, dict) and block.get("type") in ("image", "image_url")
+        is_image(block)
         for message in messages
         if isinstance(message.content, list)
         for block in message.content
@@ -117,38 +116,5 @@ def check_image(source: str | bytes) -> ImagePart:
 
 
 def _part(block: str | dict[str, Any]) -> Part | None:
-    if isinstance(block, str):
-        return block
-    kind = block.get("type")
-    if kind == "text":
-        return str(block.get("text", ""))
-    if kind in ("image", "image_url"):
-        return check_image(_image_source(block))
-    if kind in _SILENT:
-        return None
-    raise InputError(
-        f"a content block of type {kind!r} cannot be sent to a local model; use text or image"
-    )
-
-
-def _image_source(block: dict[str, Any]) -> str:
-    """Path, ``file:`` or ``data:`` URL of an image block."""
-    if block["type"] == "image_url":
-        given = block.get("image_url")
-        url = given.get("url") if isinstance(given, dict) else given
-        return _required(url, block)
-    if isinstance(block.get("source"), dict):
-        block = {"type": "image", **block["source"]}
-    mime = block.get("mime_type") or block.get("media_type") or "image/png"
-    data = block.get("base64") or block.get("data")
-    if data:
-        return f"data:{mime};base64,{data}"
-    return _required(block.get("url") or block.get("path"), block)
-
-
-def _required(source: Any, block: dict[str, Any]) -> str:
-    if not source or not isinstance(source, str):
-        raise InputError(
-            f"an image block needs 'url', 'base64' or 'path'; got only {sorted(block)}"
-        )
-    return source
+    read = read_block(block)
+    return check_image(read.source) if isinstance(read, ImageSource) else read

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import itertools
 import json
 import queue
 import threading
@@ -30,6 +31,13 @@ from vitarmm_agent.models.text_stream import TextStream
 
 GRAMMAR_BYTES = 256 * 1024 * 1024
 """Of compiled schemas that are kept; one takes 10 to 20 MiB with a vocabulary of 150,000."""
+
+_LOAD_FAULTS = (
+    ValueError, RuntimeError, LookupError, OSError, TypeError, AttributeError, AssertionError
+)  # fmt: skip
+"""What peft and transformers raise over a file that they did not write."""
+_UNCERTAIN = "?"
+"""In place of the adapter in use, after one failed to load."""
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -100,6 +108,7 @@ class Engine:
         self._known = _Known()
         self._adapter: str | None = None
         self._adapters: dict[str, str] = {}
+        self._numbers = itertools.count()
         self._compiler: Any = None
         _engines.add(self)
 
@@ -242,21 +251,37 @@ class Engine:
         self._adapter = adapter
 
     def _load_adapter(self, path: str) -> None:
-        name = f"adapter{len(self._adapters)}"
+        """Load an adapter beside the others; one that fails leaves nothing of itself behind."""
         check_fit(Path(path), self.model, self.name)
+        name = f"adapter{next(self._numbers)}"
         try:
             loaded = self.model.load_adapter(path, adapter_name=name)
             missing = {key for key in loaded.missing_keys if f".{name}." in key}
             if strangers := sorted(loaded.unexpected_keys | missing):
-                self.model.delete_adapter(name)
                 raise ValueError(f"its layers are not the model's, such as {strangers[0]}")
-        except (ValueError, RuntimeError, KeyError, OSError) as error:
+            self._adapters[path] = name
+        except _LOAD_FAULTS as error:
             raise WeightsError(
                 f"adapter {path!r} does not fit {self.name!r}: {error}; "
                 "it must be a peft adapter trained on these weights"
             ) from error
+        finally:
+            if path not in self._adapters:
+                self._take_out(name)
         self.model.eval()
-        self._adapters[path] = name
+
+    def _take_out(self, name: str) -> None:
+        """Take out what a failed load has put into the model; what is active is then set anew."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        for layer in self.model.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.delete_adapter(name)
+        configs = getattr(self.model, "peft_config", {})
+        configs.pop(name, None)
+        if not configs:  # as transformers leaves a model whose last adapter was deleted
+            self.model._hf_peft_config_loaded = False
+        self._adapter = _UNCERTAIN if self._adapters else None
 
     def _grammar(self, schema: str) -> Any:
         import xgrammar

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MAX_BYTES, MIMES, inspect_image
+from vitarmm_agent.models.blocks import ImageSource, read_block
 
 SECONDS = 20.0
 _WEB = ("http://", "https://")
@@ -45,19 +46,10 @@ def fetch_image(url: str) -> bytes:
 
 
 def _filled(block: Any) -> Any:
-    url = _web_address(block)
-    if url is None:
+    image = read_block(block)
+    if not isinstance(image, ImageSource) or not image.source.startswith(_WEB):
         return block
-    data = fetch_image(url)
-    image_format, _, _ = inspect_image(data, url)
+    data = fetch_image(image.source)
+    image_format, _, _ = inspect_image(data, image.source)
     encoded = base64.b64encode(data).decode()
     return {"type": "image", "base64": encoded, "mime_type": MIMES[image_format]}
-
-
-def _web_address(block: Any) -> str | None:
-    """The address in an image block of any of the forms that are understood."""
-    if not isinstance(block, dict) or block.get("type") not in ("image", "image_url"):
-        return None
-    found = block.get("image_url") or block.get("url") or block.get("source")
-    url = found.get("url") if isinstance(found, dict) else found
-    return url if isinstance(url, str) and url.startswith(_WEB) else None

@@ -168,13 +168,7 @@ def _config(folder: Path) -> dict[str, Any]:
         int(config["r"]), float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{folder / CONFIG_FILE} cannot be read: {error!r}") from None
-    others = [
-        name
-        for name in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
-        if config.get(name)
-    ]
-    if config.get("bias", "none") != "none":
-        others.append("bias")
+    others = [name for name in ("rank_pattern", "alpha_pattern") if config.get(name)]
     if others:
         raise WeightsError(
             f"adapter {str(folder)!r} is not plain LoRA ({', '.join(others)}): "

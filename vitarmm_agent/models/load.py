@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from vitarmm_agent.errors import InputError, MissingExtraError, UserError
+from vitarmm_agent.servers.openai import client_errors, is_openai, server, thinks
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ FORMS = (
     "local:NAME_OR_PATH, local:NAME_OR_PATH+ADAPTER_PATH, vita:PATH, scripted:FILE, "
     "or provider:model (such as openai:gpt-5-mini)"
 )
-
-OPENAI = "api.openai.com"
-"""Where the ``openai:`` models are that need no care for other servers' dialects."""
 
 
 def load_chat_model(
@@ -198,19 +196,23 @@ def _scripted(spec: str, rest: str, settings: Settings, options: dict[str, Any])
 def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
     """A model of a provider that LangChain knows, or of a server of one's own."""
     provider = spec.partition(":")[0]
-    values = _decoding(settings) | options
+    values = _decoding(settings)
     if provider == "openai":
-        values = _server(settings, options) | values
+        values |= _server(settings, options)
     else:
-        values.pop("seed", None)  # not every provider knows it
-    given = {name: value for name, value in values.items() if value is not None}
+        del values["seed"]  # not every provider knows it
+    given = {name: value for name, value in (values | options).items() if value is not None}
+    if provider == "openai" and thinks(rest):
+        given["temperature"] = options.get("temperature")
     try:
         if provider == "openai":
-            given = _connections(given) | given
-        if provider == "openai" and OPENAI not in given.get("base_url", OPENAI):
-            from vitarmm_agent.models.openai_server import OpenAIServerModel
+            from vitarmm_agent.servers.connections import connections
 
-            return OpenAIServerModel(model=rest, **given)
+            given = connections(given.get("openai_proxy")) | given
+            if not is_openai(given.get("base_url")):
+                from vitarmm_agent.models.openai_server import OpenAIServerModel
+
+                return OpenAIServerModel(model=rest, **given)
         from langchain.chat_models import init_chat_model
 
         model: BaseChatModel = init_chat_model(spec, **given)
@@ -218,47 +220,24 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         if provider == "openai":
             raise MissingExtraError(f"the model {spec!r}", "openai") from error
         raise InputError(f"the model {spec!r} cannot be loaded: {error}") from error
-    except ValidationError:
+    except (ValidationError, InputError):
         raise
-    except ValueError as error:
+    except client_errors() as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(f"unknown model {spec!r} ({reason}); use {FORMS}") from error
     return model
 
 
 def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
-    """Where ``openai:`` models run; a server of one's own needs no key.
+    """Where ``openai:`` models run.
 
     Raises:
-        InputError: neither a server nor a key is given.
+        InputError: neither a server nor a key is given, or the server's address cannot be used.
     """
-    key = options.get("api_key") or os.environ.get("OPENAI_API_KEY")
-    base_url = options.get("base_url") or settings.base_url
-    if base_url:
-        return {
-            "base_url": base_url,
-            "api_key": key or "none",
-            "stream_usage": True,
-            "extra_body": settings.extra_body,
-        }
-    if not key:
-        raise InputError(
-            "no key for the openai models: set OPENAI_API_KEY, or base_url to a server of your own"
-        )
-    return {"stream_usage": True}
-
-
-def _connections(given: dict[str, Any]) -> dict[str, Any]:
-    """Connections that outlive an event loop; a proxy of LangChain's own brings its own.
-
-    Raises:
-        ImportError: the OpenAI client is not installed.
-    """
-    if given.get("openai_proxy") or os.environ.get("OPENAI_PROXY"):
-        return {}
-    from vitarmm_agent.models.connections import loopwise_client
-
-    return {"http_async_client": loopwise_client()}
+    base_url = options.pop("base_url", None) or settings.base_url
+    where = server("the openai models", base_url, options.get("api_key"))
+    more = {"extra_body": settings.extra_body} if where else {}
+    return {"stream_usage": True} | where | more
 
 
 def _decoding(settings: Settings) -> dict[str, Any]:

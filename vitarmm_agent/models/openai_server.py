@@ -1,7 +1,8 @@
 """Chat models of an OpenAI-compatible server of one's own: vLLM, llama.cpp, llama-cpp-python, Ollama.
 
 Such servers speak the protocol of chat completions, but not all of them its newer words. The
-limit of new tokens is called ``max_tokens`` here, which all know. A schema is asked for as OpenAI does
+limit of new tokens is called ``max_tokens`` here, which all know but OpenAI's models that reason. A
+schema is asked for as OpenAI does
 it; where the server refuses that (llama-cpp-python does), in the older form, from then on.
 """
 
@@ -21,6 +22,7 @@ from pydantic import PrivateAttr
 from vitarmm_agent.effects import Flow, arun, calls, run
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 from vitarmm_agent.redaction import public_address, redact
+from vitarmm_agent.servers.openai import thinks
 
 logger = logging.getLogger(__name__)
 _DENIALS = (400, 415, 422, 500, 501)
@@ -96,7 +98,7 @@ class OpenAIServerModel(ChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
-        if "max_completion_tokens" in payload:
+        if "max_completion_tokens" in payload and not thinks(self.model_name):
             payload["max_tokens"] = payload.pop("max_completion_tokens")
         if "response_format" in payload:
             # As a field that the client does not look at: it would raise for a reply that was cut off.

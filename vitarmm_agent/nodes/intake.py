@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
+from vitarmm_agent.models.blocks import ImageSource, read_block
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.state import ReasoningState
 
@@ -58,23 +58,8 @@ def _from_messages(messages: Sequence[AnyMessage]) -> Problem:
     if human is None:
         kinds = ", ".join(message.type for message in messages)
         raise InputError(f"messages hold no human message, only: {kinds}; add a HumanMessage")
-    texts: list[str] = []
-    images: list[str] = []
-    for block in human.content_blocks:
-        if block["type"] == "text":
-            texts.append(block["text"])
-        elif block["type"] == "image":
-            images.append(_image_source(dict(block)))
-        else:
-            raise InputError(
-                f"content block of type {block['type']!r} cannot be used; use text and image blocks"
-            )
+    blocks = [human.content] if isinstance(human.content, str) else human.content
+    read = [part for block in blocks if (part := read_block(block)) is not None]
+    texts = [part for part in read if isinstance(part, str)]
+    images = [part.source for part in read if isinstance(part, ImageSource)]
     return Problem.parse({"text": "\n".join(texts), "images": images})
-
-
-def _image_source(block: dict[str, Any]) -> str:
-    if "base64" in block:
-        return f"data:{block.get('mime_type', 'image/png')};base64,{block['base64']}"
-    if "url" in block:
-        return str(block["url"])
-    raise InputError(f"image block has neither base64 data nor a url; it has: {sorted(block)}")

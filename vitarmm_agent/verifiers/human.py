@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, ValidationError
-
 from vitarmm_agent.effects import Call, Flow
-from vitarmm_agent.problem import Attempt, Data, ErrorKind, Feedback, Problem, StepError, Verdict
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
+from vitarmm_agent.verifiers.person_reply import HumanReply, read_reply
 
 QUESTION = "Is this attempt right? Reply with a verdict (pass, fail or abstain), and why."
-
-
-class HumanReply(Data):
-    """What a person answers. A bare ``"pass"``, ``"fail"`` or ``"abstain"`` is taken as well.
-
-    Attributes:
-        verdict: pass, fail or abstain.
-        message: grounds; shown to the model when it fails.
-        step: number of the wrong step, or None.
-        kind: kind of the error.
-        solution: a right one, steps and a last line ``Answer: …``; kept as a worked example.
-    """
-
-    verdict: Verdict
-    message: str = Field("", max_length=4_000)
-    step: int | None = Field(None, ge=1)
-    kind: ErrorKind = "other"
-    solution: str = Field("", max_length=8_000)
 
 
 class Human:
@@ -47,12 +29,9 @@ class Human:
             request = human_request(problem, attempt, fault)
             reply = yield from _interrupt(request)
             try:
-                return self._feedback(_parse(reply))
-            except ValidationError as error:
-                fault = "; ".join(
-                    f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r}"
-                    for e in error.errors()
-                )
+                return self._feedback(read_reply(reply))
+            except InputError as error:
+                fault = str(error)
 
     def _feedback(self, reply: HumanReply) -> Feedback:
         errors = (
@@ -113,9 +92,3 @@ def _interrupt(request: dict[str, Any]) -> Call[Any]:
         return interrupt(request)
 
     return Call(lambda: interrupt(request), asynchronous)
-
-
-def _parse(reply: Any) -> HumanReply:
-    return HumanReply.model_validate(
-        {"verdict": reply.strip()} if isinstance(reply, str) else reply
-    )

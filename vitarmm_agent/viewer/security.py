@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vitarmm_agent.hosts import LOOPBACK, host_name, is_address, is_own_origin
+from vitarmm_agent.hosts import LOOPBACK, bearer_token, host_name, is_address, is_own_origin
 from vitarmm_agent.problem import MAX_IMAGES
 
 MAX_BODY = 64 * 1024 * 1024
@@ -100,7 +100,7 @@ class Guard:
         return name in self.hosts or (self.token is not None and is_address(name))
 
     def _shown(self, headers: Headers, cookies: dict[str, str]) -> bool:
-        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        bearer = bearer_token(headers.get("authorization", ""))
         return any(
             _equal(given, self.token or "") for given in (cookies.get(self.cookie, ""), bearer)
         )

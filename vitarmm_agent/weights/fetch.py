@@ -82,7 +82,7 @@ def from_hub(
         raise SourceError("HF_HUB_OFFLINE is set")
     try:
         httpx.head(endpoint, timeout=PROBE_SECONDS)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ImportError, ValueError) as error:  # or a proxy that cannot be used
         raise SourceError(f"{endpoint} is not reachable ({error})") from None
     done = 0
     for file in entry.files:

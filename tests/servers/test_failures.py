@@ -12,7 +12,7 @@ import pytest
 
 from vitarmm_agent.errors import InputError, ModelServerError
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.models.errors import as_server_error
+from vitarmm_agent.servers.failures import as_server_error
 from vitarmm_agent.settings import Settings
 
 
@@ -37,7 +37,7 @@ class Server:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
 
 @pytest.fixture
