@@ -50,6 +50,11 @@ class Structure(NamedTuple):
     items: tuple[str, ...]
     unordered: bool = False
 
+    @property
+    def bracketed(self) -> bool:
+        """Whether it shows where it ends."""
+        return self.kind not in (_BARE, _RATIO)
+
 
 def same_structure(a: str, b: str, same: Same) -> bool | None:
     """Whether two answers made of several are the same; None when neither is one, or others must say.

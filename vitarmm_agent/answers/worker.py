@@ -53,7 +53,7 @@ def main() -> None:
 
 def _differ_by_little(first: Any, second: Any) -> bool:
     """Whether two expressions differ, but by less than math-verify looks at: it rounds absolutely."""
-    from sympy import Expr
+    from sympy import Expr  # type: ignore[import-untyped]
 
     if not isinstance(first, Expr) or not isinstance(second, Expr):
         return False

@@ -61,6 +61,7 @@ EUROPEAN = (
 )
 """Numerals with a decimal comma or points for thousands that cannot be read in another way."""
 UNSIGNED = rf"(?:(?:{THOUSANDS}|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?"
+_WITH_COMMA = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+)(?!\d|[.,]\d)")
 _NUMBER = re.compile(UNSIGNED)
 _PLAIN = re.compile(r"[+-]?\d{1,18}")
 _CURRENCY = re.compile(r"(?:US|CA|AU)?[$€£¥₹₩₽]|\b(?:USD|EUR|GBP|Rs\b\.?)")
@@ -108,6 +109,11 @@ def _fraction(character: str) -> str:
 def without_thousands_marks(text: str) -> str:
     """``1,200`` as ``1200``, wherever it stands."""
     return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+
+
+def with_decimal_points(text: str) -> str:
+    """``1.500`` as ``1500`` and ``3,5`` as ``3.5``: for text in a language that writes a decimal comma."""
+    return _WITH_COMMA.sub(lambda m: m[0].replace(".", "").replace(",", "."), text)
 
 
 def literal(text: str) -> Fraction | None:

@@ -169,8 +169,8 @@ def unit_behind(text: str) -> Unit | None:
             if word.lower().endswith("d"):
                 if not measures:
                     return None
-                name = list(measures)[-1]
-                measures[name], raised = measures[name] * raised, 1
+                last_named = list(measures)[-1]
+                measures[last_named], raised = measures[last_named] * raised, 1
             continue
         touching = first and not match["space"]
         last = at == len(text)
