@@ -180,7 +180,7 @@ def _is_only_answer(problem: Problem, text: str) -> bool:
         other = labelled and choice_index(problem.choices, text[labelled.end() :])
         return not other and choice_index(problem.choices, text) is not None
     if problem.answer_type == "list":
-        return text[:1] in "[({"
+        return text[:1] in "[({" and not commitments(text)
     return value_of(text) is not None
 
 

@@ -29,7 +29,7 @@ _UPRIGHT = re.compile(r"(?<=\d)(?=\\(?:text|mathrm|textrm|mbox|operatorname)\s?\
 _ROWS = r"(?:[^\\]|\\(?!begin\b|end\b))*+"
 _MATRIX = re.compile(
     rf"\\begin\s?\{{(?P<kind>[pbBvV]?|small)matrix\}}(?P<rows>{_ROWS})\\end\s?\{{[a-zA-Z]{{6,11}}\}}"
-    rf"|\\left\s?[(\[]\s?\\begin\s?\{{array\}}\{{[lcr|]{{1,9}}\}}(?P<cells>{_ROWS})\\end\s?\{{array\}}\s?\\right\s?[)\]]"
+    rf"|(?:\\left\s?)?[(\[]\s?\\begin\s?\{{array\}}\{{[lcr|]{{1,9}}\}}(?P<cells>{_ROWS})\\end\s?\{{array\}}\s?(?:\\right\s?)?[)\]]"
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 

@@ -13,6 +13,8 @@ from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity,
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
+_DROPPED = re.compile(r"\s+|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
+"""What says nothing; but ``f'`` is not ``f``."""
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
 
 
@@ -51,7 +53,7 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", fold_digits(plain(text))).casefold()
     text = text.replace("degrees", "°").replace("degree", "°").replace("\\", "")
     text = re.sub(r"\b(?:the|a|an)\s+(?=\w{2})", "", text)
-    return trimmed(re.sub(r"\s+|[$\"'“”‘’`]", "", text), ".,;:!?")
+    return trimmed(_DROPPED.sub("", text), ".,;:!?")
 
 
 def value_of(text: str) -> Fraction | None:

@@ -52,16 +52,16 @@ VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "¼
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "－": "-"})
 
 THOUSANDS = (
-    r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])"
+    r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])"
     r"|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d,])"
 )
 EUROPEAN = (
-    r"(?:\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|0,\d+|\d+,(?:\d{1,2}|\d{4,}))"
-    r"(?!\d|[.,]\d)"
+    r"(?:\d{1,3}(?:\.\d{3}){1,12},\d+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3}){1,12},\d{1,2}"
+    r"|\d{1,3}(?:\.\d{3}){2,12}|0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?!\d|[.,]\d)"
 )
 """Numerals with a decimal comma or points for thousands that cannot be read in another way."""
 UNSIGNED = rf"(?:(?:{THOUSANDS}|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?"
-_WITH_COMMA = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+)(?!\d|[.,]\d)")
+_WITH_COMMA = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3}){1,12}(?:,\d+)?|\d+,\d+)(?!\d|[.,]\d)")
 _NUMBER = re.compile(UNSIGNED)
 _PLAIN = re.compile(r"[+-]?\d{1,18}")
 _CURRENCY = re.compile(r"(?:US|CA|AU)?[$€£¥₹₩₽]|\b(?:USD|EUR|GBP|Rs\b\.?)")
@@ -231,9 +231,9 @@ AMOUNT = (
 )
 """A number without its sign, as a pattern."""
 _AMOUNT = re.compile(AMOUNT)
-_ORDINAL = re.compile(r"\s*\^?\s*[({]?(?:st|nd|rd|th)\b[)}]?")
+_ORDINAL = re.compile(r"\s?\^?\s?[({]?(?:st|nd|rd|th)\b[)}]?")
 _SCALE = re.compile(rf"\s*-?({'|'.join(SCALES)})s?\b", re.IGNORECASE)
-_BELOW_ZERO = re.compile(r"\s+below\s+zero$")
+_BELOW_ZERO = re.compile(r"\sbelow\szero$")
 
 
 def _unsigned(text: str) -> Quantity | None:

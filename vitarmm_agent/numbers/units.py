@@ -134,7 +134,7 @@ _SYMBOLS = {"º": "degree", "℃": "celsius", "℉": "fahrenheit"} | dict.fromke
     ("%", "percent", "per cent"), "%"
 )
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
-_NOUN = re.compile(r"(?=.*[aeiouyà-öø-ÿа-яё])[^\W\d_]{3,}", re.IGNORECASE)
+_NOUN = re.compile(r"(?=.*[aeiouà-öø-ÿа-яё])[^\W\d_]{3,}", re.IGNORECASE)
 MAX_PARTS = 8
 
 
