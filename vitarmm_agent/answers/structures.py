@@ -24,7 +24,7 @@ _LEFT, _RIGHT = "⟅", "⟆"
 """Stand for the braces of a set, while those of LaTeX's groups are dropped."""
 
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-z])\s?")
-_BRACES = re.compile(r"\\(?:lbrace|rbrace|[{}])(?![a-z])\s?")
+_BRACES = re.compile(r"\\(?:lbrace(?![a-z])|rbrace(?![a-z])|[{}])\s?")
 _ANGLES = re.compile(r"\\(?:langle|rangle)(?![a-z])\s?")
 _LABEL = re.compile(
     r"\(?\s?[A-Za-z]\w{0,3}(?:\s?,\s?[A-Za-z]\w{0,3}){0,9}\s?\)?\s?(?:=|∈|\\in\b)\s?(?=[\[({\]\\])"
