@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.normalise import plain, value_of
+from vitarmm_agent.numbers.finding import ALONE
 from vitarmm_agent.numbers.reading import AMOUNT, UNSIGNED, WORDS, fold_digits, parse_number
-from vitarmm_agent.numbers.units import unit_name
+from vitarmm_agent.numbers.units import UNSPACED, unit_name
 
 _AMOUNT = re.compile(
-    r"(?<![\w.])(?P<sign>(?i:minus|negative)\s+|-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
+    rf"{ALONE}"
+    r"(?P<sign>(?i:minus|negative)\s+|-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
     rf"(?P<amount>{AMOUNT})"
     r"(?P<tail>\s*(?:%|(?:hundred|thousand|million|billion|trillion)s?\b))?"
 )
@@ -24,7 +26,6 @@ _SPOILT_BEFORE = re.compile(r"[<>≤≥≠±√^_]\s?[$€£]?$")
 _SPOILT_BEHIND = re.compile(r"\s?(?:[√π^!]|\\[a-zA-Z])|\s[b-fi-kn-rt-z](?=\s?(?:[-+*/^=(.]|$))")
 _TOUCHING = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _OTHER = rf"[-+]?[$€£]?(?:{UNSIGNED})(?:/\d+)?%?"
 _NOUN = r"\s?[^\W\d_]{1,20}"
 _AND = r"\s?(?:,\s?(?:and|or)\b|[,;&]|\band\b)\s?"
@@ -130,7 +131,7 @@ def _spoilt(text: str, match: re.Match[str]) -> bool:
         return True
     word = _TOUCHING.match(text, match.end())
     if word and not match["tail"]:
-        known = unit_name(word[0]) or word[0] in _ORDINALS or _UNSPACED.match(word[0])
+        known = unit_name(word[0]) or word[0] in _ORDINALS or re.match(f"[{UNSPACED}]", word[0])
         return not known and len(word[0]) < 4
     return bool(_SPOILT_BEHIND.match(text, match.end()))
 

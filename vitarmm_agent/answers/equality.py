@@ -10,7 +10,7 @@ from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.normalise import fold, list_items, plain, quantity_of
 from vitarmm_agent.answers.structures import same_structure
 from vitarmm_agent.numbers.reading import Quantity
-from vitarmm_agent.numbers.units import Unit, conversion, unit_behind
+from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, unit_behind
 from vitarmm_agent.problem import Problem
 
 _DECIMALS = re.compile(r"\.(\d+)")
@@ -73,6 +73,8 @@ def _same_choice(problem: Problem, a: str, b: str) -> bool:
 
 def _same_number(problem: Problem, a: tuple[str, Quantity], b: tuple[str, Quantity]) -> bool:
     (one, first), (two, second) = a, b
+    if first == second:
+        return True
     factor = conversion(
         first.unit or _asked(problem),
         second.unit or _asked(problem),
@@ -91,7 +93,7 @@ def _same_number(problem: Problem, a: tuple[str, Quantity], b: tuple[str, Quanti
 
 def _asked(problem: Problem) -> Unit:
     """The unit that the problem asks for: that of an answer without one."""
-    return unit_behind(f" {problem.unit}") or Unit() if problem.unit else Unit()
+    return unit_behind(f" {problem.unit}") or NO_UNIT if problem.unit else NO_UNIT
 
 
 def _close(problem: Problem, a: tuple[str, Fraction], b: tuple[str, Fraction]) -> bool:

@@ -17,6 +17,7 @@ from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
+from vitarmm_agent.numbers.units import UNSPACED
 from vitarmm_agent.problem import Problem
 
 WINDOW = 20_000
@@ -59,7 +60,8 @@ _NOT = re.compile(
 _HEAD = re.compile(
     r"(?:(?:(?i:option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
     r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
-    r"[\[({]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}.,:;]|$|(?<=\s)-|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
+    r"[\[({]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}.,:;]|$|(?<=\s)-"
+    rf"|[{UNSPACED}](?<![错误不]))"
 )
 _ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
 

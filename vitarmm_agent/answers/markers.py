@@ -7,6 +7,7 @@ r"""Markers of commitment: what a model writes before its final answer, in the l
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import NamedTuple
 
 from vitarmm_agent.answers import latex
@@ -22,6 +23,8 @@ _WITH_POINT = (
     r"答案|选项|選項|答え|正解|回答|解答|정답|답|उत्तर|উত্তর|คำตอบ|תשובה|الإجابة|الاجابة|الجواب"
 )
 _IS = r"(?:ist|lautet|wäre|est|es|é|è|is|är|er|jest|to|je|это|adalah|là|—|–)"
+_THIS = r"(?:应该是|应为|应是|是|为|は|은|는|है|হল|คือ|هي|هو)"
+_A_LETTER = r"(?=[(（]?[A-Z](?![A-Za-z]))"
 MARKERS = re.compile(
     rf"(?P<hash>(?:^|\n)[ \t]*####[ \t]*)"
     rf"|(?P<line>(?:^|\n)[ \t>*_#-]{{0,6}}A{_MARK}[:：]{_MARK})"
@@ -31,12 +34,16 @@ MARKERS = re.compile(
     rf"|\banswer{_MARK}[-–—](?=[ \t]){_MARK})"
     rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
     rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
-    rf"(?:therefore|thus|then|that)?\s*:?{_MARK})"
-    rf"|(?P<comma>\b(?:{_WITH_COMMA})\b(?:\s+[^\W\d_]{{3,12}})?(?:\s?[:：]|\s+{_IS}(?=\s)\s?:?){_MARK})"
-    rf"|(?P<point>(?:{_WITH_POINT})(?:应该|应当|应为|正确)?\s?(?:是|为|为：|は|은|는|है|হল|কি|คือ|هي|هو)?\s?[:：]?\s?(?=[\w(（*$\\-])"
-    rf"|(?:故|因此|所以|应该?|综上，?|正确的?)选(?:择|项)?(?:为|是)?\s?[:：]?\s?|选(?:择|项)?\s?[:：]?\s?(?=[(（]?[A-Z](?![A-Za-z])))",
+    rf"(?:therefore|thus|then|that)?\s*:?{_MARK})",
     re.IGNORECASE,
 )
+_FOREIGN = re.compile(
+    rf"(?P<comma>\b(?:{_WITH_COMMA})\b(?:\s+[^\W\d_]{{3,12}})?(?:\s?[:：]|\s+{_IS}(?=\s)\s?:?){_MARK})"
+    rf"|(?P<point>(?:{_WITH_POINT})(?:\s?{_THIS}\s?[:：]?|\s?[:：]){_MARK}|答案\s?{_A_LETTER})"
+    rf"|(?P<chosen>选择?(?:为|是)?\s?[:：]?\s?{_A_LETTER})",
+    re.IGNORECASE,
+)
+_FOREIGN_WORDS = (*_WITH_COMMA.split("|"), *_WITH_POINT.split("|"), "选")
 MAY_BE_A_STEP = re.compile(
     r"(?:result|solution|lösung|ergebnis|résultat|solución|risultato|soluzione)", re.IGNORECASE
 )
@@ -56,6 +63,7 @@ _LETTERS = re.compile(
     r"(?i:correct|right|answer|best|richtig|korrekt|bonne|juste|exacte|corretta|correta|certa|correcta)"
     rf"|\b(?i:it['’]s|it is|must be|would be|(?:therefore|thus|so|hence|finally),?\s(?:option|choice|answer))\s{_LETTER}"
     r"\s?(?=[.!\n]|$)"
+    r"|选项\s?([A-Z])\s?是?(?:正确|对)"
     rf"|(?:^|\n)[\s*_#]{{0,6}}(?i:(?:final|correct)\s)?(?i:answer)\s{_LETTER}\s*(?=$|\n)"
 )
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bcannot)\s(?:\w{1,12}\s)?$", re.IGNORECASE)
@@ -84,7 +92,9 @@ def commitments(text: str, *, letters: bool = False) -> list[Commitment]:
     """
     found = [Commitment(at, content, True) for at, content in latex.boxes(text)]
     inside = [(one.at, one.at + len(one.content)) for one in found]
-    for match in MARKERS.finditer(text):
+    lowered = text.lower()
+    foreign = any(word in lowered for word in _FOREIGN_WORDS)
+    for match in chain(MARKERS.finditer(text), _FOREIGN.finditer(text) if foreign else ()):
         if not any(start <= match.start() <= end for start, end in inside):
             found.append(_behind(text, match))
     for match in _LETTERS.finditer(text) if letters else ():

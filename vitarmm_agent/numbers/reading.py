@@ -11,7 +11,7 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
-from vitarmm_agent.numbers.units import Unit, unit_behind
+from vitarmm_agent.numbers.units import NO_UNIT, Unit, unit_behind
 
 MAX_DIGITS = 400
 MAX_EXPONENT = 400
@@ -164,7 +164,7 @@ class Quantity(NamedTuple):
     """A number and the unit behind or before it."""
 
     value: Fraction
-    unit: Unit = Unit()
+    unit: Unit = NO_UNIT
 
 
 def parse_number(text: str) -> Fraction | None:

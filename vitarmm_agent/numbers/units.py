@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+"""Letters of scripts that put no space between words, for a class of a pattern."""
 _SPELLINGS = {
     "time": "second=sec=s minute=min hour=hr=h day week month year decade century",
     "clock": "am=a.m pm=p.m",
@@ -91,6 +93,9 @@ class Unit:
         return found
 
 
+NO_UNIT = Unit()
+
+
 def conversion(a: Unit, b: Unit, *, counting: bool = False) -> Fraction | None:
     """What a number with unit ``a`` is multiplied by to have unit ``b``; None when that is not certain.
 
@@ -133,7 +138,6 @@ _PART = re.compile(
 _SYMBOLS = {"º": "degree", "℃": "celsius", "℉": "fahrenheit"} | dict.fromkeys(
     ("%", "percent", "per cent"), "%"
 )
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _NOUN = re.compile(r"(?=.*[aeiouà-öø-ÿа-яё])[^\W\d_]{3,}", re.IGNORECASE)
 MAX_PARTS = 8
 
@@ -143,10 +147,12 @@ def unit_behind(text: str) -> Unit | None:
 
     None when it is no unit: ``x`` and ``π``, ``sin``, ``^2``, a letter that touches the number (``3m``).
     """
+    text = text.rstrip()
+    if not text:
+        return NO_UNIT
     measures: dict[str, int] = {}
     nouns: set[str] = set()
     at, sign, raised = 0, 1, 1
-    text = text.rstrip()
     for _ in range(MAX_PARTS):
         if at == len(text):
             if raised != 1:
@@ -200,7 +206,7 @@ def _measure(word: str, touching: bool) -> str | None:
 
 
 def _is_noun(word: str, touching: bool) -> bool:
-    if _UNSPACED.fullmatch(word):
+    if re.fullmatch(f"[{UNSPACED}]+", word):
         return True
     if touching:
         return False
