@@ -22,18 +22,21 @@ _AMOUNT = re.compile(
     r"(?P<tail>\s*(?:%|(?:hundred|thousand|million|billion|trillion)s?\b))?"
 )
 _OPERAND = re.compile(r"[\d)]\s?$")
-_SPOILT_BEFORE = re.compile(r"[<>≤≥≠±√^_]\s?[$€£]?$")
-_SPOILT_BEHIND = re.compile(r"\s?(?:[√π^!]|\\[a-zA-Z])|\s[b-fi-kn-rt-z](?=\s?(?:[-+*/^=(.]|$))")
+_SPOILT_BEFORE = re.compile(r"(?:[<>≤≥≠±√^_]\s?[$€£]?|\d:)$")
+_SPOILT_BEHIND = re.compile(
+    r"\s?(?:[√π^!]|\\[a-zA-Z])|:\d|\s(?:squared|cubed|to the power)\b"
+    r"|\s[b-fi-kn-rt-z](?=\s?(?:[-+*/^=(.]|$))"
+)
 _TOUCHING = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
 _OTHER = rf"[-+]?[$€£]?(?:{UNSIGNED})(?:/\d+)?%?"
 _NOUN = r"\s?[^\W\d_]{1,20}"
-_AND = r"\s?(?:,\s?(?:and|or)\b|[,;&]|\band\b)\s?"
+_AND = r"\s?(?:,\s?(?:and|or)\b|[,;&]|\b(?:and|or)\b)\s?"
 _ENDS = r"\s?[.!?)*]{0,3}\s?$"
 _LARGER = r"(?:hours?|hrs?|minutes?|days?|weeks?|months?|years?|dollars?|pounds?|lbs?|feet|foot|ft|yards?|miles?|km|kg)"
 _ANOTHER = re.compile(
     rf"(?:{_NOUN}){{0,2}},?\s(?:or|to)\s(?:about\s)?(?P<other>{_OTHER})"
-    rf"|-\d{{1,9}}(?![\d.,/-]?\d)|(?:{_AND}{_OTHER}){{1,20}}{_ENDS}"
+    rf"|\s-\s{_OTHER}{_NOUN}{_ENDS}|-\d{{1,9}}(?![\d.,/-]?\d)|(?:{_AND}{_OTHER}){{1,20}}{_ENDS}"
     rf"|{_NOUN}(?:{_AND}{_OTHER}{_NOUN}){{1,20}}{_ENDS}"
     rf"|\s?{_LARGER}\s(?:and\s)?{_OTHER}{_NOUN}{_ENDS}"
 )
@@ -41,7 +44,9 @@ _RANGE = re.compile(
     rf"\b(?:between|from)\s{_OTHER}(?:{_NOUN}){{0,2}}\s(?:and|to)\s{_OTHER}", re.IGNORECASE
 )
 _SPAN = re.compile(r"\d{1,9}[-–—]\d{1,9}")
-_ASSIGNED = re.compile(rf"=\s?{_OTHER}{_AND}[A-Za-z]\w{{0,3}}\s?=")
+_ASSIGNED = re.compile(
+    rf"=\s?{_OTHER}{_AND}\$?[A-Za-z]\w{{0,3}}\s?=\s?{_OTHER}(?:{_NOUN})?{_ENDS}", re.MULTILINE
+)
 _NOT = re.compile(r"(?:\bnot|n['’]t|\binstead of|\brather than)\s(?:be\s)?[$€£]?$", re.IGNORECASE)
 _STATING = re.compile(
     r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*+(?:about|approximately|exactly)?\s*+[^\w\s]?\s*+$"
@@ -107,7 +112,8 @@ def stated_number(sentence: str) -> str | None:
     if not matches:
         return bare if parse_number(bare) is not None else None
     last = (stated or matches)[-1]
-    if _spoilt(folded, last) or _one_of_several(folded, last) or not stated and gives_several(bare):
+    alone = not _spoilt(folded, last) and not _one_of_several(folded, last)
+    if not alone or _ASSIGNED.search(folded) or not stated and gives_several(bare):
         return None
     return _amount_text(last)
 
@@ -115,6 +121,8 @@ def stated_number(sentence: str) -> str | None:
 def gives_several(bare: str) -> bool:
     """Whether a sentence gives several numbers as its answer, or two between which it is."""
     folded = fold_digits(bare)
+    if _ASSIGNED.search(folded):
+        return True
     return any(_one_of_several(folded, match) for match in _affirmed(folded))
 
 

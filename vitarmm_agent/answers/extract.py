@@ -57,10 +57,11 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 """What is denied, up to what is affirmed in its place."""
+_NOT_THAT = re.compile(r",\s(?:and\s)?not\s")
 _HEAD = re.compile(
     r"(?:(?:(?i:option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
     r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
-    r"[\[({]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}.,:;]|$|(?<=\s)-"
+    r"[\[({<]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}>.,:;]|$|(?<=\s)-"
     rf"|[{UNSPACED}](?<![错误不]))"
 )
 _ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
@@ -207,7 +208,8 @@ def _read_choice(problem: Problem, content: str) -> str | None:
     choices = problem.choices
     if _SEVERAL.match(plain(content)) and choice_index(choices, content) is None:
         return None  # it names more than one
-    for candidate in (content, content.split("\n")[0], _first_sentence(content)):
+    sentence = _first_sentence(content)
+    for candidate in (content, content.split("\n")[0], sentence, _NOT_THAT.split(sentence)[0]):
         index = choice_index(choices, candidate)
         if index is not None:
             return letter_of(index)

@@ -31,7 +31,7 @@ MARKERS = re.compile(
     rf"|(?P<tag><\s?(?:final[_ -]?)?answer\s?>\s{{0,6}})"
     rf"|(?P<json>[\"'](?:final[_ ]?)?(?:answer|choice|option)[\"']\s{{0,6}}:\s{{0,6}})"
     rf"|(?P<colon>\b(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?{_MARK}[:：]{_MARK}"
-    rf"|\banswer{_MARK}[-–—](?=[ \t]){_MARK})"
+    rf"|\banswer{_MARK}(?:[-–—](?=[ \t])|=){_MARK})"
     rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
     rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
     rf"(?:therefore|thus|then|that)?\s*:?{_MARK})",
@@ -55,7 +55,7 @@ _JSON_VALUE = re.compile(
 
 _LETTER = r"[\[(\"'*]{0,4}([A-Z])[\])\"'*.:]{0,4}(?![\w'’])"
 _LETTERS = re.compile(
-    r"\b(?i:choose|select|pick|go with|going with|opt for|settle on|wähle|nehme|choisis|elijo|escolho|scelgo)\s+"
+    r"\b(?i:choose|select|pick|say|go with|going with|opt for|settle on|wähle|nehme|choisis|elijo|escolho|scelgo)\s+"
     rf"(?i:the\s+|die\s+|la\s+)?(?i:(?:option|choice|answer|letter|antwort|réponse|opción)\s+)?{_LETTER}"
     r"|(?:^|[.,;:!?\n]\s?|\b(?i:option|choice|answer|antwort|réponse|opción|so|thus|therefore|hence|that|is)\s)[\s*_]{0,4}"
     rf"{_LETTER}\s?(?:\([^()\n]{{1,80}}\)\s?)?(?i:is|ist|est|es|é|è)\s"
