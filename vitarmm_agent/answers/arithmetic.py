@@ -1,4 +1,4 @@
-"""Exact arithmetic on written expressions: ``+ - * / ^``, brackets, percent.
+"""Exact arithmetic on written expressions: ``+ - * / ^ !``, brackets, percent.
 
 A recursive-descent reader over a closed set of tokens; no names, no calls, nothing evaluated as
 code. Values are fractions of at most :data:`MAX_BITS` bits, brackets at most :data:`MAX_DEPTH` deep.
@@ -6,6 +6,7 @@ code. Values are fractions of at most :data:`MAX_BITS` bits, brackets at most :d
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,10 +16,12 @@ from vitarmm_agent.numbers.reading import SCALES, UNSIGNED, fold_digits, literal
 MAX_BITS = 4096
 MAX_DEPTH = 40
 MAX_TOKENS = 400
+MAX_FACTORIAL = 500
+"""Its factorial is just within the bound."""
 
 _OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "⁄": "/", "∶": "/"})
 _TOKEN = re.compile(
-    rf"\s*(?:(?P<number>{UNSIGNED})|(?P<op>\*\*|[-+*/^()%])|(?P<times>[xX](?=[\s\d(.$]))"
+    rf"\s*(?:(?P<number>{UNSIGNED})|(?P<op>\*\*|[-+*/^()%!])|(?P<times>[xX](?=[\s\d(.$]))"
     rf"|(?P<scale>(?:{'|'.join(SCALES)})\b))"
 )
 
@@ -41,7 +44,7 @@ def evaluate(text: str, *, percent: Fraction = Fraction(1, 100)) -> Fraction:
 
 
 def tokenize(text: str) -> list[str]:
-    """Tokens of an expression: numerals, ``+ - * / ^ ( ) %`` and scale words.
+    """Tokens of an expression: numerals, ``+ - * / ^ ( ) % !`` and scale words.
 
     Raises:
         NotArithmeticError: something else stands in the text, or it is too long.
@@ -129,9 +132,12 @@ class _Reader:
             if number is None:
                 raise NotArithmeticError(f"a number is expected, got {token!r}")
             value = number
-        while self.peek() == "%" or self.peek() in SCALES:
-            value *= self.percent if self.peek() == "%" else SCALES[self.peek()]
-            self.take()
+        while self.peek() in ("%", "!") or self.peek() in SCALES:
+            token = self.take()
+            if token == "!":
+                value = _factorial(value)
+            else:
+                value *= self.percent if token == "%" else SCALES[token]
         return _bounded(value)
 
 
@@ -149,6 +155,12 @@ def _divide(value: Fraction, by: Fraction) -> Fraction:
     if not by:
         raise NotArithmeticError("division by zero")
     return _bounded(value / by)
+
+
+def _factorial(value: Fraction) -> Fraction:
+    if value.denominator != 1 or not 0 <= value <= MAX_FACTORIAL:
+        raise NotArithmeticError("a factorial that is no bounded whole number")
+    return Fraction(math.factorial(int(value)))
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:

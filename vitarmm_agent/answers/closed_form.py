@@ -1,4 +1,4 @@
-"""The value of a closed form: numbers, roots, π, powers, fractions. Bounded, and never ``eval``."""
+"""The value of a closed form: numbers, roots, π, e, powers, factorials, fractions. Bounded, and never ``eval``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import re
 from fractions import Fraction
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.numbers.reading import UNSIGNED, fold_digits, literal
+from vitarmm_agent.numbers.reading import UNSIGNED, fold_digits, literal, trimmed
 
 MAX_TEXT = 400
 MAX_DEPTH = 40
+MAX_FACTORIAL = 170
+"""The last whose factorial is a float."""
 
 _TOKEN = re.compile(
-    rf"\s*(?P<token>{UNSIGNED}|√|π|\*\*|[-+*/^()°%]|\\?sqrt|pi\b|\\?(?:sin|cos|tan|ln)(?![a-z]))",
+    rf"\s*(?P<token>{UNSIGNED}|√|π|\*\*|[-+*/^()°%!]|\\?sqrt|pi\b|e(?![a-z])|\\?(?:sin|cos|tan|ln)(?![a-z]))",
 )
+_MIXED = re.compile(r"(?<![\w.^])(\d{1,18}) (\d{1,18}/\d{1,18})")
+_CONSTANTS = {"π": math.pi, "pi": math.pi, "e": math.e}
 _ROOT_INDEX = re.compile(r"\\sqrt\s*+\[")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "[": "(", "]": ")"})
 
@@ -34,9 +38,9 @@ def closed_form(text: str) -> float | None:
     text = re.sub(r"\\(?:dfrac|tfrac|cfrac)", r"\\frac", text)
     text = re.sub(r"\\sqrt\s*(\d)", r"\\sqrt{\1}", text)
     text = _grouped_roots(text)
-    plain = fold_digits(latex.to_plain(text)).translate(_SYMBOLS).strip(" $.\n")
+    plain = trimmed(fold_digits(latex.to_plain(text)).translate(_SYMBOLS), " $.\n")
     try:
-        tokens = _tokens(plain)
+        tokens = _tokens(_MIXED.sub(r"(\1+\2)", plain))
         reader = _Reader(tokens)
         value = reader.sum(0)
         if reader.at != len(tokens) or not math.isfinite(value):
@@ -72,6 +76,12 @@ def _tokens(text: str) -> list[str]:
     return tokens
 
 
+def _factorial(value: float) -> float:
+    if not 0 <= value <= MAX_FACTORIAL or value != int(value):
+        raise _NoClosedForm("factorial")
+    return float(math.factorial(int(value)))
+
+
 class _Reader:
     def __init__(self, tokens: list[str]) -> None:
         self.tokens, self.at = tokens, 0
@@ -95,8 +105,10 @@ class _Reader:
             if token in ("*", "/"):
                 self.take()
                 value = value * self.signed(depth) if token == "*" else value / self.signed(depth)
-            elif token in ("√", "sqrt", "π", "pi", "(") or (
-                token[0].isdigit() and self._after_close()
+            elif (
+                token in ("√", "sqrt", "(")
+                or token in _CONSTANTS
+                or (token[0].isdigit() and self._after_close())
             ):
                 value *= self.power(depth)
             else:
@@ -104,7 +116,7 @@ class _Reader:
         return value
 
     def _after_close(self) -> bool:
-        return self.tokens[self.at - 1] in (")", "π", "pi")
+        return self.tokens[self.at - 1] == ")" or self.tokens[self.at - 1] in _CONSTANTS
 
     def signed(self, depth: int) -> float:
         sign = 1
@@ -114,8 +126,8 @@ class _Reader:
 
     def power(self, depth: int) -> float:
         value = self.atom(depth)
-        while self.peek() == "°":
-            self.take()
+        while self.peek() in ("°", "!"):
+            value = _factorial(value) if self.take() == "!" else value
         if self.peek() not in ("^", "**"):
             return value
         self.take()
@@ -139,8 +151,8 @@ class _Reader:
             if inner < 0:
                 raise _NoClosedForm("root")
             return math.sqrt(inner)
-        if token in ("π", "pi"):
-            return math.pi
+        if token in _CONSTANTS:
+            return _CONSTANTS[token]
         number: Fraction | None = literal(token) if token[0].isdigit() or token[0] == "." else None
         if number is None:
             raise _NoClosedForm(token)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from fractions import Fraction
 
 from vitarmm_agent.answers.choices import choice_index
-from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
+from vitarmm_agent.answers.normalise import fold, list_items, plain, quantity_of
+from vitarmm_agent.answers.structures import same_structure
+from vitarmm_agent.numbers.reading import Quantity
+from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, unit_behind
 from vitarmm_agent.problem import Problem
 
 _DECIMALS = re.compile(r"\.(\d+)")
 _MATHEMATICAL = re.compile(
     r"\\[a-zA-Z]|[\^_√π∞∪∩=<>≤≥]|\d\s*[a-z]\b|[a-z]\s*[-+*/]\s*\w|sqrt", re.I
 )
+SECONDS = 2.0
+"""Time for all items of an answer made of several."""
 MIN_PLACES = 2
 FLOAT_PLACES = 12
 """With as many decimals a number is a calculator's, and its last figures are noise."""
@@ -27,18 +33,31 @@ def answers_equal(problem: Problem, a: str | None, b: str | None) -> bool:
     """
     if a is None or b is None or not a.strip() or not b.strip():
         return False
+    return _equal(problem, a, b, time.monotonic() + SECONDS)
+
+
+def _equal(problem: Problem, a: str, b: str, until: float) -> bool:
     if a == b:
         return True
     if problem.answer_type == "choice":
         return _same_choice(problem, a, b)
+    first, second = quantity_of(a), quantity_of(b)
     if problem.answer_type == "list":
-        return _same_list(problem, a, b)
-    first, second = value_of(a), value_of(b)
-    if first is not None and second is not None:
+        problem = problem.model_copy(update={"answer_type": "text", "unit": None})
+        if len(one := list_items(a)) == len(two := list_items(b)) == 1:  # [5] is 5
+            return _equal(problem, one[0], two[0], until)
+    elif first is not None and second is not None:
         return _same_number(problem, (a, first), (b, second))
+    if problem.answer_type in ("integer", "float"):
+        return fold(a) == fold(b)
+    made_of_several = same_structure(
+        a, b, lambda x, y: time.monotonic() < until and _equal(problem, x, y, until)
+    )
+    if made_of_several is not None:
+        return made_of_several
     if fold(a) == fold(b):
         return True
-    if problem.answer_type in ("integer", "float") or not _worth_proving(a, b):
+    if not _worth_proving(a, b):
         return False
     from vitarmm_agent.answers.mathematics import same_mathematics
 
@@ -52,21 +71,29 @@ def _same_choice(problem: Problem, a: str, b: str) -> bool:
     return first == second or problem.choices[first].strip() == problem.choices[second].strip()
 
 
-def _same_list(problem: Problem, a: str, b: str) -> bool:
-    one, two = list_items(a), list_items(b)
-    item = problem.model_copy(update={"answer_type": "text"})
-    return len(one) == len(two) > 0 and all(
-        answers_equal(item, x, y) for x, y in zip(one, two, strict=True)
-    )
-
-
-def _same_number(problem: Problem, a: tuple[str, Fraction], b: tuple[str, Fraction]) -> bool:
-    if _close(problem, a, b):
+def _same_number(problem: Problem, a: tuple[str, Quantity], b: tuple[str, Quantity]) -> bool:
+    (one, first), (two, second) = a, b
+    if first == second:
         return True
-    marked = ("%" in a[0], "%" in b[0])
+    factor = conversion(
+        first.unit or _asked(problem),
+        second.unit or _asked(problem),
+        counting=problem.answer_type in ("integer", "float"),
+    )
+    if factor is None:
+        return False
+    value = first.value * factor
+    if _close(problem, (one, value), (two, second.value)):
+        return True
+    marked = ("%" in first.unit.measures, "%" in second.unit.measures)
     if marked == (True, False):
-        return _close(problem, (a[0], a[1] / 100), b)
-    return marked == (False, True) and _close(problem, a, (b[0], b[1] / 100))
+        return _close(problem, (one, value / 100), (two, second.value))
+    return marked == (False, True) and _close(problem, (one, value), (two, second.value / 100))
+
+
+def _asked(problem: Problem) -> Unit:
+    """The unit that the problem asks for: that of an answer without one."""
+    return unit_behind(f" {problem.unit}") or NO_UNIT if problem.unit else NO_UNIT
 
 
 def _close(problem: Problem, a: tuple[str, Fraction], b: tuple[str, Fraction]) -> bool:

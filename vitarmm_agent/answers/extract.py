@@ -11,9 +11,13 @@ from __future__ import annotations
 import re
 
 from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.amounts import gives_several, read_number, stated_number
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
+from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
-from vitarmm_agent.numbers.reading import UNSIGNED, WORDS, fold_digits, parse_number
+from vitarmm_agent.answers.structures import structure_of
+from vitarmm_agent.numbers.reading import parse_number
+from vitarmm_agent.numbers.units import UNSPACED
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.thinking import without_thinking
 
@@ -25,27 +29,9 @@ MAX_PARTS = 20
 
 _BARE_NUMBER = re.compile(r"\s*-?\d{1,18}\s*")
 _A_LINE = re.compile(r"(?:^|\n)A: ?(-?\d{1,18})\s*$")
-_MARK = r"[*_`\s]{0,6}"
-_NOUN = r"(?:answer|option|choice|solution|result)"
-_MARKERS = re.compile(
-    rf"(?P<hash>(?:^|\n)[ \t]*####[ \t]*)"
-    rf"|(?P<line>(?:^|\n)[ \t>*_#-]{{0,6}}A{_MARK}[:：]{_MARK})"
-    rf"|(?P<colon>\b(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?{_MARK}[:：]{_MARK})"
-    rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
-    rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
-    rf"(?:therefore|thus|then|that)?\s*:?{_MARK})"
-    r"|(?P<zh>(?:答案|选项)(?:应该)?(?:是|为|：|:)\s*)",
-    re.IGNORECASE,
-)
-_MAY_BE_A_STEP = re.compile(r"(?:result|solution)\b", re.IGNORECASE)
-_BEHIND = re.compile(r"[^\n]{0,400}(?:\n(?!\s*\n)[^\n]{0,400})?")
+_A_LABEL = re.compile(r"A\s?:\s?(?=\w\w)")
 _SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
-_STATING = re.compile(
-    r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*+(?:about|approximately|exactly)?\s*+[^\w\s]?\s*+$"
-)
-STATING = 60
-"""Characters before a number in which a word that states it is looked for."""
 _THEREFORE = re.compile(
     r"[\W_]*(?:and\s+)?(?:therefore|thus|so|hence|in conclusion|consequently|finally|overall|"
     r"we (?:get|have|find) that|this means(?: that)?|because of this|accordingly|∴|⇒)\b",
@@ -67,12 +53,19 @@ UNDETERMINED = re.compile(
 )
 """A response that says it has no answer."""
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_ROUND_LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
-_AMOUNT = re.compile(
-    rf"(?<![\w.])(?P<sign>-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
-    rf"(?P<amount>(?:\d+\s+)?\d+\s*/\s*\d+|{UNSIGNED}(?:\s*(?:\*|×|x)\s*10\s*\^\s*\(?-?\d+\)?)?)"
-    r"(?P<tail>\s*(?:%|(?:hundred|thousand|million|billion|trillion)s?\b))?"
+_NOT = re.compile(
+    r"\W{0,3}not\s(?:[^.\n]{1,60}?(?P<but>[,;]?\s?\b(?:but|rather|it is|it['’]s)\s(?:rather\s)?))?",
+    re.IGNORECASE,
 )
+"""What is denied, up to what is affirmed in its place."""
+_NOT_THAT = re.compile(r",\s(?:and\s)?not\s")
+_HEAD = re.compile(
+    r"(?:(?:(?i:option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
+    r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
+    r"[\[({<]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}>.,:;]|$|(?<=\s)-"
+    rf"|[{UNSPACED}](?<![错误不]))"
+)
+_ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
 
 
 def extract_answer(problem: Problem, text: str) -> str | None:
@@ -97,7 +90,7 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
     if whole is not None and _is_only_answer(problem, text):
         return whole
-    decided, answer = _behind_markers(problem, text, commitments(text))
+    decided, answer = _behind_markers(problem, text, _commitments(problem, text))
     return answer if decided else conclusion(problem, text)
 
 
@@ -111,10 +104,10 @@ def committed_answer(problem: Problem, text: str) -> str | None:
     text = widths(clean(text[-WINDOW:])).strip()
     boxes = dict(latex.boxes(text))
     found = [
-        (at, content, strong)
-        for at, content, strong in commitments(text)
-        if not _MAY_BE_A_STEP.match(text, at)
-        and not (at in boxes and text.endswith(content))  # the box itself is cut
+        one
+        for one in _commitments(problem, text)
+        if not MAY_BE_A_STEP.match(text, one.at)
+        and not (one.at in boxes and text.endswith(one.content))  # the box itself is cut
     ]
     return _behind_markers(problem, text, found)[1]
 
@@ -128,42 +121,56 @@ def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
     return committed_answer(problem, said) if cut else extract_answer(problem, said)
 
 
+def _commitments(problem: Problem, text: str) -> list[Commitment]:
+    return commitments(text, letters=problem.answer_type == "choice")
+
+
 def _behind_markers(
-    problem: Problem, text: str, found: list[tuple[int, str, bool]]
+    problem: Problem, text: str, found: list[Commitment]
 ) -> tuple[bool, str | None]:
     """Whether the markers decide what the answer is, and the answer."""
     found = found[-MAX_PARTS:]
-    if found and _gives_up(problem, text, found[-1][0]):
+    if found and _gives_up(problem, text, found[-1].at):
         return True, None
+    decided = False
     for _, content, strong in reversed(found):
-        answer = _read(problem, content)
+        answer = _read(problem, content, strong=strong)
         if answer is not None:
             return True, answer
         if strong and content.strip(" .*$\n"):
-            return True, None  # it commits to what is no answer of the type asked for
-    return False, None
+            decided = True  # it commits to what is no answer of the type asked for
+            if not _is_working(problem, content):
+                break
+        elif _is_no_answer(problem, _first_sentence(content)):
+            decided = True
+            break
+    return decided, None
+
+
+def _is_working(problem: Problem, content: str) -> bool:
+    """Whether a box holds a formula where a choice is asked for: the letter may stand before it."""
+    bare = plain(content)
+    return (
+        problem.answer_type == "choice"
+        and bool(re.search(r"[\\=<>^_≤≥≈]", bare))
+        and not re.search(r"[^\W\d_]{3,}", re.sub(r"\\[a-zA-Z]+", "", bare))
+        and not _is_no_answer(problem, content)
+    )
+
+
+def _is_no_answer(problem: Problem, part: str) -> bool:
+    """Whether several numbers are given for one, or one that is none of the choices, all of them numbers."""
+    if problem.answer_type in ("integer", "float"):
+        return gives_several(plain(part))
+    if problem.answer_type != "choice" or (number := stated_number(part)) is None:
+        return False
+    numbers = all(parse_number(plain(choice)) is not None for choice in problem.choices)
+    return numbers and choice_index(problem.choices, number) is None
 
 
 def widths(text: str) -> str:
     """Full-width letters, digits and brackets as their usual forms."""
     return text if text.isascii() else text.translate(_FULL_WIDTH)
-
-
-def commitments(text: str) -> list[tuple[int, str, bool]]:
-    """What stands behind each marker of commitment: ``(position, content, strong)`` in order.
-
-    Strong is a marker that is used for nothing else: a box, ``####``, a line ``A: …``.
-    """
-    found = [(at, content, True) for at, content in latex.boxes(text)]
-    inside = [(at, at + len(content)) for at, content, _ in found]
-    for match in _MARKERS.finditer(text):
-        if any(start <= match.start() <= end for start, end in inside):
-            continue
-        strong = match.lastgroup in ("hash", "line")
-        behind = _BEHIND.match(text, match.end())
-        content = behind[0] if behind else ""
-        found.append((match.start(), content.split("\n")[0] if strong else content, strong))
-    return sorted(found)
 
 
 def _gives_up(problem: Problem, text: str, committed_at: int) -> bool:
@@ -177,18 +184,26 @@ def _gives_up(problem: Problem, text: str, committed_at: int) -> bool:
 
 def _is_only_answer(problem: Problem, text: str) -> bool:
     if problem.answer_type == "choice":
-        return choice_index(problem.choices, text) is not None
+        labelled = _A_LABEL.match(text)  # "A: no" where (A) is yes
+        other = labelled and choice_index(problem.choices, text[labelled.end() :])
+        return not other and choice_index(problem.choices, text) is not None
     if problem.answer_type == "list":
-        return text[:1] in "[({"
+        return text[:1] in "[({" and not commitments(text)
     return value_of(text) is not None
 
 
-def _read(problem: Problem, content: str) -> str | None:
+def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
     """The answer of the asked type at the head of ``content``, or None."""
+    if problem.answer_type == "choice" and choice_index(problem.choices, content) is not None:
+        return _read_choice(problem, content)  # it may begin with "not"
+    if denied := _NOT.match(content):
+        if not denied["but"] and problem.answer_type != "text":
+            return None
+        content = content[denied.end() if denied["but"] else 0 :]
     if problem.answer_type == "choice":
         return _read_choice(problem, content)
     if problem.answer_type in ("integer", "float"):
-        return _read_number(content)
+        return read_number(content, strong=strong)
     if problem.answer_type == "list":
         return _read_list(content)
     return _read_text(content)
@@ -198,16 +213,17 @@ def _read_choice(problem: Problem, content: str) -> str | None:
     choices = problem.choices
     if _SEVERAL.match(plain(content)) and choice_index(choices, content) is None:
         return None  # it names more than one
-    for candidate in (content, content.split("\n")[0], _first_sentence(content)):
+    sentence = _first_sentence(content)
+    for candidate in (content, content.split("\n")[0], sentence, _NOT_THAT.split(sentence)[0]):
         index = choice_index(choices, candidate)
         if index is not None:
             return letter_of(index)
     boxed = latex.boxes(content)
-    bare = plain(boxed[-1][1] if boxed else content)
-    head = re.match(
-        r"(?:(?:option|choice|answer|letter|is|the|correct)\s++)*[\[({]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}.,:;]|$|(?<=\s)-)",
-        bare,
-    ) or re.match(r"[\[({]\s*+(?P<letter>[A-Za-z])\s*+[\])}]", bare)
+    before = content[: boxed[0][0]] if boxed else content
+    if boxed and not _HEAD.match(plain(before)):
+        before = boxed[-1][1]
+    bare = plain(before)
+    head = _HEAD.match(bare) or re.match(r"[\[({]\s*+(?P<letter>[A-Za-z])\s*+[\])}]", bare)
     if head and (index := letter_index(head["letter"], len(choices))) is not None:
         return letter_of(index)
     return _single_mention(choices, content)
@@ -228,40 +244,16 @@ def _first_sentence(content: str) -> str:
     return _SENTENCE.split(content.strip(), maxsplit=1)[0]
 
 
-def _read_number(content: str) -> str | None:
-    if boxed := latex.boxes(content):
-        content = boxed[-1][1]
-    line = content.strip().split("\n")[0] or content.strip()
-    bare = plain(line)
-    if parse_number(line) is not None:
-        return bare
-    if "=" in bare and value_of(tail := bare.rsplit("=", 1)[1].strip()) is not None:
-        return tail
-    if value_of(line) is not None:
-        return bare
-    for match in _AMOUNT.finditer(fold_digits(bare)):
-        return _amount_text(match)
-    words = re.match(r"[A-Za-z-]+(?:\s+[A-Za-z-]+){0,3}", bare)
-    if words:
-        for count in range(4, 0, -1):
-            part = " ".join(words[0].split()[:count])
-            if parse_number(part) is not None:
-                return part
-    return None
-
-
-def _amount_text(match: re.Match[str]) -> str:
-    sign = "-" if match["sign"] or match["sign2"] else ""
-    return f"{sign}{match['amount']}{match['tail'] or ''}".strip()
-
-
 def _read_list(content: str) -> str | None:
     if boxed := latex.boxes(content):
         content = boxed[-1][1]
+    line = _first_sentence(content)
+    structure = structure_of(line)
+    if structure is not None and structure.bracketed:
+        return line.strip(" .*$")
     match = re.search(r"[\[{(][^\[\](){}\n]*[\])}]", latex.to_plain(content[:2000]))
     if match:
         return match[0]
-    line = _first_sentence(content)
     return line.strip(" .*") if len(list_items(line)) > 1 else None
 
 
@@ -320,48 +312,29 @@ def _bold(sentences: list[str]) -> list[str]:
 def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str | None:
     drawn = _drawn(sentences)[:1]
     for part in [*_bold(sentences), *drawn, *reversed(sentences[-2:])]:
-        if (letter := _read_choice(problem, part)) is not None:
-            return letter
+        ends = part in drawn or part is sentences[-1]
+        if ends and not _ROUND_LETTER.search(part) and _is_no_answer(problem, part):
+            return None
+        said = part[drawing.end() :].lstrip(" ,:") if (drawing := _THEREFORE.match(part)) else part
+        for read in (part, said):
+            if (letter := _read_choice(problem, read)) is not None:
+                return letter
         number = stated_number(part)
         if number is not None and all(value_of(choice) is not None for choice in problem.choices):
             index = choice_index(problem.choices, number)
             if index is not None:
                 return letter_of(index)
-            if part in drawn:
-                return None
-    text = "\n".join(sentences)
-    letters = {letter_index(m, len(problem.choices)) for m in _ROUND_LETTER.findall(text)} - {None}
-    if len(letters) == 1:
-        return letter_of(letters.pop() or 0)
-    named = mentioned(problem.choices, text)
-    return letter_of(named[-1][1]) if len({index for _, index in named}) == 1 else None
+    return _single_mention(problem.choices, "\n".join(sentences))
 
 
 def _concluded_number(sentences: list[str]) -> str | None:
     for part in [*_bold(sentences), *_drawn(sentences)[:1], *reversed(sentences[-2:])]:
-        bold = _bold([part])
-        for stated in [*bold, part]:
+        for stated in [*_bold([part]), part]:
             if (answer := stated_number(stated)) is not None:
                 return answer
+        if gives_several(plain(part)):
+            return None
     return None
-
-
-def stated_number(sentence: str) -> str | None:
-    """The number a sentence states: behind "is", "are", "=" or "equals", else its last one."""
-    bare = plain(sentence)
-    folded = fold_digits(bare)
-    matches = list(_AMOUNT.finditer(folded))
-    stated = [m for m in matches if _STATING.search(folded, max(0, m.start() - STATING), m.start())]
-    if stated:
-        return _amount_text(stated[-1])
-    word = re.search(
-        rf"\b(?:is|are|was|were|=|has|have)\s+({'|'.join(WORDS)})\b", bare, re.IGNORECASE
-    )
-    if word:
-        return word[1]
-    if matches:
-        return _amount_text(matches[-1])
-    return bare if parse_number(bare) is not None else None
 
 
 def _concluded_text(text: str, sentences: list[str]) -> str | None:

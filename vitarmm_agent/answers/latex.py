@@ -20,8 +20,17 @@ _WRAPPERS = (
     "operatorname emph underline overline boxed fbox displaystyle textstyle hbox"
 ).split()
 _SIZES = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr)\b\.?")
-_SPACES = re.compile(r"\\[,;:! ]|~|\\(?:q?quad)\b")
+_SPACES = re.compile(r"\\[,;: ]|~|\\(?:q?quad)\b")
 _FRACTION = re.compile(r"\\[dtc]?frac(?![a-z])")
+_WHOLE = re.compile(r"(?<![\w.,^)}\]])\d{1,18}\s*\Z")
+_DOTTED = re.compile(r"\.(\d{0,40})\\dot\s?\{?(\d)\}?(\d{0,40})\\dot\s?\{?(\d)\}?")
+_BARRED = re.compile(r"\.(\d{0,40})\\(?:overline|bar|dot)\s?(?:\{(\d{1,40})\}|(\d))")
+_UPRIGHT = re.compile(r"(?<=\d)(?=\\(?:text|mathrm|textrm|mbox|operatorname)\s?\{[A-Za-z])")
+_ROWS = r"(?:[^\\]|\\(?!begin\b|end\b))*+"
+_MATRIX = re.compile(
+    rf"\\begin\s?\{{(?P<kind>[pbBvV]?|small)matrix\}}(?P<rows>{_ROWS})\\end\s?\{{[a-zA-Z]{{6,11}}\}}"
+    rf"|(?:\\left\s?)?[(\[]\s?\\begin\s?\{{array\}}\{{[lcr|]{{1,9}}\}}(?P<cells>{_ROWS})\\end\s?\{{array\}}\s?(?:\\right\s?)?[)\]]"
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
@@ -61,12 +70,14 @@ def boxes(text: str) -> list[tuple[int, str]]:
 def to_plain(text: str) -> str:
     r"""What LaTeX says, in plain characters: ``\frac{3}{4}\text{ cm}`` → ``((3)/(4)) cm``.
 
-    Text without a backslash, ``$`` or brace comes back unchanged. Commands that have no plain form
+    A mixed number becomes ``2 1/2``, a repeating decimal ``0.(36)``, a matrix ``[1, 2; 3, 4]``. Text without a backslash, ``$`` or brace comes back unchanged. Commands that have no plain form
     stay as they are. Unbalanced braces are dropped.
     """
     if "\\" not in text and "$" not in text and "{" not in text:
         return text
-    text = text[:MAX_LATEX].replace("\\%", "%").replace("\\$", "$")
+    text = text[:MAX_LATEX].replace("\\%", "%").replace("\\$", "$").replace("\\!", "")
+    text = _BARRED.sub(r".\1(\2\3)", _DOTTED.sub(r".\1(\2\3\4)", text))
+    text = _MATRIX.sub(_matrix, _UPRIGHT.sub(" ", text))
     text = text.replace("\\\\", "\n")
     text = re.sub(r"\\[\[\]()]|\\(?:begin|end)\{[^{}]{0,20}\}|&", " ", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
@@ -88,9 +99,31 @@ def _fractions(text: str) -> str:
             return text
         top, at = _argument(text, match.end())
         bottom, end = _argument(text, at)
-        before = " " if match.start() and text[match.start() - 1].isdigit() else ""
-        text = f"{text[: match.start()]}{before}(({top})/({bottom})){text[end:]}"
+        before, fraction = text[: match.start()], f"(({top})/({bottom}))"
+        if whole := _whole_before(before, top, bottom):
+            before, fraction = whole, f"{top}/{bottom}"
+        elif before[-1:].isdigit():
+            before += " "
+        text = f"{before}{fraction}{text[end:]}"
     return text
+
+
+def _whole_before(before: str, top: str, bottom: str) -> str | None:
+    r"""What stands before a proper fraction when that is a whole number: ``2\frac{1}{2}`` is 2 1/2."""
+    if not (top.isdecimal() and bottom.isdecimal() and max(len(top), len(bottom)) < 19):
+        return None
+    if int(top) >= int(bottom) or not _WHOLE.search(before, max(0, len(before) - 24)):
+        return None
+    return f"{before.rstrip()} "
+
+
+def _matrix(match: re.Match[str]) -> str:
+    r"""A matrix in one line, its rows parted by semicolons; a determinant stands between bars."""
+    rows = [
+        row.strip() for row in (match["rows"] or match["cells"] or "").split("\\\\") if row.strip()
+    ]
+    inside = "; ".join(", ".join(cell.strip() for cell in row.split("&")) for row in rows)
+    return f"|{inside}|" if match["kind"] in ("v", "V") else f"[{inside}]"
 
 
 def _argument(text: str, at: int) -> tuple[str, int]:

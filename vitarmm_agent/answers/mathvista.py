@@ -9,16 +9,16 @@ import re
 
 from rapidfuzz.distance import Levenshtein
 
+from vitarmm_agent.answers.amounts import stated_number
 from vitarmm_agent.answers.choices import covered, letter_index, mentioned
 from vitarmm_agent.answers.extract import (
     UNDETERMINED,
     WINDOW,
-    commitments,
     extract_answer,
     sentences_of,
-    stated_number,
     widths,
 )
+from vitarmm_agent.answers.markers import commitments
 from vitarmm_agent.answers.normalise import clean, plain, value_of
 from vitarmm_agent.problem import Problem
 

@@ -8,11 +8,13 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
-from vitarmm_agent.numbers.reading import fold_digits, parse_number
+from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity, trimmed
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
+_DROPPED = re.compile(r"\s+|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
+"""What says nothing; but ``f'`` is not ``f``."""
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
 
 
@@ -28,7 +30,7 @@ def plain(text: str) -> str:
     """An answer in plain characters: no LaTeX, no Markdown emphasis, no edge punctuation."""
     text = latex.to_plain(text[:MAX_ANSWER])
     text = re.sub(r"\*\*|__|`", "", text)
-    text = re.sub(r"\s+", " ", text).strip(_EDGES)
+    text = trimmed(re.sub(r"\s+", " ", text), _EDGES)
     while text[:1] == "(" and text[-1:] == ")" and _wraps(text):
         inner = text[1:-1].strip()
         if "," in inner or not inner:
@@ -51,22 +53,26 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", fold_digits(plain(text))).casefold()
     text = text.replace("degrees", "°").replace("degree", "°").replace("\\", "")
     text = re.sub(r"\b(?:the|a|an)\s+(?=\w{2})", "", text)
-    return re.sub(r"\s+|[$\"'“”‘’`]", "", text).strip(".,;:!?")
+    return trimmed(_DROPPED.sub("", text), ".,;:!?")
 
 
 def value_of(text: str) -> Fraction | None:
     """Exact value of an answer that is a number, or arithmetic on numbers; else None."""
-    number = parse_number(text)
-    if number is not None:
-        return number
+    quantity = quantity_of(text)
+    return None if quantity is None else quantity.value
+
+
+def quantity_of(text: str) -> Quantity | None:
+    """The same with its unit."""
+    quantity = parse_quantity(text)
+    if quantity is not None:
+        return quantity
     text = _LABEL.sub("", plain(text))
-    number = parse_number(text)
-    if number is not None:
-        return number
+    quantity = parse_quantity(text)
+    if quantity is not None or len(text) >= 400:
+        return quantity
     try:
-        return (
-            evaluate(re.sub(r"°|[$€£]", "", text), percent=Fraction(1)) if len(text) < 400 else None
-        )
+        return Quantity(evaluate(re.sub(r"°|[$€£]", "", text), percent=Fraction(1)))
     except NotArithmeticError:
         return None
 

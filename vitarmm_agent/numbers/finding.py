@@ -21,6 +21,7 @@ from vitarmm_agent.numbers.reading import (
     literal,
     words_value,
 )
+from vitarmm_agent.numbers.units import UNSPACED
 
 _HANDY = {
     "half": Fraction(1, 2),
@@ -34,8 +35,8 @@ _PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
     )
 }
 
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_ALONE = rf"(?<![^\W{_UNSPACED}])(?<!\.)"
+ALONE = rf"(?<![^\W{UNSPACED}])(?<!\.)"
+"""Before a number stands no letter, but for those of scripts without spaces."""
 _SCALE = "|".join(SCALES)
 _BELOW_20 = "|".join(sorted((w for w, v in WORDS.items() if v < 20), key=len, reverse=True))
 _TENS = "|".join(w for w, v in WORDS.items() if v >= 20)
@@ -43,10 +44,10 @@ _ONES = "|".join(w for w, v in WORDS.items() if 0 < v < 10)
 _BELOW_100 = rf"(?:(?:{_TENS})(?:[\s-]+(?:{_ONES})\b)?|(?:{_BELOW_20})\b)"
 _BELOW_1000 = rf"{_BELOW_100}(?:[\s-]+hundred(?:\s+(?:and\s+)?{_BELOW_100})?)?"
 _DIGITS = (
-    rf"{_ALONE}(?<![,/])(?:(?P<whole>\d+)\s+)?"
+    rf"{ALONE}(?<![,/])(?:(?P<whole>\d+)\s+)?"
     r"(?P<top>\d+)\s*/\s*(?P<bottom>0*[1-9]\d*)(?![\w/]|[.,]\d)"
-    rf"|(?:(?P<mixed>{_ALONE}\d+)\s?)?(?P<vulgar>[{''.join(VULGAR)}])"
-    rf"|{_ALONE}(?P<base>{UNSIGNED})(?!\d)(?P<scale>\s*-?(?:{_SCALE})s?\b)?"
+    rf"|(?:(?P<mixed>{ALONE}\d+)\s?)?(?P<vulgar>[{''.join(VULGAR)}])"
+    rf"|{ALONE}(?P<base>{UNSIGNED})(?!\d)(?P<scale>\s*-?(?:{_SCALE})s?\b)?"
     r"(?![A-Za-z]*\d|(?:st|nd|rd|th)\b)"
 )
 _WORDS = (

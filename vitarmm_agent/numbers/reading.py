@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from typing import NamedTuple
+
+from vitarmm_agent.numbers.units import NO_UNIT, Unit, unit_behind
 
 MAX_DIGITS = 400
 MAX_EXPONENT = 400
@@ -48,18 +51,39 @@ NUMERALS = {
 VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "－": "-"})
 
-THOUSANDS = r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d,])"
+THOUSANDS = (
+    r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])"
+    r"|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d,])"
+)
+EUROPEAN = (
+    r"(?:\d{1,3}(?:\.\d{3}){1,12},\d+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3}){1,12},\d{1,2}"
+    r"|\d{1,3}(?:\.\d{3}){2,12}|0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?!\d|[.,]\d)"
+)
+"""Numerals with a decimal comma or points for thousands that cannot be read in another way."""
 UNSIGNED = rf"(?:(?:{THOUSANDS}|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?"
+_WITH_COMMA = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3}){1,12}(?:,\d+)?|\d+,\d+)(?!\d|[.,]\d)")
 _NUMBER = re.compile(UNSIGNED)
 _PLAIN = re.compile(r"[+-]?\d{1,18}")
-_CURRENCY = r"(?:US|CA|AU)?[$€£¥₹₩₽]|\b(?:USD|EUR|GBP|Rs\.?)"
-_SPLIT_SCALE = re.compile(rf"({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_CURRENCY = re.compile(r"(?:US|CA|AU)?[$€£¥₹₩₽]|\b(?:USD|EUR|GBP|Rs\b\.?)")
+_SIGN = re.compile(r"(?:[+-]\s*|(?:minus|negative)\s+)?", re.IGNORECASE)
+EDGES = ".:;!?,*`'\"。 \t\n"
+_FACTORIAL = re.compile(r"(?:[\d)]|(?<![A-Za-z])[a-z])!$")
+
+
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
+_SCRIPTS = re.compile(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+)|([₀₁₂₃₄₅₆₇₈₉]+)")
+_BARRED = re.compile(r"(?<=\.)(\d{0,40}?)((?:\d[\u0304\u0305])+)")
 
 
 def fold_digits(text: str) -> str:
-    """Replace decimal digits of any script, full-width signs, fractions and odd dashes by ASCII."""
+    """Replace digits of any script, raised and lowered ones, fractions, full-width signs and odd dashes by ASCII.
+
+    ``10⁸`` becomes ``10^8``, ``101₂`` ``101_2``, ``0.3̅`` ``0.(3)``.
+    """
     if text.isascii():
         return text
+    text = _SCRIPTS.sub(lambda m: ("^" if m[1] else "_") + m[0].translate(_RAISED), text)
+    text = _BARRED.sub(lambda m: f"{m[1]}({m[2][::2]})", text)
     return "".join(_fraction(c) if c in VULGAR else c for c in fold_characters(text))
 
 
@@ -85,6 +109,11 @@ def _fraction(character: str) -> str:
 def without_thousands_marks(text: str) -> str:
     """``1,200`` as ``1200``, wherever it stands."""
     return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+
+
+def with_decimal_points(text: str) -> str:
+    """``1.500`` as ``1500`` and ``3,5`` as ``3.5``: for text in a language that writes a decimal comma."""
+    return _WITH_COMMA.sub(lambda m: m[0].replace(".", "").replace(",", "."), text)
 
 
 def literal(text: str) -> Fraction | None:
@@ -131,63 +160,144 @@ def words_value(text: str) -> Fraction | None:
     return total + group
 
 
+class Quantity(NamedTuple):
+    """A number and the unit behind or before it."""
+
+    value: Fraction
+    unit: Unit = NO_UNIT
+
+
 def parse_number(text: str) -> Fraction | None:
     """Value of a text that *is* a number, or None.
 
-    Read are thousands marks (comma or space), currency signs, percent (``15%`` is 15: percent is
-    taken as a unit), a sign, fractions, mixed numbers, scientific notation (``2e3``, ``2 × 10^3``),
-    scale words, number words, digits of other scripts, and a unit of up to three words behind.
+    Read are thousands marks (comma or space, Indian ones too), a decimal comma where no thousands mark can
+    be meant (``3,5``, ``1.234,56``), a leading point, currency signs, percent (``15%`` is 15: percent is
+    taken as a unit), a sign or its word, fractions, mixed numbers, powers, scientific notation (``2e3``,
+    ``2 × 10^3``), repeating decimals (``0.(36)``), other bases (``101_2``), ordinals, scale words, number
+    words, digits of other scripts, and a unit behind.
     """
+    quantity = parse_quantity(text)
+    return None if quantity is None else quantity.value
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    """The same with the unit: ``$5`` is 5 with the unit dollar."""
     if _PLAIN.fullmatch(text) and text.isascii():
-        return Fraction(int(text))
+        return Quantity(Fraction(int(text)))
     if len(text) > 2 * MAX_DIGITS:
         return None
-    text = fold_digits(text).strip().strip(".:;!?,*`'\"。 ").strip()
-    text = re.sub(_CURRENCY, "", text).strip()
-    sign = 1
+    text = trimmed(fold_digits(text))
+    currency = _CURRENCY.search(text)
+    text = trimmed(_CURRENCY.sub("", text)) if currency else text
     if text[:1] == "(" and text[-1:] == ")" and text[1:].lstrip()[:1] == "-":
         text = text[1:-1].strip()
-    if text[:1] in ("+", "-"):
-        sign = -1 if text[0] == "-" else 1
-        text = text[1:].lstrip()
-    value = _unsigned(text)
-    return None if value is None else sign * value
+    sign = _SIGN.match(text)
+    if sign and sign[0]:
+        text = text[sign.end() :]
+    quantity = _unsigned(text)
+    if quantity is None:
+        return None
+    value, unit = quantity
+    if currency and (before := unit_behind(currency[0].lstrip("USCA").rstrip(".") or currency[0])):
+        unit = Unit({**unit.measures, **before.measures}, unit.nouns)
+    return Quantity(-value if sign and sign[0] and sign[0][0] != "+" else value, unit)
 
 
-_AMOUNT = re.compile(
-    rf"(?:(?P<whole>\d+)(?:\s+|\s*[+&]\s*|\s+and\s+))?(?P<top>\d+)\s*[/⁄]\s*(?P<bottom>\d+)"
-    rf"|(?P<base>{UNSIGNED})(?:\s*(?:[*×x·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*"
-    r"(?:\{\s*(?P<p1>[+-]?\d+)\s*\}|\(?(?P<p2>[+-]?\d{1,4})\)?))?"
+def trimmed(text: str, edges: str = EDGES) -> str:
+    """``text`` without marks at its edges; the point of ``.5`` and the sign of ``7!`` and ``n!`` stay."""
+    start, end = 0, len(text)
+    while start < end and text[start] in edges:
+        if (
+            text[start] == "."
+            and text[start + 1 : start + 2].isdigit()
+            and text[:start][-1:] != "."
+        ):
+            break
+        start += 1
+    while end > start and text[end - 1] in edges:
+        if text[end - 1] == "!" and _FACTORIAL.search(text, max(start, end - 3), end):
+            break
+        end -= 1
+    return text[start:end]
+
+
+_INTEGER = r"[+-]?\d{1,4}"
+AMOUNT = (
+    r"(?:(?P<whole>\d+)(?:\s+|\s*[+&]\s*|\s+and\s+))?(?P<top>\d+)\s*[/⁄]\s*(?P<bottom>\d+)"
+    rf"|(?P<repeated>\d*\.\d*\(\d{{1,40}}\))"
+    r"|(?P<digits>\d[\dA-F]*|[A-F][\dA-F]+|\(\d+\))(?:_| base | \(base )\(?(?P<radix>\d{1,2}|[a-z]+)\)?(?!\w)"
+    rf"|(?P<european>{EUROPEAN})|(?P<root>\d+)\s*(?:\^|\*\*)\s*[({{]?\s*(?P<raised>{_INTEGER})(?:\s*[)}}])?"
+    rf"|(?P<base>{UNSIGNED})(?:\s*(?:[*×x·⋅]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*[({{]?\s*(?P<power>{_INTEGER})(?:\s*[)}}])?)?"
 )
-_UNIT = re.compile(
-    r"(?:\s*+(?:[°%℃℉€£¥$º]|\^\s*+\{?\s*+\\?circ\s*+\}?)|\s*+-?\s*+[^\W\d_][\w./²³^-]*+){0,4}\s*+"
-)
+"""A number without its sign, as a pattern."""
+_AMOUNT = re.compile(AMOUNT)
+_ORDINAL = re.compile(r"\s?\^?\s?[({]?(?:st|nd|rd|th)\b[)}]?")
+_SCALE = re.compile(rf"\s*-?({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_BELOW_ZERO = re.compile(r"\sbelow\szero$")
 
 
-def _unsigned(text: str) -> Fraction | None:
+def _unsigned(text: str) -> Quantity | None:
     match = _AMOUNT.match(text)
     if not match:
-        return words_value(text) if text[:1].isalpha() else None
-    rest = text[match.end() :]
-    value = _amount(match)
+        value = words_value(text) if text[:1].isalpha() else None
+        return None if value is None else Quantity(value)
+    value, rest = amount(match), text[match.end() :]
     if value is None:
         return None
-    if scale := re.match(rf"\s*-?{_SPLIT_SCALE.pattern}", rest, re.IGNORECASE):
+    if scale := _SCALE.match(rest):
         value, rest = value * SCALES[scale[1].lower()], rest[scale.end() :]
-    return value if _UNIT.fullmatch(rest) else None
+    elif ordinal := _ORDINAL.match(rest):
+        rest = rest[ordinal.end() :]
+    elif below := _BELOW_ZERO.search(rest):
+        value, rest = -value, rest[: below.start()]
+    unit = unit_behind(rest)
+    return None if unit is None else Quantity(value, unit)
 
 
-def _amount(match: re.Match[str]) -> Fraction | None:
+def amount(match: re.Match[str]) -> Fraction | None:
+    """Value of what :data:`AMOUNT` matches; None beyond the bounds."""
     if match["top"]:
         if max(len(match["top"]), len(match["bottom"])) > MAX_DIGITS or not int(match["bottom"]):
             return None
         whole = int(match["whole"]) if match["whole"] else 0
         return whole + Fraction(int(match["top"]), int(match["bottom"]))
-    value = literal(match["base"])
-    power = match["p1"] or match["p2"]
+    if match["repeated"]:
+        return repeating(match["repeated"])
+    if match["digits"]:
+        return in_base(match["digits"].strip("()"), match["radix"])
+    if match["european"]:
+        return literal(match["european"].replace(".", "").replace(",", "."))
+    value, power = literal(match["root"] or match["base"]), match["raised"] or match["power"]
     if value is None or not power:
         return value
-    return value * Fraction(10) ** int(power) if abs(int(power)) <= MAX_EXPONENT else None
+    if abs(int(power)) > MAX_EXPONENT:
+        return None
+    if match["power"]:
+        return value * Fraction(10) ** int(power)
+    if (not value and int(power) < 0) or abs(int(power)) * len(match["root"]) > MAX_DIGITS:
+        return None
+    return value ** int(power)
+
+
+def repeating(text: str) -> Fraction | None:
+    """Value of a decimal whose bracketed end repeats: ``0.1(6)`` is 1/6."""
+    whole, _, decimals = text.partition(".")
+    fixed, _, period = decimals.rstrip(")").partition("(")
+    start = literal(f"{whole or 0}.{fixed or 0}")
+    if start is None:
+        return None
+    return start + Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
+
+
+def in_base(digits: str, radix: str) -> Fraction | None:
+    """Value of digits in a base between 2 and 36, given in digits or as a word; else None."""
+    base = int(radix) if radix.isdigit() else WORDS.get(radix, 0)
+    if not 2 <= base <= 36 or len(digits) > MAX_DIGITS // 2 or (digits[0].isalpha() and base < 11):
+        return None
+    try:
+        return Fraction(int(digits, base))
+    except ValueError:
+        return None
 
 
 def find_numbers(text: str) -> list[re.Match[str]]:
