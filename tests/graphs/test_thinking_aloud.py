@@ -105,6 +105,8 @@ SILENT: dict[str, tuple[dict[str, Any], str]] = {
     "cut inside": ({"content": "<think>So the side", "finish_reason": "length"}, "cut off inside"),
     "cut reasoning": ({"reasoning": "So the", "finish_reason": "length"}, "cut off inside"),
     "refusal": ({"refusal": "I can't help with that."}, "refused: I can't help"),
+    "refusal in words": ({"content": "I’m sorry, but I can’t help with that."}, "refused: I’m sorry"),
+    "curt refusal": ({"content": "I cannot assist with this request."}, "refused: I cannot"),
     "refusal by name": ({"finish_reason": "refusal"}, "the model refused"),
     "tool": ({"tool_calls": [{"name": "calc", "args": {}}], "finish_reason": "tool_calls"}, "called tool 'calc'"),
     "filter": ({"finish_reason": "content_filter"}, "content filter"),
@@ -128,6 +130,19 @@ def test_no_answer_is_no_pass(reply: dict[str, Any], why: str) -> None:
     assert why in result.attempts[0].silent and why in result.feedback[0].message
     assert judge.calls == writer.calls == () and store.list() == []
     assert why in result.stopped_because
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I can't do 3 times 4 in my head, so: 12",
+        "I cannot answer exactly.\nAnswer: east",
+        "The sign says that it cannot help.",
+        RIGHT,
+    ],
+)
+def test_what_only_sounds_like_a_refusal_is_read(said: str) -> None:
+    assert open_agent([said]).solve(QUESTION).attempts[0].silent == ""
 
 
 def test_it_is_asked_again_after_no_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,15 @@ MAX_THOUGHT = 200_000
 MAX_REASON = 300
 _THOUGHTS = ("reasoning", "thinking", "reasoning_content", "thought")
 """Types of content blocks that hold thinking, and the fields in which their text stands."""
+MAX_REFUSAL = 300
+_REFUSES = re.compile(
+    r"\W{0,3}(?:(?:i'?m |i am )?(?:so |very |really )?sorry\b[,.:; ]{0,3}(?:but )?|unfortunately,? |"
+    r"as an? (?:ai|language model)\b[^,.\n]{0,40},? )?"
+    r"(?:i (?:can'?t|cannot|can not|won'?t|will not|am unable to|am not able to)|i'm (?:unable|not able) to) "
+    r"(?:help|assist|comply|answer|do|provide|fulfil|continue|support|complete|engage|discuss)\b[^\d:]*",
+    re.IGNORECASE,
+)
+"""A reply that is nothing but a polite refusal: it holds no number, and no ``Answer:``."""
 _FILTERS = frozenset(
     "content_filter content_filtered safety blocklist prohibited_content recitation spii "
     "guardrail_intervened".split()
@@ -50,7 +60,9 @@ def silent_because(message: BaseMessage, said: str, thought: str) -> str:
     if (refused := _refusal(message)) is not None:
         return f"the model refused: {refused[:MAX_REASON]}" if refused else "the model refused"
     if said.strip():
-        return ""
+        text = said.strip().replace("’", "'")
+        refuses = len(text) <= MAX_REFUSAL and _REFUSES.fullmatch(text)
+        return f"the model refused: {said.strip()}" if refuses else ""
     if filtered(message):
         return "a content filter stopped the reply"
     if names := _tools_called(message):
