@@ -164,14 +164,15 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
     words; ``metadata["cut"]`` is then true.
     """
     text, cut = kept + reply.said, cut_off(reply.message) or filtered(reply.message)
+    silent = silent_because(reply.message, reply.said, reply.thought)
     return Attempt(
         number=number,
         text=text,
         thought=reply.thought,
-        silent=silent_because(reply.message, reply.said, reply.thought),
+        silent=silent,
         kept=len(kept),
         steps=parse_steps(text),
-        answer=read_answer(problem, text, cut=cut),
+        answer=None if silent else read_answer(problem, text, cut=cut),
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
         metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
