@@ -24,6 +24,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
 from vitarmm_agent.private import FILE, private_file, private_folder
@@ -51,10 +52,140 @@ class SqliteCheckpoints(SqliteSaver):
             serde: default: plain data and messages only; a graph whose state holds objects of other
                 classes needs one that knows them.
         """
-        super().__init__(conn, serde=serde or PlainDataSerializer())
+        self._parts = PartedSerializer(serde or PlainDataSerializer(), conn)
+        super().__init__(conn, serde=self._parts)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._together = GroupCommit[_Write](self._write_group)
         self._grouping = threading.local()
+
+    def setup(self) -> None:
+        """Make the tables that are missing."""
+        if not self.is_setup:
+            super().setup()
+            self.conn.execute(SCHEMA)
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As in the base class; what the thread holds already is kept once."""
+        with self._kept(config, [checkpoint]):
+            return super().put(config, checkpoint, metadata, new_versions)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As in the base class; what the thread holds already is kept once."""
+        with self._kept(config, [value for _, value in writes]):
+            super().put_writes(config, writes, task_id, task_path)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """As in the base class; the space is used again, and given back by :meth:`shrink`."""
+        with self._alone() as cursor:
+            super().delete_thread(thread_id)
+            forget_parts(cursor, str(thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete all checkpoints, with their writes, whose metadata names one of these LangGraph runs."""
+        for run_id in run_ids:
+            self._delete("json_extract(CAST(metadata AS TEXT), '$.run_id') = ?", str(run_id))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete all checkpoints of these threads but the last of each place in the graph.
+
+        Args:
+            thread_ids: which threads.
+            strategy: ``keep_latest``, or ``delete``, which keeps none.
+
+        Raises:
+            InputError: another strategy.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise InputError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
+        for thread_id in map(str, thread_ids):
+            if strategy == "delete":
+                self.delete_thread(thread_id)
+            else:
+                self._delete(
+                    "thread_id = ? AND checkpoint_id < (SELECT max(checkpoint_id) FROM checkpoints "
+                    "AS other WHERE other.thread_id = checkpoints.thread_id "
+                    "AND other.checkpoint_ns = checkpoints.checkpoint_ns)",
+                    thread_id,
+                )
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all checkpoints and writes of a thread to another."""
+        own: RunnableConfig = {"configurable": {"thread_id": str(source_thread_id)}}
+        for found in [*self.list(own)][::-1]:
+            at = found.config["configurable"]
+            parent = (found.parent_config or {"configurable": {}})["configurable"]
+            place = {"thread_id": str(target_thread_id), "checkpoint_ns": at["checkpoint_ns"]}
+            before = {"checkpoint_id": parent["checkpoint_id"]} if parent else {}
+            copied = self.put(
+                {"configurable": place | before}, found.checkpoint, found.metadata, {}
+            )
+            tasks: dict[str, list[tuple[str, Any]]] = {}
+            for task_id, channel, value in found.pending_writes or ():
+                tasks.setdefault(task_id, []).append((channel, value))
+            for task_id, writes in tasks.items():
+                self.put_writes(copied, writes, task_id)
+
+    def shrink(self) -> bool:
+        """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
+        try:
+            self.conn.execute("VACUUM")
+            self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    @contextmanager
+    def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[None]:
+        """Have values written in parts, in one transaction with them."""
+        thread_id = str(config["configurable"]["thread_id"])
+        if getattr(self._grouping, "on", False):
+            with self._parts.kept(self.conn.cursor(), thread_id, values):
+                yield
+            return
+        with self._alone() as cursor, self._parts.kept(cursor, thread_id, values):
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Cursor]:
+        """One transaction, which no other process writes into, for all that is done within."""
+        with super().cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            self._grouping.on = True
+            try:
+                yield cursor
+            except BaseException:
+                self.conn.rollback()
+                raise
+            finally:
+                self._grouping.on = False
+
+    def _delete(self, which: str, value: str) -> None:
+        """Delete the checkpoints that a condition with one value names, and what they alone need."""
+        with self._alone() as cursor:
+            rows = cursor.execute(
+                f"SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints WHERE {which}",
+                (value,),
+            ).fetchall()
+            for table in ("checkpoints", "writes"):
+                cursor.executemany(
+                    f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_ns = ? "
+                    "AND checkpoint_id = ?",
+                    rows,
+                )
+            for thread_id in {row[0] for row in rows}:
+                forget_parts(cursor, thread_id)
 
     def close(self) -> None:
         """Finish what is under way and close the file."""
@@ -85,16 +216,13 @@ class SqliteCheckpoints(SqliteSaver):
     def _write_group(self, waiting: deque[_Write]) -> None:
         group = taken(waiting)
         try:
-            with super().cursor():
-                self._grouping.on = True
+            with self._alone():
                 for write in group:
                     write.carry_out()
         except sqlite3.Error as error:  # of the commit: nothing was written
             self.conn.rollback()
             for write in group:
                 write.fail(write.error or error)
-        finally:
-            self._grouping.on = False
 
     async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
@@ -145,6 +273,18 @@ class SqliteCheckpoints(SqliteSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         """As :meth:`delete_thread`."""
         await self._off_loop(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As :meth:`delete_for_runs`."""
+        await self._off_loop(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As :meth:`copy_thread`."""
+        await self._off_loop(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As :meth:`prune`."""
+        await self._off_loop(lambda: self.prune(thread_ids, strategy=strategy))
 
 
 @dataclass(eq=False)

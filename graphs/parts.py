@@ -1,0 +1,173 @@
+"""What the checkpoints of a thread have in common is kept once.
+
+A checkpoint holds the whole state: an image that came in a message stands in each of them, and all
+attempts so far. Serialized, it is cut into parts; a part that the thread has already is referred to.
+Where it is cut decides how much is saved, never what is read: the parts joined are the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import threading
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ormsgpack
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from vitarmm_agent.errors import InputError
+
+KIND = "parts"
+SMALL = 2_000
+"""Bytes of a value that is kept as it is."""
+LEAST = 256
+"""Bytes of a part that is kept apart."""
+MAX_BYTES = 500_000_000
+MAX_TEXTS = 10_000
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS parts (
+    id INTEGER PRIMARY KEY, thread_id TEXT NOT NULL, sha BLOB NOT NULL, data BLOB NOT NULL,
+    UNIQUE (thread_id, sha)
+)
+"""
+_RECORD = re.compile(rb"\xa6number")
+"""The first key of an attempt, and of each other record of an iteration."""
+_LONG = re.compile(rb"[\xda\xc5](?P<two>[\x04-\xff].)|[\xdb\xc6](?P<four>....)", re.DOTALL)
+"""How MessagePack begins texts and bytes of a thousand characters and more."""
+_DAMAGED = "a checkpoint refers to parts that are not there or too large: the file is damaged"
+
+
+class PartedSerializer(SerializerProtocol):
+    """A serializer whose larger values are kept in parts, those of one thread once."""
+
+    def __init__(self, inner: SerializerProtocol, connection: sqlite3.Connection) -> None:
+        """Keep in the table ``parts`` of a file what ``inner`` writes."""
+        self._inner, self._connection = inner, connection
+        self._ready = threading.local()
+
+    @contextmanager
+    def kept(self, cursor: sqlite3.Cursor, thread_id: str, values: Sequence[Any]) -> Iterator[None]:
+        """Store the parts of values that are about to be written, with ``cursor``."""
+        self._ready.written = {id(v): self._parted(cursor, thread_id, v) for v in values}
+        try:
+            yield
+        finally:
+            self._ready.written = {}
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Write a value: with references to its parts where these are :meth:`kept`."""
+        written: dict[int, tuple[str, bytes]] = getattr(self._ready, "written", {})
+        return written.get(id(obj)) or self._inner.dumps_typed(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Read a value.
+
+        Raises:
+            InputError: a part is missing, or the whole is too large.
+        """
+        if data[0] != KIND:
+            return self._inner.loads_typed(data)
+        (kind, pieces), size = _unpacked(data[1]), 0
+        whole = list[bytes]()
+        for piece in pieces:
+            whole.append(piece if isinstance(piece, bytes) else self._part(piece))
+            size += len(whole[-1])
+            if size > MAX_BYTES:
+                raise InputError(_DAMAGED)
+        return self._inner.loads_typed((kind, b"".join(whole)))
+
+    def _parted(self, cursor: sqlite3.Cursor, thread_id: str, value: Any) -> tuple[str, bytes]:
+        kind, data = self._inner.dumps_typed(value)
+        if len(data) < SMALL:
+            return kind, data
+        pieces = [
+            piece if len(piece) < LEAST else _stored(cursor, thread_id, piece)
+            for piece in cut(data)
+        ]
+        return KIND, ormsgpack.packb([kind, pieces])
+
+    def _part(self, number: Any) -> bytes:
+        if type(number) is not int:
+            raise InputError(_DAMAGED)
+        try:
+            found = self._connection.execute("SELECT data FROM parts WHERE id = ?", (number,))
+            row = found.fetchone()
+        except sqlite3.Error as error:
+            raise InputError(f"{_DAMAGED}: {error}") from None
+        if row is None or not isinstance(row[0], bytes):
+            raise InputError(_DAMAGED)
+        return row[0]
+
+
+def cut(data: bytes) -> list[bytes]:
+    """``data`` in pieces that are likely to come again: records, and long texts."""
+    texts = _texts(data)
+    places = {0, len(data), *(place for text in texts for place in text)}
+    for record in _RECORD.finditer(data):
+        at = bisect(texts, (record.start(), len(data))) - 1
+        if at < 0 or texts[at][1] <= record.start():
+            places.add(record.start())
+    ends = sorted(places)
+    return [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def _texts(data: bytes) -> list[tuple[int, int]]:
+    """Where long texts stand, in order; the longest first of those that cross.
+
+    What looks like the beginning of one may be part of a number, or stand inside another text.
+    """
+    found: list[tuple[int, int]] = []
+    at = 0
+    while (match := _LONG.search(data, at)) and len(found) < MAX_TEXTS:
+        length = int.from_bytes(match["two"] or match["four"])
+        if 1024 <= length <= len(data) - match.end():
+            found.append((match.end(), match.end() + length))
+        at = match.start() + 1
+    chosen: list[tuple[int, int]] = []
+    for start, end in sorted(found, key=lambda text: text[0] - text[1]):
+        at = bisect(chosen, (start, end))
+        free_before = at == 0 or chosen[at - 1][1] <= start
+        if free_before and (at == len(chosen) or end <= chosen[at][0]):
+            chosen.insert(at, (start, end))
+    return chosen
+
+
+def forget_parts(cursor: sqlite3.Cursor, thread_id: str) -> None:
+    """Delete the parts of a thread that none of its checkpoints and writes refers to any more."""
+    used = set[int]()
+    for table, column in (("checkpoints", "checkpoint"), ("writes", "value")):
+        rows = cursor.execute(
+            f"SELECT {column} FROM {table} WHERE thread_id = ? AND type = ?", (thread_id, KIND)
+        )
+        for (data,) in rows.fetchall():
+            used.update(piece for piece in _unpacked(data)[1] if isinstance(piece, int))
+    known = cursor.execute("SELECT id FROM parts WHERE thread_id = ?", (thread_id,)).fetchall()
+    cursor.executemany(
+        "DELETE FROM parts WHERE id = ?", [row for row in known if row[0] not in used]
+    )
+
+
+def _stored(cursor: sqlite3.Cursor, thread_id: str, piece: bytes) -> int:
+    key = (thread_id, hashlib.sha256(piece).digest())
+    find = "SELECT id FROM parts WHERE thread_id = ? AND sha = ?"
+    row = cursor.execute(find, key).fetchone()
+    if row is None:
+        cursor.execute(
+            "INSERT OR IGNORE INTO parts (thread_id, sha, data) VALUES (?, ?, ?)", (*key, piece)
+        )
+        row = cursor.execute(find, key).fetchone()
+    return int(row[0])
+
+
+def _unpacked(data: bytes) -> tuple[str, list[Any]]:
+    try:
+        kind, pieces = ormsgpack.unpackb(data)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{_DAMAGED}: {error}") from None
+    if not isinstance(kind, str) or kind == KIND or not isinstance(pieces, list):
+        raise InputError(_DAMAGED)
+    return kind, pieces
