@@ -11,7 +11,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import Force, out, print_json, safe, unused
+from vitarmm_agent.cli.console import Force, err, out, print_json, safe, unused
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +170,45 @@ def delete(
     if not yes:
         typer.confirm(f"Delete run {thread}?", abort=True)
     kept.delete_thread(thread)
+    kept.shrink()
     out.print(f"deleted {thread}")
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="Age of the last checkpoint: 12h, 30d, 8w.")] = "",
+    keep_last: Annotated[int, typer.Option(min=0, help="So many of the newest runs stay.")] = 0,
+    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only failed runs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete old runs and give their space back; what they wrote to memory stays.
+
+    Runs that wait for a person, or were stopped and can be resumed, stay.
+    """
+    from vitarmm_agent.traces.pruning import age, prunable
+
+    kept = checkpoints(write=not dry_run)
+    found = prunable(
+        kept,
+        older_than=age(older_than) if older_than else None,
+        keep_last=keep_last,
+        failed_only=failed_only,
+    )
+    if found and not dry_run:
+        if not yes:
+            typer.confirm(f"Delete {len(found)} runs?", abort=True)
+        for run in found:
+            kept.delete_thread(run.thread_id)
+        if not kept.shrink():
+            err.print("the file is in use: its space is used again, and given back next time")
+    if as_json:
+        print_json({"deleted": [run.thread_id for run in found], "dry_run": dry_run})
+        return
+    for run in found if dry_run else ():
+        out.print(safe(f"{run.thread_id}  {run.updated_at[:16]}  {run.status}  {run.text[:60]}"))
+    out.print(f"{'would delete' if dry_run else 'deleted'} {len(found)} runs")
 
 
 def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) -> None:
