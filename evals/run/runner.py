@@ -177,13 +177,19 @@ class _Run:
     async def _arms(
         self, arms: Sequence[Arm], do: Callable[[Job], Awaitable[Sample]]
     ) -> str | None:
+        """Problem by problem through all arms, so that one that is stopped early has pairs to compare."""
         lanes: list[list[Task]] = []
+        alone: list[Task] = []
         for arm in arms:
             for order in self.plan.orders_of(arm):
                 for benchmark in self.plan.benchmarks:
                     tasks = list(_tasks(arm, order, benchmark, self.plan.seed))
-                    lanes += [tasks] if arm.ordered else [[task] for task in tasks]
-        return await self._work(self.samples, lanes, do)
+                    if arm.ordered:
+                        lanes.append(tasks)
+                    else:
+                        alone += tasks
+        alone.sort(key=lambda task: task.position)
+        return await self._work(self.samples, [*lanes, *([task] for task in alone)], do)
 
     async def _work(
         self,

@@ -183,6 +183,17 @@ async def test_another_configuration_is_refused(tmp_path: Path) -> None:
         await go(plan_of(tmp_path / "used", "single"))
 
 
+async def test_one_that_is_stopped_early_has_pairs(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path / "out", "single,empty", workers=1, budget=Budget.parse("1000 tokens"))
+    outcome = await go(plan)
+    solved = [(sample.arm, sample.problem_id) for sample in outcome.samples]
+    assert outcome.stopped and len(solved) > 3
+    firsts = list(dict.fromkeys(problem for _, problem in solved))
+    order = [problem for _, problem in solved]
+    assert order == sorted(order, key=firsts.index), "one problem after the other"
+    assert {arm for arm, _ in solved} == {"single", "empty"}
+
+
 async def test_a_budget_stops_it_cleanly(tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "out", "single", workers=1, budget=Budget.parse("400 tokens"))
     outcome = await go(plan)
