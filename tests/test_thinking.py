@@ -21,8 +21,26 @@ SPELLINGS = {
     "<|message|>The area is 25.<|return|>",
     "spaces": "< think >Is it 20?</ think >The area is 25.",
     "scratchpad": "<scratchpad>\nIs it 20?\n</scratchpad>\nThe area is 25.",
+    "granite": "Here is my thought process:\nIs it 20?\nHere is my response:\nThe area is 25.",
+    "gemma": "<|channel>thought\nIs it 20?<channel|>The area is 25.",
+    "older gemma": "<unused94>thought\nIs it 20?<unused95>The area is 25.",
+    "cohere": "<|START_THINKING|>Is it 20?<|END_THINKING|><|START_RESPONSE|>The area is 25.<|END_RESPONSE|>",
+    "reasoning": "<reasoning>Is it 20?</reasoning>\nThe area is 25.</s>",
+    "escaped": "&lt;think&gt;Is it 20?&lt;/think&gt;The area is 25.",
+    "details": '<details type="reasoning" done="true">Is it 20?</details>\nThe area is 25.',
+    "prefix": "<mm:think>Is it 20?</mm:think>The area is 25.<|im_end|>",
+    "one word": "<longcat_think>Is it 20?</longcat_think>The area is 25.",
+    "bars": "<|think|>Is it 20?<|/think|>The area is 25.",
+    "solar": "<|think|>Is it 20?<|end|>The area is 25.",
+    "apertus": "<|inner_prefix|>Is it 20?<|inner_suffix|>The area is 25.",
+    "turn": "<|im_start|>think\nIs it 20?<|im_end|>\nThe area is 25.",
+    "fence": "```think\nIs it 20?\n```\nThe area is 25.",
+    "bare channels": "analysisIs it 20?assistantfinalThe area is 25.",
     "seed": "<seed:think>Is it 20?</seed:think>The area is 25.",
 }
+KNOWN_AT_THE_END = {
+    "no opening tag", "granite", "gemma", "older gemma", "escaped", "turn", "fence", "bare channels",
+}  # fmt: skip
 QUESTION = Problem(text="What is the area?", answer_type="integer", reference="25")
 
 
@@ -46,6 +64,9 @@ def test_thinking_is_cut_away(text: str) -> None:
         ("I think it is 5, on second thought 6", "", "I think it is 5, on second thought 6"),
         ("3 < 5 and [THINKING] of it", "", "3 < 5 and [THINKING] of it"),
         ("<think>a</think>```json\n{}\n```", "a", "```json\n{}\n```"),
+        ("```python\nx = 1\n```\nI think so: 5", "", "```python\nx = 1\n```\nI think so: 5"),
+        ("<details>more</details> on my reasoning", "", "<details>more</details> on my reasoning"),
+        ("analysis of the final", "", "analysis of the final"),
         ("", "", ""),
     ],
 )
@@ -54,13 +75,14 @@ def test_what_is_thinking_and_what_is_not(text: str, thought: str, said: str) ->
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 50])
-@pytest.mark.parametrize("name", sorted(set(SPELLINGS) - {"no opening tag", "channels"}))
+@pytest.mark.parametrize("name", sorted(set(SPELLINGS) - KNOWN_AT_THE_END))
 def test_pieces_of_any_size_are_told_apart(name: str, size: int) -> None:
     stream, text = ThinkingStream(), SPELLINGS[name]
     pieces = [p for at in range(0, len(text), size) for p in stream.feed(text[at : at + size])]
     pieces += stream.end()
     assert "".join(p for p, thinking in pieces if thinking).strip() == "Is it 20?"
-    assert "".join(p for p, thinking in pieces if not thinking).strip() == "The area is 25."
+    said = "".join(p for p, thinking in pieces if not thinking)
+    assert split_thinking(said)[1].strip() == "The area is 25."
 
 
 def test_what_only_looks_like_a_tag_is_passed_on() -> None:

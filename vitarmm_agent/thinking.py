@@ -8,17 +8,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_NAMES = r"think|thinking|thoughts?|scratchpad|inner_monologue|seed:think"
-_OPENED = rf"<\s?(?:{_NAMES})(?:\s[^<>]{{0,80}})?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
-_CLOSED = rf"<\s?/\s?(?:{_NAMES})\s?>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+_NAMES = r"(?:[a-z]{1,12}[:_])?think(?:ing)?|thoughts?|reasoning|analysis|reflection|scratchpad|inner_monologue"
+_OPENED = (
+    rf"(?:<|&lt;)\s?(?:{_NAMES})(?:\s[^<>]{{0,80}})?(?:>|&gt;)|\[THINK\]|◁think▷|<\|begin_of_thought\|>|"
+    r"<\|START_THINKING\|>|<\|inner_prefix\|>|<\|think\|>|<unused94>(?:thought)?|<\|channel>thought\b|"
+    r"<details\s[^<>]{0,40}type=\"reasoning\"[^<>]{0,80}>|```think(?:ing)?\b|<\|im_start\|>think\b|"
+    r"here is my thought process:"
+)
+_CLOSED = (
+    rf"(?:<|&lt;)\s?/\s?(?:{_NAMES})\s?(?:>|&gt;)|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|"
+    r"<\|END_THINKING\|>|<\|inner_suffix\|>|<\|/think\|>|<unused95>|<channel\|>|"
+    r"here is my response:"
+)
+_ENDS = r"</details>|```|<\|im_end\|>|<\|end\|>"
+"""What ends much else as well: it closes only thinking that was opened."""
 _CHANNEL = r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>"
+_FINAL = rf"{_CHANNEL}final\s?<\|message\|>"
 _TAG = re.compile(
     rf"(?:(?<!`)|(?<=``))(?:(?P<opened>{_OPENED}|{_CHANNEL}(?:analysis|commentary)[^<]{{0,80}}<\|message\|>)"
-    rf"|(?P<closed>{_CLOSED}|{_CHANNEL}final\s?<\|message\|>))(?!`(?!`))",
+    rf"|(?P<closed>{_CLOSED}|{_FINAL})|(?P<ends>{_ENDS}))(?!`(?!`))",
     re.IGNORECASE,
 )
-_END = re.compile(r"<\|(?:return|end)\|>")
-_HINT = re.compile(r"think|thought|scratchpad|monologue|<\|channel", re.IGNORECASE)
+_BARE_CHANNELS = re.compile(
+    r"analysis(?=[A-Z])(?P<thought>.+?)assistantfinal(?P<said>.*)", re.DOTALL
+)
+"""gpt-oss where its special tokens were taken out."""
+_SPECIAL = re.compile(r"<\|/?[A-Za-z_]{1,30}\|>|</s>|<(?:end_of_turn|eos|bos)>")
+"""Tokens of chat templates that came through: they mean nothing."""
+_HINT = re.compile(
+    r"think|thought|scratchpad|monologue|reasoning|analysis|reflection|<\|channel|inner_prefix|<unused94>",
+    re.IGNORECASE,
+)
+_PARTIAL = re.compile(r"(?:<\|?/?[a-z_]{0,24}\|?>?[a-z]{0,12}\s?){1,5}\Z", re.I)
 _BEGINNINGS = "<[◁"
 LONGEST_TAG = 160
 
@@ -30,23 +51,29 @@ def split_thinking(text: str) -> tuple[str, str]:
     stands before a closing tag that was never opened; and what stands behind an opening tag at the
     start of a line that is never closed, for the reply was cut off inside. Tags in backticks are text.
     """
-    tags = list(_TAG.finditer(text)) if _HINT.search(text) else []
+    if not _HINT.search(text):
+        return "", _SPECIAL.sub("", text)
+    if bare := _BARE_CHANNELS.fullmatch(text.strip()):
+        return bare["thought"].strip(), bare["said"].strip()
+    tags = list(_TAG.finditer(text))
     last = max((tag.start() for tag in tags if tag["closed"]), default=-1)
     thought, said = list[str](), list[str]()
-    thinking, at = False, 0
+    thinking, at = "", 0
     for tag in tags:
         part = text[at : tag.start()]
         if tag["opened"] and tag.start() > last and not (thinking or _begins_line(part)):
+            continue
+        if tag["ends"] and not _ends(tag[0], thinking):
             continue
         if tag["closed"] and not thinking:
             thought, said = [*thought, *said, part], []
         else:
             (thought if thinking else said).append(part)
-        thinking, at = bool(tag["opened"]), tag.end()
+        thinking, at = tag["opened"] or "", tag.end()
     if not at:
-        return "", text
+        return "", _SPECIAL.sub("", text)
     (thought if thinking else said).append(text[at:])
-    return "".join(thought).strip(), _END.sub("", "".join(said)).strip()
+    return "".join(thought).strip(), _SPECIAL.sub("", "".join(said)).strip()
 
 
 def without_thinking(text: str) -> str:
@@ -63,7 +90,7 @@ class ThinkingStream:
 
     def __init__(self) -> None:
         """Begin with a reply that is said."""
-        self._thinking, self._held, self._line = False, "", ""
+        self._thinking, self._held, self._line = "", "", ""
 
     def feed(self, text: str) -> Iterator[tuple[str, bool]]:
         """Pieces that hold no part of a tag, each with whether it is thinking."""
@@ -72,13 +99,21 @@ class ThinkingStream:
             part = text[at : tag.start()]
             if tag["opened"] and not (self._thinking or _begins_line(self._line + part)):
                 continue
+            if tag["ends"] and not _ends(tag[0], self._thinking):
+                continue
             yield from self._passed(part)
-            self._thinking, at = bool(tag["opened"]), tag.end()
-        begun = max(text.rfind(sign, max(at, len(text) - LONGEST_TAG)) for sign in _BEGINNINGS)
-        whole = begun < 0 or ">" in text[begun:].replace("|>", "")
-        end = len(text) if whole else begun
+            self._thinking, at = tag["opened"] or "", tag.end()
+        end = self._certain(text, at)
         yield from self._passed(text[at:end])
         self._held = text[end:]
+
+    def _certain(self, text: str, at: int) -> int:
+        """Where the text ends that can be no part of a tag."""
+        start = max(at, len(text) - LONGEST_TAG)
+        if partial := _PARTIAL.search(text, start):
+            return partial.start()
+        begun = max(text.rfind(sign, start) for sign in _BEGINNINGS)
+        return len(text) if begun < 0 or ">" in text[begun:] else begun
 
     def end(self) -> Iterator[tuple[str, bool]]:
         """What was held back because it might have become a tag."""
@@ -88,7 +123,18 @@ class ThinkingStream:
     def _passed(self, text: str) -> Iterator[tuple[str, bool]]:
         if text:
             self._line = (self._line + text).rpartition("\n")[2][-LONGEST_TAG:]
-            yield text, self._thinking
+            yield text, bool(self._thinking)
+
+
+def _ends(closing: str, opening: str) -> bool:
+    """Whether what ends other things as well ends this thinking."""
+    pairs = {
+        "</details>": "<details",
+        "```": "```",
+        "<|im_end|>": "<|im_start",
+        "<|end|>": "<|think",
+    }
+    return opening.lower().startswith(pairs[closing.lower()])
 
 
 def _begins_line(before: str) -> bool:

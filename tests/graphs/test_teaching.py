@@ -103,9 +103,9 @@ def test_the_teacher_is_not_shown_the_gold_answer(tmp_path: Path, memory: Reason
     ("said", "why"),
     [
         (WRONG, "20 / 4 = 6"),
-        ("I cannot help with that.", "answer"),
+        ("I cannot help with that.", "refused"),
         ("Answer: 25", "steps"),
-        ("", "answer"),
+        ("", "the reply is empty"),
     ],
 )
 def test_a_solution_that_is_none_is_not_kept(

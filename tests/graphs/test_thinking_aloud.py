@@ -17,6 +17,7 @@ from tests.scripts import LESSON, QUESTION, RIGHT, WRONG, operations, script
 from vitarmm_agent import Problem, ReasoningAgent
 from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.memory_store import ReasoningMemory
+from vitarmm_agent.models.replies import said_and_thought
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.verifiers import FeedbackPolicy, Function, Judge
 
@@ -110,6 +111,17 @@ SILENT: dict[str, tuple[dict[str, Any], str]] = {
     "refusal by name": ({"finish_reason": "refusal"}, "the model refused"),
     "tool": ({"tool_calls": [{"name": "calc", "args": {}}], "finish_reason": "tool_calls"}, "called tool 'calc'"),
     "filter": ({"finish_reason": "content_filter"}, "content filter"),
+    "filter with text": ({"content": RIGHT, "finish_reason": "content_filter"}, "content filter"),
+    "server error": ({"content": RIGHT, "finish_reason": "error"}, "ended with 'error'"),
+    "tool in text": ({"content": '<tool_call>{"name": "calc", "arguments": {"x": 7}}</tool_call>'}, "called a tool"),
+    "tool as JSON": ({"content": '{"name": "calc", "parameters": {"x": "7"}}'}, "called a tool"),
+    "tool tokens": ({"content": '<|python_tag|>calc.call(e="12-5")'}, "called a tool"),
+    "error page": ({"content": "<html><body>502 Bad Gateway</body></html>"}, "an error message"),
+    "error line": ({"content": "Error: rate limit exceeded (429)"}, "an error message"),
+    "tokens alone": ({"content": "<|im_end|>"}, "the reply is empty"),
+    "marks alone": ({"content": "…"}, "the reply is empty"),
+    "refusal in German": ({"content": "Es tut mir leid, dabei kann ich nicht helfen."}, "refused: Es tut"),
+    "refusal in Chinese": ({"content": "抱歉，我无法回答这个问题。"}, "refused: 抱歉"),
     "filter of another": ({"finish_reason": "SAFETY"}, "content filter"),
     "thinking alone": ({"content": "<think>The answer is 25.</think>"}, "thought, and said nothing"),
     "reasoning alone": ({"reasoning": "The answer is 25."}, "thought, and said nothing"),
@@ -143,6 +155,58 @@ def test_no_answer_is_no_pass(reply: dict[str, Any], why: str) -> None:
 )
 def test_what_only_sounds_like_a_refusal_is_read(said: str) -> None:
     assert open_agent([said]).solve(QUESTION).attempts[0].silent == ""
+
+
+def test_what_was_cut_off_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = script(tmp_path / "r.json", {"content": "1. 20 / 4 =", "finish_reason": "length"})
+    run_app(["solve", QUESTION, "--reasoner", spec])
+    assert (
+        "there is no answer (it was cut off at the limit of new tokens; raise max_tokens)"
+        in " ".join(capsys.readouterr().out.split())
+    )
+
+
+THOUGHTS: dict[str, Any] = {
+    "list": [{"type": "thinking", "thinking": [{"type": "text", "text": DRAFT}]}, {"type": "text", "text": RIGHT}],
+    "summary": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": DRAFT}]}, {"type": "text", "text": RIGHT}],
+    "marked text": [{"type": "text", "text": DRAFT, "thought": True}, {"type": "text", "text": RIGHT}],
+    "bedrock": [{"type": "reasoning_content", "reasoning_content": {"text": DRAFT}}, {"type": "text", "text": RIGHT}],
+}  # fmt: skip
+FIELDS: dict[str, Any] = {
+    "reasoning_content": DRAFT,
+    "reasoning": {"summary": [{"text": DRAFT}]},
+    "reasoning_details": [{"type": "reasoning.text", "text": DRAFT}],
+}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *(AIMessage(content) for content in THOUGHTS.values()),
+        *(AIMessage(RIGHT, additional_kwargs={name: field}) for name, field in FIELDS.items()),
+    ],
+    ids=[*THOUGHTS, *FIELDS],
+)
+def test_thinking_is_read_wherever_it_stands(message: AIMessage) -> None:
+    assert said_and_thought(message) == (RIGHT, DRAFT)
+
+
+NO_LESSONS = {
+    "refusal": "1. I'm sorry, I can't help.\nAnswer: none",
+    "page": "<html>502 Answer: 7</html>",
+    "cut": {"content": RIGHT, "finish_reason": "length"},
+    "error": {"content": RIGHT, "finish_reason": "error"},
+    "filter": {"content": RIGHT, "finish_reason": "content_filter"},
+}
+
+
+@pytest.mark.parametrize("reply", NO_LESSONS.values(), ids=NO_LESSONS)
+def test_a_teacher_that_gives_no_solution_teaches_nothing(reply: Any) -> None:
+    store = memory()
+    agent = open_agent([WRONG], memory=store, teacher=ScriptedChatModel.of(reply), max_iterations=1)
+    result = agent.solve(QUESTION)
+    assert result.taught is not None and "there is no solution" in result.taught.note
+    assert store.list() == []
 
 
 def test_it_is_asked_again_after_no_answer() -> None:

@@ -14,6 +14,7 @@ from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.amounts import gives_several, read_number, stated_number
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
+from vitarmm_agent.answers.markup import untagged
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
@@ -117,7 +118,7 @@ def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
 
     What was thought aloud is not read.
     """
-    said = without_thinking(text)
+    said = untagged(without_thinking(text))
     return committed_answer(problem, said) if cut else extract_answer(problem, said)
 
 

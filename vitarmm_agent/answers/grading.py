@@ -8,6 +8,7 @@ from typing import Literal
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import extract_answer, read_answer
+from vitarmm_agent.answers.markup import untagged
 from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
@@ -52,7 +53,7 @@ def grade(
     """
     if problem.reference is None:
         raise InputError(f"problem {problem.id!r} has no reference to grade against; set reference")
-    text = without_thinking(text)
+    text = untagged(without_thinking(text))
     if cut and read_answer(problem, text, cut=True) is None:
         return Grade(
             correct=False,

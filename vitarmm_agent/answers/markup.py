@@ -9,6 +9,7 @@ _TAG = re.compile(
     rf"<(?P<end>/)?(?P<name>[A-Za-z][A-Za-z_:-]{{1,30}}|[biups]|h[1-6])[_ -]?(?P<number>\d{{1,3}})?"
     rf"(?P<attributes>(?:{_ATTRIBUTE}){{0,6}})\s?/?>"
 )
+_BRACKETS = re.compile(r"\[(/?)ANSWER\]")
 _INLINE = frozenset("b i u s em strong code span mark small font sub a".split())
 
 
@@ -17,6 +18,9 @@ def untagged(text: str) -> str:
 
     ``<step n="2">`` becomes ``Step 2:``, ``<answer>`` becomes ``Answer:``, and ``5<sup>2</sup>`` 5^(2).
     """
+    text = (
+        _BRACKETS.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text) if "]" in text else text
+    )
     return _TAG.sub(_replacement, text) if "<" in text else text
 
 

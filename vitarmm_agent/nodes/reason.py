@@ -18,7 +18,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask, unwrapped
-from vitarmm_agent.models.replies import cut_off, filtered, silent_because
+from vitarmm_agent.models.replies import cut_off, silent_because, unfinished
 from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
@@ -163,8 +163,8 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
     One that was cut off at the limit of new tokens answers only by what it commits to in so many
     words; ``metadata["cut"]`` is then true.
     """
-    text, cut = kept + reply.said, cut_off(reply.message) or filtered(reply.message)
-    silent = silent_because(reply.message, reply.said, reply.thought)
+    text, message = kept + reply.said, reply.message
+    silent = silent_because(message, reply.said, reply.thought)
     return Attempt(
         number=number,
         text=text,
@@ -172,10 +172,10 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
         silent=silent,
         kept=len(kept),
         steps=parse_steps(text),
-        answer=None if silent else read_answer(problem, text, cut=cut),
+        answer=None if silent else read_answer(problem, text, cut=unfinished(message)),
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
-        metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
+        metadata=_plain(message) | ({"cut": True} if cut_off(message) else {}),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 
 from vitarmm_agent.answers import parse_steps, read_answer
 from vitarmm_agent.deps import Deps
@@ -15,6 +16,7 @@ from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, taught_event
 from vitarmm_agent.nodes.limits import limits_in_force
@@ -97,6 +99,8 @@ def keep(
         return taught
     objection = yield from exact_checks(policy).check(problem, [taught.solution])
     try:
+        if why := _no_solution(taught.solution):
+            raise InputError(f"there is no solution: {why}")
         if objection.verdict == "fail":
             raise InputError(f"the solution is wrong: {_why(objection)}")
         entry = worked_entry(
@@ -136,8 +140,25 @@ def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Ta
 
 def solution_of(problem: Problem, text: str, number: int = 1) -> Attempt:
     """A solution that was written by hand, with the steps and the answer read from it."""
-    answer = stated_answer(problem, text)
-    return Attempt(number=number, text=text, steps=parse_steps(text), answer=answer)
+    message = AIMessage(text)
+    said, thought = said_and_thought(message)
+    return Attempt(
+        number=number,
+        text=said,
+        thought=thought,
+        silent=silent_because(message, said, thought),
+        steps=parse_steps(said),
+        answer=stated_answer(problem, said),
+    )
+
+
+def _no_solution(attempt: Attempt) -> str:
+    """Why what was taught is no solution; nothing where it may be one."""
+    if attempt.silent:
+        return attempt.silent
+    if attempt.cut:
+        return "it was cut off at the limit of new tokens"
+    return "a step refuses to answer" if any(refuses(s.text) for s in attempt.steps) else ""
 
 
 def stated_answer(problem: Problem, text: str) -> str | None:

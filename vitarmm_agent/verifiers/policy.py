@@ -35,6 +35,8 @@ ROLES: dict[str, Role] = {
     "human": "decides",
     "function": "full",
 }
+ANSWER = "answer"
+"""Source of a verdict on an attempt that has none."""
 NO_VERDICT = "No verifier had grounds to pass or to fail this attempt."
 
 
@@ -89,7 +91,11 @@ class FeedbackPolicy:
             advises = self.role(verifier) in ("advises", "measured") and part.verdict != "abstain"
             parts.append(part.model_copy(update={"advice": advises and not settles}))
             settled = parts[-1] if settles else settled
-        return self._combined(settled, parts, time.perf_counter() - started)
+        combined = self._combined(settled, parts, time.perf_counter() - started)
+        if combined.verdict == "abstain" and (why := _unanswered(attempts[-1])):
+            said = "; ".join(filter(None, (why, combined.failure)))
+            return combined.model_copy(update={"source": ANSWER, "failure": said})
+        return combined
 
     def _spent(self, started: float, parts: Sequence[Feedback]) -> bool:
         if self.max_seconds is not None and time.perf_counter() - started >= self.max_seconds:
@@ -138,13 +144,22 @@ class FeedbackPolicy:
         return settled.model_copy(update=common)
 
 
+def _unanswered(attempt: Attempt) -> str:
+    """Why there is no final answer; nothing where there is one."""
+    if attempt.answer is not None:
+        return ""
+    if attempt.cut:
+        return "it was cut off at the limit of new tokens; raise max_tokens"
+    return "it commits to no answer"
+
+
 def no_answer(why: str) -> Feedback:
     """The fail of an attempt that says nothing."""
     error = StepError(
         kind="format", message=f"There is no answer: {why.rstrip('.')}.", subject="no answer"
     )
     return Feedback(
-        verdict="fail", source="answer", score=0.0, errors=(error,), message=error.message
+        verdict="fail", source=ANSWER, score=0.0, errors=(error,), message=error.message
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from vitarmm_agent.answers.normalise import fold
 from vitarmm_agent.problem import Attempt, Data, Feedback
+from vitarmm_agent.verifiers.policy import ANSWER
 from vitarmm_agent.verifiers.precision import MIN_PRECISION
 
 Action = Literal["retry", "stop", "vote"]
@@ -160,6 +161,8 @@ def _grounds(feedback: Feedback) -> str:
 
 
 def _abstained(feedback: Feedback, count: int) -> str:
+    if feedback.source == ANSWER:
+        return f"there is no answer ({feedback.failure}), and no ground for another attempt"
     why = f" ({feedback.failure})" if feedback.failure else ""
     which = "the first answer" if count == 1 else "the first answer without a fail"
     return (
