@@ -34,8 +34,9 @@ def texts(response: str) -> list[str]:
         ("<p>12 - 5 = 7</p>", ["12 - 5 = 7"]),
         ("<step>12 - 5 = 7", ["12 - 5 = 7"]),
         ("12 - 5 = 7</step>", ["12 - 5 = 7"]),
+        ("<reasoning>\n1. add\n</reasoning>\n<answer>7</answer>", ["Answer: 7"]),
         (
-            "<reasoning>\n1. add\n2. stop\n</reasoning>\n<answer>7</answer>",
+            "<solution>\n1. add\n2. stop\n</solution>\n<answer>7</answer>",
             ["add", "stop", "Answer: 7"],
         ),
         ("### Step 1: add\n### Step 2 - stop", ["add", "stop"]),

@@ -78,8 +78,9 @@ def extract_answer(problem: Problem, text: str) -> str | None:
         text: a response of any size; its last 20,000 characters are read.
 
     Returns:
-        The answer, or None when the response commits to none.
+        The answer, or None when the response commits to none. What was thought aloud is not read.
     """
+    text = untagged(without_thinking(text))
     if problem.answer_type != "choice":  # the two commonest forms, without further ado
         if _BARE_NUMBER.fullmatch(text):
             return text.strip()
@@ -102,7 +103,7 @@ def committed_answer(problem: Problem, text: str) -> str | None:
     be one on the way. "The result is 5" says the same of a step, so only a box, ``####``,
     ``Answer: …`` and "the answer is …" count.
     """
-    text = widths(clean(text[-WINDOW:])).strip()
+    text = widths(clean(untagged(without_thinking(text))[-WINDOW:])).strip()
     boxes = dict(latex.boxes(text))
     found = [
         one
@@ -114,12 +115,8 @@ def committed_answer(problem: Problem, text: str) -> str | None:
 
 
 def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
-    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off.
-
-    What was thought aloud is not read.
-    """
-    said = untagged(without_thinking(text))
-    return committed_answer(problem, said) if cut else extract_answer(problem, said)
+    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off."""
+    return committed_answer(problem, text) if cut else extract_answer(problem, text)
 
 
 def _commitments(problem: Problem, text: str) -> list[Commitment]:
