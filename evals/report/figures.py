@@ -308,3 +308,10 @@ def whole(value: float) -> str:
 def dollars(value: float) -> str:
     """``0.0012``."""
     return f"{value:.3g}"
+
+
+def p_value(value: float | None) -> str:
+    """A probability, never rounded to nothing."""
+    if value is None:
+        return "–"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"

@@ -128,7 +128,7 @@ def _environment() -> Environment:
     )
     env.filters |= {
         "md": _md,
-        "p": _p,
+        "p": figures.p_value,
         "points": figures.points,
         "counted": _counted,
         "number": _number,
@@ -145,12 +145,6 @@ def _printable(value: Any) -> Any:
 
 def _md(value: Any) -> str:
     return str(value).translate(_MARKDOWN)
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
 
 
 def _counted(estimate: Estimate) -> str:

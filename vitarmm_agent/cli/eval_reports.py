@@ -83,7 +83,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _print_comparison(found: EvaluationComparison) -> None:
     from rich.table import Table
 
-    from vitarmm_agent.evals.report.figures import points
+    from vitarmm_agent.evals.report.figures import p_value, points
 
     for objection in found.objections:
         out.print(safe(f"objection: {objection}"))
@@ -96,7 +96,7 @@ def _print_comparison(found: EvaluationComparison) -> None:
     )  # fmt: skip
     for row in found.rows:
         only = "–" if row.only_first is None else f"{row.only_first} / {row.only_second}"
-        p_values = ("–" if p is None else f"{p:.4f}" for p in (row.p, row.p_holm))
+        p_values = map(p_value, (row.p, row.p_holm))
         table.add_row(
             safe(row.first), safe(row.second), str(row.pairs), str(row.dropped),
             points(row.difference), only, *p_values, row.test,

@@ -83,12 +83,12 @@ def print_lift(report: Report) -> None:
     """Print how each arm differs from its controls, and how often an example's answer was copied."""
     from rich.table import Table
 
-    from vitarmm_agent.evals.report.figures import points
+    from vitarmm_agent.evals.report.figures import p_value, points
 
     table = Table("arm − control", "pairs", "points [95 %]", "p", title="Differences")
     for c in report.metrics.comparisons:
-        p = "–" if c.p is None else f"{c.p:.2g}"
-        table.add_row(f"{c.first} − {c.second}", str(c.pairs), safe(points(c.difference)), p)
+        shown = safe(points(c.difference)), p_value(c.p)
+        table.add_row(f"{c.first} − {c.second}", str(c.pairs), *shown)
     out.print(table)
     for arm in report.metrics.arms:
         if (found := arm.recurring) is not None and found.copied.n:
