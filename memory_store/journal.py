@@ -188,21 +188,14 @@ class Journal:
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
-        rows = self._query(
-            "SELECT id, key, run, attempt, time, result FROM batches "
-            "WHERE namespace = ? AND key = ?",
-            namespace_text(tuple(namespace)),
-            key,
-        )
+        found = f"{_BATCH} WHERE namespace = ? AND key = ?"
+        rows = self._query(found, namespace_text(tuple(namespace)), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
-        rows = self._query(
-            "SELECT id, key, run, attempt, time, result FROM batches "
-            "WHERE namespace = ? AND applied = 0 ORDER BY id",
-            namespace_text(tuple(namespace)),
-        )
+        found = f"{_BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
+        rows = self._query(found, namespace_text(tuple(namespace)))
         return [self._batch(row) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
@@ -271,6 +264,22 @@ class Journal:
             until,
         )
         return (_entry(after) for (after,) in rows)
+
+    def unknown(
+        self, namespace: Sequence[str], entries: Sequence[MemoryEntry]
+    ) -> dict[str, MemoryEntry]:
+        """Those of these entries that are in a state which no event left or found, by id.
+
+        Something wrote them that does not share this journal, or whose events it has lost.
+        """
+        left = {entry.id: entry for entry in entries}
+        for entry_id, *states in self._query(
+            "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
+            namespace_text(tuple(namespace)),
+        ):
+            if entry_id in left and any(s and _entry(s) == left[entry_id] for s in states):
+                del left[entry_id]
+        return left
 
     def past_texts(self, namespace: Sequence[str]) -> Iterator[MemoryEntry]:
         """Entries as they once were, one for each text that is no longer a live entry's."""
@@ -360,6 +369,7 @@ def history(journal: Journal | None, what: str) -> Journal:
     return journal
 
 
+_BATCH = "SELECT id, key, run, attempt, time, result FROM batches"
 _EVENT = (
     "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "
     "FROM events e JOIN batches b ON b.id = e.batch"
