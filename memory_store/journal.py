@@ -294,6 +294,10 @@ class Journal:
                 seen.add((entry.id, entry.index_text))
                 yield entry
 
+    def has_applied(self) -> bool:
+        """Whether a store was given any batch."""
+        return bool(self._query("SELECT 1 FROM batches WHERE applied = 1 LIMIT 1"))
+
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
         rows = self._query("SELECT DISTINCT namespace FROM batches")
@@ -306,7 +310,7 @@ class Journal:
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
         changes = self._query(
-            "SELECT kind, entry_id, before, after, reason FROM events WHERE batch = ? ORDER BY seq",
+            "SELECT kind, entry_id, reason, before, after FROM events WHERE batch = ? ORDER BY seq",
             row[0],
         )
         return Batch(
@@ -315,16 +319,7 @@ class Journal:
             attempt=row[3],
             time=row[4],
             result=json.loads(row[5]),
-            changes=tuple(
-                Change(
-                    kind=kind,
-                    entry_id=entry_id,
-                    before=before and _entry(before),
-                    after=after and _entry(after),
-                    reason=reason,
-                )
-                for kind, entry_id, before, after, reason in changes
-            ),
+            changes=tuple(_change(*change) for change in changes),
         )
 
     def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -389,6 +384,11 @@ def _event(row: tuple[Any, ...]) -> JournalEvent:
         run=run,
         attempt=attempt,
     )
+
+
+def _change(kind: str, entry_id: str, reason: str, *states: str | None) -> Change:
+    before, after = (state and _entry(state) for state in states)
+    return Change(kind=kind, entry_id=entry_id, before=before, after=after, reason=reason)
 
 
 def _json(entry: MemoryEntry | None) -> str | None:

@@ -40,14 +40,22 @@ def open_memory(settings: Settings) -> ReasoningMemory | None:
     if location == "off":
         return None
     store = open_store(settings)
-    if is_url(location):
-        logger.warning("memory %s: %s", public_address(location), history_place(settings))
-    return ReasoningMemory(
+    journal = Journal(journal_path(settings))
+    memory = ReasoningMemory(
         store,
         settings.namespace,
-        journal=Journal(journal_path(settings)),
+        journal=journal,
         config=RecallConfig.for_embedder(settings.embedder),
     )
+    if is_url(location):
+        logger.warning("memory %s: %s", public_address(location), history_place(settings))
+    elif journal.has_applied() and not store.list_namespaces(limit=1):
+        memory.close()
+        raise MemoryStoreError(
+            f"memory folder {location!r} has lost what its journal says was written to it; copy it "
+            "anew, or make it again from the journal with: vitarmm memory reindex"
+        )
+    return memory
 
 
 def open_store(settings: Settings) -> ChromaStore:

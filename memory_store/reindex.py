@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,14 @@ from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
 from vitarmm_agent.memory_store.open import is_url, journal_path, open_store
-from vitarmm_agent.memory_store.store.backend import INDEX_FOLDER, ITEMS_FILE
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+from vitarmm_agent.memory_store.store.folder_files import (
+    FRESH,
+    ITEMS_FILE,
+    declare_whole,
+    finish_renaming,
+    folder_lock,
+)
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.store.records import Namespace
 from vitarmm_agent.memory_store.store.sqlite_items import Items
@@ -37,7 +42,6 @@ from vitarmm_agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FRESH = ".reindexing"
 PARTS = tuple(f"%{part}" for part in (ENTRIES, PAST, EXAMPLES, BATCHES))
 
 
@@ -90,6 +94,8 @@ def reindex(settings: Settings) -> Reindexed:
 
 
 def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reindexed:
+    with holding(folder_lock(folder)):
+        finish_renaming(folder)
     old, damaged = _read_folder(folder)
     adopted = _adopt(journal, old)
     fresh = folder / FRESH
@@ -101,18 +107,11 @@ def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reind
         store.close()
     if not filled and not others:
         raise _nothing()
-    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder))
-    for name in (ITEMS_FILE, f"{ITEMS_FILE}-wal", f"{ITEMS_FILE}-shm", INDEX_FOLDER):
-        if (folder / name).exists():
-            (folder / name).rename(aside / name)
-    for name in (INDEX_FOLDER, ITEMS_FILE):
-        if (fresh / name).exists():
-            (fresh / name).rename(folder / name)
-    shutil.rmtree(fresh, ignore_errors=True)
+    with holding(folder_lock(folder)):
+        aside = declare_whole(folder, keep_old=bool(damaged))
+        finish_renaming(folder)
     if damaged:
         logger.warning("the damaged files are kept in %s", aside)
-    else:
-        shutil.rmtree(aside, ignore_errors=True)
     counts = {name: done.entries for name, done in filled.items()}
     return Reindexed(counts, others, adopted, damaged, {})
 
