@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT
 from vitarmm_agent.memory_store.store.embedded_once import awaits
-from vitarmm_agent.memory_store.store.filters import matches, select_namespaces
+from vitarmm_agent.memory_store.store.filters import matches, select_namespaces, with_labels
 from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts
 from vitarmm_agent.memory_store.store.records import (
     Known,
@@ -221,6 +221,7 @@ class ChromaStore(BaseStore):
     def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
         for op in ops:
             validate_op_namespace(op)
+        ops = [with_labels(op) for op in ops]
         queries: dict[str, list[float]] = {}
         embed = self.embeddings
         for op in ops:
@@ -258,7 +259,7 @@ class ChromaStore(BaseStore):
             self._renew(op.refresh_ttl, items)
             return items
         if isinstance(op, ListNamespacesOp):
-            return select_namespaces(self._backend.namespaces(), op)
+            return select_namespaces(self._occupied(), op)
         if isinstance(op, PutOp):
             return None
         raise ValueError(f"Unknown operation type: {type(op)}")
@@ -314,6 +315,15 @@ class ChromaStore(BaseStore):
         found = self._backend.get(namespace, keys)
         hidden = self._hidden()
         return {key: item for key, item in found.items() if (namespace, key) not in hidden}
+
+    def _occupied(self) -> list[Namespace]:
+        """Namespaces of which something may be shown."""
+        hidden = Counter(namespace for namespace, _ in self._hidden())
+        return [
+            namespace
+            for namespace in self._backend.namespaces()
+            if namespace not in hidden or self._backend.count(namespace) > hidden[namespace]
+        ]
 
     def _hidden(self) -> set[tuple[Namespace, str]]:
         """Expired items, where the configuration says that they are not shown."""
