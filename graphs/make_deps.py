@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from langchain_core.language_models import BaseChatModel
 
 from vitarmm_agent.deps import Deps, Limits
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.nodes.tenancy import has_variables
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
@@ -122,12 +124,23 @@ def _memory(
     memory: str | ReasoningMemory | None, store: BaseStore | None, settings: Settings
 ) -> ReasoningMemory | None:
     if memory is not None and not isinstance(memory, str):
-        return memory
+        return _of_these_users(memory, settings.namespace)
     if memory is None and store is not None:
         return ReasoningMemory(store, namespace=settings.namespace)
     if not _is_named(memory, store, settings):
         return None
     return open_memory(settings.model_copy(update={"memory": memory}) if memory else settings)
+
+
+def _of_these_users(memory: ReasoningMemory, namespace: tuple[str, ...]) -> ReasoningMemory:
+    """``memory``, unless the settings keep users apart that it would not."""
+    if memory.namespace != namespace and has_variables(namespace):
+        raise InputError(
+            f"the settings name namespace {namespace!r}, but the memory that was given is of "
+            f"{memory.namespace!r}; give memory.with_namespace({namespace!r}), or set namespace to the "
+            "memory's"
+        )
+    return memory
 
 
 def _is_named(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,8 +35,17 @@ from vitarmm_agent.memory_store.transfer import (
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
 from vitarmm_agent.memory_store.write_plan import WritePlan, taken_back
 
+logger = logging.getLogger(__name__)
+
 BULK = 500
 """Entries of one batch when many are written."""
+
+
+class Refilled(NamedTuple):
+    """How many entries a journal made again, and how many it does not know."""
+
+    entries: int
+    left: int
 
 
 @dataclass(frozen=True)
@@ -246,7 +256,9 @@ class Curation:
         return list(first)
 
     def rebuild(self) -> Flow[int]:
-        """Make the store's entries again from the journal; returns how many there are.
+        """Make the store's entries again from the journal; returns how many come from there.
+
+        Entries in a state that the journal does not know, of another machine, say, stay as they are.
 
         Raises:
             InputError: there is no journal.
@@ -254,24 +266,32 @@ class Curation:
         turn = Turn(self.group.lock)
         try:
             yield from turn.take()
-            return (yield from self.refill())
+            return (yield from self.refill()).entries
         finally:
             turn.give_back()
 
-    def refill(self) -> Flow[int]:
+    def refill(self) -> Flow[Refilled]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""
-        journal = history(self.journal, "rebuild")
-        entries = yield from in_thread(lambda: list(journal.entries(self.entry_store.namespace)))
-        past = yield from in_thread(lambda: list(journal.past_texts(self.entry_store.namespace)))
-        stored = yield from self.entry_store.scan()
-        kept = {entry.id for entry in entries}
-        changes = [_made(entry.id, None, entry) for entry in entries]
-        changes += [_made(entry.id, entry, None) for entry in stored if entry.id not in kept]
-        for start in range(0, len(changes), BULK):
+        journal, namespace = history(self.journal, "rebuild"), self.entry_store.namespace
+        found = yield from self.entry_store.scan()
+        entries = yield from in_thread(lambda: list(journal.entries(namespace)))
+        past = yield from in_thread(lambda: list(journal.past_texts(namespace)))
+        left = yield from in_thread(journal.unknown, namespace, found)
+        ours = [entry for entry in entries if entry.id not in left]
+        stored, kept = {entry.id: entry for entry in found}, {entry.id for entry in ours}
+        changes = [_made(e.id, None, e) for e in ours if stored.get(e.id) != e]
+        changes += [_made(e.id, e, None) for e in found if e.id not in kept | left.keys()]
+        for start in range(0, len(changes) or 1, BULK):
             part = tuple(changes[start : start + BULK])
             yield from self.entry_store.carry_out(Batch("rebuild", "rebuild", 0, part))
-        yield from self.entry_store.put_past(past)
-        return len(entries)
+        yield from self.entry_store.put_beside(ours, past)
+        if left:
+            logger.warning(
+                "%d entries of memory %s are not as this journal knows them, and stay as they are",
+                len(left),
+                namespace,
+            )
+        return Refilled(len(ours), len(left))
 
     def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
         entry = (yield from self.entry_store.get([entry_id])).get(entry_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
 from langgraph.store.memory import InMemoryStore
@@ -111,9 +111,10 @@ class EntryStore:
             yield from self.batch(part)
         return None
 
-    def put_past(self, entries: Sequence[MemoryEntry]) -> Flow[None]:
-        """Keep the texts of entries as they once were."""
-        ops = [self._past(entry) for entry in entries]
+    def put_beside(self, entries: Sequence[MemoryEntry], past: Sequence[MemoryEntry]) -> Flow[None]:
+        """Keep the texts of entries as they once were, and the problems of all examples."""
+        ops = [self._past(entry) for entry in past]
+        ops += [self._example(e.id, e.example.problem) for e in (*past, *entries) if e.example]
         for part in self._parts(ops):
             yield from self.batch(part)
         return None
@@ -156,18 +157,16 @@ class EntryStore:
             ops.append(self._past(after))
         if after.example is not None and (before is None or before.example != after.example):
             ops.append(self._example(after.id, after.example.problem))
-        index: Literal[False] | list[str] = False if text is None else ["index_text"]
-        return [*ops, PutOp(self.entries, after.id, entry_value(after), index=index)]
+        return [*ops, indexed_put(self.entries, after.id, entry_value(after))]
 
     def _past(self, entry: MemoryEntry) -> PutOp:
         text = entry.index_text
         value = {"entry_id": entry.id, "index_text": text}
-        return PutOp(self.past, _key(entry.id, text), value, index=["index_text"])
+        return indexed_put(self.past, _key(entry.id, text), value)
 
     def _example(self, entry_id: str, problem: str) -> PutOp:
         value = {"entry_id": entry_id, "problem": problem, "masked": general(problem)}
-        index = ["problem"] if value["masked"] == problem else ["problem", "masked"]
-        return PutOp(self.examples, _key(entry_id, problem), value, index=index)
+        return indexed_put(self.examples, _key(entry_id, problem), value)
 
 
 def _key(entry_id: str, text: str) -> str:
@@ -193,6 +192,17 @@ def read_entry(item: Item) -> MemoryEntry:
             f"item {item.key!r} of {item.namespace} is no memory entry: {error_lines(error)}; "
             "delete it, or make the memory again from its journal with: vitarmm memory reindex"
         ) from None
+
+
+def indexed_put(place: tuple[str, ...], key: str, value: dict[str, Any]) -> PutOp:
+    """The operation that writes an item of a memory, which says what of it is embedded."""
+    part = place[-1]
+    fields: list[str] = []
+    if part == f"%{PAST}" or (part == f"%{ENTRIES}" and value.get("state", "live") == "live"):
+        fields = ["index_text"]
+    elif part == f"%{EXAMPLES}":
+        fields = ["problem"] if value["masked"] == value["problem"] else ["problem", "masked"]
+    return PutOp(place, key, value, index=fields or False)
 
 
 def candidates(items: Sequence[SearchItem]) -> list[Candidate]:

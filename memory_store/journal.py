@@ -188,21 +188,14 @@ class Journal:
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
-        rows = self._query(
-            "SELECT id, key, run, attempt, time, result FROM batches "
-            "WHERE namespace = ? AND key = ?",
-            namespace_text(tuple(namespace)),
-            key,
-        )
+        found = f"{_BATCH} WHERE namespace = ? AND key = ?"
+        rows = self._query(found, namespace_text(tuple(namespace)), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
-        rows = self._query(
-            "SELECT id, key, run, attempt, time, result FROM batches "
-            "WHERE namespace = ? AND applied = 0 ORDER BY id",
-            namespace_text(tuple(namespace)),
-        )
+        found = f"{_BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
+        rows = self._query(found, namespace_text(tuple(namespace)))
         return [self._batch(row) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
@@ -272,6 +265,22 @@ class Journal:
         )
         return (_entry(after) for (after,) in rows)
 
+    def unknown(
+        self, namespace: Sequence[str], entries: Sequence[MemoryEntry]
+    ) -> dict[str, MemoryEntry]:
+        """Those of these entries that are in a state which no event left or found, by id.
+
+        Something wrote them that does not share this journal, or whose events it has lost.
+        """
+        left = {entry.id: entry for entry in entries}
+        for entry_id, *states in self._query(
+            "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
+            namespace_text(tuple(namespace)),
+        ):
+            if entry_id in left and any(s and _entry(s) == left[entry_id] for s in states):
+                del left[entry_id]
+        return left
+
     def past_texts(self, namespace: Sequence[str]) -> Iterator[MemoryEntry]:
         """Entries as they once were, one for each text that is no longer a live entry's."""
         current = {e.id: e.index_text for e in self.entries(namespace) if e.live}
@@ -285,6 +294,10 @@ class Journal:
                 seen.add((entry.id, entry.index_text))
                 yield entry
 
+    def has_applied(self) -> bool:
+        """Whether a store was given any batch."""
+        return bool(self._query("SELECT 1 FROM batches WHERE applied = 1 LIMIT 1"))
+
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
         rows = self._query("SELECT DISTINCT namespace FROM batches")
@@ -297,7 +310,7 @@ class Journal:
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
         changes = self._query(
-            "SELECT kind, entry_id, before, after, reason FROM events WHERE batch = ? ORDER BY seq",
+            "SELECT kind, entry_id, reason, before, after FROM events WHERE batch = ? ORDER BY seq",
             row[0],
         )
         return Batch(
@@ -306,16 +319,7 @@ class Journal:
             attempt=row[3],
             time=row[4],
             result=json.loads(row[5]),
-            changes=tuple(
-                Change(
-                    kind=kind,
-                    entry_id=entry_id,
-                    before=before and _entry(before),
-                    after=after and _entry(after),
-                    reason=reason,
-                )
-                for kind, entry_id, before, after, reason in changes
-            ),
+            changes=tuple(_change(*change) for change in changes),
         )
 
     def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -360,6 +364,7 @@ def history(journal: Journal | None, what: str) -> Journal:
     return journal
 
 
+_BATCH = "SELECT id, key, run, attempt, time, result FROM batches"
 _EVENT = (
     "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "
     "FROM events e JOIN batches b ON b.id = e.batch"
@@ -379,6 +384,11 @@ def _event(row: tuple[Any, ...]) -> JournalEvent:
         run=run,
         attempt=attempt,
     )
+
+
+def _change(kind: str, entry_id: str, reason: str, *states: str | None) -> Change:
+    before, after = (state and _entry(state) for state in states)
+    return Change(kind=kind, entry_id=entry_id, before=before, after=after, reason=reason)
 
 
 def _json(entry: MemoryEntry | None) -> str | None:

@@ -18,7 +18,7 @@ from langgraph.store.base import BaseStore
 
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.curation import Curation
+from vitarmm_agent.memory_store.curation import Curation, Refilled
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.namespaces import check_text
@@ -94,7 +94,7 @@ class ReasoningMemory:
         if self.journal is not None:
             self.journal.close()
 
-    def refill(self) -> Flow[int]:
+    def refill(self) -> Flow[Refilled]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""
         return self._curation().refill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 JOURNAL_FILE = "journal.sqlite"
 
@@ -37,12 +40,22 @@ def open_memory(settings: Settings) -> ReasoningMemory | None:
     if location == "off":
         return None
     store = open_store(settings)
-    return ReasoningMemory(
+    journal = Journal(journal_path(settings))
+    memory = ReasoningMemory(
         store,
         settings.namespace,
-        journal=Journal(journal_path(settings)),
+        journal=journal,
         config=RecallConfig.for_embedder(settings.embedder),
     )
+    if is_url(location):
+        logger.warning("memory %s: %s", public_address(location), history_place(settings))
+    elif journal.has_applied() and not store.list_namespaces(limit=1):
+        memory.close()
+        raise MemoryStoreError(
+            f"memory folder {location!r} has lost what its journal says was written to it; copy it "
+            "anew, or make it again from the journal with: vitarmm memory reindex"
+        )
+    return memory
 
 
 def open_store(settings: Settings) -> ChromaStore:
@@ -59,6 +72,14 @@ def open_store(settings: Settings) -> ChromaStore:
             "fields": ["index_text"],
         },
         embedder=settings.embedder,
+    )
+
+
+def history_place(settings: Settings) -> str:
+    """Where the history of a memory on a server is, and what follows from that."""
+    return (
+        f"its history is in {journal_path(settings)}, on this machine only. What other machines write "
+        "is recalled here, but not undone, dated (as_of) or made again (rebuild, reindex)"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,31 +12,36 @@ from langgraph.store.base import Item, PutOp
 
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.curation import person_run
+from vitarmm_agent.memory_store.curation import Refilled, person_run
 from vitarmm_agent.memory_store.entry_store import (
     BATCHES,
     CHUNK,
     ENTRIES,
+    EVERYTHING,
     EXAMPLES,
     PAST,
+    indexed_put,
     read_entry,
 )
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
 from vitarmm_agent.memory_store.open import is_url, journal_path, open_store
-from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.store.backend import INDEX_FOLDER, ITEMS_FILE
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+from vitarmm_agent.memory_store.store.folder_files import (
+    FRESH,
+    ITEMS_FILE,
+    declare_whole,
+    finish_renaming,
+    folder_lock,
+)
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.store.records import Namespace
-from vitarmm_agent.memory_store.store.server_backend import ServerBackend
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FRESH = ".reindexing"
 PARTS = tuple(f"%{part}" for part in (ENTRIES, PAST, EXAMPLES, BATCHES))
 
 
@@ -47,8 +51,10 @@ class Reindexed:
 
     Attributes:
         entries: entries by memory.
-        others: items of the store that belong to no memory, carried over.
-        adopted: entries that the journal did not know and now does.
+        others: items of a folder that belong to no memory, carried over.
+        adopted: entries of a folder that the journal did not know and now does.
+        left: by memory, entries of a server that this machine's journal does not know, and that
+            are as they were.
         damaged: why the old files could not be read, or empty.
     """
 
@@ -56,13 +62,16 @@ class Reindexed:
     others: int
     adopted: int
     damaged: str
+    left: dict[Namespace, int]
 
 
 def reindex(settings: Settings) -> Reindexed:
     """Make the store of the settings' location again, with the settings' embedder.
 
-    Entries come from the journal; where it knows none of a memory, from the store. Until the new
-    store is whole, the old one stays; a process that still has the old one open is told so.
+    Entries come from the journal. What it does not know stays as well: in a folder the journal takes
+    it in; on a server it may be another machine's, so it is left alone, and only the memory that the
+    settings name and those with a history here get new vectors. Until the new store or its vectors
+    are whole, the old ones stay; a process that still has an old folder open is told so.
 
     Raises:
         InputError: memory is off, or there is nothing to make it from.
@@ -85,44 +94,44 @@ def reindex(settings: Settings) -> Reindexed:
 
 
 def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reindexed:
+    with holding(folder_lock(folder)):
+        finish_renaming(folder)
     old, damaged = _read_folder(folder)
     adopted = _adopt(journal, old)
     fresh = folder / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     store = open_store(settings.model_copy(update={"memory": str(fresh)}))
     try:
-        counts, others = _fill(store, journal, old)
+        filled, others = _fill(store, journal), _carry_over(store, old)
     finally:
         store.close()
-    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder))
-    for name in (ITEMS_FILE, f"{ITEMS_FILE}-wal", f"{ITEMS_FILE}-shm", INDEX_FOLDER):
-        if (folder / name).exists():
-            (folder / name).rename(aside / name)
-    for name in (INDEX_FOLDER, ITEMS_FILE):
-        if (fresh / name).exists():
-            (fresh / name).rename(folder / name)
-    shutil.rmtree(fresh, ignore_errors=True)
+    if not filled and not others:
+        raise _nothing()
+    with holding(folder_lock(folder)):
+        aside = declare_whole(folder, keep_old=bool(damaged))
+        finish_renaming(folder)
     if damaged:
         logger.warning("the damaged files are kept in %s", aside)
-    else:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Reindexed(counts, others, adopted, damaged)
+    counts = {name: done.entries for name, done in filled.items()}
+    return Reindexed(counts, others, adopted, damaged, {})
 
 
 def _reindex_server(settings: Settings, journal: Journal) -> Reindexed:
-    backend = ServerBackend(settings.memory_location, embedder="", dims=0)
-    old = {name: list(backend.scan([name])) for name in backend.namespaces()}
-    adopted = _adopt(journal, old)
-    ours = {name: items for name, items in old.items() if name[-1] in PARTS}
-    for name in ours:  # items of others keep their embedder
-        backend.drop(name)
-    backend.close()
     store = open_store(settings)
     try:
-        counts, others = _fill(store, journal, ours)
+        sizes = ReasoningMemory(store, settings.namespace).namespaces()
+        ours = {*journal.namespaces(), settings.namespace}
+        for name in store.list_namespaces(limit=EVERYTHING):
+            if name[-1] in PARTS and decode_namespace(name) in ours:
+                store.renew_vectors(name, lambda i: indexed_put(i.namespace, i.key, i.value))
+        filled = _fill(store, journal)
     finally:
         store.close()
-    return Reindexed(counts, others, adopted, "")
+    if not filled and settings.namespace not in sizes:
+        raise _nothing()
+    left = {name: size for name, size in sizes.items() if name not in filled}
+    left |= {name: done.left for name, done in filled.items() if done.left}
+    return Reindexed({name: done.entries for name, done in filled.items()}, 0, 0, "", left)
 
 
 def _read_folder(folder: Path) -> tuple[dict[Namespace, list[Item]], str]:
@@ -140,38 +149,42 @@ def _read_folder(folder: Path) -> tuple[dict[Namespace, list[Item]], str]:
 
 
 def _adopt(journal: Journal, old: dict[Namespace, list[Item]]) -> int:
-    """Tell the journal about memories that it knows nothing of; returns how many entries."""
-    known = set(journal.namespaces())
+    """Tell the journal about entries as it does not know them; returns how many."""
     adopted = 0
     for name, items in old.items():
-        memory = decode_namespace(name)
-        if name[-1] != f"%{ENTRIES}" or memory in known:
+        if name[-1] != f"%{ENTRIES}":
             continue
-        entries = sorted((read_entry(item) for item in items), key=lambda e: e.created_at)
-        name_of_run = person_run("adopt")
-        changes = tuple(_taken_in(entry) for entry in entries)
-        now = time.time()
-        journal.append(memory, Batch(name_of_run, name_of_run, 0, changes, [], now))
-        journal.mark_applied(memory, name_of_run)
-        adopted += len(entries)
+        memory, found = decode_namespace(name), [read_entry(item) for item in items]
+        strange = journal.unknown(memory, found).values()
+        if not strange:
+            continue
+        before = {entry.id: entry for entry in journal.entries(memory)}
+        changes = tuple(
+            Change(kind="import", entry_id=e.id, before=before.get(e.id), after=e, reason="adopted")
+            for e in sorted(strange, key=lambda e: e.created_at)
+        )
+        run = person_run("adopt")
+        journal.append(memory, Batch(run, run, 0, changes, [], time.time()))
+        journal.mark_applied(memory, run)
+        adopted += len(strange)
     return adopted
 
 
-def _fill(
-    store: ChromaStore, journal: Journal, old: dict[Namespace, list[Item]]
-) -> tuple[dict[Namespace, int], int]:
-    counts = {}
-    for namespace in journal.namespaces():
-        memory = ReasoningMemory(store, namespace, journal=journal)
-        counts[namespace] = run(memory.refill())
+def _fill(store: ChromaStore, journal: Journal) -> dict[Namespace, Refilled]:
+    return {
+        name: run(ReasoningMemory(store, name, journal=journal).refill())
+        for name in journal.namespaces()
+    }
+
+
+def _carry_over(store: ChromaStore, old: dict[Namespace, list[Item]]) -> int:
+    """Put what belongs to no memory into a new store; returns how many items."""
     others = [item for name, items in old.items() if name[-1] not in PARTS for item in items]
     for start in range(0, len(others), CHUNK):
         part = others[start : start + CHUNK]
         store.batch([PutOp(item.namespace, item.key, item.value) for item in part])
-    if not counts and not others:
-        raise InputError("neither the journal nor the store holds anything to make a memory from")
-    return counts, len(others)
+    return len(others)
 
 
-def _taken_in(entry: MemoryEntry) -> Change:
-    return Change(kind="import", entry_id=entry.id, before=None, after=entry, reason="adopted")
+def _nothing() -> InputError:
+    return InputError("neither the journal nor the store holds anything to make a memory from")

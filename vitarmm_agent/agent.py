@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -70,7 +72,7 @@ class ReasoningAgent:
             reasoner: chat model or its spec (``"local:NAME"``, ``"vita:PATH"``, ``"openai:…"``).
             feedback: verifiers by name (``"arithmetic,choice"``), as objects, or a policy.
             rmm: chat model, spec or memory writer that decides what to remember.
-            memory: folder, URL, ``"off"``, or a memory.
+            memory: folder, URL, ``"off"``, or a memory, whose own namespace an option replaces.
             teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
                 once where a run ends without a pass.
             max_iterations: attempts per problem at most.
@@ -92,6 +94,8 @@ class ReasoningAgent:
         settings = Settings.load(**base | options)
         if memory is None and store is None:
             memory = settings.memory_location
+        elif options.get("namespace") and memory and not isinstance(memory, str | Path):
+            memory = memory.with_namespace(settings.namespace)
         deps = make_deps(
             reasoner=reasoner,
             verifiers=feedback,
@@ -246,8 +250,6 @@ class ReasoningAgent:
         self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 8
     ) -> list[Result]:
         """Solve several problems at once, in threads; results in the same order."""
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(max_workers=max_concurrency) as pool:
             return list(pool.map(self.solve, problems))
 
@@ -255,8 +257,6 @@ class ReasoningAgent:
         self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 64
     ) -> list[Result]:
         """Solve several problems at once on an event loop; results in the same order."""
-        import asyncio
-
         gate = asyncio.Semaphore(max_concurrency)
 
         async def one(problem: str | Problem | dict[str, Any]) -> Result:

@@ -10,15 +10,19 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT, ChromaIndex
-from vitarmm_agent.memory_store.store.locks import FolderLock, holding
+from vitarmm_agent.memory_store.store.folder_files import (
+    INDEX_FOLDER,
+    ITEMS_FILE,
+    finish_renaming,
+    folder_lock,
+)
+from vitarmm_agent.memory_store.store.locks import holding
 from vitarmm_agent.memory_store.store.records import Namespace, Put, Vector
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.memory_store.store.unindexed import Hits
 from vitarmm_agent.private import private_folder
 
 LAYOUT = "1"
-ITEMS_FILE = "items.sqlite"
-INDEX_FOLDER = "index"
 
 
 class Backend(Protocol):
@@ -91,7 +95,9 @@ class LocalBackend:
         if folder is None:
             self.items = Items(None)
         else:
-            with holding(_folder_lock(folder)):
+            _make_writable(folder)
+            with holding(folder_lock(folder)):
+                finish_renaming(folder)
                 self.items = self._open_items(folder, embedder, dims)
         index_folder = folder / INDEX_FOLDER if folder else None
         self.index = ChromaIndex(self.items, index_folder, dims, batch) if dims else None
@@ -176,7 +182,7 @@ def check_embedder(where: str, made: tuple[str, int], given: tuple[str, int]) ->
         )
 
 
-def _folder_lock(folder: Path) -> FolderLock:
+def _make_writable(folder: Path) -> None:
     try:
         private_folder(folder)
         probe = folder / ".writable"
@@ -187,4 +193,3 @@ def _folder_lock(folder: Path) -> FolderLock:
             f"memory folder {str(folder)!r} cannot be written: {error.strerror}; "
             "choose another with --memory or change its permissions"
         ) from None
-    return FolderLock(folder / ".lock")

@@ -5,8 +5,11 @@ after it opened the folder, and two writers overwrite each other's index files (
 writing 1,500 vectors each lost 100 of 3,000 in a trial). So here only one process at a time
 writes, under a lock and with a freshly opened index, in batches of at least
 :data:`COMPACT_AT` vectors; whatever the index does not hold yet (the *unindexed* vectors) each
-process reads from SQLite and compares directly. A search is therefore complete in every process at every moment,
-and a damaged index is thrown away and made again.
+process reads from SQLite and compares directly. A search is therefore complete in every process at every moment.
+
+An index in doubt is thrown away and made again: when its files are not as they were written
+(:mod:`~vitarmm_agent.memory_store.store.index_files`), or when the process that last opened, loaded or
+wrote them died over it, which a mark beside the items says.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import numpy as np
 
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.clients import chroma_errors, close_client, embedded_client
+from vitarmm_agent.memory_store.store.index_files import IndexFiles
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.store.names import collection_name, namespace_labels
 from vitarmm_agent.memory_store.store.records import Namespace, VectorRow
@@ -41,8 +45,8 @@ COMPACT_AT = 256
 """So many unindexed vectors are moved into Chroma, by the writer who made them so many."""
 CATCH_UP = 4_096
 """At most this many vectors are moved at once, so that no single write takes long."""
-SAMPLE = 16
-"""Vectors looked up by themselves when an index is opened."""
+SAMPLE = 32
+"""Vectors looked up by themselves when an index is opened; a sound one may miss a sixteenth."""
 UNINDEXED_MAX = 2_048
 """So many, held by others' index already, make a reader open the index anew."""
 
@@ -63,6 +67,7 @@ class ChromaIndex:
         self.batch = batch
         self._process = RLock()
         self._lock = FolderLock(folder.with_suffix(".lock")) if folder else None
+        self._files = IndexFiles(items, folder)
         self._prefix = "" if folder else f"mem-{uuid.uuid4().hex[:12]}"
         self._client: ClientAPI | None = None
         self._generation = ""
@@ -229,6 +234,11 @@ class ChromaIndex:
             return self._load(number)
 
     def _load(self, number: int, *, make: bool = False) -> Collection | None:
+        """The collection of a namespace, its files read and tried. The lock is held."""
+        with self._files.in_hand():
+            return self._loaded(number, make=make)
+
+    def _loaded(self, number: int, *, make: bool) -> Collection | None:
         from chromadb.errors import NotFoundError
 
         client = self._client
@@ -274,13 +284,14 @@ class ChromaIndex:
             with holding(self._lock):
                 return self._open(locked=True)
         self._close_client()
-        try:
-            self._client = embedded_client(self.folder)
-        except chroma_errors() as error:
-            self._set_aside(error)
-            self._client = embedded_client(self.folder)
-        if self._lock is not None and self.items.meta("compacting"):
-            self._recover()
+        if doubt := self._files.doubt():
+            self._set_aside(doubt)
+        with self._files.in_hand():
+            try:
+                self._client = embedded_client(self.folder)
+            except chroma_errors() as error:
+                self._set_aside(error)
+                self._client = embedded_client(self.folder)
         self._generation = self.items.meta("generation")
         self._unindexed = {}
         self._complete = self._seen = self._applied()
@@ -300,10 +311,13 @@ class ChromaIndex:
         rows = self.items.changes(applied, limit=limit)
         if not rows or self._client is None:
             return
+        places = {row.namespace for row in rows}
+        for number in places - self._collections.keys():
+            self._load(number, make=True)
         self._generation = uuid.uuid4().hex
-        self.items.set_meta(generation=self._generation, compacting=self._generation)
-        for number in dict.fromkeys(row.namespace for row in rows):
-            collection = self._collections.get(number) or self._load(number, make=True)
+        self.items.set_meta(generation=self._generation, opening=self._generation)
+        for number in places:
+            collection = self._collections.get(number)
             changes = [row for row in rows if row.namespace == number]
             if collection is not None:
                 _apply(collection, changes, self._client.get_max_batch_size())
@@ -312,22 +326,16 @@ class ChromaIndex:
             db.execute("DELETE FROM vectors WHERE vector IS NULL AND seq <= ?", (applied,))
             db.executemany(
                 "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
-                [("applied", str(last)), ("pruned", str(applied)), ("compacting", "")],
+                [
+                    ("applied", str(last)),
+                    ("pruned", str(applied)),
+                    ("files", self._files.digest()),
+                    ("opening", ""),
+                ],
             )
         self._cut_unindexed(last)
 
     # damage
-
-    def _recover(self) -> None:
-        """A process died while it wrote the index: keep the index only if it holds together."""
-        try:
-            for (number,) in self.items.query("SELECT id FROM namespaces"):
-                self._load(number)
-        except chroma_errors() as error:
-            self._close_client()
-            self._set_aside(error)
-            self._client = embedded_client(self.folder)
-        self.items.set_meta(compacting="", generation=uuid.uuid4().hex)
 
     def _check(self, collection: Collection, number: int, labels: Namespace) -> None:
         """Look some vectors up by themselves: Chroma opens some damaged files without a word."""
@@ -348,7 +356,7 @@ class ChromaIndex:
         matrix = np.frombuffer(b"".join(sample), dtype=np.float32).reshape(len(sample), -1)
         nearest = collection.query(query_embeddings=matrix, n_results=1, include=["distances"])
         bad = sum(not row or row[0] > 1e-3 for row in nearest["distances"] or [])
-        if bad > len(sample) // 4:
+        if bad > len(sample) // 16:
             raise _BrokenIndexError(f"{bad} of {len(sample)} vectors of {labels} are not found")
 
     def _start_over(self, error: BaseException | None, *, locked: bool = False) -> None:
@@ -361,14 +369,15 @@ class ChromaIndex:
         self._open(locked=True)
         return None
 
-    def _set_aside(self, error: BaseException | None) -> None:
+    def _set_aside(self, error: BaseException | str | None) -> None:
         if self.folder is None:
             return
         if error is not None:
-            logger.warning("index %s is damaged and is made again: %s", self.folder, error)
+            logger.warning("index %s is made again: %s", self.folder, error)
         if self.folder.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.items.set_meta(applied=0, compacting="", generation=uuid.uuid4().hex)
+        generation = uuid.uuid4().hex
+        self.items.set_meta(applied=0, opening="", files="", generation=generation)
 
 
 class _BrokenIndexError(RuntimeError):

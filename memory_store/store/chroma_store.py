@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from langgraph.store.base import (
@@ -32,10 +32,10 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT
 from vitarmm_agent.memory_store.store.embedded_once import awaits
-from vitarmm_agent.memory_store.store.filters import matches, select_namespaces
-from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts, text_digest
-from vitarmm_agent.memory_store.store.names import record_id
+from vitarmm_agent.memory_store.store.filters import matches, select_namespaces, with_labels
+from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts
 from vitarmm_agent.memory_store.store.records import (
+    Known,
     Namespace,
     Put,
     StaleVectorError,
@@ -45,6 +45,9 @@ from vitarmm_agent.memory_store.store.records import (
 )
 from vitarmm_agent.memory_store.store.unindexed import as_matrix
 from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
+
+if TYPE_CHECKING:
+    from vitarmm_agent.memory_store.store.server_backend import ServerBackend
 
 SCORE_DECIMALS = 4
 """Similarities agree to this in whatever way they were computed; equal ones are told apart by key."""
@@ -101,9 +104,9 @@ class ChromaStore(BaseStore):
         super().__init__()
         self.index_config = index
         self.ttl_config = ttl
-        self._texts = IndexedTexts(index)
-        self._dims = self._texts.dims
         self.embeddings = None if index is None else ensure_embeddings(index.get("embed"))
+        self._texts = IndexedTexts(index, self.embeddings)
+        self._dims = self._texts.dims
         self._backend: Backend
         if url is not None:
             from vitarmm_agent.memory_store.store.server_backend import ServerBackend
@@ -149,6 +152,26 @@ class ChromaStore(BaseStore):
         """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
         if isinstance(self._backend, LocalBackend):
             self._backend.rebuild()
+
+    def renew_vectors(self, namespace: Namespace, written: Callable[[Item], PutOp]) -> int:
+        """Make a namespace's vectors on a server anew with this store's embedder.
+
+        The items stay where they are, and clients may go on.
+
+        Args:
+            namespace: what is renewed, not counting what is below it.
+            written: the operation that an item was written with, which says what is embedded.
+
+        Returns:
+            How many items the namespace holds.
+        """
+
+        def embedded(items: list[Item], known: Known) -> list[Put]:
+            ops = [written(item) for item in items]
+            return _puts(ops, [b""] * len(ops), run(self._texts.vectors(ops, known)))
+
+        assert not isinstance(self._backend, LocalBackend)  # a folder is made again whole
+        return cast("ServerBackend", self._backend).renew(namespace, embedded)
 
     def sweep_ttl(self) -> int:
         """Delete what has expired; returns how many items."""
@@ -198,6 +221,7 @@ class ChromaStore(BaseStore):
     def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
         for op in ops:
             validate_op_namespace(op)
+        ops = [with_labels(op) for op in ops]
         queries: dict[str, list[float]] = {}
         embed = self.embeddings
         for op in ops:
@@ -235,7 +259,7 @@ class ChromaStore(BaseStore):
             self._renew(op.refresh_ttl, items)
             return items
         if isinstance(op, ListNamespacesOp):
-            return select_namespaces(self._backend.namespaces(), op)
+            return select_namespaces(self._occupied(), op)
         if isinstance(op, PutOp):
             return None
         raise ValueError(f"Unknown operation type: {type(op)}")
@@ -292,6 +316,15 @@ class ChromaStore(BaseStore):
         hidden = self._hidden()
         return {key: item for key, item in found.items() if (namespace, key) not in hidden}
 
+    def _occupied(self) -> list[Namespace]:
+        """Namespaces of which something may be shown."""
+        hidden = Counter(namespace for namespace, _ in self._hidden())
+        return [
+            namespace
+            for namespace in self._backend.namespaces()
+            if namespace not in hidden or self._backend.count(namespace) > hidden[namespace]
+        ]
+
     def _hidden(self) -> set[tuple[Namespace, str]]:
         """Expired items, where the configuration says that they are not shown."""
         if not (self.ttl_config or {}).get("omit_expired"):
@@ -313,38 +346,15 @@ class ChromaStore(BaseStore):
         deletes = [(op.namespace, op.key) for op in ops if op.value is None]
         kept = [op for op in ops if op.value is not None]
         values = [dump(op.value or {}) for op in kept]  # refused before anything is embedded
-        texts = [self._texts.of_put(op) for op in kept]
+        embedded = any(self._texts.of_put(op) for op in kept)
         try:
-            known = (yield from in_thread(self._known, kept)) if any(texts) else set()
-            vectors = yield from self._vectors(kept, texts, known)
+            known = (yield from in_thread(self._known, kept)) if embedded else set()
+            vectors = yield from self._texts.vectors(kept, known)
             yield from self._check_beside(kept, vectors)
             yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
         except StaleVectorError:  # another process deleted the item meanwhile
-            vectors = yield from self._vectors(kept, texts, set())
+            vectors = yield from self._texts.vectors(kept, set())
             yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
-
-    def _vectors(
-        self,
-        ops: Sequence[PutOp],
-        texts: Sequence[list[str]],
-        known: set[tuple[Namespace, str, str]],
-    ) -> Flow[list[tuple[Vector, ...]]]:
-        """Of each operation; every text is embedded once, but for those that are stored already."""
-        plans = []
-        for op, some in zip(ops, texts, strict=True):
-            records = [(t, record_id(op.key, i), text_digest(t)) for i, t in enumerate(some)]
-            plans.append([(t, r, d, (op.namespace, r, d) in known) for t, r, d in records])
-        wanted = list(dict.fromkeys(t for plan in plans for t, *_, stored in plan if not stored))
-        vectors: dict[str, bytes] = {}
-        embed = self.embeddings
-        if wanted and embed:
-            embedded = yield from calls(embed.embed_documents, embed.aembed_documents, wanted)
-            matrix = as_matrix(embedded, self._dims)
-            vectors = {text: row.tobytes() for text, row in zip(wanted, matrix, strict=True)}
-        return [
-            tuple(Vector(r, d, None if stored else vectors[t]) for t, r, d, stored in plan)
-            for plan in plans
-        ]
 
     def _check_beside(
         self, ops: Sequence[PutOp], vectors: Sequence[tuple[Vector, ...]]
@@ -362,7 +372,7 @@ class ChromaStore(BaseStore):
             yield from self._check.items(near)
             self._check.note(namespace)
 
-    def _known(self, ops: Sequence[PutOp]) -> set[tuple[Namespace, str, str]]:
+    def _known(self, ops: Sequence[PutOp]) -> Known:
         """Vectors stored already: namespace, record and text hash."""
         keys: dict[Namespace, list[str]] = defaultdict(list)
         for op in ops if self._dims else ():

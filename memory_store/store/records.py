@@ -41,6 +41,10 @@ class Put:
     vectors: tuple[Vector, ...] = ()
 
 
+Known = set[tuple[Namespace, str, str]]
+"""Vectors that are stored: namespace, record and text hash."""
+
+
 class StaleVectorError(Exception):
     """A vector that was to be kept is no longer there; embed the text again."""
 

@@ -8,48 +8,39 @@ processes.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlparse
 
 import numpy as np
 from langgraph.store.base import Item
 
-from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.backend import check_embedder
-from vitarmm_agent.memory_store.store.clients import (
-    Answer,
-    close_client,
-    filler,
-    page_items,
-    patiently,
-    server_client,
+from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.store.clients import filler, page_items
+from vitarmm_agent.memory_store.store.names import record_id
+from vitarmm_agent.memory_store.store.records import (
+    Known,
+    Namespace,
+    Put,
+    StaleVectorError,
+    Vector,
 )
-from vitarmm_agent.memory_store.store.names import (
-    collection_name,
-    namespace_labels,
-    namespace_text,
-    record_id,
+from vitarmm_agent.memory_store.store.server_collections import (
+    ITEMS,
+    NEW_VECTORS,
+    PAGE,
+    VECTORS,
+    ServerCollections,
 )
-from vitarmm_agent.memory_store.store.records import Namespace, Put, StaleVectorError, Vector
 from vitarmm_agent.memory_store.store.unindexed import Hits
 
 if TYPE_CHECKING:
-    from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
-    from chromadb.api.types import GetResult
+    from chromadb.api.types import GetResult, QueryResult
 
-logger = logging.getLogger(__name__)
-
-PREFIX = "vitarmm"
-PAGE = 300
 FRESH = 1.0
 """Seconds for which a list of namespaces is good enough to search below a prefix."""
-PATIENCE = 12.0
-"""Seconds in which a server that went away may come back."""
 
 
 class ServerBackend:
@@ -62,52 +53,34 @@ class ServerBackend:
             InputError: ``url`` is no http(s) address.
             MemoryStoreError: the server cannot be reached.
         """
-        parts = urlparse(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(
-                f"Chroma server address {url!r} is not http(s)://host:port; correct it"
-            )
-        self.url = url
-        self._embedder, self._dims, self._timeout = embedder, dims, timeout
-        self._collections: dict[tuple[Namespace, str], Collection] = {}
-        self._client: ClientAPI | None = None
-        self._reached = False
+        self._collections = ServerCollections(url, embedder=embedder, dims=dims, timeout=timeout)
         self._listing: list[Namespace] = []
         self._listing_until = 0.0
-        self._call(lambda: self._connected().heartbeat())
 
     # what the store reads
 
     def get(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
         """The items of ``keys`` that exist."""
-        pages = self._pages(namespace, "items", keys, "documents", "metadatas")
+        pages = self._pages(namespace, ITEMS, keys, "documents", "metadatas")
         return {item.key: item for page in pages for item in page_items(namespace, page)}
 
     def scan(self, namespaces: Sequence[Namespace]) -> Iterator[Item]:
         """All items of the namespaces, last updated first (read completely, then sorted)."""
-        found: list[Item] = []
-        for namespace in namespaces:
-            collection, offset = self._collection(namespace, "items"), 0
-            while collection:
-                page = self._found(namespace, collection, limit=PAGE, offset=offset)
-                found += page
-                offset += PAGE
-                if len(page) < PAGE:
-                    break
+        ask = self._collections.ask
+        found = [
+            item
+            for namespace in namespaces
+            for item in ask(namespace, ITEMS, partial(_all_items, namespace)) or ()
+        ]
         return iter(sorted(found, key=lambda item: item.updated_at, reverse=True))
 
     def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
         """Keys and similarities of the nearest items, best first."""
-        collection = self._collection(namespace, "vectors")
         wanted = limit
-        while collection and limit > 0:
-            ask = partial(
-                collection.query,
-                query_embeddings=list(vector),
-                n_results=wanted,
-                include=["distances", "metadatas"],
-            )
-            found = self._call(ask)
+        while limit > 0:
+            found = self._nearest(namespace, vector, wanted)
+            if found is None:
+                break
             best: dict[str, float] = {}
             distances = (found["distances"] or [[]])[0]
             for metadata, distance in zip((found["metadatas"] or [[]])[0], distances, strict=True):
@@ -122,46 +95,33 @@ class ServerBackend:
 
         Under a prefix, one that another client made is seen within :data:`FRESH` seconds.
         """
+        listed = self._collections.namespaces
         if not prefix:
-            return [namespace for namespace in self._listed() if self.count(namespace)]
+            return [namespace for namespace in listed() if self.count(namespace)]
         if time.monotonic() > self._listing_until:
-            self._listing, self._listing_until = self._listed(), time.monotonic() + FRESH
+            self._listing, self._listing_until = listed(), time.monotonic() + FRESH
         found = {n for n in self._listing if n[: len(prefix)] == prefix}
-        if self._collection(prefix, "items") is not None:
+        if self._collections.get(prefix, ITEMS) is not None:
             found.add(prefix)
         return sorted(found)
 
-    def _listed(self) -> list[Namespace]:
-        client = self._connected()
-        found: list[Namespace] = []
-        offset = 0
-        while True:
-            page = self._call(partial(client.list_collections, limit=PAGE, offset=offset))
-            for collection in page:
-                metadata = collection.metadata or {}
-                if metadata.get("vitarmm") == "items":
-                    found.append(namespace_labels(str(metadata["namespace"])))
-            offset += PAGE
-            if len(page) < PAGE:
-                return found
-
     def count(self, namespace: Namespace) -> int:
         """How many items the namespace holds."""
-        collection = self._collection(namespace, "items")
-        return self._call(collection.count) if collection else 0
+        ask = self._collections.ask
+        return ask(namespace, ITEMS, lambda items: items.count(), any_embedder=True) or 0
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of the first vectors of these items, by record."""
         return {
             record: str(metadata["digest"])
-            for page in self._pages(namespace, "vectors", keys, "metadatas")
+            for page in self._pages(namespace, VECTORS, keys, "metadatas")
             for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True)
         }
 
     def vectors(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Vector]:
         """The first vectors of these items, by record."""
         found: dict[str, Vector] = {}
-        for page in self._pages(namespace, "vectors", keys, "metadatas", "embeddings"):
+        for page in self._pages(namespace, VECTORS, keys, "metadatas", "embeddings"):
             matrix = np.asarray(page["embeddings"], dtype=np.float32)
             rows = zip(page["ids"], page["metadatas"] or (), matrix, strict=True)
             found |= {
@@ -171,13 +131,13 @@ class ServerBackend:
 
     def expired(self, moment: float) -> list[tuple[Namespace, str]]:
         """Items whose time was over at ``moment``."""
-        found = []
-        for namespace in self.namespaces():
-            collection = self._collection(namespace, "items")
-            if collection:
-                items = self._found(namespace, collection, where={"expires": {"$lte": moment}})
-                found += [(namespace, item.key) for item in items]
-        return found
+        over = partial(_found, where={"expires": {"$lte": moment}})
+        ask = self._collections.ask
+        return [
+            (namespace, item.key)
+            for namespace in self.namespaces()
+            for item in ask(namespace, ITEMS, partial(over, namespace), any_embedder=True) or ()
+        ]
 
     # what the store writes
 
@@ -197,77 +157,123 @@ class ServerBackend:
 
     def touch(self, namespace: Namespace, keys: Sequence[str]) -> None:
         """Start the time-to-live of these items anew."""
-        collection = self._collection(namespace, "items")
         renewed = {
             record: {**metadata, "expires": time.time() + float(cast(float, metadata["ttl"])) * 60}
-            for page in self._pages(namespace, "items", keys, "metadatas")
+            for page in self._pages(namespace, ITEMS, keys, "metadatas")
             for record, metadata in zip(page["ids"], page["metadatas"] or (), strict=True)
             if "ttl" in metadata
         }
-        if renewed and collection is not None:
+        if renewed:
             rows = cast(Any, list(renewed.values()))
-            self._call(partial(collection.update, ids=list(renewed), metadatas=rows))
+            self._collections.ask(
+                namespace, ITEMS, lambda items: items.update(ids=list(renewed), metadatas=rows)
+            )
 
-    def drop(self, namespace: Namespace) -> None:
-        """Delete the collections of a namespace, whatever embedder they were made with."""
-        from chromadb.errors import NotFoundError
+    def renew(
+        self, namespace: Namespace, embedded: Callable[[list[Item], Known], list[Put]]
+    ) -> int:
+        """Make the vectors of a namespace anew, with this embedder; its items stay where they are.
 
-        for kind in ("items", "vectors"):
-            name = collection_name(namespace, PREFIX) + f"-{kind}"
-            self._collections.pop((namespace, kind), None)
-            try:
-                self._call(partial(self._connected().delete_collection, name))
-            except NotFoundError:
-                continue
+        Until the new vectors are whole, the old ones are searched. Clients may write meanwhile: what
+        they wrote is in the new ones too.
+
+        Args:
+            namespace: what is renewed.
+            embedded: items with their vectors, but for those that are known.
+
+        Returns:
+            How many items there are.
+        """
+        self._collections.begin_vectors(namespace)
+        known: Known = set()
+        count = self._embed_all(namespace, embedded, known, NEW_VECTORS)
+        self._collections.replace_vectors(namespace)
+        return max(count, self._embed_all(namespace, embedded, known, VECTORS))
 
     def close(self) -> None:
         """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            close_client(client)
+        self._collections.close()
+
+    def _embed_all(
+        self,
+        namespace: Namespace,
+        embedded: Callable[[list[Item], Known], list[Put]],
+        known: Known,
+        kind: str,
+    ) -> int:
+        """Write the vectors of all items that are not known, and note them."""
+        ask = partial(_all_items, namespace)
+        items = self._collections.ask(namespace, ITEMS, ask, any_embedder=True) or []
+        for start in range(0, len(items), PAGE):
+            puts = embedded(items[start : start + PAGE], known)
+            self._add_vectors(namespace, puts, kind)
+            known |= {(namespace, v.record, v.digest) for put in puts for v in put.vectors}
+        return len(items)
+
+    def _nearest(
+        self, namespace: Namespace, vector: Sequence[float], limit: int
+    ) -> QueryResult | None:
+        """The nearest vectors; None where there are none.
+
+        Raises:
+            MemoryStoreError: the items' vectors are gone.
+        """
+
+        def ask(collection: Collection) -> QueryResult:
+            return collection.query(
+                query_embeddings=list(vector), n_results=limit, include=["distances", "metadatas"]
+            )
+
+        found = self._collections.ask(namespace, VECTORS, ask)
+        if found is None:
+            some = partial(_found, namespace, where={"vectors": {"$gt": 0}}, limit=1)
+            if self._collections.ask(namespace, ITEMS, some):
+                raise MemoryStoreError(
+                    f"memory {namespace} on {self._collections.url} has lost its vectors; make them "
+                    "anew with: vitarmm memory reindex"
+                )
+        return found
 
     def _stored(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What is noted with these items: when they were made, and how many vectors they have."""
-        pages = self._pages(namespace, "items", keys, "metadatas")
+        pages = self._pages(namespace, ITEMS, keys, "metadatas")
         return {str(row["key"]): dict(row) for page in pages for row in page["metadatas"] or ()}
 
     def _write_vectors(
         self, namespace: Namespace, puts: Sequence[Put], old: dict[str, dict[str, Any]]
     ) -> None:
         known = self.digests(namespace, [put.key for put in puts])
-        fresh: list[tuple[str, bytes, dict[str, Any]]] = []
         for put in puts:
-            for vector in put.vectors:
-                if vector.data is not None:
-                    metadata = {"key": put.key, "digest": vector.digest}
-                    fresh.append((vector.record, vector.data, metadata))
-                elif known.get(vector.record) != vector.digest:
-                    raise StaleVectorError(put.key)
+            if any(v.data is None and known.get(v.record) != v.digest for v in put.vectors):
+                raise StaleVectorError(put.key)
         keep = {put.key: len(put.vectors) for put in puts}
         self._drop_vectors(namespace, keep, old)
+        self._add_vectors(namespace, puts, VECTORS)
+
+    def _add_vectors(self, namespace: Namespace, puts: Sequence[Put], kind: str) -> None:
+        fresh = [(put.key, v, v.data) for put in puts for v in put.vectors if v.data is not None]
         for start in range(0, len(fresh), PAGE):
             part = fresh[start : start + PAGE]
-            matrix = np.frombuffer(b"".join(data for _, data, _ in part), dtype=np.float32)
+            matrix = np.frombuffer(b"".join(data for _, _, data in part), dtype=np.float32)
             self._upsert(
                 namespace,
-                "vectors",
-                ids=[record for record, _, _ in part],
+                kind,
+                ids=[vector.record for _, vector, _ in part],
                 embeddings=matrix.reshape(len(part), -1),
-                metadatas=[metadata for _, _, metadata in part],
+                metadatas=[{"key": key, "digest": vector.digest} for key, vector, _ in part],
             )
 
     def _drop_vectors(
         self, namespace: Namespace, keep: dict[str, int], old: dict[str, dict[str, Any]]
     ) -> None:
         """Delete the vectors of each key beyond the number to keep."""
-        collection = self._collection(namespace, "vectors")
         gone = [
             record_id(key, number)
             for key, first in keep.items()
             for number in range(first, int(old.get(key, {}).get("vectors", 0)))
         ]
-        if gone and collection is not None:
-            self._call(lambda: collection.delete(ids=gone))
+        if gone:
+            self._collections.ask(namespace, VECTORS, lambda vectors: vectors.delete(ids=gone))
 
     def _write_items(
         self,
@@ -289,7 +295,7 @@ class ServerBackend:
             metadatas.append(metadata)
         self._upsert(
             namespace,
-            "items",
+            ITEMS,
             ids=[record_id(put.key, 0) for put in part],
             embeddings=[filler(put.key) for put in part],
             documents=[put.value.decode() for put in part],
@@ -298,85 +304,39 @@ class ServerBackend:
 
     def _delete(self, namespace: Namespace, keys: Sequence[str]) -> None:
         old = self._stored(namespace, keys)
-        items = self._collection(namespace, "items")
-        if items is not None:
-            self._call(lambda: items.delete(ids=[record_id(key, 0) for key in keys]))
+        ids = [record_id(key, 0) for key in keys]
+        self._collections.ask(namespace, ITEMS, lambda items: items.delete(ids=ids))
         self._drop_vectors(namespace, dict.fromkeys(keys, 0), old)
 
     def _upsert(self, namespace: Namespace, kind: str, **rows: Any) -> None:
-        collection = self._made(namespace, kind)
-        self._call(lambda: collection.upsert(**rows))
-
-    # the server
-
-    def _found(self, namespace: Namespace, collection: Collection, **options: Any) -> list[Item]:
-        ask = partial(collection.get, include=["documents", "metadatas"], **options)
-        return page_items(namespace, self._call(ask))
+        if self._collections.get(namespace, kind) is None:
+            self._listing_until = 0.0
+        self._collections.tell(namespace, kind, lambda collection: collection.upsert(**rows))
 
     def _pages(
         self, namespace: Namespace, kind: str, keys: Sequence[str], *include: str
     ) -> Iterator[GetResult]:
         """What one of the namespace's collections holds of the first records of these items."""
-        collection = self._collection(namespace, kind)
-        if collection is None:
-            return
         for start in range(0, len(keys), PAGE):
             ids = [record_id(key, 0) for key in keys[start : start + PAGE]]
-            yield self._call(partial(collection.get, ids=ids, include=cast(Any, [*include])))
+            page = self._collections.ask(namespace, kind, partial(_records, ids, include))
+            if page is None:
+                return
+            yield page
 
-    def _collection(self, namespace: Namespace, kind: str) -> Collection | None:
-        from chromadb.errors import NotFoundError
 
-        known = self._collections.get((namespace, kind))
-        if known is not None:
-            return known
-        name = collection_name(namespace, PREFIX) + f"-{kind}"
-        try:
-            found = self._call(
-                lambda: self._connected().get_collection(name, embedding_function=None)
-            )
-        except NotFoundError:
-            return None
-        return self._checked(namespace, kind, found)
+def _records(ids: list[str], include: Sequence[str], collection: Collection) -> GetResult:
+    return collection.get(ids=ids, include=cast(Any, [*include]))
 
-    def _made(self, namespace: Namespace, kind: str) -> Collection:
-        known = self._collection(namespace, kind)
-        if known is not None:
-            return known
-        metadata = {
-            "vitarmm": kind,
-            "namespace": namespace_text(namespace),
-            "embedder": self._embedder,
-            "dims": self._dims,
-        }
-        made = self._call(
-            lambda: self._connected().get_or_create_collection(
-                collection_name(namespace, PREFIX) + f"-{kind}",
-                configuration={"hnsw": {"space": "cosine"}},
-                metadata=metadata,
-                embedding_function=None,
-            )
-        )
-        self._listing_until = 0.0
-        return self._checked(namespace, kind, made)
 
-    def _checked(self, namespace: Namespace, kind: str, collection: Collection) -> Collection:
-        made = collection.metadata or {}
-        check_embedder(
-            f"memory {namespace} on {self.url}",
-            (str(made.get("embedder", "")), int(cast(int, made.get("dims", 0)))),
-            (self._embedder, self._dims),
-        )
-        self._collections[namespace, kind] = collection
-        return collection
+def _found(namespace: Namespace, collection: Collection, **options: Any) -> list[Item]:
+    return page_items(namespace, collection.get(include=["documents", "metadatas"], **options))
 
-    def _connected(self) -> ClientAPI:
-        if self._client is None:
-            self._client = server_client(self.url, self._timeout)
-        return self._client
 
-    def _call(self, request: Callable[[], Answer]) -> Answer:
-        """Ask the server; one that answered before is given some time to come back."""
-        answer = patiently(request, self.url, PATIENCE if self._reached else 0.5)
-        self._reached = True
-        return answer
+def _all_items(namespace: Namespace, collection: Collection) -> list[Item]:
+    found: list[Item] = []
+    while True:
+        page = _found(namespace, collection, limit=PAGE, offset=len(found))
+        found += page
+        if len(page) < PAGE:
+            return found

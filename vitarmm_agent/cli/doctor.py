@@ -94,7 +94,7 @@ def _folders(settings: Settings) -> Iterator[Check]:
         yield Check("memory", True, "off")
         return
     from vitarmm_agent.errors import UserError
-    from vitarmm_agent.memory_store.open import open_memory
+    from vitarmm_agent.memory_store.open import history_place, is_url, open_memory
     from vitarmm_agent.redaction import public_address
 
     try:
@@ -102,7 +102,9 @@ def _folders(settings: Settings) -> Iterator[Check]:
     except UserError as error:
         yield Check("memory", False, str(error), needed=True)
     else:
-        yield Check("memory", True, public_address(settings.memory_location))
+        location = settings.memory_location
+        history = f"; {history_place(settings)}" if is_url(location) else ""
+        yield Check("memory", True, public_address(location) + history)
 
 
 def _server(settings: Settings) -> Iterator[Check]:

@@ -316,23 +316,29 @@ def reindex(
         str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")
     ] = None,
     memory: MemoryOption = None,
+    namespace: NamespaceOption = None,
     as_json: Json = False,
 ) -> None:
     """Make the store and its vectors again from the journal, perhaps with another embedder."""
     from vitarmm_agent.memory_store.reindex import reindex as make_again
 
-    settings = memory_settings(memory, None, embedder)
+    settings = memory_settings(memory, namespace, embedder)
     with err.status("reading the journal and embedding"):
         done = make_again(settings)
-    counts = {"/".join(name): count for name, count in done.entries.items()}
+    counts, left = (
+        {"/".join(name): count for name, count in some.items()}
+        for some in (done.entries, done.left)
+    )
     if as_json:
         print_json({"entries": counts, "others": done.others, "adopted": done.adopted,
-                    "damaged": done.damaged, "embedder": settings.embedder})  # fmt: skip
+                    "damaged": done.damaged, "left": left, "embedder": settings.embedder})  # fmt: skip
         return
     if done.damaged:
         err.print(safe(done.damaged))
     for name, count in counts.items():
         out.print(safe(f"{name}: {count} entries"))
+    for name, count in left.items():
+        out.print(safe(f"{name}: {count} entries that this machine's journal does not know, left"))
     out.print(safe(f"embedder: {settings.embedder}"))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.namespaces import check_namespace
 from vitarmm_agent.nodes import Run
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def check_owner(namespace: Sequence[str], own: Sequence[str]) -> None:
 def fill_namespace(template: Sequence[str], values: Mapping[str, Any]) -> tuple[str, ...]:
     """A namespace from its template: ``("team", "{user_id}")`` → ``("team", "ada")``.
 
+    In a label of several variables, characters of a value that also stand between them are written
+    as ``%2D``, so that ``{org}-{user}`` is another label for a-b and c than for a and b-c.
+
     Args:
         template: labels, each of which may hold variables in braces.
         values: what the variables stand for; text or numbers.
@@ -98,12 +102,23 @@ def fill_namespace(template: Sequence[str], values: Mapping[str, Any]) -> tuple[
     Raises:
         InputError: a variable has no value or an unusable one, or the template is malformed.
     """
-    return tuple(_fill_label(label, template, values) for label in template)
+    return tuple(_fill_label(label, template, values) for label in check_namespace(template))
+
+
+def has_variables(template: Sequence[str]) -> bool:
+    """Whether each call fills this namespace with what its ``configurable`` says.
+
+    Raises:
+        InputError: it is malformed.
+    """
+    return any(name is not None for label in template for _, name in _parts(label, template))
 
 
 def _fill_label(label: str, template: Sequence[str], values: Mapping[str, Any]) -> str:
-    filled = []
-    for literal, name in _parts(label, template):
+    filled, parts = [], _parts(label, template)
+    several = sum(name is not None for _, name in parts) > 1
+    between = {"%", *"".join(literal or "%" for literal, _ in parts)} if several else set()
+    for literal, name in parts:
         filled.append(literal)
         if name is None:
             continue
@@ -113,8 +128,12 @@ def _fill_label(label: str, template: Sequence[str], values: Mapping[str, Any]) 
                 f"namespace {tuple(template)!r} needs {name!r}, got {value!r}; pass it with the "
                 f'run: config={{"configurable": {{"{name}": "…"}}}}'
             )
-        filled.append(str(value))
+        filled += [_escaped(char) if char in between else char for char in str(value)]
     return "".join(filled)
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
 def _parts(label: str, template: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -128,5 +147,11 @@ def _parts(label: str, template: Sequence[str]) -> list[tuple[str, str | None]]:
         raise InputError(
             f"namespace {tuple(template)!r} is malformed: {label!r} holds a variable that is no "
             "name; write variables as {name}"
+        )
+    beside = zip(parts, parts[1:], strict=False)
+    if any(before[1] is not None and not literal for before, (literal, _) in beside):
+        raise InputError(
+            f"namespace {tuple(template)!r} is malformed: in {label!r} nothing stands between two "
+            "variables; make two labels of them"
         )
     return parts

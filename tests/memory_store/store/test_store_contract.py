@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 from langgraph.store.base import (
@@ -344,6 +345,21 @@ def test_expired_items_can_be_hidden_before_they_are_swept(
     assert store.get((root,), "short") is None
     assert keys(store.search((root,))) == ["ever"]
     assert keys(store.search((root,), query="word")) == ["ever"]
+    store.put((root, "over"), "short", {"text": "word"}, ttl=0.001)
+    time.sleep(0.2)
+    assert store.list_namespaces(prefix=(root,)) == [(root,)]
+
+
+@stores(*OURS)
+def test_namespaces_that_are_lists(open_store: OpenStore, root: str) -> None:
+    store, place = open_store(fields=["text"]), cast("tuple[str, ...]", [root, "a"])
+    store.put(place, "k", {"text": "word"})
+    assert store.get(place, "k") is not None
+    for asked in (place, cast("tuple[str, ...]", [root])):
+        assert keys(store.search(asked)) == keys(store.search(asked, query="word")) == ["k"]
+        assert store.list_namespaces(prefix=asked) == [(root, "a")]
+    store.delete(place, "k")
+    assert store.search((root,)) == []
 
 
 @stores(*OURS)
