@@ -177,7 +177,7 @@ def _openai(settings: Settings) -> dict[str, Any]:
 
     return {
         **where,
-        **connections(),
+        **connections(where.get("base_url")),
         "check_embedding_ctx_length": is_openai(where.get("base_url")),
     }
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.models.blocks import read_block
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
 
 Record = dict[str, Any]
@@ -59,11 +60,28 @@ class RunContext:
         return {key: value for key, value in values.items() if value is not None}
 
 
+def by_id(left: Any, right: Any) -> Any:
+    """Reducer: LangGraph's own, which says nothing a caller could use of content that is none.
+
+    Raises:
+        InputError: a content block that is neither text nor a dict.
+    """
+    try:
+        return add_messages(left, right)
+    except ValidationError:
+        for message in right if isinstance(right, list) else [right]:
+            content = message.get("content") if isinstance(message, dict) else message
+            content = content[-1] if isinstance(content, tuple) else content
+            for block in content if isinstance(content, list) else ():
+                read_block(block)
+        raise
+
+
 class ReasoningInput(TypedDict, total=False):
     """What the graph takes: a problem, or messages whose last human one is the problem."""
 
     problem: Record
-    messages: Annotated[list[AnyMessage], add_messages]
+    messages: Annotated[list[AnyMessage], by_id]
 
 
 class ReasoningState(ReasoningInput, total=False):
@@ -101,7 +119,7 @@ class ReasoningState(ReasoningInput, total=False):
 class ReasoningOutput(TypedDict, total=False):
     """What ``graph.invoke`` answers with."""
 
-    messages: Annotated[list[AnyMessage], add_messages]
+    messages: Annotated[list[AnyMessage], by_id]
     problem: Record
     answer: str | None
     status: Status

@@ -320,3 +320,16 @@ def test_a_thread_id_that_is_used_again_loses_no_lesson(tmp_path: Path) -> None:
     assert seen[1].attempts[0].recalled, "what the thread's first life taught is shown"
     (old,) = [entry for entry in memory.list() if entry.title == LESSON["title"]]
     assert old.used == 3, "shown to the second attempt, then to both attempts of the second life"
+
+
+@pytest.mark.parametrize("odd", [None, ["x"], 7])
+@pytest.mark.parametrize("form", ["dict", "list of dicts", "pair"])
+def test_content_that_is_none_is_named_where_the_graph_is_given_it(odd: Any, form: str) -> None:
+    content = [{"type": "text", "text": QUESTION}, odd]
+    message: Any = ("user", content) if form == "pair" else {"role": "user", "content": content}
+    agent = ReasoningAgent.open(reasoner=ScriptedChatModel.of(RIGHT), memory="off")
+    with pytest.raises(InputError, match="content block must be text or a dict, got"):
+        agent.graph.invoke(
+            {"messages": message if form == "dict" else [message]},
+            {"configurable": {"thread_id": "t"}},
+        )

@@ -72,6 +72,11 @@ def forms(png: Path) -> dict[str, dict[str, Any]]:
         "AI SDK": {"type": "file", "mediaType": mime, "data": data},
         "AI SDK, url": {"type": "file", "mediaType": mime, "url": url},
         "AI SDK, image": {"type": "image", "image": data, "mediaType": mime},
+        "AI SDK, image alone": {"type": "image", "image": data},
+        "AI SDK, image URL": {"type": "image", "image": url},
+        "Ollama": {"type": "image_url", "image_url": data},
+        "Ollama, in a dict": {"type": "image_url", "image_url": {"url": f"{data}\n"}},
+        "OpenAI responses, bare": {"type": "input_image", "image_url": data.rstrip("=")},
         "transformers": {"type": "image", "image": str(png)},
         "a URL for base64": {"type": "image", "base64": url},
         "an empty field": {"type": "image", "base64": None, "data": "", "url": url},
@@ -153,6 +158,21 @@ def test_a_block_that_cannot_be_used_is_named(block: Any, complaint: str, tmp_pa
     with pytest.raises(InputError, match=complaint):
         state: Any = {"messages": [message]}
         run(problem_of(state, MediaStore(tmp_path, local_files=True)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_base64_in_the_place_of_an_address_is_known_by_its_beginning(kind: str) -> None:
+    held = io.BytesIO()
+    Image.new("RGB", (3, 2), "red").save(held, kind)
+    data = base64.b64encode(held.getvalue()).decode()
+    (image,) = parts_of(HumanMessage([{"type": "image", "image": data}]))
+    assert isinstance(image, ImagePart) and image.data == held.getvalue()
+
+
+@pytest.mark.parametrize("path", ["iVBORw0KGgo", "/9j/photo.jpg", "UklGR" + "a" * 60 + ".webp"])
+def test_a_path_may_begin_like_base64(path: str) -> None:
+    with pytest.raises(InputError, match="cannot be read.*check the path"):
+        parts_of(HumanMessage([{"type": "image", "image": path}]))
 
 
 def test_images_keep_their_order(png: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
@@ -155,15 +156,43 @@ def test_other_failures_are_no_question_of_the_form(
 
 
 @pytest.mark.parametrize("kind", ["ours", "openai"])
+@pytest.mark.parametrize(
+    ("end", "words", "cost"),
+    [
+        ("length", "cut off at max_tokens", (9, 5)),
+        ("content_filter", "a content filter stopped the reply", None),
+    ],
+)
 def test_structured_output_that_was_cut_off_is_unusable_output(
-    servers: list[Server], kind: str
+    servers: list[Server], kind: str, end: str, words: str, cost: tuple[int, int] | None
 ) -> None:
     """OpenAI's client raises for it, which must end no run."""
-    server = Server("json_schema", end="length")
+    server = Server("json_schema", end=end)
     servers.append(server)
     model: Any = server.model()
     if kind == "openai":
         model = ChatOpenAI(model="m", base_url=server.url, api_key="none", max_retries=0)
     reply = run(ask_structured(model, Sides.model_json_schema(), TALK))
-    assert reply.parsed is None and "cut off at max_tokens" in str(reply.error)
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (9, 5)
+    assert reply.parsed is None and words in str(reply.error)
+    assert reply.usage.calls == 1
+    if cost or kind == "ours":  # the client tells nothing of a filtered reply's cost
+        assert (reply.usage.input_tokens, reply.usage.output_tokens) == (cost or (9, 5))
+
+
+class CallsTools(ChatOpenAI):
+    """Gives structured output as the arguments of a tool, which were stopped on the way."""
+
+    def _generate(self, *args: Any, **options: Any) -> ChatResult:
+        call = {"name": "Sides", "args": {"sides": 4}, "id": "1"}
+        ended = {"finish_reason": "content_filter"}
+        message = AIMessage("", tool_calls=[call], response_metadata=ended)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def test_a_filter_counts_for_structured_output_in_tools_too() -> None:
+    class Asked(CallsTools):
+        def with_structured_output(self, schema: Any, **options: Any) -> Any:
+            return super().with_structured_output(schema, method="function_calling", **options)
+
+    reply = run(ask_structured(Asked(model="m", api_key="none"), Sides, TALK))
+    assert reply.parsed is None and "content filter" in str(reply.error)

@@ -154,6 +154,34 @@ def test_a_reply_may_leave_out_the_object_round_its_one_list(bare: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "wrapped",
+    [
+        '{"fruits": {"sides": 3, "regular": true}}',
+        '{"fruit": {"sides": 3, "regular": true}}',
+        '{"basket": {"fruits": [{"sides": 3, "regular": true}]}}',
+        '{"basket": {"fruits": {"sides": 3, "regular": true}}}',
+        '{"result": [{"sides": 3, "regular": true}]}',
+    ],
+)
+def test_a_reply_may_put_one_thing_round_what_was_asked_for(wrapped: str) -> None:
+    asked = (Basket, Basket.model_json_schema())
+    for read in (read_reply(schema, AIMessage(wrapped)) for schema in asked):
+        fruits = read["fruits"] if isinstance(read, dict) else read.fruits
+        assert fruits == [{"sides": 3, "regular": True}]
+    judged = read_reply(Judgement, AIMessage('{"judgement": {"verdict": "pass", "steps": []}}'))
+    assert judged == Judgement(verdict="pass", steps=[])
+    assert read_reply({"type": "object"}, AIMessage('{"a": {"b": 1}}')) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize("end", ["content_filter", "SAFETY", "guardrail_intervened"])
+def test_what_a_filter_stopped_is_not_used(end: str) -> None:
+    reply = AIMessage('{"fruits": []}', response_metadata={"finish_reason": end})
+    for schema in (Basket, Basket.model_json_schema()):
+        with pytest.raises(OutputError, match="content filter stopped the reply"):
+            read_reply(schema, reply)
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "not JSON"),

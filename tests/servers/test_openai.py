@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.security.servers import echo_server
 from tests.servers.canned import canned
@@ -180,3 +182,53 @@ class TestEmbedders:
             settings = Settings(base_url=f"http://127.0.0.1:{chat.port}/v1", embedder_base_url=OWN)
             embedder: Any = load_embeddings("openai:m", settings)
         assert embedder.inner.openai_api_base == OWN
+
+
+@pytest.mark.parametrize(
+    "key", ["k-x.Y_1", " k-x.Y_1\n", "Bearer k-x.Y_1", "bearer  k-x.Y_1 ", "BEARER\tk-x.Y_1\r\n"]
+)
+@pytest.mark.parametrize("given", ["environment", "option", "secret"])
+def test_a_key_is_taken_out_of_what_was_copied_with_it(
+    key: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {}
+    if given == "environment":
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    else:
+        options["api_key"] = key if given == "option" else SecretStr(key)
+    with echo_server(200) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        load_chat_model("openai:m", settings=Settings(base_url=url), **options).invoke("Hi")
+    assert re.search("^authorization: (.*)$", server.seen[0], re.MULTILINE)[1] == "Bearer k-x.Y_1"  # type: ignore[index]
+    model: Any = load_chat_model("openai:gpt-4o", settings=Settings(), **options)
+    assert model.root_client.api_key == "k-x.Y_1"
+
+
+def test_a_key_may_be_a_function() -> None:
+    with echo_server(200) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        settings = Settings(base_url=url)
+        load_chat_model("openai:m", settings=settings, api_key=lambda: "k-made").invoke("Hi")
+    assert "authorization: Bearer k-made" in server.seen[0]
+
+
+@pytest.mark.parametrize("key", [" ", "Bearer", "bearer \n"])
+def test_an_empty_key_is_none(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(InputError, match="no key for the openai models"):
+        load_chat_model("openai:gpt-4o", settings=Settings())
+
+
+@pytest.mark.parametrize(
+    ("key", "odd"), [("sk-é-secret", "'é'"), ("sk-1\u200b", "u200b"), ("sk-1 sk-2", "' '")]
+)
+def test_a_key_that_no_header_takes_is_an_error_without_it(
+    key: str, odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    for base_url in (None, OWN):
+        with pytest.raises(InputError, match=f"API key has .*{odd}.*copy it again") as raised:
+            load_chat_model("openai:m", settings=Settings(base_url=base_url))
+        assert "sk-" not in str(raised.value)
+        with pytest.raises(InputError, match="API key has"):
+            load_embeddings("openai:m", Settings(embedder_base_url=base_url))

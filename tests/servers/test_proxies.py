@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,6 +119,51 @@ async def test_no_proxy_names_servers_that_are_reached_directly(
     assert len(server.seen) == 2 and not proxy.seen
 
 
+@pytest.mark.parametrize(
+    ("variable", "address", "exempt"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "127.0.0.1"),
+        ("all_proxy", "socks5h://127.0.0.1:9", "localhost, 127.0.0.1"),
+        ("ALL_PROXY", "socks://127.0.0.1:9", "127.0.0.1"),
+        ("ALL_PROXY", "socks4://127.0.0.1:9", "*"),
+        ("HTTP_PROXY", "http://127.0.0.1:port", "127.0.0.1:{port}"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:9", ""),
+        ("ftp_proxy", "nonsense://", ""),
+    ],
+)
+async def test_a_proxy_that_is_not_on_the_way_stops_nothing(
+    variable: str, address: str, exempt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it could not be used: the HTTP library would open it all the same."""
+    monkeypatch.setenv(variable, address)
+    with echo_server(200) as server:
+        monkeypatch.setenv("NO_PROXY", exempt.format(port=server.port))
+        asked = model(f"http://127.0.0.1:{server.port}/v1")
+        assert run(ask(asked, TALK)).message.text == "Answer: 25"
+        assert (await arun(ask(asked, TALK))).message.text == "Answer: 25"
+
+
+def test_an_address_in_brackets_is_exempt_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "::1")
+    assert model("http://[::1]:9/v1")
+
+
+def test_langchain_does_not_warn_that_proxies_are_disabled(proxy: Proxy) -> None:
+    """It means its own clients, which are not used; it says so once in a process."""
+    code = (
+        "from vitarmm_agent.models import load_chat_model\n"
+        "from vitarmm_agent.settings import Settings\n"
+        f"model = load_chat_model('openai:m', settings=Settings(base_url={FAR!r}))\n"
+        "print(model.invoke('Hi').text)"
+    )
+    environment = os.environ | {"HTTP_PROXY": proxy.url}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("Answer: 25\n", "")
+
+
 def test_a_proxy_that_is_set_later_counts(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a notebook, where the first try failed."""
     with pytest.raises(ModelServerError, match="cannot be reached"):
@@ -130,6 +177,7 @@ def test_a_proxy_that_is_set_later_counts(proxy: Proxy, monkeypatch: pytest.Monk
     [
         ("socks5://me:word@127.0.0.1:9", "needs the package socksio.*pip install socksio"),
         ("socks5h://127.0.0.1:9", "needs the package socksio"),
+        ("socks://me:word@127.0.0.1:9", "socks5://.*needs the package socksio"),
         ("ftp://127.0.0.1:9", "Unknown scheme"),
         ("http://127.0.0.1:port", "Invalid port"),
     ],

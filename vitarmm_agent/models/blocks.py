@@ -8,6 +8,7 @@ bytes in base64, or an address; and a MIME type, which is not believed.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ _DATA = ("base64", "data", "file_data", "blob", "bytes")
 _PLACES = ("url", "uri", "path", "image_url", "image", "file_uri", "fileUri")
 _WHOLE = ("data:", "http://", "https://", "file:")
 """What begins an address where base64 may stand as well; a colon is no character of it."""
+_BEGIN = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "Qk", "SUkqA", "TU0AK")
+"""How PNG, JPEG, GIF, WebP, BMP and TIFF begin in base64."""
+_SHORTEST = 48
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _MIMES = ("mime_type", "mimeType", "media_type", "mediaType", "content_type", "contentType")
 
 
@@ -106,12 +111,20 @@ def _source(block: Mapping[str, Any]) -> str:
             raise InputError(f"{name!r} of an image block must be base64, got {data!r:.100}")
     for name, place in _said(block, _PLACES):
         if isinstance(place, str) and place:
-            bare = name == "image" and _mime(block) and ":" not in place[:8]
-            return f"data:image;base64,{place}" if bare else place
+            told = name == "image" and _mime(block) and ":" not in place[:8]
+            return f"data:image;base64,{place}" if told or _is_base64(place) else place
     raise InputError(
         f"an image block of type {block.get('type')!r} needs 'url', 'base64' or 'path'; it has only "
         f"{sorted(map(str, block))}. A file's id is of use to its provider alone: send the image itself"
     )
+
+
+def _is_base64(place: str) -> bool:
+    """Whether what stands in the place of an address is an image's bytes: they begin as one's do.
+
+    A path may begin in the same way; it is shorter than an image, or has a dot.
+    """
+    return len(place) >= _SHORTEST and place.startswith(_BEGIN) and bool(_BASE64.fullmatch(place))
 
 
 def _mime(block: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vitarmm_agent.effects import Call, Flow, calls
-from vitarmm_agent.models.replies import said_and_thought
+from vitarmm_agent.models.replies import filtered, said_and_thought
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.servers.failures import server_errors
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
 T = TypeVar("T")
+_WITHHELD = {
+    "LengthFinishReasonError": "the reply was cut off at max_tokens",
+    "ContentFilterFinishReasonError": "a content filter stopped the reply",
+}
+"""Errors of OpenAI's client, which gives no reply that ended so."""
 _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
 
 
@@ -87,11 +92,12 @@ def ask_structured(
     try:
         got = yield from _guarded(calls(structured.invoke, structured.ainvoke, list(messages)))
     except Exception as raised:
-        if (usage := _usage_of_cut(raised)) is None:
+        if (why := _WITHHELD.get(type(raised).__name__)) is None:
             raise
-        why = "the reply was cut off at max_tokens"
-        return StructuredReply(None, why, "", usage, time.perf_counter() - start)
+        return StructuredReply(None, why, "", _usage_withheld(raised), time.perf_counter() - start)
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
+    if filtered(raw):
+        parsed, problem = None, "a content filter stopped the reply"
     said, _ = said_and_thought(raw)
     in_text = said and not getattr(raw, "tool_calls", None)
     if in_text and (parsed is None or said != raw.text):  # LangChain may have read the thinking
@@ -165,10 +171,8 @@ def usage_of(message: BaseMessage) -> Usage:
     )
 
 
-def _usage_of_cut(error: Exception) -> Usage | None:
-    """What a reply cost that OpenAI's client withholds because it was cut off; None for others."""
-    if type(error).__name__ != "LengthFinishReasonError":
-        return None
+def _usage_withheld(error: Exception) -> Usage:
+    """What a reply cost that OpenAI's client withholds, as far as it says."""
     told = getattr(getattr(error, "completion", None), "usage", None)
     return Usage(
         input_tokens=getattr(told, "prompt_tokens", 0),

@@ -208,7 +208,7 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         if provider == "openai":
             from vitarmm_agent.servers.connections import connections
 
-            given = connections(given.get("openai_proxy")) | given
+            given = connections(given.get("base_url"), given.get("openai_proxy")) | given
             if not is_openai(given.get("base_url")):
                 from vitarmm_agent.models.openai_server import OpenAIServerModel
 
@@ -235,9 +235,10 @@ def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
         InputError: neither a server nor a key is given, or the server's address cannot be used.
     """
     base_url = options.pop("base_url", None) or settings.base_url
-    where = server("the openai models", base_url, options.get("api_key"))
-    more = {"extra_body": settings.extra_body} if where else {}
-    return {"stream_usage": True} | where | more
+    where = server("the openai models", base_url, options.pop("api_key", None))
+    more = {"extra_body": settings.extra_body} if "base_url" in where else {}
+    # Its options would not be used, and it would warn that proxies are not: they are, by our clients.
+    return {"stream_usage": True, "http_socket_options": ()} | where | more
 
 
 def _decoding(settings: Settings) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 Such servers speak the protocol of chat completions, but not all of them its newer words. The
 limit of new tokens is called ``max_tokens`` here, which all know but OpenAI's models that reason. A
 schema is asked for as OpenAI does
-it; where the server refuses that (llama-cpp-python does), in the older form, from then on.
+it; where the server refuses that (llama-cpp-python does), in the older form, from then on. What a
+model thought comes in a field for which the protocol has no name, and is kept beside the reply.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError
@@ -26,12 +29,20 @@ from vitarmm_agent.servers.openai import thinks
 
 logger = logging.getLogger(__name__)
 _DENIALS = (400, 415, 422, 500, 501)
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Fields of a message in which servers tell what was thought; several say the same, and the first counts."""
 _ABOUT_THE_FORM = re.compile("response_?format|json_?(schema|object)", re.IGNORECASE)
 
 
 class OpenAIServerModel(ChatOpenAI):
-    """A chat model behind ``base_url``."""
+    """A chat model behind ``base_url``.
 
+    Attributes:
+        use_responses_api: ask for OpenAI's own kind of reply, which few other servers give; never by the
+            model's name alone.
+    """
+
+    use_responses_api: bool | None = False
     _json_schema: bool = PrivateAttr(True)
 
     def with_structured_output(  # type: ignore[override]
@@ -105,6 +116,43 @@ class OpenAIServerModel(ChatOpenAI):
             form = {"response_format": payload.pop("response_format")}
             payload["extra_body"] = (payload.get("extra_body") or {}) | form
         return payload
+
+    def _create_chat_result(
+        self, response: Any, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        result: ChatResult = super()._create_chat_result(response, generation_info)
+        only = {"choices": {"__all__": {"message"}}}
+        told = response if isinstance(response, dict) else response.model_dump(include=only)
+        for generation, choice in zip(result.generations, told["choices"], strict=True):
+            if thought := _thought(choice["message"]):
+                generation.message.additional_kwargs["reasoning_content"] = thought
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], *args: Any
+    ) -> ChatGenerationChunk | None:
+        choices = chunk.get("choices") or [{}]
+        delta = choices[0].get("delta") or {}
+        if "text" in choices[0] and not delta:
+            delta = {"content": choices[0]["text"]}
+        choices[0]["delta"] = delta = {**delta, "role": "assistant"}
+        made: ChatGenerationChunk | None = super()._convert_chunk_to_generation_chunk(chunk, *args)
+        if made is not None and (thought := _thought(delta)):
+            made.message.additional_kwargs["reasoning_content"] = thought
+        return made
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    return next(filter(None, (_words(message.get(name)) for name in _THOUGHTS)), "")
+
+
+def _words(value: Any) -> str:
+    """Text, or that of a block, or of several."""
+    if isinstance(value, list):
+        return "".join(map(_words, value))
+    if isinstance(value, Mapping):
+        value = value.get("text") or value.get("summary")
+    return value if isinstance(value, str) else ""
 
 
 def _refuses_the_form(error: APIStatusError) -> bool:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError, OutputError
 from vitarmm_agent.json_text import json_in
-from vitarmm_agent.models.replies import cut_off, said_and_thought
+from vitarmm_agent.models.replies import cut_off, filtered, said_and_thought
 from vitarmm_agent.prompts import render
 
 Schema = type | dict[str, Any]
@@ -114,6 +114,8 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     text, _ = said_and_thought(message)
     if cut_off(message):
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
+    if filtered(message):
+        raise OutputError(f"a content filter stopped the reply: …{_tail(text)}")
     try:
         # A grammar with maxLength lets raw control characters into strings, and bytes such as half
         # a surrogate pair, which it counts as one character though they form none.
@@ -138,9 +140,14 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
 
 
 def _wrapped(data: Any, schema: dict[str, Any]) -> Any:
-    """``data`` in the one list that the schema asks for, where the model left that out."""
+    """``data`` as the schema's object: out of one round it, and in the one list that the model left out."""
     fields, required = schema.get("properties", {}), schema.get("required", ())
+    if fields and isinstance(data, dict) and len(data) == 1 and not fields.keys() & data.keys():
+        (inner,) = data.values()
+        data = inner if isinstance(inner, dict | list) else data
     lists = [name for name, field in fields.items() if field.get("type") == "array"]
+    if isinstance(data, dict) and len(lists) == 1 and isinstance(data.get(lists[0]), dict):
+        data = data | {lists[0]: [data[lists[0]]]}
     bare = isinstance(data, list) or (isinstance(data, dict) and not fields.keys() & data.keys())
     if not bare or len(lists) != 1 or set(required) - set(lists):
         return data

@@ -14,8 +14,14 @@ from vitarmm_agent.json_text import parse_json
 
 FAILED = 502
 """Status of an answer that cannot be used and says no more than that: it may pass."""
-CONTENT = {"/chat/completions": "choices", "/completions": "choices", "/embeddings": "data"}
-"""By the end of a path: the field of the answer that holds what was asked for, one or more of it."""
+CHAT = "/chat/completions"
+CONTENT = {
+    CHAT: "choices",
+    "/completions": "choices",
+    "/embeddings": "data",
+    "/responses": "output",
+}
+"""By the end of a path: the field of the answer that holds what was asked for, a list."""
 _WORDS = (
     (401, r"invalid_?api_?key|incorrect_api_key|authenticat|unauthori[sz]ed"),
     (403, r"permission|forbidden|access_denied"),
@@ -38,19 +44,39 @@ def fault(path: str, body: bytes) -> tuple[int, str] | None:
     """
     field = next((name for end, name in CONTENT.items() if path.endswith(end)), None)
     try:
-        data = parse_json(body.decode("utf-8", "replace"))
+        data = _read(body)
     except ValueError:
-        shown = body[:200].decode("utf-8", "replace")
+        shown = body[:200].decode("utf-8-sig", "replace")
         return FAILED, f"no JSON: {shown!r}" if shown.strip() else "an empty body"
     told = error_inside(data)
     if told is not None:
         return told
     content = data.get(field) if isinstance(data, dict) and field else None
-    if field is None or (content and isinstance(content, list)):
+    if field is None or (isinstance(content, list) and (content or field == "output")):
         return _faulty_choice(content[0]) if content and field == "choices" else None
     if isinstance(data, dict) and field in data:
         return FAILED, f"{field!r}: {content!r}"
     return FAILED, f"no {field!r}: {str(data)[:200]}"
+
+
+def as_expected(path: str, body: bytes) -> Any:
+    """The data of an answer without a fault, as the OpenAI client and LangChain expect it.
+
+    A reply is the assistant's, whatever role it is said to have; and the text that servers of the older
+    protocol give is a message.
+    """
+    data = _read(body)
+    for choice in data["choices"] if path.endswith(CHAT) else ():
+        if isinstance(choice, dict):
+            message = choice.get("message")
+            said = message if isinstance(message, dict) else {"content": choice.get("text")}
+            choice["message"] = said | {"role": "assistant"}
+    return data
+
+
+def _read(body: bytes) -> Any:
+    """JSON, perhaps behind a byte order mark."""
+    return parse_json(body.decode("utf-8-sig", "replace"))
 
 
 def error_inside(data: Any) -> tuple[int, str] | None:

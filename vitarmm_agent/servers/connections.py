@@ -7,20 +7,29 @@ the first one's; and where one of two clients is given, it makes the other one d
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import openai
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.loopwise import PerLoop
 from vitarmm_agent.redaction import public_address
-from vitarmm_agent.servers.bodies import CONTENT, fault
+from vitarmm_agent.servers.bodies import CHAT, CONTENT, as_expected, fault
+from vitarmm_agent.servers.events import (
+    AsyncCheckedStream,
+    CheckedStream,
+    are_events,
+    whole_as_events,
+)
+from vitarmm_agent.servers.openai import OPENAI
 
 ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """After how many idle seconds a connection is probed, how often again, and how many times."""
@@ -38,79 +47,96 @@ class ThreadsClient(openai.DefaultHttpxClient):
         answer = super().send(request, **options)
         if _is_judged(answer):
             answer.read()
-            return _as_told(answer)
+            return _as_told(answer, options)
+        if _may_break_off(answer, options):
+            answer.stream = CheckedStream(answer.stream, request.url.path)
         return answer
 
 
 class LoopwiseClient(openai.DefaultAsyncHttpxClient):
     """An HTTP client with connections of its own for each event loop; they end with the loop."""
 
-    def __init__(self) -> None:
-        """Begin without a connection."""
-        super().__init__()
-        self._clients: PerLoop[Any] = PerLoop(_loop_client)
+    def __init__(self, proxy: str | None) -> None:
+        """Begin without a connection; there is a ``proxy`` between, or none."""
+        super().__init__(**_way(proxy, _http.AsyncHTTPTransport))
+        self._clients: PerLoop[Any] = PerLoop(
+            lambda: openai.DefaultAsyncHttpxClient(**_way(proxy, _http.AsyncHTTPTransport))
+        )
 
     async def send(self, request: Any, **options: Any) -> Any:
         """Send a request over a connection of the running loop; see :class:`ThreadsClient`."""
         answer = await (await self._clients.get()).send(request, **options)
         if _is_judged(answer):
             await answer.aread()
-            return _as_told(answer)
+            return _as_told(answer, options)
+        if _may_break_off(answer, options):
+            answer.stream = AsyncCheckedStream(answer.stream, request.url.path)
         return answer
 
 
-def connections(proxy: str | None = None) -> dict[str, Any]:
-    """The clients that all hosted models of this process share, as options of a LangChain model.
+def connections(base_url: str | None, proxy: str | None = None) -> dict[str, Any]:
+    """The clients that the hosted models of this process share, as options of a LangChain model.
 
     Args:
+        base_url: of the server; None is OpenAI's.
         proxy: LangChain's own option, as its variable ``OPENAI_PROXY``; it then makes the clients.
 
     Raises:
-        InputError: a proxy of the environment cannot be used.
+        InputError: the proxy that the environment names for this server cannot be used.
     """
     if proxy or os.environ.get("OPENAI_PROXY"):
         return {}
-    return dict(_connections(tuple(sorted(getproxies().items()))))
+    return dict(_connections(_proxy_of(base_url or f"https://{OPENAI}")))
+
+
+def _proxy_of(address: str) -> str | None:
+    """The proxy that the environment, or the system, names for an address.
+
+    The HTTP library would open all that are named, also for addresses that go past them.
+    """
+    parts, known = urlsplit(address), getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    hosts = (parts.netloc.rpartition("@")[2], parts.hostname or "")
+    if not proxy or any(map(proxy_bypass, hosts)):
+        return None
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    # Desktops write socks:// for it.
+    return re.sub("^socks://", "socks5://", proxy, flags=re.IGNORECASE)
 
 
 @cache
-def _connections(proxies: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    with _proxies_named(dict(proxies)):
+def _connections(proxy: str | None) -> dict[str, Any]:
+    with _proxy_named(proxy):
         return {
-            "http_client": ThreadsClient(**_transport(_http.HTTPTransport)),
-            "http_async_client": LoopwiseClient(),
+            "http_client": ThreadsClient(**_way(proxy, _http.HTTPTransport)),
+            "http_async_client": LoopwiseClient(proxy),
         }
 
 
 @contextmanager
-def _proxies_named(proxies: dict[str, str]) -> Iterator[None]:
+def _proxy_named(proxy: str | None) -> Iterator[None]:
     """Say which proxy it is that the HTTP library cannot use."""
     try:
         yield
     except (ImportError, ValueError, _http.InvalidURL) as error:
-        known = {scheme: url for scheme, url in proxies.items() if scheme != "no"}
-        if not known:
+        if proxy is None:
             raise
-        shown = ", ".join(f"{public_address(url)!r} ({key})" for key, url in known.items())
         reason = (
             "a SOCKS proxy needs the package socksio, which is not installed: pip install socksio"
             if isinstance(error, ImportError)
             else f"{error}"
         )
         raise InputError(
-            f"the proxy of the environment cannot be used ({shown}): {reason}; or unset its variable"
+            f"the proxy of the environment cannot be used ({public_address(proxy)!r}): {reason}; or unset "
+            "its variable"
         ) from None
 
 
-def _loop_client() -> Any:
-    """A client for one event loop."""
-    return openai.DefaultAsyncHttpxClient(**_transport(_http.AsyncHTTPTransport))
-
-
-def _transport(make: Any) -> dict[str, Any]:
-    """A transport whose sockets tell of a dead peer, unless a proxy is between."""
-    if getproxies():  # found by the HTTP library itself, if it is given no transport
-        return {}
+def _way(proxy: str | None, make: Any) -> dict[str, Any]:
+    """The way to a server: through a proxy, or over sockets that tell of a dead peer."""
+    if proxy is not None:
+        return {"proxy": proxy}
     probes = [
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in ALIVE
@@ -125,7 +151,7 @@ def _transport(make: Any) -> dict[str, Any]:
 
 def _is_judged(answer: Any) -> bool:
     """Whether an answer is to be read before the OpenAI client sees it; a stream of events is not."""
-    if answer.status_code != 200 or not answer.request.url.path.endswith((*CONTENT, "/responses")):
+    if answer.status_code != 200 or not answer.request.url.path.endswith(tuple(CONTENT)):
         return False
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/event-stream":
@@ -134,11 +160,26 @@ def _is_judged(answer: Any) -> bool:
     return whole or answer.is_closed
 
 
-def _as_told(answer: Any) -> Any:
-    """The answer, or in place of one that is none the refusal that it should have been."""
-    wrong = fault(answer.request.url.path, answer.content)
-    if wrong is None:
+def _may_break_off(answer: Any, options: dict[str, Any]) -> bool:
+    """Whether an answer is the stream of a reply, or what a server gives in its place."""
+    if not options.get("stream") or not answer.request.url.path.endswith(CHAT):
+        return False
+    coded = answer.headers.get("content-encoding", "identity") != "identity"
+    return bool(answer.status_code == 200 and not coded)
+
+
+def _as_told(answer: Any, options: dict[str, Any]) -> Any:
+    """The answer as the client expects it, or in place of one that is none the refusal that it should be."""
+    path = answer.request.url.path
+    streamed = bool(options.get("stream")) and path.endswith(CHAT)
+    if streamed and are_events(answer.content):
         return answer
-    status, words = wrong
-    told = {"error": {"message": f"HTTP 200 with {words}", "code": status}}
-    return _http.Response(status, json=told, request=answer.request)
+    wrong = fault(path, answer.content)
+    if wrong is not None:
+        status, words = wrong
+        told = {"error": {"message": f"HTTP 200 with {words}", "code": status}}
+        return _http.Response(status, json=told, request=answer.request)
+    if streamed:
+        events = whole_as_events(path, answer.content)
+        return _http.Response(200, content=events, request=answer.request)
+    return _http.Response(200, json=as_expected(path, answer.content), request=answer.request)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from traceback import walk_tb
+from types import FrameType
 
 from vitarmm_agent.errors import InternalError, ModelServerError, VitaRMMError
 from vitarmm_agent.redaction import holds_secret, redact
@@ -31,6 +33,15 @@ _UNREADABLE = re.compile(
 """What clients say, with the name of the error's class before it, of an answer that is none."""
 _READERS = ("langchain_openai.", "openai.", "langchain_core.language_models.chat_models")
 """Modules that take answers apart."""
+_READING = frozenset(
+    {
+        "_create_chat_result",
+        "_convert_chunk_to_generation_chunk",
+        "_construct_lc_result_from_responses_api",
+        "_convert_responses_chunk_to_generation_chunk",
+    }
+)
+"""Functions of theirs that do nothing else, so that whatever is raised there is about the answer."""
 
 
 @contextmanager
@@ -87,12 +98,17 @@ def _status(error: BaseException) -> int | None:
 
 def _in_a_reader(error: BaseException) -> bool:
     """Whether a client looked in an answer for what is not there, and did not expect that."""
-    trace = error.__traceback__
-    if trace is None or not isinstance(error, (LookupError, AttributeError)):
+    if not isinstance(error, (LookupError, AttributeError, TypeError, ValueError)):
         return False
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return str(trace.tb_frame.f_globals.get("__name__", "")).startswith(_READERS)
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if any(frame.f_code.co_name in _READING for frame in frames if _is_reader(frame)):
+        return True
+    looked = isinstance(error, (LookupError, AttributeError))
+    return looked and bool(frames) and _is_reader(frames[-1])
+
+
+def _is_reader(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(_READERS)
 
 
 def _status_message(status: int, reason: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.redaction import public_address
+from vitarmm_agent.redaction import keep_secret, public_address
 
 OPENAI = "api.openai.com"
 """Where the ``openai:`` models are that need no care for other servers' dialects."""
@@ -18,18 +18,20 @@ _CALLS = re.compile(r"/+(chat/completions|completions|embeddings|responses|model
 _THINKS = re.compile(r"(^|[/:])(o\d+|gpt-[5-9])(?![a-z])(?!.*-chat)", re.IGNORECASE)
 
 
-def server(what: str, base_url: str | None, key: str | None = None) -> dict[str, Any]:
+def server(what: str, base_url: str | None, key: Any = None) -> dict[str, Any]:
     """Address and key, as options of a LangChain model; a server of one's own needs no key.
 
     Args:
         what: is to run there, for the error.
         base_url: of the settings or options; of the environment where it is None.
-        key: of the options.
+        key: of the options: text, LangChain's secret text, or a function that gives it.
 
     Raises:
-        InputError: the address cannot be used, or there is neither an address nor a key.
+        InputError: the address or key cannot be used, or there is neither an address nor a key.
     """
+    key = key.get_secret_value() if hasattr(key, "get_secret_value") else key
     key = key or os.environ.get("OPENAI_API_KEY")
+    key = checked_key(key) if isinstance(key, str) else key
     for variable in ("OPENAI_API_BASE", "OPENAI_BASE_URL"):
         base_url = base_url or os.environ.get(variable)
     if base_url:
@@ -40,7 +42,24 @@ def server(what: str, base_url: str | None, key: str | None = None) -> dict[str,
         raise InputError(
             f"no key for {what}: set OPENAI_API_KEY, or base_url to a server of your own"
         )
-    return {}
+    return {"api_key": key}
+
+
+def checked_key(key: str) -> str:
+    """A key as a header takes it; what was copied with it is taken off: spaces, ``Bearer``.
+
+    Raises:
+        InputError: a character that no header may have. The key is not shown.
+    """
+    key = re.sub(r"^bearer(\s+|$)", "", key.strip(), count=1, flags=re.IGNORECASE | re.ASCII)
+    keep_secret(key)
+    odd = next((at for at, letter in enumerate(key) if not "!" <= letter <= "~"), None)
+    if odd is not None:
+        raise InputError(
+            f"the API key has {key[odd]!r} as its character {odd + 1} of {len(key)}, which no key has; "
+            "copy it again"
+        )
+    return key
 
 
 def client_errors() -> tuple[type[Exception], ...]:
