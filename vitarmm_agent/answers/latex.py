@@ -14,6 +14,7 @@ _SYMBOLS = {
     "angle": "∠", "triangle": "△", "Rightarrow": "⇒", "implies": "⇒", "to": "→",
     "rightarrow": "→", "ldots": "…", "cdots": "…", "dots": "…", "quad": " ", "qquad": " ",
     "alpha": "α", "beta": "β", "theta": "θ", "equiv": "≡", "therefore": "∴",
+    "emptyset": "∅", "varnothing": "∅",
 }  # fmt: skip
 _WRAPPERS = (
     "text textbf textit textrm textnormal mathrm mathbf mathit mathsf mathtt mbox boldsymbol bf rm "
@@ -82,6 +83,7 @@ def to_plain(text: str) -> str:
     text = re.sub(r"\\[\[\]()]|\\(?:begin|end)\{[^{}]{0,20}\}|&", " ", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
     text = re.sub(r"\^\s*+\{?\s*+\\circ\s*+\}?", "°", text)
+    text = re.sub(r"\\[bp]?mod(?![a-zA-Z])\s?", " mod ", text)
     text = _fractions(text)
     text = re.sub(rf"\\(?:{'|'.join(_WRAPPERS)})(?![a-zA-Z])\s*", "", text)
     text = re.sub(

@@ -29,6 +29,16 @@ MAX_EXPRESSION = 300
 RELATIVE = 1e-9
 DOTS = re.compile(r"\\[lcvd]?dots|…|\.\.\.")
 """What stands for terms that are left out."""
+_DROPPED = re.compile(rf"{DOTS.pattern}|≡|\\equiv(?![a-z])|\\[bp]?mod(?![a-z])|\bp?mod\b")
+_FUNCTION = re.compile(
+    r"\\(?:log|ln|lg|binom|sqrt\s?\[|lfloor|lceil|begin\{vmatrix|sin|cos|tan|int|sum|prod)|\|[^|]+\|"
+)
+_COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]+\}|\\[a-zA-Z]+|∞")
+_LETTERS = re.compile(r"[^\W\d_e]")
+_NAMED = re.compile(r"(?<![\\a-zA-Z])(?:sin|cos|tan|log|ln)(?![a-zA-Z])")
+_BARE_ROOT = re.compile(r"\\sqrt\s?\[(\d)\]\s?(\d)")
+_ROOT_SIGN = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d+|[a-z]))")
+_BARE_BINOMIAL = re.compile(r"\\binom\s?(\d)\s?(\d)")
 _LETTER = re.compile(r"\\(?:mathrm|text|operatorname|textrm|rm)\s?\{\s?([a-zA-Z])\s?\}")
 
 
@@ -45,18 +55,23 @@ def same_mathematics(a: str, b: str, *, seconds: float = SECONDS) -> bool:
     if first is not None and second is not None:
         return abs(first - second) <= RELATIVE * max(abs(first), abs(second), 1e-12)
     if (first is None) != (second is None) and not ("=" in a or "=" in b):
-        return False
+        other = a if first is None else b
+        if not _FUNCTION.search(other) or _LETTERS.search(_COMMAND.sub(" ", other)):
+            return False
     return _WORKER.compare(a, b, seconds)
 
 
 def _unread(a: str, b: str) -> bool:
-    """Whether something stands there that math-verify drops: what is left out by dots, a prime."""
-    return bool(DOTS.search(a) or DOTS.search(b)) or a.count("'") != b.count("'")
+    """Whether something stands there that math-verify drops: what is left out by dots, a modulus, a prime."""
+    return bool(_DROPPED.search(a) or _DROPPED.search(b)) or a.count("'") != b.count("'")
 
 
 def _prepared(text: str) -> str:
-    r"""``\mathrm{e}`` as ``e``: math-verify reads nothing there."""
-    return _LETTER.sub(r"\1", text)
+    r"""What math-verify does not read as such: ``\mathrm{e}`` as ``e``, ``\binom52`` with braces, ``±`` and ``sin`` as commands."""
+    text = _BARE_ROOT.sub(r"\\sqrt[\1]{\2}", _BARE_BINOMIAL.sub(r"\\binom{\1}{\2}", text))
+    text = _NAMED.sub(r"\\\g<0>", _LETTER.sub(r"\1", text))
+    text = _ROOT_SIGN.sub(r"\\sqrt{\1\2}", text)
+    return text.replace("±", r"\pm ")
 
 
 class _Worker:

@@ -13,8 +13,18 @@ from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity,
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
-_DROPPED = re.compile(r"\s+|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
+_DROPPED = re.compile(r"(?<!\d)\s+|\s+(?!\d)|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
 """What says nothing; but ``f'`` is not ``f``."""
+_DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}")
+_MODULUS = re.compile(r"\(\s*(?:p?mod)\b\s*([^()]*)\)")
+_HEDGE = re.compile(
+    r"(?:≈|~|∼|(?:about|approximately|approx\.?|around|roughly|circa)\s)\s*|\s*\((?:approximately|approx\.?|about|rounded)\)$",
+    re.IGNORECASE,
+)
+_BUT = re.compile(r"not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?", re.IGNORECASE)
+_AND_NOT = re.compile(r",?\s\(?(?:and\s)?not\s[^,()\n]{1,60}\)?$", re.IGNORECASE)
+_TWICE = re.compile(r"([^()]{1,60})\s\(([^()]{1,60})\)")
+_NO_LABELS = frozenset("answer result total value ans sum solution".split())
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
 
 
@@ -50,10 +60,32 @@ def _wraps(text: str) -> bool:
 
 def fold(text: str) -> str:
     """Key for comparing two answers as text: case, spaces, accents' forms and marks put aside."""
+    if text.strip(" $") == "{}":
+        return "∅"
     text = unicodedata.normalize("NFKC", fold_digits(plain(text))).casefold()
     text = text.replace("degrees", "°").replace("degree", "°").replace("\\", "")
+    text = _MODULUS.sub(r"mod \1", text.replace("infinity", "∞").replace("empty set", "∅"))
+    text = "∅" if text == "{}" else text
     text = re.sub(r"\b(?:the|a|an)\s+(?=\w{2})", "", text)
     return trimmed(_DROPPED.sub("", text), ".,;:!?")
+
+
+def label_of(text: str) -> str | None:
+    """The name that an answer is given: the ``x`` of ``x = 3``. None where there is none that tells."""
+    label, relation, _ = re.sub(r"\\in\b|∈", "=", latex.to_plain(text[:MAX_ANSWER])).partition("=")
+    name = fold(label)
+    return name if relation and name not in _NO_LABELS and re.search(r"[^\W\d_]", name) else None
+
+
+def essential(text: str) -> str:
+    """An answer without what is denied or said twice, and without "about": it is taken for what it names.
+
+    ``not 5 but 6`` is 6, ``5 (not 6)``, ``five (5)`` and ``≈5`` are 5.
+    """
+    text = _AND_NOT.sub("", _HEDGE.sub("", _BUT.sub("", text[:MAX_ANSWER].strip(), count=1)))
+    if (twice := _TWICE.fullmatch(text)) and (value := value_of(twice[1])) is not None:
+        return twice[1] if value_of(twice[2]) == value else text
+    return text
 
 
 def value_of(text: str) -> Fraction | None:
@@ -68,6 +100,8 @@ def quantity_of(text: str) -> Quantity | None:
     if quantity is not None:
         return quantity
     text = _LABEL.sub("", plain(text))
+    if _DATE.fullmatch(text):
+        return None
     quantity = parse_quantity(text)
     if quantity is not None or len(text) >= 400:
         return quantity

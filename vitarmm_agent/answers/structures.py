@@ -68,7 +68,7 @@ def same_structure(a: str, b: str, same: Same) -> bool | None:
     if first is not None and second is not None:
         return _same(first, second, same)
     one, other = (first, b) if first is not None else (second, a)
-    if one is None or _RELATION.search(other):
+    if one is None or one.kind == "||" or _RELATION.search(other):
         return None
     return one.kind == "{}" and len(one.items) == 1 and same(one.items[0], other)
 
@@ -170,6 +170,8 @@ def _split(text: str, mark: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def _same(a: Structure, b: Structure, same: Same) -> bool:
+    if a.kind == b.kind == "{}":
+        return _matched(a.items, b.items, same)
     if len(a.items) != len(b.items) or not _comparable(a, b):
         return False
     if a.kind in (_MATRIX, "||"):
@@ -193,7 +195,7 @@ def _comparable(a: Structure, b: Structure) -> bool:
     if _BARE in kinds:
         return bool(kinds & {"{}", "[]", "()"})
     return (
-        kinds in ({"[]", "()"}, {"[]", "{}"}) and len(a.items) > 2
+        kinds in ({"[]", "()"}, {"[]", "{}"}, {"<>", "()"}) and len(a.items) > 2
     )  # two might be an interval's ends
 
 
@@ -203,11 +205,7 @@ def _same_item(a: str, b: str, same: Same) -> bool:
 
 
 def _matched(a: Sequence[str], b: Sequence[str], same: Same) -> bool:
-    """Whether each item of the one is an item of the other, and no two are the same one."""
-    left = list(b)
-    for item in a:
-        found = next((other for other in left if _same_item(item, other, same)), None)
-        if found is None:
-            return False
-        left.remove(found)
-    return True
+    """Whether each item of the one is an item of the other, and the other way round."""
+    return all(any(_same_item(x, y, same) for y in b) for x in a) and all(
+        any(_same_item(x, y, same) for x in a) for y in b
+    )

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vitarmm_agent.numbers.reading import (
+    PARTS,
+    SCALE_BEHIND,
     SCALES,
     UNSIGNED,
     VULGAR,
     WORDS,
     fold_characters,
     literal,
+    scale_of,
     words_value,
 )
 from vitarmm_agent.numbers.units import UNSPACED
@@ -28,12 +31,6 @@ _HANDY = {
     "third": Fraction(1, 3), "quarter": Fraction(1, 4), "twice": Fraction(2),
     "double": Fraction(2), "triple": Fraction(3), "dozen": Fraction(12),
 }  # fmt: skip
-_PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
-    word: value
-    for value, word in enumerate(
-        "third fourth fifth sixth seventh eighth ninth tenth".split(), start=3
-    )
-}
 
 ALONE = rf"(?<![^\W{UNSPACED}])(?<!\.)"
 """Before a number stands no letter, but for those of scripts without spaces."""
@@ -47,11 +44,11 @@ _DIGITS = (
     rf"{ALONE}(?<![,/])(?:(?P<whole>\d+)\s+)?"
     r"(?P<top>\d+)\s*/\s*(?P<bottom>0*[1-9]\d*)(?![\w/]|[.,]\d)"
     rf"|(?:(?P<mixed>{ALONE}\d+)\s?)?(?P<vulgar>[{''.join(VULGAR)}])"
-    rf"|{ALONE}(?P<base>{UNSIGNED})(?!\d)(?P<scale>\s*-?(?:{_SCALE})s?\b)?"
+    rf"|{ALONE}(?P<base>{UNSIGNED})(?!\d)(?P<scale>{SCALE_BEHIND})?"
     r"(?![A-Za-z]*\d|(?:st|nd|rd|th)\b)"
 )
 _WORDS = (
-    rf"|\b(?P<count>{_BELOW_20})[\s-]+(?P<part>{'|'.join(_PARTS)})s?\b"
+    rf"|\b(?P<count>{_BELOW_20})[\s-]+(?P<part>{'|'.join(PARTS)})s?\b"
     rf"|\b(?P<words>{_BELOW_1000}(?:[\s-]+(?:{_SCALE})(?:,?\s+(?:and\s+)?{_BELOW_1000})?)*)"
     rf"|(?<=\ba )(?P<one>{_SCALE})\b"
 )
@@ -130,13 +127,13 @@ def _value(match: re.Match[str]) -> tuple[Fraction, tuple[Fraction, ...]] | None
         return sum(parts[:-2], parts[-2] / parts[-1]), parts
     if match["base"]:
         value = literal(match["base"])
-        scale = (match["scale"] or "").strip(" -\n\t").lower().removesuffix("s")
-        return None if value is None else (value * SCALES.get(scale, 1), ())
+        scale = scale_of(match["scale"]) if match["scale"] else 1
+        return None if value is None else (value * scale, ())
     if match["vulgar"]:
         whole = literal(match["mixed"] or "0")
         return None if whole is None else (whole + VULGAR[match["vulgar"]], ())
     if groups.get("count"):
-        top, bottom = Fraction(WORDS[match["count"].lower()]), _PARTS[match["part"].lower()]
+        top, bottom = Fraction(WORDS[match["count"].lower()]), PARTS[match["part"].lower()]
         return top / bottom, (top,)
     if groups.get("handy"):
         word = match["handy"].lower()

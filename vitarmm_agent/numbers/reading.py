@@ -11,7 +11,7 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
-from vitarmm_agent.numbers.units import NO_UNIT, Unit, unit_behind
+from vitarmm_agent.numbers.units import CURRENCY_SIGN, NO_UNIT, Unit, unit_behind
 
 MAX_DIGITS = 400
 MAX_EXPONENT = 400
@@ -21,7 +21,20 @@ SCALES = {
     "million": 10**6,
     "billion": 10**9,
     "trillion": 10**12,
+    "lakh": 10**5,
+    "crore": 10**7,
 }
+MYRIADS = dict.fromkeys("万萬만", 10**4) | dict.fromkeys("亿億억", 10**8)
+"""Scales of scripts without spaces."""
+SCALE_BEHIND = rf"\s*-?(?:{'|'.join(SCALES)})s?\b|\s?[{''.join(MYRIADS)}]"
+"""What multiplies the number before it, as a pattern."""
+PARTS = {"half": 2, "halve": 2, "quarter": 4} | {
+    word: value
+    for value, word in enumerate(
+        "third fourth fifth sixth seventh eighth ninth tenth".split(), start=3
+    )
+}
+"""Parts of a whole, by what it is divided into."""
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
@@ -64,10 +77,14 @@ UNSIGNED = rf"(?:(?:{THOUSANDS}|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?"
 _WITH_COMMA = re.compile(r"(?<![\d.,])(?:\d{1,3}(?:\.\d{3}){1,12}(?:,\d+)?|\d+,\d+)(?!\d|[.,]\d)")
 _NUMBER = re.compile(UNSIGNED)
 _PLAIN = re.compile(r"[+-]?\d{1,18}")
-_CURRENCY = re.compile(r"(?:US|CA|AU)?[$€£¥₹₩₽]|\b(?:USD|EUR|GBP|Rs\b\.?)")
+_CURRENCY = re.compile(
+    rf"(?P<minus>-\s?)?(?P<unit>{CURRENCY_SIGN}|(?:USD|EUR|GBP|JPY|CNY|RMB|INR|KRW|RUB|CHF|CAD|AUD|SEK|Rs)\b)(?:(?<=Rs)\.)?\s*"
+)
 _SIGN = re.compile(r"(?:[+-]\s*|(?:minus|negative)\s+)?", re.IGNORECASE)
 EDGES = ".:;!?,*`'\"。 \t\n"
 _FACTORIAL = re.compile(r"(?:[\d)]|(?<![A-Za-z])[a-z])!$")
+_DOTTED = re.compile(r"(?P<sign>-?)(?P<whole>\d{0,40})\.(?P<decimals>\d{1,80})(?:\.{3}|\s?…)")
+_PERIOD = re.compile(r"(?P<fixed>\d*?)(?:(?P<one>\d)(?P=one){2,}|(?P<period>\d{2,20})(?P=period)+)")
 
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")
@@ -187,8 +204,10 @@ def parse_quantity(text: str) -> Quantity | None:
     if len(text) > 2 * MAX_DIGITS:
         return None
     text = trimmed(fold_digits(text))
-    currency = _CURRENCY.search(text)
-    text = trimmed(_CURRENCY.sub("", text)) if currency else text
+    if dotted := _DOTTED.fullmatch(text):
+        return _endless(dotted)
+    if currency := _CURRENCY.match(text):
+        text = (currency["minus"] or "") + text[currency.end() :]
     if text[:1] == "(" and text[-1:] == ")" and text[1:].lstrip()[:1] == "-":
         text = text[1:-1].strip()
     sign = _SIGN.match(text)
@@ -198,7 +217,7 @@ def parse_quantity(text: str) -> Quantity | None:
     if quantity is None:
         return None
     value, unit = quantity
-    if currency and (before := unit_behind(currency[0].lstrip("USCA").rstrip(".") or currency[0])):
+    if currency and (before := unit_behind(currency["unit"])):
         unit = Unit({**unit.measures, **before.measures}, unit.nouns)
     return Quantity(-value if sign and sign[0] and sign[0][0] != "+" else value, unit)
 
@@ -213,12 +232,29 @@ def trimmed(text: str, edges: str = EDGES) -> str:
             and text[:start][-1:] != "."
         ):
             break
+        if text[start] == "!" and text[start + 1 : start + 2].isdigit():
+            break
         start += 1
     while end > start and text[end - 1] in edges:
         if text[end - 1] == "!" and _FACTORIAL.search(text, max(start, end - 3), end):
             break
+        if text[end - 3 : end] == "..." and _DOTTED.fullmatch(text, start, end):
+            break
         end -= 1
     return text[start:end]
+
+
+def _endless(match: re.Match[str]) -> Quantity | None:
+    """Value of a decimal that goes on: its last figures stand there three times, a group of them twice."""
+    decimals = match["decimals"]
+    if len(decimals) > 1 and len(set(decimals)) == 1:
+        fixed, period = "", decimals[0]
+    elif found := _PERIOD.fullmatch(decimals):
+        fixed, period = found["fixed"], found["one"] or found["period"]
+    else:
+        return None
+    value = repeating(f"{match['whole']}.{fixed}({period})")
+    return None if value is None else Quantity(-value if match["sign"] else value)
 
 
 _INTEGER = r"[+-]?\d{1,4}"
@@ -232,26 +268,62 @@ AMOUNT = (
 """A number without its sign, as a pattern."""
 _AMOUNT = re.compile(AMOUNT)
 _ORDINAL = re.compile(r"\s?\^?\s?[({]?(?:st|nd|rd|th)\b[)}]?")
-_SCALE = re.compile(rf"\s*-?({'|'.join(SCALES)})s?\b", re.IGNORECASE)
+_SCALE = re.compile(SCALE_BEHIND, re.IGNORECASE)
 _BELOW_ZERO = re.compile(r"\sbelow\szero$")
 
 
 def _unsigned(text: str) -> Quantity | None:
     match = _AMOUNT.match(text)
     if not match:
-        value = words_value(text) if text[:1].isalpha() else None
-        return None if value is None else Quantity(value)
+        return _spelled(text) if text[:1].isalpha() else None
     value, rest = amount(match), text[match.end() :]
     if value is None:
         return None
     if scale := _SCALE.match(rest):
-        value, rest = value * SCALES[scale[1].lower()], rest[scale.end() :]
+        value, rest = value * scale_of(scale[0]), rest[scale.end() :]
     elif ordinal := _ORDINAL.match(rest):
         rest = rest[ordinal.end() :]
     elif below := _BELOW_ZERO.search(rest):
         value, rest = -value, rest[: below.start()]
     unit = unit_behind(rest)
     return None if unit is None else Quantity(value, unit)
+
+
+_DOZENS = re.compile(r"(?P<count>half an?|[a-z-]+)\s+dozens?\b(?P<rest>.*)", re.IGNORECASE)
+_ONE_SCALE = re.compile(rf"\Aan?\s+(?=(?:{'|'.join(SCALES)})\b)", re.IGNORECASE)
+
+
+def _spelled(text: str) -> Quantity | None:
+    """A number in words: ``one hundred and five``, ``two thirds``, ``a dozen``."""
+    if dozens := _DOZENS.fullmatch(text):
+        count, unit = dozens["count"].lower(), unit_behind(f" dozen{dozens['rest']}")
+        number = {"a": Fraction(1), "half a": Fraction(1, 2)}.get(count) or words_value(count)
+        return None if number is None or unit is None else Quantity(number, unit)
+    value = _parts_value(text) or words_value(_ONE_SCALE.sub("", text, count=1))
+    return None if value is None else Quantity(value)
+
+
+def scale_of(text: str) -> int:
+    """What :data:`SCALE_BEHIND` matches, as a number."""
+    word = text.strip(" -\n\t").lower()
+    return MYRIADS.get(word) or SCALES[word.removesuffix("s")]
+
+
+_A_PART = re.compile(
+    rf"(?:(?P<whole>[a-z]+)\s+and\s+)?(?:(?P<count>a|{'|'.join(WORDS)})[\s-]+)?(?P<part>{'|'.join(PARTS)})s?"
+)
+
+
+def _parts_value(text: str) -> Fraction | None:
+    """``two thirds``, ``a quarter``, ``one and a half``; but ``third`` alone may be an ordinal."""
+    match = _A_PART.fullmatch(text.lower())
+    if not match:
+        return None
+    part, count = match["part"], match["count"]
+    whole = WORDS.get(match["whole"] or "zero")
+    if whole is None or not count and (part != "half" or match["whole"]):
+        return None
+    return whole + Fraction(WORDS.get(count or "a", 1), PARTS[part])
 
 
 def amount(match: re.Match[str]) -> Fraction | None:

@@ -19,7 +19,10 @@ _SPELLINGS = {
     "mass": "mg=milligram g=gram=gramme kg=kilogram ton tonne pound=lb",
     "volume": "ml=milliliter=millilitre cl=centiliter=centilitre dl=deciliter=decilitre "
     "l=liter=litre gallon quart pint cup tablespoon teaspoon ounce=oz",
-    "money": "$=dollar=us$=usd €=euro=eur £ ¢=cent penny=pennies nickel dime",
+    "money": "$=dollar=us$=usd €=euro=eur £=gbp ¥=yen=jpy=円 yuan=renminbi=cny=rmb=元 ₹=rupee=inr=rs ₩=won=krw=원 "
+    "₽=ruble=rouble=rub ₪=shekel=ils ₫=dong=vnd ₺=lira ฿=baht=thb franc=chf krona=kronor=sek krone=kroner "
+    "zloty=pln real=brl=r$ peso=mxn ca$=cad=c$ a$=aud=au$ hk$=hkd s$=sgd nz$=nzd rand=zar "
+    "¢=cent penny=pennies=pence nickel dime",
     "count": "dozen pair score gross half quarter",
     "angle": "degree=° radian=rad",
     "temperature": "celsius=centigrade fahrenheit kelvin",
@@ -35,15 +38,21 @@ _WORTH: dict[str, int | str] = {
 }  # fmt: skip
 """Worth of a unit in another of its dimension, where there are no two opinions (a ton, a pint, a month)."""
 _MADE_OF = {"kmh": {"km": 1, "hour": -1}, "mph": {"mile": 1, "hour": -1}}
+_EITHER = {"pound": ("lb", "£")}
+"""A name of two units: ``5 pounds`` is ``5 lb`` and ``£5``, which are not each other."""
+_CASED = {"KB", "Kb", "kB", "kb", "MB", "Mb", "mb", "GB", "Gb", "gb", "TB", "Tb", "tb"}
+"""Units that their capitals tell apart."""
 _MONTHS = frozenset(
     "january february march april may june july august september october november december".split()
 )
 _TELLING = ("clock", "count", "month")
-"""Dimensions without which a number says another thing: ``9 pm`` is not ``9``, ``5 dozen`` not ``5``."""
+"""Dimensions without which a number says another thing: ``9 pm`` is not ``9``, ``5 pairs`` not ``5``."""
 _NO_NOUNS = frozenset(
     "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log exp sqrt root mod lim det gcd lcm max "
     "deg dim inf sup infty infinity alpha beta gamma delta epsilon theta lambda sigma omega".split()
 )
+_COMPARISONS = frozenset("less fewer lower shorter below under short minus".split())
+"""``5 less`` is not 5."""
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cubed": 3}
 _FILLERS = frozenset("a an the of in per each every only total altogether".split())
 _NAMES = {
@@ -106,6 +115,14 @@ def conversion(a: Unit, b: Unit, *, counting: bool = False) -> Fraction | None:
         b: unit of the other.
         counting: only the number was asked for: nouns do not count, nor does a lacking ``pm``.
     """
+    dozens = Fraction(12) ** (a.measures.get("dozen", 0) - b.measures.get("dozen", 0))
+    factor = _conversion(_singly(a), _singly(b), counting=counting)
+    return None if factor is None else dozens * factor
+
+
+def _conversion(a: Unit, b: Unit, *, counting: bool) -> Fraction | None:
+    if a.measures != b.measures:
+        a, b = _as_the_other(a, b), _as_the_other(b, a)
     if not a.measures or not b.measures:
         telling = any(d in _TELLING for d in (a if a.measures else b).dimensions())
         known = bool(a.measures or b.measures)
@@ -121,6 +138,19 @@ def conversion(a: Unit, b: Unit, *, counting: bool = False) -> Fraction | None:
     return None
 
 
+def _singly(unit: Unit) -> Unit:
+    return Unit({n: power for n, power in unit.measures.items() if n != "dozen"}, unit.nouns)
+
+
+def _as_the_other(unit: Unit, other: Unit) -> Unit:
+    """A unit whose name has two meanings, in the one that the other unit has."""
+    measures = {
+        next((n for n in _EITHER.get(name, ()) if n in other.measures), name): power
+        for name, power in unit.measures.items()
+    }
+    return Unit(measures, unit.nouns)
+
+
 def _worth(unit: Unit) -> Fraction | None:
     worth = Fraction(1)
     for name, power in unit.measures.items():
@@ -130,9 +160,10 @@ def _worth(unit: Unit) -> Fraction | None:
     return worth
 
 
+CURRENCY_SIGN = r"(?:(?:US|CA|AU|HK|NZ|[ACRS])?\$|[€£¥₹₩₽₪₫₺฿])"
 _PART = re.compile(
     r"(?P<space>-(?=[^\W\d_]{3})|[ \t\n\u00a0\u2009\u202f]*+)"
-    r"(?:(?P<symbol>°\s?[CFK]\b|[°º%℃℉€£¥$¢])|(?P<per>/|per\b(?!\s?cent)|an?\b(?=\s+\w{2}))"
+    rf"(?:(?P<symbol>°\s?[CFK]\b|[°º%℃℉¢]|{CURRENCY_SIGN})|(?P<per>/|per\b(?!\s?cent)|an?\b(?=\s+\w{2}))"
     r"|(?P<times>[·⋅])|(?P<word>[ap]\.m\b|per\s?cent|[^\W\d_]++)(?P<power>\s?\^\s?\(?(?P<exponent>-?\d)\)?)?\.?)"
 )
 _SYMBOLS = {"º": "degree", "℃": "celsius", "℉": "fahrenheit"} | dict.fromkeys(
@@ -195,22 +226,26 @@ def unit_behind(text: str) -> Unit | None:
 
 def _measure(word: str, touching: bool) -> str | None:
     """Name of a known unit; a single letter that touches the number is a variable."""
-    if touching and len(word) == 1 and word.isalpha():
+    if touching and re.fullmatch(rf"[^\W{UNSPACED}]", word) and word.isalpha():
         return None
     if word[0] == "°" and word[1:].strip():
         return {"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[-1]]
     lower = word.lower()
-    if lower in _MONTHS:
-        return lower
+    if lower in _MONTHS or word in _CASED:
+        return word if word in _CASED else lower
+    if lower in ("lb", "lbs"):
+        return "lb"
+    if word in ("G", "M", "H", "S"):  # not gram, metre, hour and second
+        return None
     return _SYMBOLS.get(lower) or unit_name(lower)
 
 
 def _is_noun(word: str, touching: bool) -> bool:
     if re.fullmatch(f"[{UNSPACED}]+", word):
         return True
-    if touching:
-        return False
     lower = word.lower()
+    if touching or lower in _COMPARISONS:
+        return False
     return lower in _FILLERS or bool(_NOUN.fullmatch(lower) and lower not in _NO_NOUNS)
 
 
