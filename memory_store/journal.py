@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.private import private_file
 
@@ -113,6 +114,7 @@ class Journal:
             MemoryStoreError: it cannot be made, or is damaged.
         """
         self.path = path
+        self._opened = OneProcess(f"journal {str(path)!r}")
         self._lock = threading.RLock()
         with self._guarded():
             if path is not None:
@@ -239,14 +241,13 @@ class Journal:
     ) -> dict[str, MemoryEntry]:
         """These entries as they were at ``moment``; those that did not exist are left out."""
         found: dict[str, MemoryEntry] = {}
+        last = (
+            "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
+            "ORDER BY seq DESC LIMIT 1"
+        )
+        text, until = namespace_text(tuple(namespace)), moment.timestamp()
         for entry_id in entry_ids:
-            rows = self._query(
-                "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
-                "ORDER BY seq DESC LIMIT 1",
-                namespace_text(tuple(namespace)),
-                entry_id,
-                moment.timestamp(),
-            )
+            rows = self._query(last, text, entry_id, until)
             if rows and rows[0][0] is not None:
                 found[entry_id] = _entry(rows[0][0])
         return found
@@ -268,10 +269,7 @@ class Journal:
     def unknown(
         self, namespace: Sequence[str], entries: Sequence[MemoryEntry]
     ) -> dict[str, MemoryEntry]:
-        """Those of these entries that are in a state which no event left or found, by id.
-
-        Something wrote them that does not share this journal, or whose events it has lost.
-        """
+        """Those of these entries that are as no event left or found them, by id: another's work."""
         left = {entry.id: entry for entry in entries}
         for entry_id, *states in self._query(
             "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
@@ -339,6 +337,7 @@ class Journal:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
+        self._opened.check()
         try:
             yield
         except sqlite3.OperationalError as error:

@@ -24,7 +24,7 @@ from vitarmm_agent.group_commit import GroupCommit, Piece
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.operations import Written
-from vitarmm_agent.memory_store.store.locks import FolderLock, Lock, Turn
+from vitarmm_agent.memory_store.store.locks import FolderLock, Lock, OneProcess, Turn
 from vitarmm_agent.memory_store.write_plan import WritePlan
 
 GROUP = 64
@@ -66,6 +66,7 @@ class WriteGroup:
         if journal is not None and journal.path is not None:
             self.lock = FolderLock(journal.path.with_suffix(".lock"))  # excludes other processes
         self._store, self._journal = store, journal
+        self._opened = OneProcess("this memory")
         self._together = GroupCommit[WriteJob](lambda waiting: run(self._locked(waiting)))
 
     def once(
@@ -92,6 +93,7 @@ class WriteGroup:
         """
         if not getattr(self._store, "blocks_briefly", False):
             return None
+        self._opened.check()  # its thread is not in a forked process
         lanes = _workers.setdefault(self._store, {})
         if lane not in lanes:
             lanes[lane] = ThreadPoolExecutor(1, thread_name_prefix=f"memory-{lane}")

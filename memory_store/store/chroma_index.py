@@ -376,8 +376,7 @@ class ChromaIndex:
             logger.warning("index %s is made again: %s", self.folder, error)
         if self.folder.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
-        generation = uuid.uuid4().hex
-        self.items.set_meta(applied=0, opening="", files="", generation=generation)
+        self.items.set_meta(applied=0, opening="", files="", generation=uuid.uuid4().hex)
 
 
 class _BrokenIndexError(RuntimeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -34,6 +35,30 @@ class Lock(Protocol):
         ...
 
 
+class OneProcess:
+    """Refuses a process that was forked after something was opened.
+
+    It has none of the threads that its parent's databases run on, and would wait for them for ever,
+    perhaps holding a lock that its parent waits for.
+    """
+
+    def __init__(self, what: str) -> None:
+        """``what`` is opened by the process that runs now."""
+        self._what, self._process = what, os.getpid()
+
+    def check(self) -> None:
+        """Go on only in the same process.
+
+        Raises:
+            MemoryStoreError: this is another one.
+        """
+        if os.getpid() != self._process:
+            raise MemoryStoreError(
+                f"{self._what} was opened before this process was forked; open the memory in the "
+                "process that uses it, or start processes by `spawn`"
+            )
+
+
 class FolderLock:
     """Excludes every other holder of the same file, in this process or another.
 
@@ -43,6 +68,7 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         """Lock by the file ``path``, which is made when it is missing."""
         self.path = path
+        self._opened = OneProcess(f"the lock {str(path)!r}")
         self._threads = threading.Lock()
         self._held: BaseFileLock | None = None
 
@@ -50,11 +76,12 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            MemoryStoreError: somebody else has held it for :data:`PATIENCE` seconds, or the file
-                cannot be made.
+            MemoryStoreError: somebody else has held it for :data:`PATIENCE` seconds, the file
+                cannot be made, or this process was forked from the one that named it.
         """
         from filelock import FileLock, Timeout
 
+        self._opened.check()
         patience = PATIENCE if blocking else 0
         if not self._threads.acquire(timeout=patience):
             return self._not_taken(blocking)

@@ -18,6 +18,7 @@ from typing import Any, cast
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
@@ -71,6 +72,7 @@ class Items:
             MemoryStoreError: it cannot be made, or is damaged.
         """
         self.path = path
+        self._opened = OneProcess(f"memory file {str(path or 'in memory')!r}")
         self._lock = threading.RLock()
         try:
             if path is not None:
@@ -92,6 +94,7 @@ class Items:
         Raises:
             MemoryStoreError: the file is damaged or cannot be written.
         """
+        self._opened.check()
         with self._lock:
             self._check_same_file()
             try:
@@ -112,6 +115,7 @@ class Items:
             InputError: a parameter holds a lone surrogate.
             MemoryStoreError: the file is damaged.
         """
+        self._opened.check()
         with self._lock:
             self._check_same_file()
             try:
