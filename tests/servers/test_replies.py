@@ -112,10 +112,10 @@ def test_thinking_alone_is_no_answer(streaming: bool) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize(
     "answer",
     [
+        b"\xef\xbb\xbf" + json.dumps(whole({"role": "assistant", "content": SAID})).encode(),
         whole({"content": SAID}),
         whole({"role": None, "content": SAID}),
         whole({"role": "model", "content": SAID}),
@@ -125,10 +125,10 @@ def test_thinking_alone_is_no_answer(streaming: bool) -> None:
     ],
 )
 async def test_a_whole_answer_is_read_in_any_of_its_forms(
-    answer: dict[str, Any], mark: str, streaming: bool
+    answer: bytes | dict[str, Any], streaming: bool
 ) -> None:
     """Also where a stream was asked for: not every server has streams."""
-    with canned((mark + json.dumps(answer)).encode()) as server:
+    with canned(answer) as server:
         for reply in await both(server.url, streaming=streaming):
             assert reply.said == SAID and reply.message.type == "ai"
 
@@ -144,7 +144,7 @@ async def test_a_whole_answer_to_a_stream_loses_nothing(kind: str) -> None:
             assert (reply.usage.input_tokens, reply.usage.output_tokens) == (3, 9)
 
 
-@pytest.mark.parametrize("kind", ["application/json", EVENTS, "text/plain"])
+@pytest.mark.parametrize("kind", ["application/json", EVENTS])
 @pytest.mark.parametrize(
     ("body", "words"),
     [
