@@ -10,16 +10,24 @@ import re
 from collections.abc import Iterator
 
 from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.denials import CORRECTED, DENIED, DENIED_BEHIND, OPEN, OPEN_BEHIND
 from vitarmm_agent.answers.normalise import plain, value_of
 from vitarmm_agent.numbers.finding import ALONE
-from vitarmm_agent.numbers.reading import AMOUNT, UNSIGNED, WORDS, fold_digits, parse_number
+from vitarmm_agent.numbers.reading import (
+    AMOUNT,
+    SCALE_BEHIND,
+    UNSIGNED,
+    WORDS,
+    fold_digits,
+    parse_number,
+)
 from vitarmm_agent.numbers.units import UNSPACED, unit_name
 
 _AMOUNT = re.compile(
     rf"{ALONE}"
     r"(?P<sign>(?i:minus|negative)\s+|-\s?)?(?:[$€£¥]\s?)?(?P<sign2>-)?"
     rf"(?P<amount>{AMOUNT})"
-    r"(?P<tail>\s*(?:%|(?:hundred|thousand|million|billion|trillion)s?\b))?"
+    rf"(?P<tail>\s*%|{SCALE_BEHIND})?"
 )
 _OPERAND = re.compile(r"[\d)]\s?$")
 _SPOILT_BEFORE = re.compile(r"(?:[<>≤≥≠±√^_]\s?[$€£]?|\d:)$")
@@ -35,19 +43,21 @@ _AND = r"\s?(?:,\s?(?:and|or)\b|[,;&]|\b(?:and|or)\b)\s?"
 _ENDS = r"\s?[.!?)*]{0,3}\s?$"
 _LARGER = r"(?:hours?|hrs?|minutes?|days?|weeks?|months?|years?|dollars?|pounds?|lbs?|feet|foot|ft|yards?|miles?|km|kg)"
 _ANOTHER = re.compile(
-    rf"(?:{_NOUN}){{0,2}},?\s(?:or|to)\s(?:about\s)?(?P<other>{_OTHER})"
+    rf"(?:{_NOUN}){{0,2}},?\s(?:or|to|oder|bis|ou|o|u|или|до)\s(?:(?:about|maybe|perhaps|possibly|even)\s)?(?P<other>{_OTHER})"
+    rf"|[{UNSPACED}]{{0,3}}?\s?(?:或者?|到|至|から|または|또는|에서|[~～〜])\s?{_OTHER}"
     rf"|\s-\s{_OTHER}{_NOUN}{_ENDS}|-\d{{1,9}}(?![\d.,/-]?\d)|(?:{_AND}{_OTHER}){{1,20}}{_ENDS}"
     rf"|{_NOUN}(?:{_AND}{_OTHER}{_NOUN}){{1,20}}{_ENDS}"
     rf"|\s?{_LARGER}\s(?:and\s)?{_OTHER}{_NOUN}{_ENDS}"
 )
 _RANGE = re.compile(
-    rf"\b(?:between|from)\s{_OTHER}(?:{_NOUN}){{0,2}}\s(?:and|to)\s{_OTHER}", re.IGNORECASE
+    r"\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|między|между|от)\s"
+    rf"{_OTHER}(?:{_NOUN}){{0,2}}\s(?:and|to|und|bis|et|à|y|a|e|hasta|i|и|до)\s{_OTHER}",
+    re.IGNORECASE,
 )
 _SPAN = re.compile(r"\d{1,9}[-–—]\d{1,9}")
 _ASSIGNED = re.compile(
     rf"=\s?{_OTHER}{_AND}\$?[A-Za-z]\w{{0,3}}\s?=\s?{_OTHER}(?:{_NOUN})?{_ENDS}", re.MULTILINE
 )
-_NOT = re.compile(r"(?:\bnot|n['’]t|\binstead of|\brather than)\s(?:be\s)?[$€£]?$", re.IGNORECASE)
 _STATING = re.compile(
     r"(?:=|≈|\bis|\bare|\bwas|\bwere|\bequals|\bbe)\s*+(?:about|approximately|exactly)?\s*+[^\w\s]?\s*+$"
 )
@@ -85,7 +95,11 @@ def read_number(content: str, *, strong: bool = True) -> str | None:
 
 def _first_amount(bare: str) -> str | None:
     folded = fold_digits(bare)
-    match = next(_affirmed(folded), None)
+    match = None
+    for found in _affirmed(folded):
+        if match is not None and not CORRECTED.fullmatch(folded, match.end(), found.start()):
+            break
+        match = found
     if match is None:
         return _in_words(bare)
     alone = not _spoilt(folded, match) and not _one_of_several(folded, match)
@@ -127,15 +141,20 @@ def gives_several(bare: str) -> bool:
 
 
 def _affirmed(folded: str) -> Iterator[re.Match[str]]:
-    """Amounts, but for those before which "not" stands."""
+    """Amounts, but for those that are denied."""
     for match in _AMOUNT.finditer(folded):
-        if not _NOT.search(folded, max(0, match.start() - 16), match.start()):
-            yield match
+        if not DENIED.search(folded, max(0, match.start() - 16), match.start()):
+            if not DENIED_BEHIND.match(folded, match.end()):
+                yield match
 
 
 def _spoilt(text: str, match: re.Match[str]) -> bool:
-    """Whether an amount is a part of an expression: a letter that is no unit touches it, or a sign."""
+    """Whether an amount is a part of an expression or a bound: a letter that is no unit touches it, or a sign."""
     if _SPOILT_BEFORE.search(text, max(0, match.start() - 3), match.start()):
+        return True
+    if OPEN.search(text, max(0, match.start() - 24), match.start()):
+        return True
+    if OPEN_BEHIND.match(text, match.end()):
         return True
     word = _TOUCHING.match(text, match.end())
     if word and not match["tail"]:

@@ -13,6 +13,15 @@ import re
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.amounts import gives_several, read_number, stated_number
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
+from vitarmm_agent.answers.denials import (
+    DENIED,
+    DENIED_BEHIND,
+    ERROR,
+    FOLLOWED,
+    GIVEN_UP,
+    NOT_BUT,
+    says_nothing,
+)
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
 from vitarmm_agent.answers.markup import untagged
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
@@ -54,18 +63,27 @@ UNDETERMINED = re.compile(
 )
 """A response that says it has no answer."""
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_NOT = re.compile(
-    r"\W{0,3}not\s(?:[^.\n]{1,60}?(?P<but>[,;]?\s?\b(?:but|rather|it is|it['’]s)\s(?:rather\s)?))?",
+_NOT = re.compile(r"\W{0,3}(?:not|nicht|pas|no es|não é|non è|не)\s", re.IGNORECASE)
+"""Begins what is denied."""
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_ORDINAL = re.compile(
+    rf"\W*(?:the\s)?(?P<word>{'|'.join(_ORDINALS)})\s(?:option|choice|answer|one)(?:\sis\s(?:correct|right))?\W*",
     re.IGNORECASE,
 )
-"""What is denied, up to what is affirmed in its place."""
+_TRAILING_SIGNS = re.compile(r"(?<=\S)\s+[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\s]+$")
+_STATES = re.compile(
+    r"(?:the|its|this|that|it|so)\b[^.\n]{0,80}?\s(?:is|are|was|equals)\s(.+)", re.IGNORECASE
+)
 _NOT_THAT = re.compile(r",\s(?:and\s)?not\s")
 _HEAD = re.compile(
-    r"(?:(?:(?i:option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
+    r"(?:(?:(?i:maybe|perhaps|probably|likely|option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
     r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
-    r"[\[({<]?\s*+(?P<letter>[A-Z])\s*+(?:[\])}>.,:;]|$|(?<=\s)-"
+    rf"[\[({{<]?\s*+(?P<letter>[A-Z]){FOLLOWED}\s*+(?:[\])}}>.,:;]|$|(?<=\s)-"
+    r"|(?<=\s)(?=(?:because|since|as|due|weil|da|car|porque|perché)\s)"
     rf"|[{UNSPACED}](?<![错误不]))"
 )
+_OPEN_END = re.compile(r"(?:\w|\d[.,/])\Z")
+"""Ends what may go on, as ``7`` to ``70``."""
 _ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
 
 
@@ -103,7 +121,12 @@ def committed_answer(problem: Problem, text: str) -> str | None:
     be one on the way. "The result is 5" says the same of a step, so only a box, ``####``,
     ``Answer: …`` and "the answer is …" count.
     """
+<<<<<<< HEAD
     text = widths(clean(untagged(without_thinking(text))[-WINDOW:])).strip()
+=======
+    goes_on = problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
+    text = widths(clean(text[-WINDOW:])).strip()
+>>>>>>> reading
     boxes = dict(latex.boxes(text))
     found = [
         one
@@ -111,6 +134,10 @@ def committed_answer(problem: Problem, text: str) -> str | None:
         if not MAY_BE_A_STEP.match(text, one.at)
         and not (one.at in boxes and text.endswith(one.content))  # the box itself is cut
     ]
+    if goes_on and found and text.endswith(last := found[-1].content):
+        answer = _read(problem, last, strong=found[-1].strong)
+        if answer is not None and last.rstrip(".,/").endswith(answer):
+            return None  # 7 of 70
     return _behind_markers(problem, text, found)[1]
 
 
@@ -131,6 +158,8 @@ def _behind_markers(
     if found and _gives_up(problem, text, found[-1].at):
         return True, None
     decided = False
+    if found and _is_blank(text, found[-1]):
+        found, decided = found[:-1], True
     for _, content, strong in reversed(found):
         answer = _read(problem, content, strong=strong)
         if answer is not None:
@@ -139,10 +168,19 @@ def _behind_markers(
             decided = True  # it commits to what is no answer of the type asked for
             if not _is_working(problem, content):
                 break
-        elif _is_no_answer(problem, _first_sentence(content)):
+        elif _is_no_answer(problem, sentence := _first_sentence(content)) or (
+            plain(sentence) and _says_nothing(problem, sentence)
+        ):
             decided = True
             break
     return decided, None
+
+
+def _is_blank(text: str, last: Commitment) -> bool:
+    """Whether the last marker stands before nothing: ``Answer:``, ``{"answer": ""}``."""
+    box = text.startswith(("\\boxed", "\\fbox"), last.at)
+    nothing = not last.content.strip(" .*$\n`'\"")
+    return nothing and not box and (last.strong or not text[last.at :].count("\n"))
 
 
 def _is_working(problem: Problem, content: str) -> bool:
@@ -194,17 +232,23 @@ def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
     """The answer of the asked type at the head of ``content``, or None."""
     if problem.answer_type == "choice" and choice_index(problem.choices, content) is not None:
         return _read_choice(problem, content)  # it may begin with "not"
-    if denied := _NOT.match(content):
-        if not denied["but"] and problem.answer_type != "text":
+    if _NOT.match(content):
+        if not (but := NOT_BUT.match(content)) and problem.answer_type != "text":
             return None
-        content = content[denied.end() if denied["but"] else 0 :]
+        content = content[but.end() if but else 0 :]
     if problem.answer_type == "choice":
         return _read_choice(problem, content)
     if problem.answer_type in ("integer", "float"):
         return read_number(content, strong=strong)
     if problem.answer_type == "list":
-        return _read_list(content)
-    return _read_text(content)
+        answer = _read_list(content)
+    else:
+        answer = _read_text(content)
+    return None if answer is None or _says_nothing(problem, answer) else answer
+
+
+def _says_nothing(problem: Problem, answer: str) -> bool:
+    return says_nothing(answer, asked=problem.text, reference=problem.reference)
 
 
 def _read_choice(problem: Problem, content: str) -> str | None:
@@ -216,6 +260,9 @@ def _read_choice(problem: Problem, content: str) -> str | None:
         index = choice_index(choices, candidate)
         if index is not None:
             return letter_of(index)
+    if (ordinal := _ORDINAL.fullmatch(sentence)) and len(choices) > 1:
+        index = _ORDINALS.index(ordinal["word"].lower())
+        return letter_of(index) if index < len(choices) else None
     boxed = latex.boxes(content)
     before = content[: boxed[0][0]] if boxed else content
     if boxed and not _HEAD.match(plain(before)):
@@ -232,7 +279,13 @@ def _single_mention(choices: tuple[str, ...], content: str) -> str | None:
     letters = {letter_index(m, len(choices)) for m in _ROUND_LETTER.findall(content)} - {None}
     if len(letters) == 1:
         return letter_of(letters.pop() or 0)
-    named = mentioned(choices, content)
+    lowered = content.casefold()
+    named = [
+        (at, index)
+        for at, index in mentioned(choices, content)
+        if not DENIED.search(lowered, max(0, at - 24), at)
+        and not DENIED_BEHIND.match(lowered, at + len(choices[index].strip().rstrip(".")))
+    ]
     if len({index for _, index in named}) == 1:
         return letter_of(named[0][1])
     return None
@@ -259,7 +312,9 @@ def _read_text(content: str) -> str | None:
     if boxed := latex.boxes(content):
         content = boxed[-1][1]
     line = content.strip().split("\n")[0]
-    sentence = _first_sentence(line)
+    sentence = _TRAILING_SIGNS.sub("", _first_sentence(line))
+    if sentence.strip(" $.") == "{}":
+        return "{}"
     return plain(sentence) and sentence.strip().strip("*_` ").rstrip(".").strip() or None
 
 
@@ -270,15 +325,17 @@ def conclusion(problem: Problem, text: str) -> str | None:
     conclusion ("Therefore, …"); the last two sentences. Polite closings are left out.
     """
     sentences = sentences_of(problem, text)
-    if not sentences:
+    if not sentences or ERROR.match(text) and len(sentences) == 1:
         return None
     if problem.answer_type == "choice":
         return _concluded_choice(problem, text, sentences)
     if problem.answer_type in ("integer", "float"):
         return _concluded_number(sentences)
     if problem.answer_type == "list":
-        return next((item for s in reversed(sentences) if (item := _read_list(s))), None)
-    return _concluded_text(text, sentences)
+        concluded = next((item for s in reversed(sentences) if (item := _read_list(s))), None)
+    else:
+        concluded = _concluded_text(text, sentences)
+    return None if concluded is None or _says_nothing(problem, concluded) else concluded
 
 
 def sentences_of(problem: Problem, text: str) -> list[str]:
@@ -314,6 +371,7 @@ def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str 
         if ends and not _ROUND_LETTER.search(part) and _is_no_answer(problem, part):
             return None
         said = part[drawing.end() :].lstrip(" ,:") if (drawing := _THEREFORE.match(part)) else part
+        said = said[but.end() :] if (but := NOT_BUT.match(said)) else said
         for read in (part, said):
             if (letter := _read_choice(problem, read)) is not None:
                 return letter
@@ -326,6 +384,8 @@ def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str 
 
 
 def _concluded_number(sentences: list[str]) -> str | None:
+    if not _drawn(sentences) and any(map(GIVEN_UP.search, sentences[-3:])):
+        return None
     for part in [*_bold(sentences), *_drawn(sentences)[:1], *reversed(sentences[-2:])]:
         for stated in [*_bold([part]), part]:
             if (answer := stated_number(stated)) is not None:
@@ -344,5 +404,10 @@ def _concluded_text(text: str, sentences: list[str]) -> str | None:
     if len(tail) == 2 and plain(tail[1]):
         return tail[1].strip(" .$*")
     if len(text) <= 80 and len(sentences) == 1:
-        return plain(text) or None
+        said = text[drawing.end() :].lstrip(" ,:") if (drawing := _THEREFORE.match(text)) else text
+        states = _STATES.fullmatch(said)
+        for value in ((states[1] if states else said).split("≈")[0].strip(" ."), said.strip(" .")):
+            if value_of(value) is not None:
+                return value
+        return plain(text) or (text if text == "{}" else None)
     return stated_number(last)

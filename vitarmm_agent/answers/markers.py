@@ -14,7 +14,7 @@ from vitarmm_agent.answers import latex
 from vitarmm_agent.numbers.reading import with_decimal_points
 
 _MARK = r"[*_`\s]{0,6}"
-_NOUN = r"(?:answer|option|choice|solution|result)"
+_NOUN = r"(?:answer|option|choice|solution|result|(?:correct|right|best)\s+one)"
 _WITH_COMMA = (
     r"antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|solución|opción|resposta|opção|risposta|"
     r"risultato|soluzione|opzione|antwoord|odpowiedź|odpověď|ответ|cevap|svaret|svar|vastaus|válasz|jawaban|đáp án"
@@ -31,7 +31,7 @@ MARKERS = re.compile(
     rf"|(?P<tag><\s?(?:final[_ -]?)?answer\s?>\s{{0,6}})"
     rf"|(?P<json>[\"'](?:final[_ ]?)?(?:answer|choice|option)[\"']\s{{0,6}}:\s{{0,6}})"
     rf"|(?P<colon>\b(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?{_MARK}[:：]{_MARK}"
-    rf"|\banswer{_MARK}(?:[-–—](?=[ \t])|=){_MARK})"
+    rf"|\banswer{_MARK}(?:[-–—](?=[ \t])|[-=]>|=|[→⇒]){_MARK})"
     rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
     rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
     rf"(?:therefore|thus|then|that)?\s*:?{_MARK})",
@@ -66,6 +66,10 @@ _LETTERS = re.compile(
     r"|选项\s?([A-Z])\s?是?(?:正确|对)"
     rf"|(?:^|\n)[\s*_#]{{0,6}}(?i:(?:final|correct)\s)?(?i:answer)\s{_LETTER}\s*(?=$|\n)"
 )
+_JOINED_BOXES = re.compile(
+    r"\s*+\}[\s$]*+(?:[,;、]|(?P<word>and|or|und|oder|et|ou|y|o|или|и|和|或)(?![^\W\d_]))\s?(?:(?:and|or)\s)?(?:\$?\s?[A-Za-z]\w{0,3}\s?=)?[\s$]*+"
+)
+_CONDITION = re.compile(r"\s(?:if|when|unless)\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bcannot)\s(?:\w{1,12}\s)?$", re.IGNORECASE)
 
 
@@ -90,17 +94,37 @@ def commitments(text: str, *, letters: bool = False) -> list[Commitment]:
         text: a response.
         letters: a choice is asked for: "I would choose B" commits to one.
     """
-    found = [Commitment(at, content, True) for at, content in latex.boxes(text)]
-    inside = [(one.at, one.at + len(one.content)) for one in found]
+    boxes = latex.boxes(text)
+    found = _joined(text, boxes)
+    inside = [(at, at + len(content)) for at, content in boxes]
     lowered = text.lower()
     foreign = any(word in lowered for word in _FOREIGN_WORDS)
     for match in chain(MARKERS.finditer(text), _FOREIGN.finditer(text) if foreign else ()):
         if not any(start <= match.start() <= end for start, end in inside):
             found.append(_behind(text, match))
-    for match in _LETTERS.finditer(text) if letters else ():
+    named = list(_LETTERS.finditer(text)) if letters else []
+    depends = {m[m.lastindex or 0] for m in named if _CONDITION.match(text, m.end())}
+    for match in named:
+        if len(depends) > 1 and _CONDITION.match(text, match.end()):
+            continue  # "choose A if …, choose B if …"
         if not _DENIED.search(text, max(0, match.start() - 24), match.start()):
             found.append(Commitment(match.start(), match[match.lastindex or 0], False))
     return sorted(found)
+
+
+def _joined(text: str, boxes: list[tuple[int, str]]) -> list[Commitment]:
+    """Boxes as commitments; those that a comma or a word joins are one: ``\\boxed{7} or \\boxed{8}``."""
+    found: list[Commitment] = []
+    behind = 0
+    for at, content in boxes:
+        gap = _JOINED_BOXES.fullmatch(text, behind, at) if found and at - behind < 40 else None
+        if gap and "\n" not in gap[0]:
+            word = " or " if gap["word"] in ("or", "oder", "ou", "o", "или", "或") else ", "
+            found[-1] = Commitment(found[-1].at, f"{found[-1].content}{word}{content}", True)
+        else:
+            found.append(Commitment(at, content, True))
+        behind = text.find(content, at) + len(content)
+    return found
 
 
 def _behind(text: str, match: re.Match[str]) -> Commitment:

@@ -53,6 +53,9 @@ _NO_NOUNS = frozenset(
 )
 _COMPARISONS = frozenset("less fewer lower shorter below under short minus".split())
 """``5 less`` is not 5."""
+_NO_UNSPACED = re.compile(
+    "以上|以下|以内|以外|之间|不|ではな|じゃな|でもな|間違|错|이상|이하|미만|아니"
+)
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cubed": 3}
 _FILLERS = frozenset("a an the of in per each every only total altogether".split())
 _NAMES = {
@@ -242,7 +245,7 @@ def _measure(word: str, touching: bool) -> str | None:
 
 def _is_noun(word: str, touching: bool) -> bool:
     if re.fullmatch(f"[{UNSPACED}]+", word):
-        return True
+        return not _NO_UNSPACED.search(word)
     lower = word.lower()
     if touching or lower in _COMPARISONS:
         return False
