@@ -121,12 +121,9 @@ def committed_answer(problem: Problem, text: str) -> str | None:
     be one on the way. "The result is 5" says the same of a step, so only a box, ``####``,
     ``Answer: …`` and "the answer is …" count.
     """
-<<<<<<< HEAD
-    text = widths(clean(untagged(without_thinking(text))[-WINDOW:])).strip()
-=======
+    text = untagged(without_thinking(text))
     goes_on = problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
     text = widths(clean(text[-WINDOW:])).strip()
->>>>>>> reading
     boxes = dict(latex.boxes(text))
     found = [
         one
