@@ -111,7 +111,10 @@ def test_what_was_asked_for_may_be_nothing() -> None:
     assert grade(Problem(text="?", reference="∅"), "{}").correct
     asked = Problem(text="Where was it found? If no text says so, write unknown.")
     assert extract_answer(asked, "Answer: unknown") == "unknown"
-    assert extract_answer(Problem(text="?", choices=("red", "N/A", "unknown")), "Answer: unknown") == "C"
+    assert (
+        extract_answer(Problem(text="?", choices=("red", "N/A", "unknown")), "Answer: unknown")
+        == "C"
+    )
 
 
 @pytest.mark.parametrize(

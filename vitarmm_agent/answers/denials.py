@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-from vitarmm_agent.numbers.units import UNSPACED
-
 _NO = r"(?:\bnot\b|n['’]t\b|\bnicht\b|\bkein\w{0,3}\b|\bpas\b|\bno es\b|\bnão é\b|\bnon è\b|\bне\b|\bniet\b|不是|并非|並非)"
-_BUT = (
-    r"(?:\b(?:but|rather|it is|it['’]s|so|thus|hence|therefore|sondern|mais|sino|mas|bensì|ma|maar)\b|\bа\b|而是|[，,]是)"
+_BUT = r"(?:\b(?:but|rather|it is|it['’]s|so|thus|hence|therefore|sondern|mais|sino|mas|bensì|ma|maar)\b|\bа\b|而是|[，,]是)"
+NOT_BUT = re.compile(
+    rf"[^.\n。]{{0,60}}?{_NO}[^.\n。]{{1,60}}?{_BUT}\s?(?:rather\s)?", re.IGNORECASE
 )
-NOT_BUT = re.compile(rf"[^.\n。]{{0,60}}?{_NO}[^.\n。]{{1,60}}?{_BUT}\s?(?:rather\s)?", re.IGNORECASE)
 """A denial, up to what is affirmed in its place."""
 DENIED = re.compile(
-    rf"(?:{_NO}|\binstead of|\brather than|\bnever)\s?(?:be\s|a\s|the\s|exactly\s)?[$€£]?$", re.IGNORECASE
+    rf"(?:{_NO}|\binstead of|\brather than|\bnever)\s?(?:be\s|a\s|the\s|exactly\s)?[$€£]?$",
+    re.IGNORECASE,
 )
 """Ends before what is denied."""
 DENIED_BEHIND = re.compile(
@@ -44,7 +43,8 @@ OPEN_BEHIND = re.compile(
 )
 """Begins behind a number that is a bound, a part of a date or of a version, or has a remainder."""
 CORRECTED = re.compile(
-    r"[^\d\n]{0,40}?\b(?:actually|wait|correction|i mean(?:t)?|make that|scratch that)\b[^\d\n]{0,40}", re.IGNORECASE
+    r"[^\d\n]{0,40}?\b(?:actually|wait|correction|i mean(?:t)?|make that|scratch that)\b[^\d\n]{0,40}",
+    re.IGNORECASE,
 )
 """What stands between a number and the one that replaces it."""
 GIVEN_UP = re.compile(
@@ -54,7 +54,15 @@ GIVEN_UP = re.compile(
     re.IGNORECASE,
 )
 """A sentence that says there is no answer."""
-ERROR = re.compile(r"\W{0,4}(?:error|http|exception|traceback|status(?: code)?)\b\s?[:/\d(\[]", re.IGNORECASE)
+UNDETERMINED = re.compile(
+    r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
+    r"[^.\n]{0,60}\b(?:determine|answer|provide|identify|tell|say|calculate|find|see|if|which|whether)",
+    re.IGNORECASE,
+)
+"""A response that says it has no answer."""
+ERROR = re.compile(
+    r"\W{0,4}(?:error|http|exception|traceback|status(?: code)?)\b\s?[:/\d(\[]", re.IGNORECASE
+)
 """How the message of a failed service begins."""
 _NOTHING = re.compile(
     r"|(?:the )?(?:final )?answer(?: is)?|boxed|null|none|nil|n/?a|unknown|unclear|not (?:sure|known|available|applicable)|idk"

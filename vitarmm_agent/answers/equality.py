@@ -9,7 +9,15 @@ from fractions import Fraction
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.closed_form import closed_form
 from vitarmm_agent.answers.compound import compound
-from vitarmm_agent.answers.normalise import essential, fold, label_of, list_items, plain, quantity_of, value_of
+from vitarmm_agent.answers.normalise import (
+    essential,
+    fold,
+    label_of,
+    list_items,
+    plain,
+    quantity_of,
+    value_of,
+)
 from vitarmm_agent.answers.structures import same_structure, structure_of
 from vitarmm_agent.numbers.reading import Quantity
 from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, unit_behind
@@ -126,7 +134,9 @@ def _same_number(problem: Problem, a: tuple[str, Quantity], b: tuple[str, Quanti
     if factor is None:
         return False
     value = first.value * factor
-    marked = [value for q, value in ((first, value), (second, second.value)) if "%" in q.unit.measures]
+    marked = [
+        value for q, value in ((first, value), (second, second.value)) if "%" in q.unit.measures
+    ]
     if len(marked) == 1 and abs(marked[0]) < 1 and not _asked(problem):
         whole = False  # 0.5% is 0.005, and never 0.5
     else:

@@ -113,7 +113,7 @@ def commitments(text: str, *, letters: bool = False) -> list[Commitment]:
 
 
 def _joined(text: str, boxes: list[tuple[int, str]]) -> list[Commitment]:
-    """Boxes as commitments; those that a comma or a word joins are one: ``\\boxed{7} or \\boxed{8}``."""
+    r"""Boxes as commitments; those that a comma or a word joins are one: ``\boxed{7} or \boxed{8}``."""
     found: list[Commitment] = []
     behind = 0
     for at, content in boxes:

@@ -53,7 +53,9 @@ _NO_NOUNS = frozenset(
 )
 _COMPARISONS = frozenset("less fewer lower shorter below under short minus".split())
 """``5 less`` is not 5."""
-_NO_UNSPACED = re.compile("以上|以下|以内|以外|之间|不|ではな|じゃな|でもな|間違|错|이상|이하|미만|아니")
+_NO_UNSPACED = re.compile(
+    "以上|以下|以内|以外|之间|不|ではな|じゃな|でもな|間違|错|이상|이하|미만|아니"
+)
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cubed": 3}
 _FILLERS = frozenset("a an the of in per each every only total altogether".split())
 _NAMES = {
