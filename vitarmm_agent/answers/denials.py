@@ -38,7 +38,7 @@ _LABELLED = r"\b(?:step|error|http|(?:status|error|exit) code:?)|\d\s(?:r|rem\.?
 OPEN = re.compile(rf"(?:{_BOUND}|{_FUNCTION}|{_LABELLED})\s?[$€£#]?$", re.IGNORECASE)
 """Ends before a number that is a bound, the argument of a function or a label."""
 OPEN_BEHIND = re.compile(
-    r"\.\d|[-/]\d{1,2}(?:[-/]\d)|\s?(?:以上|以下|以内|이상|이하)|\s(?:r|rem\.?|remainder)\s?\d|\s?\+(?!\s?\d)|\sor\s(?:more|less|fewer|greater|higher|lower)\b",
+    r"\.\d|[-/]\d{1,2}(?:[-/]\d)|\s?(?:以上|以下|以内|이상|이하)|\s(?:r|rem\.?|remainder)\s?\d|\s?\+(?!\s?\d)|\s(?:or|oder|ou|o|или)\s(?:more|less|fewer|greater|higher|lower|mehr|weniger|plus|moins|más|menos|mais|più|meno|больше|меньше)\b",
     re.IGNORECASE,
 )
 """Begins behind a number that is a bound, a part of a date or of a version, or has a remainder."""
