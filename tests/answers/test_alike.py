@@ -66,7 +66,7 @@ DIFFERENT: dict[str, list[tuple[str, str]]] = {
     "dots": [("0.12...", "0.12"), ("1.414...", "1.414"), ("0.1666...", "0.1666"), ("0.12...", "0.13...")],
     "marks in front": [("!5", "5"), ("!5", "120")],
     "comparisons": [("5 less", "5"), ("5 fewer", "5"), ("5 below", "5"), ("5 more", "5 fewer")],
-    "letter case": [("5 MB", "5 Mb"), ("5 mb", "5 MB"), ("5 mW", "5 MW"), ("5 g", "5 G"), ("3 Pa", "3 pA")],
+    "letter case": [("5 MB", "5 Mb"), ("5 mb", "5 MB"), ("5 mW", "5 MW"), ("5 g", "5 G"), ("5 A", "5 a"), ("3 Pa", "3 pA")],
     "rounded to nothing": [("0.004", "0.00"), ("0.00001", "0.00"), ("0.0001", "0.000")],
     "hedges": [("not 5 but 6", "5"), ("5 (or 6)", "5"), ("five (6)", "5"), ("at least 5", "5"), ("≈5", "6")],
     "words": [("third", "3"), ("third", "1/3"), ("two thirds", "2"), ("half", "2"), ("one and a half", "1")],

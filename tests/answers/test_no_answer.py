@@ -20,7 +20,7 @@ TRUTH = Problem(text="?", choices=("True", "False"))
     [
         # bounds and ranges
         "Answer: at least 7", "Answer: more than 7", "Answer: less than 7", "At least 72.", "It is up to 7.", "mindestens 7",
-        "Antwort: höchstens 7", "au moins 7", "al menos 7", "至少7", "答案：超过7", "7以上", "Zwischen 5 und 7", "entre 5 et 7",
+        "Antwort: höchstens 7", "au moins 7", "al menos 7", "至少7", "答案：超过7", "7以上", "Answer: 7 or more", "Respuesta: 7 o más", "Zwischen 5 und 7", "entre 5 et 7",
         "5到7之间", "Antwort: 5 bis 7", "Respuesta: 5 o 7", "Answer: 7 or maybe 8", "答案：5或7", "de 5 à 7 ans", "5~7", "Answer: over 7",
         # denials
         "Die Antwort ist nicht 7.", "La réponse n'est pas 7.", "No es 7", "答案不是7", "答えは7ではない", "Answer: 7 is wrong", "7は間違い",

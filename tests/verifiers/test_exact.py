@@ -55,7 +55,9 @@ def test_reference_needs_a_reference_and_never_tells_it() -> None:
 def test_reference_passes_no_reply_that_was_cut_off_before_its_answer() -> None:
     attempt = Attempt(number=1, text="1. 20 / 4 = 5\n2. 5 * 5 = 25", metadata={"cut": True})
     assert run(Reference().check(SQUARE, attempt)).verdict == "fail"
-    committed = attempt.model_copy(update={"text": RIGHT})
+    within = attempt.model_copy(update={"text": RIGHT})  # 25, or the beginning of 250
+    assert run(Reference().check(SQUARE, within)).verdict == "fail"
+    committed = attempt.model_copy(update={"text": f"{RIGHT}\n"})
     assert run(Reference().check(SQUARE, committed)).verdict == "pass"
 
 

@@ -38,7 +38,7 @@ _LABELLED = r"\b(?:step|error|http|(?:status|error|exit) code:?)|\d\s(?:r|rem\.?
 OPEN = re.compile(rf"(?:{_BOUND}|{_FUNCTION}|{_LABELLED})\s?[$€£#]?$", re.IGNORECASE)
 """Ends before a number that is a bound, the argument of a function or a label."""
 OPEN_BEHIND = re.compile(
-    r"\.\d|[-/]\d{1,2}(?:[-/]\d)|\s?(?:以上|以下|以内|이상|이하)|\s(?:r|rem\.?|remainder)\s?\d|\s?\+(?!\s?\d)|\sor\s(?:more|less|fewer|greater|higher|lower)\b",
+    r"\.\d|[-/]\d{1,2}(?:[-/]\d)|\s?(?:以上|以下|以内|이상|이하)|\s(?:r|rem\.?|remainder)\s?\d|\s?\+(?!\s?\d)|\s(?:or|oder|ou|o|или)\s(?:more|less|fewer|greater|higher|lower|mehr|weniger|plus|moins|más|menos|mais|più|meno|больше|меньше)\b",
     re.IGNORECASE,
 )
 """Begins behind a number that is a bound, a part of a date or of a version, or has a remainder."""
@@ -54,6 +54,12 @@ GIVEN_UP = re.compile(
     re.IGNORECASE,
 )
 """A sentence that says there is no answer."""
+UNDETERMINED = re.compile(
+    r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
+    r"[^.\n]{0,60}\b(?:determine|answer|provide|identify|tell|say|calculate|find|see|if|which|whether)",
+    re.IGNORECASE,
+)
+"""A response that says it has no answer."""
 ERROR = re.compile(
     r"\W{0,4}(?:error|http|exception|traceback|status(?: code)?)\b\s?[:/\d(\[]", re.IGNORECASE
 )

@@ -30,7 +30,7 @@ _MATHEMATICAL = re.compile(
 )  # fmt: skip
 _PERHAPS_TWO = re.compile(r"[-+]?(?:0,\d|[1-9]\d*,(?:\d{1,2}|\d{4,}))")
 """``1,5``: two numbers, or one with a decimal comma."""
-_SYMBOL = re.compile(r"[\W\d]*\d\s?([^\W\d_]{1,3})")
+_SYMBOL = re.compile(r"[\W\d]*\d(?:\s([^\W\d_])|\s?([^\W\d_]{2,3}))")
 _DOZENS_ASKED = re.compile(r"\b(?:how many|number of|in) dozens?\b", re.IGNORECASE)
 SECONDS = 2.0
 """Time for all items of an answer made of several."""
@@ -76,7 +76,7 @@ def _equal(problem: Problem, a: str, b: str, until: float) -> bool:
         return made_of_several
     if _same_text(a, b):
         return True
-    if not _worth_proving(a, b):
+    if _cased_apart(a, b) or not _worth_proving(a, b):
         return False
     from vitarmm_agent.answers.mathematics import same_mathematics
 
@@ -108,9 +108,17 @@ def _is_value(text: str) -> bool:
 
 
 def _same_text(a: str, b: str) -> bool:
-    """The same but for case, which tells the symbols of units apart: ``5 MB`` is not ``5 Mb``."""
+    """The same for readers of text, who put case aside, but not of a unit's symbol."""
+    return fold(a) == fold(b) and not _cased_apart(a, b)
+
+
+def _cased_apart(a: str, b: str) -> bool:
+    """Whether only the case of a unit's symbol differs: ``5 MB`` is not ``5 Mb``."""
     one, other = _SYMBOL.fullmatch(a), _SYMBOL.fullmatch(b)
-    return fold(a) == fold(b) and (one is None or other is None or one[1] == other[1])
+    if one is None or other is None:
+        return False
+    first, second = one[1] or one[2], other[1] or other[2]
+    return first != second and first.casefold() == second.casefold()
 
 
 def _same_choice(problem: Problem, a: str, b: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.numbers.reading import SCALES, UNSIGNED, fold_digits
+from vitarmm_agent.numbers.reading import EUROPEAN, SCALES, UNSIGNED, fold_digits
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
 MAX_TEXT = 8_000
@@ -16,6 +16,7 @@ _ANNOTATION = re.compile(r"<<[^<>\n]{0,300}>>")
 _MATRIX = re.compile(r"\\begin\{(\w*matrix|array|cases)\*?\}.*?(?:\\end\{\1\*?\}|\Z)", re.DOTALL)
 _OPEN_ANNOTATION = re.compile(r"<<[^<>\n]*$", re.MULTILINE)
 _LIST_MARK = re.compile(r"^[ \t>]*(?:\(?\d{1,3}[.)](?=\s)|[-*•–](?=\s))", re.MULTILINE)
+_QUOTED = re.compile(r"^(?:[ \t]*>)+[ \t]+", re.MULTILINE)
 _OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "⁄": "/"})
 _UNITS = (
     "mm cm dm km ft yd mi mg kg lb lbs oz ml cl dl sec min hr hrs mph kph kmh rpm pts st nd rd th"
@@ -24,7 +25,8 @@ _UNITS = (
 _TOKEN = re.compile(
     rf"(?P<clock>\d+:\d+(?::\d+)*)"
     rf"|(?P<mixed>\d+\s+(?:and\s+)?\d+/\d+(?![\d/]))"
-    rf"|(?P<number>{UNSIGNED})"
+    rf"|(?P<number>(?!{EUROPEAN}){UNSIGNED})"
+    rf"|(?P<comma>{EUROPEAN})"
     r"|(?P<sentence>[.!?](?=\s|$|[\"')])|[,;:\n]|\.\.+)"
     r"|(?P<relation>=+|≈|≃)"
     r"|(?P<op>\*\*|[-+*/^()])"
@@ -57,7 +59,7 @@ def prepare(text: str) -> str:
     text = _MATRIX.sub(" ⊞ ", text)
     text = latex.to_plain(re.sub(r"\*\*(?=\S[^*\n]*\*\*)|(?<=\S)\*\*(?=[\s.,;:)]|$)|`", "", text))
     text = fold_digits(text).translate(_OPERATORS)
-    return _LIST_MARK.sub("", text)
+    return _LIST_MARK.sub("", _QUOTED.sub("", text))
 
 
 def calculator_notes(text: str) -> list[str]:

@@ -7,8 +7,9 @@ every customary reading of it is false.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
@@ -20,6 +21,7 @@ MAX_EQUATIONS = 100
 MAX_UNIT_WORDS = 6
 FLOAT_NOISE = Fraction(1, 10**9)
 """Relative error that a calculator leaves in ``1.6666666666666665``."""
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 PERCENT = (Fraction(1, 100), Fraction(1))
 
 _STOPS = frozenset(
@@ -106,13 +108,29 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
     edges = [-1, *relations, len(clause)]
     parts = [clause[edges[i] + 1 : edges[i + 1]] for i in range(len(edges) - 1)]
     last = len(parts) - 1
+    computed: _Side | None = None
     for index, relation in enumerate(relations):
         left = _as_left(parts[index], first=index == 0)
         right = _as_right(parts[index + 1], last=index + 1 == last)
+        if left and not left.bare:
+            computed = left
+        elif left and right and computed:
+            left = _carried(computed, left, right)
+        else:
+            computed = None
         if left and right:
             equation = _judge(left, right, approximate=clause[relation].text == "≈")
             if equation:
                 yield equation
+
+
+def _carried(computed: _Side, shown: _Side, right: _Side) -> _Side:
+    """What a chain has computed, for its next result: ``12 - 5 = 7 = 8``.
+
+    A result that is only given in another unit stands for itself.
+    """
+    units = computed.units | shown.units
+    return replace(computed, units=units) if right.bare and right.units <= units else shown
 
 
 def _as_left(part: list[Token], *, first: bool) -> _Side | None:
@@ -299,6 +317,8 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
     if _COMPARISON & right.units and pairs[0][0] == -pairs[0][1]:
         return None  # "20 - 35 = 15 less" tells the sign in words
     holds = any(_agree(a, b, left, right, approximate) for a, b in pairs)
+    if not holds and _perhaps_thousands(left, right):
+        return None
     value = pairs[0][0] if computed is left else pairs[0][1]
     return Equation(
         text=f"{left.text} {'≈' if approximate else '='} {right.text}",
@@ -307,6 +327,12 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
         value=value,
         holds=holds,
     )
+
+
+def _perhaps_thousands(left: _Side, right: _Side) -> bool:
+    """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
+    pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
+    return bool(pointed) and all(_THOUSANDS.fullmatch(t) for t in pointed)
 
 
 def _first_number(side: _Side) -> Fraction | None:

@@ -20,11 +20,12 @@ from vitarmm_agent.answers.denials import (
     FOLLOWED,
     GIVEN_UP,
     NOT_BUT,
+    UNDETERMINED,
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
 from vitarmm_agent.answers.markup import untagged
-from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of
+from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of, widths
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.numbers.units import UNSPACED
@@ -56,13 +57,6 @@ _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
 _SEVERAL = re.compile(
     r"\W{0,3}[A-Z]\b\)?\s*+(?:,|and\b|or\b|&)\s*+(?:and\b|or\b)?\s*+\(?[A-Z](?:\)|\b(?!['’]))"
 )
-UNDETERMINED = re.compile(
-    r"\b(?:cannot|can't|can not|could not|not possible to|impossible to|unable to|not clear)\b"
-    r"[^.\n]{0,60}\b(?:determine|answer|provide|identify|tell|say|calculate|find|see|if|which|whether)",
-    re.IGNORECASE,
-)
-"""A response that says it has no answer."""
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _NOT = re.compile(r"\W{0,3}(?:not|nicht|pas|no es|não é|non è|не)\s", re.IGNORECASE)
 """Begins what is denied."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
@@ -199,11 +193,6 @@ def _is_no_answer(problem: Problem, part: str) -> bool:
         return False
     numbers = all(parse_number(plain(choice)) is not None for choice in problem.choices)
     return numbers and choice_index(problem.choices, number) is None
-
-
-def widths(text: str) -> str:
-    """Full-width letters, digits and brackets as their usual forms."""
-    return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
 def _gives_up(problem: Problem, text: str, committed_at: int) -> bool:

@@ -11,15 +11,10 @@ from rapidfuzz.distance import Levenshtein
 
 from vitarmm_agent.answers.amounts import stated_number
 from vitarmm_agent.answers.choices import covered, letter_index, mentioned
-from vitarmm_agent.answers.extract import (
-    UNDETERMINED,
-    WINDOW,
-    extract_answer,
-    sentences_of,
-    widths,
-)
+from vitarmm_agent.answers.denials import UNDETERMINED
+from vitarmm_agent.answers.extract import WINDOW, extract_answer, sentences_of
 from vitarmm_agent.answers.markers import commitments
-from vitarmm_agent.answers.normalise import clean, plain, value_of
+from vitarmm_agent.answers.normalise import clean, plain, value_of, widths
 from vitarmm_agent.problem import Problem
 
 _LETTER = re.compile(r"\(([a-zA-Z])\)")

@@ -12,6 +12,7 @@ from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity,
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
 _DROPPED = re.compile(r"(?<!\d)\s+|\s+(?!\d)|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
 """What says nothing; but ``f'`` is not ``f``."""
@@ -34,6 +35,11 @@ def clean(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", text).encode("utf-8", "replace").decode()
+
+
+def widths(text: str) -> str:
+    """Full-width letters, digits and brackets as their usual forms."""
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
 
 
 def plain(text: str) -> str:

@@ -247,7 +247,7 @@ def _is_noun(word: str, touching: bool) -> bool:
     if re.fullmatch(f"[{UNSPACED}]+", word):
         return not _NO_UNSPACED.search(word)
     lower = word.lower()
-    if touching or lower in _COMPARISONS:
+    if touching or lower in _COMPARISONS or word == "A":  # an ampere
         return False
     return lower in _FILLERS or bool(_NOUN.fullmatch(lower) and lower not in _NO_NOUNS)
 

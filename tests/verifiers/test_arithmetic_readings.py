@@ -1,0 +1,51 @@
+"""Equations of the arithmetic verifier that have more than one reading, and those it used to pass over."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.verifiers.helpers import attempt
+from vitarmm_agent.effects import run
+from vitarmm_agent.problem import Problem
+from vitarmm_agent.verifiers.arithmetic import Arithmetic
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        # each result of a chain is compared with what was computed
+        ("12 - 5 = 7 = 8", "fail"),
+        ("3 * 4 = 12 = 12.5", "fail"),
+        ("12 - 5 = 7 apples = 8 apples", "fail"),
+        ("12 - 5 = 7 = 7.0", "pass"),
+        ("1/4 = 0.25 = 25%", "pass"),
+        ("10 / 3 = 3.33 = 3", "pass"),
+        ("90 / 60 = 1.5 hours = 90 minutes", "pass"),
+        ("24 * 60 = 1440 = 1 day", "pass"),
+        ("5 * 20 = 100 cents = $1", "pass"),
+        ("3 + 4 = 7 * 2 = 14", "pass"),
+        # points and commas
+        ("1.000 + 500 = 1.500", "abstain"),
+        ("Ein Auto kostet 1.000 Euro.\n1. 1.000 + 500 = 1.500\nAntwort: 1.500", "abstain"),
+        ("1.000 + 500 = 1.600", "abstain"),
+        ("2,5 + 2,5 = 5", "abstain"),
+        ("12,50 € - 2,50 € = 10,00 €", "abstain"),
+        ("1.234,50 + 0,50 = 1.235", "abstain"),
+        ("1,000 + 500 = 1,500", "pass"),
+        ("1,000 + 500 = 1,600", "fail"),
+        ("0.125 * 8 = 2", "fail"),
+        ("1.125 * 8 = 9", "pass"),
+        # quoted lines
+        ("> 12 - 5 = 8", "fail"),
+        ("> > 12 - 5 = 8", "fail"),
+        ("> 12 - 5 = 7", "pass"),
+        ("x > 12 - 5 = 8", "abstain"),
+        # scales
+        ("2 lakh + 3 lakh = 6 lakh", "fail"),
+    ],
+)  # fmt: skip
+def test_readings(text: str, verdict: str) -> None:
+    problem = Problem(text="?")
+    feedback = run(Arithmetic().check(problem, attempt(text, problem)))
+    assert feedback.verdict == verdict
+    assert verdict == "fail" or not feedback.mended
