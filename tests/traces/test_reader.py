@@ -169,8 +169,7 @@ def test_records_of_another_version_are_shown_as_far_as_they_are_understood(tmp_
     row = checkpointer.conn.execute(
         "SELECT type, checkpoint FROM checkpoints WHERE checkpoint_id = ?", (last,)
     ).fetchone()
-    serde = JsonPlusSerializer()
-    data = serde.loads_typed(row)
+    data, serde = checkpointer.serde.loads_typed(row), JsonPlusSerializer()
     channels = data["channel_values"]
     channels["attempts"][0]["mood"] = "calm"
     channels["feedback"][0] = {"number": 1, "verdict": "maybe"}

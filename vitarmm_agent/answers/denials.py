@@ -76,18 +76,16 @@ _EDGES = " \t\n.:;!?,*_`'\"“”‘’$。…\\[](){}<>#|-"
 _EMPTY = ("∅", "[]", "{}")
 
 
-def says_nothing(text: str, *, asked: str, reference: str | None) -> bool:
+def says_nothing(text: str, *, asked: str) -> bool:
     """Whether an answer in words is none: nothing at all, ``null``, ``N/A``, "unknown", "I don't know".
 
     Args:
         text: the answer.
         asked: the problem's text; where it uses the same words, they are an answer.
-        reference: as what is asked for.
     """
     bare = text.strip(_EDGES).casefold()
     if not _NOTHING.fullmatch(bare):
         return False
     if not bare:
-        return (reference or "").strip(" $") not in _EMPTY or not re.search(r"[\[{]", text)
-    said = re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", asked.casefold())
-    return not said and bare != (reference or "").strip(_EDGES).casefold()
+        return not any(empty in asked for empty in _EMPTY) or not re.search(r"[\[{]", text)
+    return not re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", asked.casefold())

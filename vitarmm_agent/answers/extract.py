@@ -160,7 +160,7 @@ def _behind_markers(
             if not _is_working(problem, content):
                 break
         elif _is_no_answer(problem, sentence := _first_sentence(content)) or (
-            plain(sentence) and _says_nothing(problem, sentence)
+            plain(sentence) and says_nothing(sentence, asked=problem.text)
         ):
             decided = True
             break
@@ -230,11 +230,7 @@ def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
         answer = _read_list(content)
     else:
         answer = _read_text(content)
-    return None if answer is None or _says_nothing(problem, answer) else answer
-
-
-def _says_nothing(problem: Problem, answer: str) -> bool:
-    return says_nothing(answer, asked=problem.text, reference=problem.reference)
+    return None if answer is None or says_nothing(answer, asked=problem.text) else answer
 
 
 def _read_choice(problem: Problem, content: str) -> str | None:
@@ -321,7 +317,7 @@ def conclusion(problem: Problem, text: str) -> str | None:
         concluded = next((item for s in reversed(sentences) if (item := _read_list(s))), None)
     else:
         concluded = _concluded_text(text, sentences)
-    return None if concluded is None or _says_nothing(problem, concluded) else concluded
+    return None if concluded is None or says_nothing(concluded, asked=problem.text) else concluded
 
 
 def sentences_of(problem: Problem, text: str) -> list[str]:

@@ -73,7 +73,7 @@ def grade(
         extracted = mathv.extract(text) or None
         normalised, correct = extracted, mathv.correct(problem, extracted or "")
     elif policy == "strict":
-        extracted = extract_answer(problem, text)
+        extracted = extract_answer(_with_words_of(problem), text)
         normalised = normal_form(problem, extracted)
         correct = answers_equal(problem, extracted, problem.reference)
     else:
@@ -86,6 +86,11 @@ def grade(
         normalised=normalised,
         explanation=_explain(problem.reference, correct, extracted, normalised),
     )
+
+
+def _with_words_of(problem: Problem) -> Problem:
+    """The problem as grading reads replies to it: words of the reference are an answer ("unknown")."""
+    return problem.model_copy(update={"text": f"{problem.text}\n{problem.reference}"})
 
 
 def normal_form(problem: Problem, answer: str | None) -> str | None:

@@ -165,6 +165,7 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
     """
     text, message = kept + reply.said, reply.message
     silent = silent_because(message, reply.said, reply.thought)
+    read = text if cut_off(message) else f"{text}\n"  # a number at the end of a cut text may go on
     return Attempt(
         number=number,
         text=text,
@@ -172,7 +173,7 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
         silent=silent,
         kept=len(kept),
         steps=parse_steps(text),
-        answer=None if silent else read_answer(problem, text, cut=unfinished(message)),
+        answer=None if silent else read_answer(problem, read, cut=unfinished(message)),
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
         metadata=_plain(message) | ({"cut": True} if cut_off(message) else {}),

@@ -163,7 +163,7 @@ def _no_solution(attempt: Attempt) -> str:
 
 def stated_answer(problem: Problem, text: str) -> str | None:
     """The answer that a solution states in so many words: no last number by chance."""
-    return read_answer(problem, text, cut=True)
+    return read_answer(problem, f"{text}\n", cut=True)
 
 
 def _why(objection: Feedback) -> str:
