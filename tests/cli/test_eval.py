@@ -62,7 +62,7 @@ def test_siblings_are_compared_in_one_command(
     ]  # fmt: skip
     path = tmp_path / "groups.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    spec = script(tmp_path / "replies.json", *["1. No.\nAnswer: 3"] * 2, *[RIGHT] * 4)
+    spec = script(tmp_path / "replies.json", *["1. No.\nAnswer: 3", RIGHT, RIGHT] * 2)
     given = [str(path), "--reasoner", spec, "--output-dir", str(tmp_path / "out")]
     assert run_app(["eval", "siblings", *given, "--dry-run"]) == 0
     assert re.search(r"taught +2 problems", capsys.readouterr().out)
