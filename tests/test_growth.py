@@ -38,7 +38,9 @@ BOUNDED = tuple(
     f"evals.datasets.{name}" for name in ("chains", "constants", "question_numbers", "retelling")
 )
 """Read rows of bounded length only: see :data:`vitarmm_agent.evals.datasets.siblings.LONGEST`."""
-PUT_TOGETHER = {"answers.choices", "answers.closed_form", "rmm.audit", "memory_store.injection"}
+PUT_TOGETHER = {
+    "answers.choices", "answers.closed_form", "answers.denials", "rmm.audit", "memory_store.injection",
+}  # fmt: skip
 """Modules with patterns that are put together at run time: readers below use them."""
 PIECES = (
     " ", "\n", "\u00a0", "a", "1", "-", "km", "km ", "1,", "1 ", "1/", "= ", "1+", "x=", "(", "(x", "[",

@@ -15,7 +15,8 @@ _CLOCK = re.compile(
 _NAMED = {"noon": 12, "midday": 12, "midnight": 0}
 _CLOCK_UNIT = Unit({"o'clock": 1})
 _PARTS = re.compile(
-    r"(?P<first>\$?\d[\d.,/]*(?:\s?[^\W\d_]+)?)(?:,?\s(?:and\s)?|\s?,\s?)(?P<rest>\d[\d.,/]*\s?[^\W\d_]+.*)"
+    r"(?P<first>\$?\d++(?:[.,/]\d++)*+(?:\s?[^\W\d_]++)?)(?:,?\s(?:and\s)?|\s?,\s?)"
+    r"(?P<rest>\d++(?:[.,/]\d++)*+\s?[^\W\d_].*)"
 )
 MAX_TEXT = 60
 MAX_PARTS = 3

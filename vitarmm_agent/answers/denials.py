@@ -6,7 +6,7 @@ import re
 
 _NO = r"(?:\bnot\b|n['’]t\b|\bnicht\b|\bkein\w{0,3}\b|\bpas\b|\bno es\b|\bnão é\b|\bnon è\b|\bне\b|\bniet\b|不是|并非|並非)"
 _BUT = r"(?:\b(?:but|rather|it is|it['’]s|so|thus|hence|therefore|sondern|mais|sino|mas|bensì|ma|maar)\b|\bа\b|而是|[，,]是)"
-NOT_BUT = re.compile(
+_NOT_BUT = re.compile(
     rf"[^.\n。]{{0,60}}?{_NO}[^.\n。]{{1,60}}?{_BUT}\s?(?:rather\s)?", re.IGNORECASE
 )
 """A denial, up to what is affirmed in its place."""
@@ -74,6 +74,12 @@ FOLLOWED = rf"(?!{DENIED_BEHIND.pattern})"
 """Behind a letter that is not denied, as a pattern."""
 _EDGES = " \t\n.:;!?,*_`'\"“”‘’$。…\\[](){}<>#|-"
 _EMPTY = ("∅", "[]", "{}")
+
+
+def past_denial(text: str) -> int:
+    """Where a text goes on that denies one thing to affirm another: "not 5 but 6"; 0 for others."""
+    found = _NOT_BUT.match(text)
+    return found.end() if found else 0
 
 
 def says_nothing(text: str, *, asked: str) -> bool:

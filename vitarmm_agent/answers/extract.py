@@ -19,8 +19,8 @@ from vitarmm_agent.answers.denials import (
     ERROR,
     FOLLOWED,
     GIVEN_UP,
-    NOT_BUT,
     UNDETERMINED,
+    past_denial,
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
@@ -64,7 +64,7 @@ _ORDINAL = re.compile(
     rf"\W*(?:the\s)?(?P<word>{'|'.join(_ORDINALS)})\s(?:option|choice|answer|one)(?:\sis\s(?:correct|right))?\W*",
     re.IGNORECASE,
 )
-_TRAILING_SIGNS = re.compile(r"(?<=\S)\s+[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\s]+$")
+_SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F))) + " \t\n"
 _STATES = re.compile(
     r"(?:the|its|this|that|it|so)\b[^.\n]{0,80}?\s(?:is|are|was|equals)\s(.+)", re.IGNORECASE
 )
@@ -219,9 +219,9 @@ def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
     if problem.answer_type == "choice" and choice_index(problem.choices, content) is not None:
         return _read_choice(problem, content)  # it may begin with "not"
     if _NOT.match(content):
-        if not (but := NOT_BUT.match(content)) and problem.answer_type != "text":
+        if not (at := past_denial(content)) and problem.answer_type != "text":
             return None
-        content = content[but.end() if but else 0 :]
+        content = content[at:]
     if problem.answer_type == "choice":
         return _read_choice(problem, content)
     if problem.answer_type in ("integer", "float"):
@@ -294,7 +294,9 @@ def _read_text(content: str) -> str | None:
     if boxed := latex.boxes(content):
         content = boxed[-1][1]
     line = content.strip().split("\n")[0]
-    sentence = _TRAILING_SIGNS.sub("", _first_sentence(line))
+    sentence = _first_sentence(line)
+    bare = sentence.rstrip(_SIGNS)
+    sentence = bare if sentence[len(bare) :][:1].isspace() else sentence
     if sentence.strip(" $.") == "{}":
         return "{}"
     return plain(sentence) and sentence.strip().strip("*_` ").rstrip(".").strip() or None
@@ -353,7 +355,7 @@ def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str 
         if ends and not _ROUND_LETTER.search(part) and _is_no_answer(problem, part):
             return None
         said = part[drawing.end() :].lstrip(" ,:") if (drawing := _THEREFORE.match(part)) else part
-        said = said[but.end() :] if (but := NOT_BUT.match(said)) else said
+        said = said[past_denial(said) :]
         for read in (part, said):
             if (letter := _read_choice(problem, read)) is not None:
                 return letter

@@ -17,9 +17,9 @@ _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
 _DROPPED = re.compile(r"(?<!\d)\s+|\s+(?!\d)|[$\"“”‘’`]|(?<!\b[A-Za-z])'|'(?=[A-Za-z])")
 """What says nothing; but ``f'`` is not ``f``."""
 _DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}")
-_MODULUS = re.compile(r"\(\s*(?:p?mod)\b\s*([^()]*)\)")
+_MODULUS = re.compile(r"\(\s*+p?mod\b\s*+([^()]*+)\)")
 _HEDGE = re.compile(
-    r"(?:≈|~|∼|(?:about|approximately|approx\.?|around|roughly|circa)\s)\s*|\s*\((?:approximately|approx\.?|about|rounded)\)$",
+    r"(?:≈|~|∼|(?:about|approximately|approx\.?|around|roughly|circa)\s)\s*+|\((?:approximately|approx\.?|about|rounded)\)$",
     re.IGNORECASE,
 )
 _BUT = re.compile(r"not\s[^.\n]{1,60}?,?\sbut\s(?:rather\s)?", re.IGNORECASE)
@@ -88,7 +88,9 @@ def essential(text: str) -> str:
 
     ``not 5 but 6`` is 6, ``5 (not 6)``, ``five (5)`` and ``≈5`` are 5.
     """
-    text = _AND_NOT.sub("", _HEDGE.sub("", _BUT.sub("", text[:MAX_ANSWER].strip(), count=1)))
+    text = _AND_NOT.sub(
+        "", _HEDGE.sub("", _BUT.sub("", text[:MAX_ANSWER].strip(), count=1)).strip()
+    )
     if (twice := _TWICE.fullmatch(text)) and (value := value_of(twice[1])) is not None:
         return twice[1] if value_of(twice[2]) == value else text
     return text
