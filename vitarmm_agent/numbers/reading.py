@@ -84,7 +84,9 @@ _SIGN = re.compile(r"(?:[+-]\s*|(?:minus|negative)\s+)?", re.IGNORECASE)
 EDGES = ".:;!?,*`'\"。 \t\n"
 _FACTORIAL = re.compile(r"(?:[\d)]|(?<![A-Za-z])[a-z])!$")
 _DOTTED = re.compile(r"(?P<sign>-?)(?P<whole>\d{0,40})\.(?P<decimals>\d{1,80})(?:\.{3}|\s?…)")
-_PERIOD = re.compile(r"(?P<fixed>\d{0,40}?)(?:(?P<one>\d)(?P=one){2,80}|(?P<period>\d{2,20})(?P=period){1,40})")
+_PERIOD = re.compile(
+    r"(?P<fixed>\d{0,40}?)(?:(?P<one>\d)(?P=one){2,80}|(?P<period>\d{2,20})(?P=period){1,40})"
+)
 
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻₀₁₂₃₄₅₆₇₈₉", "0123456789+-0123456789")

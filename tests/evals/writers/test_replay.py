@@ -124,7 +124,7 @@ def test_a_local_model_is_sampled_by_its_seed(tmp_path: Path) -> None:
 
 
 def test_what_was_cut_off_is_right_only_by_what_it_commits_to(tmp_path: Path) -> None:
-    texts = ("1. 20 / 4 = 5\n2. 5 * 5 = 25", RIGHT)
+    texts = ("1. 20 / 4 = 5\n2. 5 * 5 = 25", f"{RIGHT}\n")
     cut = [{"content": text, "finish_reason": "length"} for text in texts]
     trying, _ = replayer(tmp_path, *cut)
     trial = asyncio.run(trying.trial(PROBLEM, ENTRY))
