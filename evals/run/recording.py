@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitarmm_agent.answers import grade
+from vitarmm_agent.answers import grade_attempt
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.answers.grading import GradingPolicy
 from vitarmm_agent.evals.run.arms import Arm
@@ -150,7 +150,7 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
         for step in attempt.steps
         if (found := equations(step.text))
     ]
-    correct = grade(task.problem, attempt.text, policy=task.policy, cut=attempt.cut).correct
+    correct = grade_attempt(task.problem, attempt, policy=task.policy).correct
     return SampleAttempt(
         number=attempt.number,
         answer=attempt.answer,
@@ -179,7 +179,7 @@ def _copies(task: Task, attempt: Attempt, recalled: dict[str, Any]) -> bool:
         if example is None or not found.get("as_example"):
             continue
         its = task.problem.model_copy(update={"reference": example.answer})
-        if grade(its, attempt.text, policy=task.policy, cut=attempt.cut).correct:
+        if grade_attempt(its, attempt, policy=task.policy).correct:
             return True
     return False
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from vitarmm_agent.answers import answers_equal, grade, read_answer
+from vitarmm_agent.answers import answers_equal, grade_attempt, read_answer
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.loading import load_benchmark
@@ -217,7 +217,7 @@ def loop(rows: Sequence[Row], firsts: Firsts, retries: int) -> str:
 
 def _outcome(problem: Problem, attempt: Attempt) -> tuple[bool, bool]:
     """Whether it is right, and whether it is wrong with the answer of an example it was shown."""
-    correct = grade(problem, attempt.text, cut=attempt.cut).correct
+    correct = grade_attempt(problem, attempt).correct
     shown = [turn["content"] for turn in attempt.prompt if turn["role"] == "assistant"]
     theirs = [read_answer(problem, text, cut=False) for text in shown]
     copied = any(answers_equal(problem, attempt.answer, answer) for answer in theirs if answer)

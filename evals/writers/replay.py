@@ -11,15 +11,14 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from vitarmm_agent.answers.grading import grade
+from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.effects import arun
 from vitarmm_agent.evals.datasets.records import policy_of
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
-from vitarmm_agent.models.replies import cut_off
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages
+from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
 from vitarmm_agent.problem import Data, Problem
 
 if TYPE_CHECKING:
@@ -137,8 +136,8 @@ class Replayer:
         policy, right = policy_of(problem), []
         for model in self._models:
             reply = await arun(ask(model, messages))
-            cut = cut_off(reply.message)
-            right.append(grade(problem, reply.said, policy=policy, cut=cut).correct)
+            attempt = read_attempt(problem, 1, reply)
+            right.append(grade_attempt(problem, attempt, policy=policy).correct)
         return tuple(right)
 
 

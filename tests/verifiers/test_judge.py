@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from tests.verifiers.helpers import RIGHT, SQUARE, WRONG, attempt
 from vitarmm_agent.effects import arun, run
 from vitarmm_agent.errors import ModelServerError
-from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.models.scripted import ScriptedChatModel, ScriptedReply
 from vitarmm_agent.problem import Feedback, Problem
 from vitarmm_agent.verifiers import Judge, SelfConsistency, build_policy
 from vitarmm_agent.verifiers.judge import judgement_schema
@@ -150,3 +150,9 @@ def test_self_consistency_sends_the_attempt_s_own_prompt() -> None:
     feedback = run(SelfConsistency(model).check(SQUARE, attempt(RIGHT, prompt=prompt)))
     assert feedback.verdict == "pass" and feedback.usage.calls == 4
     assert [m.text for m in model.calls[0].messages] == ["Be brief.", "Solve it."]
+
+
+def test_samples_that_hold_no_answer_have_no_vote() -> None:
+    filtered = ScriptedReply(content=RIGHT, finish_reason="content_filter")
+    model = ScriptedChatModel.of(*[filtered] * 3, "Answer: 7")
+    assert run(SelfConsistency(model).check(SQUARE, attempt(RIGHT))).verdict == "abstain"

@@ -165,3 +165,14 @@ def test_build_policy_orders_by_name() -> None:
 def test_build_policy_says_what_is_wrong(names: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         build_policy(names)
+
+
+def test_a_fail_that_nobody_gave_a_reason_for_is_no_slip() -> None:
+    feedback = decide(FeedbackPolicy((Says("one", "abstain"),), abstain="fail"))
+    assert feedback.verdict == "fail" and not is_slip(feedback)
+
+
+def test_a_pass_over_a_wrong_value_is_no_slip() -> None:
+    person = Says("person", "pass")
+    feedback = decide(FeedbackPolicy((Arithmetic(), person), roles={"person": "decides"}), WRONG)
+    assert feedback.verdict == "pass" and not is_slip(feedback)

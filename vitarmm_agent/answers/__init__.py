@@ -13,10 +13,18 @@ from vitarmm_agent.lazy import lazy_names
 if TYPE_CHECKING:
     from vitarmm_agent.answers.equality import answers_equal
     from vitarmm_agent.answers.extract import extract_answer, read_answer
-    from vitarmm_agent.answers.grading import Grade, grade
+    from vitarmm_agent.answers.grading import Grade, grade, grade_attempt
     from vitarmm_agent.answers.steps import parse_steps
 
-__all__ = ["Grade", "answers_equal", "extract_answer", "grade", "parse_steps", "read_answer"]
+__all__ = [
+    "Grade",
+    "answers_equal",
+    "extract_answer",
+    "grade",
+    "grade_attempt",
+    "parse_steps",
+    "read_answer",
+]
 
 __getattr__ = lazy_names(
     __name__,
@@ -25,6 +33,7 @@ __getattr__ = lazy_names(
         "answers_equal": "equality",
         "extract_answer": "extract",
         "grade": "grading",
+        "grade_attempt": "grading",
         "parse_steps": "steps",
         "read_answer": "extract",
     },

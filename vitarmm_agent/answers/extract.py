@@ -24,13 +24,12 @@ from vitarmm_agent.answers.denials import (
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
-from vitarmm_agent.answers.markup import untagged
+from vitarmm_agent.answers.markup import spoken
 from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of, widths
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.numbers.units import UNSPACED
 from vitarmm_agent.problem import Problem
-from vitarmm_agent.thinking import without_thinking
 
 WINDOW = 20_000
 """Characters of a response that are read, from its end."""
@@ -92,7 +91,7 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     Returns:
         The answer, or None when the response commits to none. What was thought aloud is not read.
     """
-    text = untagged(without_thinking(text))
+    text = spoken(text)
     if problem.answer_type != "choice":  # the two commonest forms, without further ado
         if _BARE_NUMBER.fullmatch(text):
             return text.strip()
@@ -108,15 +107,15 @@ def extract_answer(problem: Problem, text: str) -> str | None:
     return answer if decided else conclusion(problem, text)
 
 
-def committed_answer(problem: Problem, text: str) -> str | None:
+def committed_answer(problem: Problem, text: str, *, cut: bool = True) -> str | None:
     """The answer behind the last marker of commitment, and nothing else.
 
-    For a reply that was cut off: its last sentence is no conclusion, and the last number in it may
+    For a reply that is no whole one: its last sentence is no conclusion, and the last number in it may
     be one on the way. "The result is 5" says the same of a step, so only a box, ``####``,
-    ``Answer: …`` and "the answer is …" count.
+    ``Answer: …`` and "the answer is …" count; and of a text that was ``cut``, no number that ends with it.
     """
-    text = untagged(without_thinking(text))
-    goes_on = problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
+    text = spoken(text)
+    goes_on = cut and problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
     text = widths(clean(text[-WINDOW:])).strip()
     boxes = dict(latex.boxes(text))
     found = [
@@ -132,9 +131,11 @@ def committed_answer(problem: Problem, text: str) -> str | None:
     return _behind_markers(problem, text, found)[1]
 
 
-def read_answer(problem: Problem, text: str, *, cut: bool) -> str | None:
-    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off."""
-    return committed_answer(problem, text) if cut else extract_answer(problem, text)
+def read_answer(problem: Problem, text: str, *, cut: bool, unfinished: bool = False) -> str | None:
+    """:func:`extract_answer`, or :func:`committed_answer` of a reply that was cut off or goes on elsewhere."""
+    if cut or unfinished:
+        return committed_answer(problem, text, cut=cut)
+    return extract_answer(problem, text)
 
 
 def _commitments(problem: Problem, text: str) -> list[Commitment]:

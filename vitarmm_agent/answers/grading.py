@@ -8,12 +8,11 @@ from typing import Literal
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import extract_answer, read_answer
-from vitarmm_agent.answers.markup import untagged
+from vitarmm_agent.answers.markup import spoken
 from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
-from vitarmm_agent.problem import Data, Problem
-from vitarmm_agent.thinking import without_thinking
+from vitarmm_agent.problem import Attempt, Data, Problem
 
 GradingPolicy = Literal["strict", "mathvista", "mathv"]
 
@@ -53,7 +52,6 @@ def grade(
     """
     if problem.reference is None:
         raise InputError(f"problem {problem.id!r} has no reference to grade against; set reference")
-    text = untagged(without_thinking(text))
     if cut and read_answer(problem, text, cut=True) is None:
         return Grade(
             correct=False,
@@ -64,13 +62,13 @@ def grade(
     if policy == "mathvista":
         from vitarmm_agent.answers.mathvista import extract, normalise
 
-        extracted: str | None = (taken := extract(problem, text))
+        extracted: str | None = (taken := extract(problem, spoken(text)))
         normalised = normalise(problem, taken)
         correct = normalised is not None and normalised == problem.reference
     elif policy == "mathv":
         from vitarmm_agent.answers import mathv
 
-        extracted = mathv.extract(text) or None
+        extracted = mathv.extract(spoken(text)) or None
         normalised, correct = extracted, mathv.correct(problem, extracted or "")
     elif policy == "strict":
         extracted = extract_answer(_with_words_of(problem), text)
@@ -86,6 +84,12 @@ def grade(
         normalised=normalised,
         explanation=_explain(problem.reference, correct, extracted, normalised),
     )
+
+
+def grade_attempt(problem: Problem, attempt: Attempt, *, policy: GradingPolicy = "strict") -> Grade:
+    """Grade an attempt; one that is ``silent`` has no answer, whatever its text. Raises as :func:`grade`."""
+    text = "" if attempt.silent else attempt.text
+    return grade(problem, text, policy=policy, cut=attempt.cut or bool(attempt.silent))
 
 
 def _with_words_of(problem: Problem) -> Problem:

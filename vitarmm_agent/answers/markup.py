@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vitarmm_agent.thinking import without_thinking
+
 _ATTRIBUTE = r"""\s+[\w:-]{1,30}\s?=\s?(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}'|[\w.-]{1,30})"""
 _TAG = re.compile(
     rf"<(?P<end>/)?(?P<name>[A-Za-z][A-Za-z_:-]{{1,30}}|[biups]|h[1-6])[_ -]?(?P<number>\d{{1,3}})?"
@@ -13,11 +15,13 @@ _BRACKETS = re.compile(r"\[(/?)ANSWER\]")
 _INLINE = frozenset("b i u s em strong code span mark small font sub a".split())
 
 
-def untagged(text: str) -> str:
-    """``text`` with line breaks in place of tags that part it, and nothing in place of the others.
+def spoken(text: str) -> str:
+    """``text`` without what was thought aloud and without tags.
 
-    ``<step n="2">`` becomes ``Step 2:``, ``<answer>`` becomes ``Answer:``, and ``5<sup>2</sup>`` 5^(2).
+    Tags that part it become line breaks, others go: ``<step n="2">`` becomes ``Step 2:``, ``<answer>``
+    becomes ``Answer:``, and ``5<sup>2</sup>`` 5^(2).
     """
+    text = without_thinking(text)
     text = (
         _BRACKETS.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text) if "]" in text else text
     )

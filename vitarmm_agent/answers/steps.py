@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from vitarmm_agent.answers.markup import untagged
+from vitarmm_agent.answers.markup import spoken
 from vitarmm_agent.answers.normalise import clean
 from vitarmm_agent.problem import Step
-from vitarmm_agent.thinking import without_thinking
 
 MAX_STEPS = 200
 MAX_STEP_TEXT = 4_000
@@ -32,7 +31,7 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     own. Thinking and tags are left out. At most 200 steps of 4,000 characters of the first 200,000
     characters.
     """
-    lines = clean(untagged(without_thinking(text[:MAX_TEXT]))).split("\n")
+    lines = clean(spoken(text[:MAX_TEXT])).split("\n")
     opener = next(
         (p for p in (_NUMBERED, _BULLET) if sum(bool(p.match(x)) for x in lines) >= 2), None
     )

@@ -131,10 +131,10 @@ def first_failed(agent: ReasoningAgent) -> tuple[Result, tuple[Problem, ...]] | 
 
 
 def _is_right(problem: Problem, result: Result) -> bool:
-    from vitarmm_agent.answers import grade
+    from vitarmm_agent.answers import grade_attempt
 
     attempt = result.attempts[-1]
-    return grade(problem, attempt.text, cut=attempt.cut).correct
+    return grade_attempt(problem, attempt).correct
 
 
 def _marked(problem: Problem, result: Result) -> Text:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from vitarmm_agent.answers import grade
+from vitarmm_agent.answers import grade_attempt
 from vitarmm_agent.cli.console import safe
 from vitarmm_agent.models.replies import ReplyStream
 from vitarmm_agent.problem import Attempt, Result, StepError, Taught
@@ -197,7 +197,7 @@ def print_result(console: Console, result: Result) -> None:
         console.print(Text.assemble("stopped ", safe(result.stopped_because)))
     if result.problem.reference is not None and result.attempts:
         standing = _standing(result)
-        correct = grade(result.problem, standing.text, cut=standing.cut).correct
+        correct = grade_attempt(result.problem, standing).correct
         console.print(f"graded  {'correct' if correct else 'wrong'} against the reference")
     tokens = result.usage.total_tokens
     console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")

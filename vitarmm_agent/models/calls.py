@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vitarmm_agent.effects import Call, Flow, calls
-from vitarmm_agent.models.replies import filtered, said_and_thought
+from vitarmm_agent.models.replies import FILTERED, filtered, said_and_thought, silent_because
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.servers.failures import server_errors
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _WITHHELD = {
     "LengthFinishReasonError": "the reply was cut off at max_tokens",
-    "ContentFilterFinishReasonError": "a content filter stopped the reply",
+    "ContentFilterFinishReasonError": FILTERED,
 }
 """Errors of OpenAI's client, which gives no reply that ended so."""
 _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
@@ -37,11 +37,13 @@ class Reply:
         message: as it came.
         said: its text without what was thought aloud.
         thought: that.
+        silent: why it holds no answer at all, or nothing.
     """
 
     message: AIMessage
     said: str
     thought: str
+    silent: str
     usage: Usage
     seconds: float
 
@@ -76,7 +78,8 @@ def ask(
     config = _config_with(callbacks)
     message = yield from _guarded(calls(model.invoke, model.ainvoke, list(messages), config))
     said, thought = said_and_thought(message)
-    return Reply(message, said, thought, usage_of(message), time.perf_counter() - start)
+    silent = silent_because(message, said, thought)
+    return Reply(message, said, thought, silent, usage_of(message), time.perf_counter() - start)
 
 
 def ask_structured(
@@ -97,7 +100,7 @@ def ask_structured(
         return StructuredReply(None, why, "", _usage_withheld(raised), time.perf_counter() - start)
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
     if filtered(raw):
-        parsed, problem = None, "a content filter stopped the reply"
+        parsed, problem = None, FILTERED
     said, _ = said_and_thought(raw)
     in_text = said and not getattr(raw, "tool_calls", None)
     if in_text and (parsed is None or said != raw.text):  # LangChain may have read the thinking

@@ -2,16 +2,15 @@
 
 Such servers speak the protocol of chat completions, but not all of them its newer words. The
 limit of new tokens is called ``max_tokens`` here, which all know but OpenAI's models that reason. A
-schema is asked for as OpenAI does
-it; where the server refuses that (llama-cpp-python does), in the older form, from then on. What a
-model thought comes in a field for which the protocol has no name, and is kept beside the reply.
+schema is asked for as OpenAI does it; where the server refuses that (llama-cpp-python does), in the
+older form, from then on. What a model thought comes in a field for which the protocol has no name, and is
+kept beside the reply.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models.base import LanguageModelInput
@@ -23,14 +22,13 @@ from openai import APIStatusError
 from pydantic import PrivateAttr
 
 from vitarmm_agent.effects import Flow, arun, calls, run
+from vitarmm_agent.models.replies import thought_in
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
 from vitarmm_agent.redaction import public_address, redact
 from vitarmm_agent.servers.openai import thinks
 
 logger = logging.getLogger(__name__)
 _DENIALS = (400, 415, 422, 500, 501)
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-"""Fields of a message in which servers tell what was thought; several say the same, and the first counts."""
 _ABOUT_THE_FORM = re.compile("response_?format|json_?(schema|object)", re.IGNORECASE)
 
 
@@ -124,7 +122,7 @@ class OpenAIServerModel(ChatOpenAI):
         only = {"choices": {"__all__": {"message"}}}
         told = response if isinstance(response, dict) else response.model_dump(include=only)
         for generation, choice in zip(result.generations, told["choices"], strict=True):
-            if thought := _thought(choice["message"]):
+            if thought := thought_in(choice["message"]):
                 generation.message.additional_kwargs["reasoning_content"] = thought
         return result
 
@@ -137,22 +135,9 @@ class OpenAIServerModel(ChatOpenAI):
             delta = {"content": choices[0]["text"]}
         choices[0]["delta"] = delta = {**delta, "role": "assistant"}
         made: ChatGenerationChunk | None = super()._convert_chunk_to_generation_chunk(chunk, *args)
-        if made is not None and (thought := _thought(delta)):
+        if made is not None and (thought := thought_in(delta)):
             made.message.additional_kwargs["reasoning_content"] = thought
         return made
-
-
-def _thought(message: Mapping[str, Any]) -> str:
-    return next(filter(None, (_words(message.get(name)) for name in _THOUGHTS)), "")
-
-
-def _words(value: Any) -> str:
-    """Text, or that of a block, or of several."""
-    if isinstance(value, list):
-        return "".join(map(_words, value))
-    if isinstance(value, Mapping):
-        value = value.get("text") or value.get("summary")
-    return value if isinstance(value, str) else ""
 
 
 def _refuses_the_form(error: APIStatusError) -> bool:

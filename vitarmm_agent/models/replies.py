@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.thinking import ThinkingStream, split_thinking
@@ -40,6 +40,7 @@ _PAGES = re.compile(
     r"unauthori[sz]ed|forbidden|internal server|service unavailable|quota))",
     re.IGNORECASE,
 )
+FILTERED = "a content filter stopped the reply"
 _CUT = frozenset("length max_tokens model_length max_output_tokens incomplete".split())
 _FILTERS = frozenset(
     "content_filter content_filtered safety blocklist prohibited_content recitation spii "
@@ -78,7 +79,7 @@ def silent_because(message: BaseMessage, said: str, thought: str) -> str:
     if (refused := _refusal(message)) is not None:
         return f"the model refused: {refused[:MAX_REASON]}" if refused else "the model refused"
     if filtered(message):
-        return "a content filter stopped the reply"
+        return FILTERED
     if broken := next((end for end in _ends(message) if end in _BROKEN), None):
         return f"the reply ended with {broken!r}"
     if said.strip():
@@ -152,8 +153,12 @@ def _text(message: BaseMessage) -> str:
 def _thought_apart(message: BaseMessage) -> str:
     """Thinking that stands in blocks of its own, else in a field beside the content."""
     found = [_words(block) for block in _blocks(message) if _is_thought(block)]
-    fields = message.additional_kwargs
-    return "".join(found) or next(filter(None, (_words(fields.get(name)) for name in _FIELDS)), "")
+    return "".join(found) or thought_in(message.additional_kwargs)
+
+
+def thought_in(fields: Mapping[str, Any]) -> str:
+    """Thinking in fields beside a reply's content; several may say the same, and the first counts."""
+    return next(filter(None, (_words(fields.get(name)) for name in _FIELDS)), "")
 
 
 def _words(value: Any, depth: int = 0) -> str:
@@ -162,8 +167,8 @@ def _words(value: Any, depth: int = 0) -> str:
         return value
     if depth > MAX_DEPTH:
         return ""
-    if isinstance(value, dict):
-        held = (value.get(name) for name in (*_FIELDS, "summary", "text"))
+    if isinstance(value, Mapping):
+        held = (value.get(name) for name in (*_FIELDS, "text", "summary"))
         value = [part for part in held if part and part is not True][:1]
     if not isinstance(value, list):
         return ""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.errors import InputError, OutputError
 from vitarmm_agent.json_text import json_in
-from vitarmm_agent.models.replies import cut_off, filtered, said_and_thought
+from vitarmm_agent.models.replies import FILTERED, cut_off, filtered, said_and_thought
 from vitarmm_agent.prompts import render
 
 Schema = type | dict[str, Any]
@@ -115,7 +115,7 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     if cut_off(message):
         raise OutputError(f"the reply was cut off at max_tokens: …{_tail(text)}")
     if filtered(message):
-        raise OutputError(f"a content filter stopped the reply: …{_tail(text)}")
+        raise OutputError(f"{FILTERED}: …{_tail(text)}")
     try:
         # A grammar with maxLength lets raw control characters into strings, and bytes such as half
         # a surrogate pair, which it counts as one character though they form none.

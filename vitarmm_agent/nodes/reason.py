@@ -18,7 +18,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask, unwrapped
-from vitarmm_agent.models.replies import cut_off, silent_because, unfinished
+from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import TokenEmitter
@@ -163,20 +163,21 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
     One that was cut off at the limit of new tokens answers only by what it commits to in so many
     words; ``metadata["cut"]`` is then true.
     """
-    text, message = kept + reply.said, reply.message
-    silent = silent_because(message, reply.said, reply.thought)
-    read = text if cut_off(message) else f"{text}\n"  # a number at the end of a cut text may go on
+    text, cut = kept + reply.said, cut_off(reply.message)
+    answer = None
+    if not reply.silent:
+        answer = read_answer(problem, text, cut=cut, unfinished=unfinished(reply.message))
     return Attempt(
         number=number,
         text=text,
         thought=reply.thought,
-        silent=silent,
+        silent=reply.silent,
         kept=len(kept),
         steps=parse_steps(text),
-        answer=None if silent else read_answer(problem, read, cut=unfinished(message)),
+        answer=answer,
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
-        metadata=_plain(message) | ({"cut": True} if cut_off(message) else {}),
+        metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
     )
 
 

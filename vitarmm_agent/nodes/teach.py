@@ -7,7 +7,8 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
-from vitarmm_agent.answers import parse_steps, read_answer
+from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.answers.extract import committed_answer
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import InputError
@@ -163,7 +164,7 @@ def _no_solution(attempt: Attempt) -> str:
 
 def stated_answer(problem: Problem, text: str) -> str | None:
     """The answer that a solution states in so many words: no last number by chance."""
-    return read_answer(problem, f"{text}\n", cut=True)
+    return committed_answer(problem, text, cut=False)
 
 
 def _why(objection: Feedback) -> str:

@@ -70,8 +70,8 @@ class FeedbackPolicy:
         """Judge the last of ``attempts``.
 
         One that says nothing fails unseen, and one without a final answer is passed only by a verifier
-        that ``decides``. A verifier is shown the problem without its reference, unless it has ``sees_reference``. The
-        result's ``parts`` are what each verifier that was asked said, in order.
+        that ``decides``. A verifier is shown the problem without its reference, unless it has
+        ``sees_reference``. The result's ``parts`` are what each verifier that was asked said, in order.
         """
         if attempts[-1].silent:
             return no_answer(attempts[-1].silent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitarmm_agent.answers import answers_equal
-from vitarmm_agent.answers.grading import GradingPolicy, grade
+from vitarmm_agent.answers.grading import GradingPolicy, grade_attempt
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 
@@ -43,7 +43,7 @@ class Reference:
 
     def _correct(self, problem: Problem, attempt: Attempt) -> bool:
         if self.policy == "mathvista":
-            return grade(problem, attempt.text, policy=self.policy, cut=attempt.cut).correct
+            return grade_attempt(problem, attempt, policy=self.policy).correct
         if attempt.answer is not None:
             return answers_equal(problem, attempt.answer, problem.reference)
-        return grade(problem, attempt.text, cut=attempt.cut).correct
+        return grade_attempt(problem, attempt).correct

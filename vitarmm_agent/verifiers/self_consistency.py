@@ -8,7 +8,7 @@ from vitarmm_agent.answers import answers_equal, read_answer
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError, OutputError, RefusalError
 from vitarmm_agent.models.calls import ask
-from vitarmm_agent.models.replies import cut_off
+from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class SelfConsistency:
                 failures += 1
                 continue
             usage, seconds = usage + reply.usage, seconds + reply.seconds
-            text, cut = reply.said, cut_off(reply.message)
-            answers.append(read_answer(problem, text, cut=cut))
+            ends = {"cut": cut_off(reply.message), "unfinished": unfinished(reply.message)}
+            answers.append(None if reply.silent else read_answer(problem, reply.said, **ends))
         feedback = self._verdict(problem, answers)
         failure = f"{failures} of {self.samples} samples gave no output" if failures else None
         return feedback.model_copy(update={"usage": usage, "seconds": seconds, "failure": failure})

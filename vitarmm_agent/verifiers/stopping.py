@@ -88,7 +88,9 @@ def is_slip(feedback: Feedback) -> bool:
     """Whether nothing speaks against the attempt but a wrong value, which holds no lesson."""
     parts = [part for part in feedback.parts or (feedback,) if not part.advice]
     failing = [part for part in parts if part.verdict == "fail"]
-    return feedback.verdict == "fail" and all(
+    if feedback.verdict != "fail" or not failing:
+        return False
+    return all(
         part.mended or (part.errors and all(e.kind == "arithmetic" for e in part.errors))
         for part in failing
     )

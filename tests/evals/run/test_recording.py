@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vitarmm_agent.answers import read_answer
+from vitarmm_agent.answers.grading import GradingPolicy
 from vitarmm_agent.evals.run.arms import ARMS
 from vitarmm_agent.evals.run.recording import Task, sample_of_run, sample_of_votes
 from vitarmm_agent.problem import Attempt, Problem, Result
@@ -37,3 +38,14 @@ def test_what_was_cut_off_is_right_only_by_what_it_commits_to(
     for made in (one, votes):
         assert (made.answer, made.correct, made.attempts[0].correct) == (answer, correct, correct)
         assert made.attempts[0].cut == cut
+
+
+@pytest.mark.parametrize("policy", ["strict", "mathvista"])
+def test_a_reply_that_holds_no_answer_is_never_right(policy: GradingPolicy) -> None:
+    """A page of error text may hold the number that is asked for."""
+    choices = PROBLEM.model_copy(update={"choices": ("5", "6"), "answer_type": "choice"})
+    problem = choices if policy == "mathvista" else PROBLEM
+    attempt = Attempt(number=1, text="<html>502: 5</html>", silent="an error message")
+    run = Result(problem=problem, answer=None, passed=False, status="failed", attempts=(attempt,))
+    made = sample_of_run(Task(ARMS["single"], problem, "made", policy=policy), run)
+    assert (made.answer, made.correct, made.attempts[0].correct) == (None, False, False)
