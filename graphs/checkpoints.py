@@ -150,16 +150,18 @@ class SqliteCheckpoints(SqliteSaver):
     def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[None]:
         """Have values written in parts, in one transaction with them."""
         thread_id = str(config["configurable"]["thread_id"])
-        if getattr(self._grouping, "on", False):
-            with self._parts.kept(self.conn.cursor(), thread_id, values):
-                yield
-            return
         with self._alone() as cursor, self._parts.kept(cursor, thread_id, values):
             yield
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Cursor]:
-        """One transaction, which no other process writes into, for all that is done within."""
+        """One transaction, which no other process writes into, for all that is done within.
+
+        Within another it is that one.
+        """
+        if getattr(self._grouping, "on", False):
+            yield self.conn.cursor()
+            return
         with super().cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             self._grouping.on = True

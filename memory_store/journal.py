@@ -23,7 +23,7 @@ from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
-from vitarmm_agent.private import private_file
+from vitarmm_agent.private import private_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -117,13 +117,7 @@ class Journal:
         self._opened = OneProcess(f"journal {str(path)!r}")
         self._lock = threading.RLock()
         with self._guarded():
-            if path is not None:
-                private_file(path)
-            self._db = sqlite3.connect(
-                path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db = private_database(path)
             self._db.executescript(_SCHEMA)
 
     def append(self, namespace: Sequence[str], batch: Batch) -> None:

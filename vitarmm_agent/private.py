@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FOLDER, FILE = 0o700, 0o600
 
@@ -32,6 +36,26 @@ def private_file(path: Path) -> None:
     """
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE))
+
+
+def private_database(path: Path | None) -> sqlite3.Connection:
+    """A SQLite file for this user alone that several threads and processes use; None: in memory.
+
+    What is committed is on the disk. Transactions are begun and ended by hand.
+
+    Raises:
+        sqlite3.Error: it cannot be made, or is no such file.
+    """
+    import sqlite3
+
+    if path is not None:
+        private_file(path)
+    opened = sqlite3.connect(
+        path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
+    )
+    opened.execute("PRAGMA journal_mode = WAL")
+    opened.execute("PRAGMA synchronous = FULL")
+    return opened
 
 
 def write_privately() -> None:

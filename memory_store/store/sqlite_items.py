@@ -28,7 +28,7 @@ from vitarmm_agent.memory_store.store.records import (
     VectorRow,
     read_item,
 )
-from vitarmm_agent.private import private_file
+from vitarmm_agent.private import private_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -75,14 +75,8 @@ class Items:
         self._opened = OneProcess(f"memory file {str(path or 'in memory')!r}")
         self._lock = threading.RLock()
         try:
-            if path is not None:
-                private_file(path)
-            self._db = sqlite3.connect(
-                path or ":memory:", timeout=60, isolation_level=None, check_same_thread=False
-            )
+            self._db = private_database(path)
             self._inode = path.stat().st_ino if path else 0
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise self._unusable(error) from error

@@ -9,6 +9,7 @@ import itertools
 
 import pytest
 
+from tests.answers.tables import rows
 from vitarmm_agent.answers import answers_equal
 from vitarmm_agent.problem import AnswerType, Problem
 
@@ -76,14 +77,6 @@ DIFFERENT: dict[str, list[tuple[str, str]]] = {
     "functions": [(r"\log_2 9", "3"), (r"\sqrt[3]{9}", "2"), (r"\begin{vmatrix}1&2\\3&4\end{vmatrix}", "2"), ("log_2 8", "log_3 8"), ("sin x", "cos x")],
     "products": [("xy", "xz"), ("on", "no"), ("AB", "BA"), ("tea", "eat")],
 }  # fmt: skip
-
-
-def rows(table: dict[str, list[tuple[str, str]]]) -> list[object]:
-    return [
-        pytest.param(a, b, id=f"{kind}: {a} / {b}")
-        for kind, pairs in table.items()
-        for a, b in pairs
-    ]
 
 
 @pytest.mark.parametrize(("a", "b"), rows(SAME))

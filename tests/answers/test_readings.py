@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.answers.tables import rows
 from vitarmm_agent.answers import answers_equal
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.problem import Problem
@@ -107,14 +108,6 @@ DIFFERENT: dict[str, list[tuple[str, str]]] = {
         (r"\frac{x}{\mathrm{e}}+1", r"\frac{x}{\mathrm{e}}-1"),
     ],
 }  # fmt: skip
-
-
-def rows(table: dict[str, list[tuple[str, str]]]) -> list[object]:
-    return [
-        pytest.param(a, b, id=f"{kind}: {a} / {b}")
-        for kind, pairs in table.items()
-        for a, b in pairs
-    ]
 
 
 @pytest.mark.parametrize(("a", "b"), rows(SAME))
