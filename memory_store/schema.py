@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -20,6 +20,8 @@ MAX_METADATA = 16_384
 MAX_LINKS = 64
 MAX_EXAMPLE = 8_000
 """Characters of an example: problem, steps and answer together."""
+MAX_IMAGES = 4
+"""Images of an example. A problem with more is kept, and shown, as text alone."""
 
 
 def new_id() -> str:
@@ -84,6 +86,8 @@ class Example(BaseModel):
         steps: the solution, a line each, without numbers before them.
         answer: the final answer alone.
         verified_by: who says that it is right: a teacher's name, a person, a reference, a verifier.
+        images: SHA-256 of the problem's images, in order. Their bytes lie in the
+            :class:`~vitarmm_agent.media.MediaStore` of whoever solved it, and nowhere else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +96,9 @@ class Example(BaseModel):
     steps: tuple[str, ...] = Field(min_length=1, max_length=MAX_LINKS)
     answer: str = Field(min_length=1, max_length=500)
     verified_by: str = Field("", max_length=MAX_TITLE)
+    images: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        (), max_length=MAX_IMAGES
+    )
 
     @field_validator("problem", "answer", "verified_by", "steps")
     @classmethod
@@ -110,6 +117,11 @@ class Example(BaseModel):
     def size(self) -> int:
         """Characters of problem, steps and answer."""
         return len(self.problem) + sum(map(len, self.steps)) + len(self.answer)
+
+    @property
+    def question(self) -> tuple[str, tuple[str, ...]]:
+        """What was asked, text and images: two examples of one question solve the same problem."""
+        return self.problem, self.images
 
     @property
     def solution(self) -> str:

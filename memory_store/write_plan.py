@@ -194,7 +194,7 @@ def _add_example(
     """One example for a problem: the newest solution; others of its kind stay beside it."""
     assert entry.example is not None
     for old in neighbours:
-        if old.example is None or not old.live or old.example.problem != entry.example.problem:
+        if old.example is None or not old.live or old.example.question != entry.example.question:
             continue
         if old.example.solution == entry.example.solution:
             reason = "shows the same solution"

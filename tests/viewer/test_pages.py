@@ -322,9 +322,14 @@ def test_a_worked_example_is_shown_edited_and_kept_in_its_run(
     assert shown.count('<span class="memory">') >= 3, "in the prompt it stands out"
     path = f"/memory/entry/{taught.operations[0]['entry_id']}"
     assert "Worked example" in client.get(path).text
+    images = {"example_images": "ab" * 32}
     example = {"example_problem": QUESTION, "example_answer": "25 cm", "example_verified_by": "Ada"}
-    edited = send(client, f"{path}/edit", **example, example_steps="20/4 = 5\n\n5*5 = 25\n")
+    edited = send(
+        client, f"{path}/edit", **example | images, example_steps="20/4 = 5\n\n5*5 = 25\n"
+    )
     assert "Right by the word of Ada" in edited and "<li>5*5 = 25</li>" in edited
+    assert f'src="/media/{"ab" * 32}"' in edited, "its images stay with it"
+    assert f'name="example_images" value="{"ab" * 32}"' in edited
     emptied = {**example, "example_answer": ""}
     data = {"csrf": csrf(client), **emptied, "example_steps": "x"}
     assert client.post(f"{path}/edit", data=data).status_code == 400

@@ -13,7 +13,7 @@ from vitarmm_agent.cli.console import safe
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.journal import JournalEvent
     from vitarmm_agent.memory_store.operations import Recall
-    from vitarmm_agent.memory_store.schema import MemoryEntry
+    from vitarmm_agent.memory_store.schema import Example, MemoryEntry
 
 WIDTH = 70
 
@@ -46,7 +46,7 @@ def entry_details(entry: MemoryEntry) -> Table:
         "title": entry.title,
         "applies when": entry.applies_when,
         "content": entry.content,
-        "example": f"{entry.example.problem}\n{entry.example.solution}" if entry.example else "",
+        "example": _worked(entry.example),
         "confidence": f"{entry.confidence:.2f}",
         "counts": f"used {entry.used}, helpful {entry.helpful}, harmful {entry.harmful}",
         "learned on": f"{origin.problem_id or 'no problem'}, attempt {origin.attempt} of "
@@ -63,6 +63,13 @@ def entry_details(entry: MemoryEntry) -> Table:
         if value:
             table.add_row(name, safe(value))
     return table
+
+
+def _worked(example: Example | None) -> str:
+    if example is None:
+        return ""
+    images = [f"[image {sha256[:12]}]" for sha256 in example.images]
+    return "\n".join([*images, example.problem, example.solution])
 
 
 def recall_table(recall: Recall) -> Table:

@@ -14,9 +14,10 @@ from vitarmm_agent.answers import parse_steps, read_answer
 from vitarmm_agent.answers.steps import is_final_line, is_numbered
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, in_thread
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.schema import MAX_IMAGES, MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask, unwrapped
 from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.models.retried import continues_reply, sampling
@@ -32,6 +33,9 @@ from vitarmm_agent.state import (
 )
 from vitarmm_agent.verifiers.policy import FACTORIES
 
+MAX_IMAGE_BYTES = 8 * 1024 * 1024
+"""Bytes of all images of examples in one prompt."""
+
 
 def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     """Ask the reasoner once."""
@@ -43,6 +47,8 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     kept, model = failed.mended if failed else "", deps.reasoner
     prefilled = kept if continues_reply(model) else ""
     tail = attempt_text(entries, failed, kept=kept if not prefilled else "")
+    if any(entry.example and entry.example.images for entry in examples):
+        examples = yield from in_thread(pictured, examples, problem, deps.media)
     prompt = prompt_data(problem, tail, examples, prefilled)
     if failed and not kept:
         model = sampling(model, deps.retry_temperature, f"{run.name}/{number}")
@@ -75,6 +81,41 @@ def _shown(recalled: list[dict[str, Any]]) -> tuple[list[MemoryEntry], list[Memo
         entry = MemoryEntry.model_validate(found["entry"])
         (examples if found.get("as_example") and entry.example else texts).append(entry)
     return texts, examples
+
+
+def pictured(
+    examples: Sequence[MemoryEntry], problem: Problem, media: MediaStore
+) -> list[MemoryEntry]:
+    """The examples as they can be shown, best first: without images that are not there or do not fit.
+
+    An example is shown its images whole or not at all, and only to a problem that has images itself:
+    another may be before a model that reads text only.
+    """
+    shown: list[MemoryEntry] = []
+    room, size = (MAX_IMAGES, MAX_IMAGE_BYTES) if problem.images else (0, 0)
+    for entry in examples:
+        images = entry.example.images if entry.example else ()
+        if images:
+            bytes_of = _bytes_of(images, media) if len(images) <= room else size + 1
+            if bytes_of <= size:
+                room, size = room - len(images), size - bytes_of
+            else:
+                entry = _as_text(entry)
+        shown.append(entry)
+    return shown
+
+
+def _bytes_of(images: Sequence[str], media: MediaStore) -> int:
+    """Bytes of stored images; more than are ever shown where one is missing or damaged."""
+    try:
+        return sum(len(media.read(sha256)[0]) for sha256 in images)
+    except InputError:
+        return MAX_IMAGE_BYTES + 1
+
+
+def _as_text(entry: MemoryEntry) -> MemoryEntry:
+    assert entry.example is not None
+    return entry.model_copy(update={"example": entry.example.model_copy(update={"images": ()})})
 
 
 def attempt_text(
@@ -112,17 +153,17 @@ def prompt_data(
             best of them last.
         prefilled: the beginning of the reply, from which the model goes on.
     """
-    images = [{"type": "image", "sha256": i.sha256, "mime": i.mime} for i in problem.images]
+    own = [{"type": "image", "sha256": i.sha256, "mime": i.mime} for i in problem.images]
     turns: list[dict[str, Any]] = [{"role": "system", "content": render("reason_system")}]
     for entry in reversed(examples):
         question, solution = example_turns(entry)
         asked = [_like(problem, question).to_prompt(), attempt_text([])]
-        turns += [
-            {"role": "user", "content": [{"type": "text", "text": text} for text in asked]},
-            {"role": "assistant", "content": solution},
-        ]
+        images = entry.example.images if entry.example else ()
+        pictures = [{"type": "image", "sha256": sha256} for sha256 in images]
+        parts = [*pictures, *({"type": "text", "text": text} for text in asked)]
+        turns += [{"role": "user", "content": parts}, {"role": "assistant", "content": solution}]
     texts = [{"type": "text", "text": text} for text in (problem.to_prompt(), tail)]
-    turns.append({"role": "user", "content": [*images, *texts]})
+    turns.append({"role": "user", "content": [*own, *texts]})
     return [*turns, *([{"role": "assistant", "content": prefilled}] if prefilled else [])]
 
 

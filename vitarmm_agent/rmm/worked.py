@@ -15,6 +15,7 @@ from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.schema import (
     MAX_CONTENT,
+    MAX_IMAGES,
     MAX_TITLE,
     Example,
     MemoryEntry,
@@ -86,12 +87,14 @@ def worked_entry(
         )
     if not steps:
         raise InputError(f"a solution must have steps, got only {solution.text[:200]!r}")
+    images = tuple(image.sha256 for image in problem.images if image.sha256)
     try:
         example = Example(
             problem=_stated(problem),
             steps=tuple(steps),
             answer=solution.answer,
             verified_by=verified_by[:MAX_TITLE],
+            images=images if len(images) <= MAX_IMAGES else (),
         )
     except ValidationError as error:
         raise InputError(f"the solution cannot be kept: {error_lines(error)}") from None

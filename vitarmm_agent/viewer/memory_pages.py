@@ -129,6 +129,7 @@ def _example(form: dict[str, list[object]]) -> dict[str, Any] | None:
         "steps": tuple(line.strip() for line in lines if line.strip()),
         "answer": one(form, "example_answer"),
         "verified_by": one(form, "example_verified_by"),
+        "images": one(form, "example_images").split(),
     }
 
 
