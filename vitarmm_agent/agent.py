@@ -21,7 +21,13 @@ from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_setting
 from vitarmm_agent.problem import Problem, Result, Taught
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, result_of
+from vitarmm_agent.state import (
+    ReasoningInput,
+    ReasoningState,
+    RunContext,
+    error_in_words,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -362,7 +368,8 @@ class ReasoningAgent:
         state = cast("ReasoningState", snapshot.values)
         if not state.get("problem"):
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-        return result_of(state, thread_id, interrupted=bool(snapshot.interrupts))
+        died = next((error_in_words(task.error) for task in snapshot.tasks if task.error), "")
+        return result_of(state, thread_id, interrupted=bool(snapshot.interrupts), died=died)
 
     def _prepare(
         self,

@@ -19,7 +19,7 @@ from vitarmm_agent.prompts import render
 
 AnswerType = Literal["text", "integer", "float", "list", "choice"]
 Verdict = Literal["pass", "fail", "abstain"]
-Status = Literal["running", "passed", "failed", "abstained", "interrupted"]
+Status = Literal["running", "passed", "failed", "abstained", "interrupted", "died"]
 """``passed``/``failed``/``abstained``: the last verdict when the run stopped."""
 ErrorKind = Literal[
     "arithmetic",
@@ -338,7 +338,8 @@ class Result(Data):
     Attributes:
         answer: the answer that stands, or None.
         passed: the last verdict was a pass.
-        status: how the run ended; ``interrupted`` waits for a person and can be resumed.
+        status: how the run ended; ``interrupted`` waits for a person, ``died`` was stopped by an error:
+            both can be resumed.
         stopped_because: the reason in words.
         attempts: all attempts in order.
         feedback: one per attempt.

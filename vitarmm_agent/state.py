@@ -6,6 +6,7 @@ iteration's ``number``. Live objects travel in :mod:`vitarmm_agent.deps`.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,9 +19,12 @@ from typing_extensions import TypedDict
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.blocks import read_block
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
+from vitarmm_agent.redaction import redact
 
 Record = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
+MAX_ERROR = 2_000
+"""Characters of an error that are told."""
 
 
 def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Record]:
@@ -166,6 +170,19 @@ def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
     return next((record for record in records or [] if record["number"] == number), None)
 
 
+def error_in_words(kept: Any) -> str:
+    """An error as LangGraph keeps it beside a checkpoint, which is its ``repr``, without secrets."""
+    told = kept if isinstance(kept, str) else repr(kept)
+    name, _, rest = told.partition("(")
+    if name == "CancelledError":
+        return "it was cancelled"
+    try:
+        said = ast.literal_eval(rest.removesuffix(")").removesuffix(",")) if rest else ""
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        said = None
+    return redact(f"{name}: {said}" if isinstance(said, str) and said else told)[:MAX_ERROR]
+
+
 def _read(model: type[Model], record: Any, key: str) -> Model:
     try:
         return model.model_validate(record)
@@ -180,8 +197,17 @@ def _unreadable(key: str, value: Any) -> InputError:
     )
 
 
-def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = False) -> Result:
-    """What a run has come to so far."""
+def result_of(
+    state: ReasoningState, thread_id: str, *, interrupted: bool = False, died: str = ""
+) -> Result:
+    """What a run has come to so far.
+
+    Args:
+        state: of the run.
+        thread_id: its thread.
+        interrupted: it waits for a person.
+        died: the error that stopped it, in words, or "".
+    """
     attempts, feedback = all_attempts(state), all_feedback(state)
     recalls, written = records_of(state, "recalls"), records_of(state, "written")
     judged: list[Attempt | Feedback] = [*attempts, *feedback]
@@ -192,14 +218,16 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
         costs.append(taught.solution.usage)
         judged.append(taught.solution)
     seconds = [record.seconds for record in judged]
-    status = "interrupted" if interrupted else state.get("status", "running")
+    status = state.get("status", "running")
+    if interrupted or died:
+        status = "interrupted" if interrupted else "died"
     try:
         return Result(
             problem=current_problem(state),
             answer=state.get("answer"),
             passed=status == "passed",
             status=status,
-            stopped_because=state.get("stopped_because", ""),
+            stopped_because=died or state.get("stopped_because", ""),
             attempts=tuple(attempts),
             feedback=tuple(feedback),
             recalled=tuple(recalls),

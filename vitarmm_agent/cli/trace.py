@@ -17,10 +17,10 @@ from vitarmm_agent.errors import InputError
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
     from vitarmm_agent.problem import Result
-    from vitarmm_agent.traces import RunIndex
+    from vitarmm_agent.traces import RunIndex, RunSummary
 
 app = typer.Typer(no_args_is_help=True)
-STATUSES = ("running", "interrupted", "passed", "failed", "abstained")
+STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 def list_(
     text: Annotated[str, typer.Argument(help="Words in problem, answer or run id.")] = "",
     status: Annotated[
-        str, typer.Option(help="running, interrupted, passed, failed or abstained.")
+        str, typer.Option(help="running, interrupted, died, passed, failed or abstained.")
     ] = "",
     verdict: Annotated[str, typer.Option(help="Of some attempt: pass, fail or abstain.")] = "",
     memory: Annotated[str, typer.Option(help="used, written or none.")] = "",
@@ -62,7 +62,7 @@ def list_(
     for run in page.runs:
         counts = (str(run.attempts), str(run.recalled), str(run.written))
         answer = safe(run.answer if run.answer is not None else "")
-        shown = safe(run.text[:60] if not run.unreadable else f"cannot be read: {run.unreadable}")
+        shown = safe(f"cannot be read: {run.unreadable}" if run.unreadable else _line(run))
         table.add_row(safe(run.thread_id), run.status, answer, *counts, shown)
     out.print(table if page.runs else "no runs yet" if where.empty else "no run matches")
     if page.total > offset + len(page.runs):
@@ -88,6 +88,8 @@ def show(
     from vitarmm_agent.cli.live import print_result
 
     print_result(out, trace.result)
+    if trace.result.status in ("died", "running"):
+        out.print(safe(f"go on with it: vitarmm resume {thread}"))
     for waiting in trace.waiting_for:
         out.print(safe(f"waiting for a person: {waiting['value']}"))
         out.print(f"answer it: vitarmm resume {thread} --verdict pass|fail --message …")
@@ -107,6 +109,7 @@ def diff(
     for name, *values in (
         ("problem", *(r.problem.text[:60] for r in (one, other))),
         ("status", one.status, other.status),
+        ("stopped", one.stopped_because, other.stopped_because),
         ("answer", one.answer, other.answer),
         ("verdicts", *(", ".join(f.verdict for f in r.feedback) for r in (one, other))),
         ("memory shown", *(", ".join(_shown(r)) for r in (one, other))),
@@ -241,6 +244,10 @@ def _index() -> RunIndex:
     from vitarmm_agent.traces import RunIndex
 
     return RunIndex(checkpoints(), Settings.load().data_dir / "traces-index.sqlite")
+
+
+def _line(run: RunSummary) -> str:
+    return f"{run.text[:24]} · died: {run.died}" if run.died else run.text[:60]
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -6,19 +6,19 @@ understood are shown, and the rest is named rather than guessed.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Taught, Usage, whole
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage, whole
 from vitarmm_agent.state import ReasoningState, Record
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_NUMBER = 10_000
 """Of an iteration."""
-STATUSES = ("running", "passed", "failed", "abstained", "interrupted")
+STATUSES = get_args(Status)
 PLAIN = {"answer": str, "stopped_because": str, "limits": dict, "decision": dict}
 
 

@@ -48,7 +48,7 @@ def prunable(
         checkpointer: where runs are kept.
         older_than: only runs whose last checkpoint is older.
         keep_last: the newest so many runs stay, whatever they are.
-        failed_only: only runs that failed.
+        failed_only: only runs that failed, or that an error stopped.
         now: default: the present.
 
     Raises:
@@ -67,7 +67,7 @@ def prunable(
         for run in runs[max(0, keep_last) :]
         if run.status not in GOING
         and not run.unreadable
-        and (not failed_only or run.status == "failed")
+        and (not failed_only or run.status in ("failed", "died"))
         and (older_than is None or _older(run.updated_at, latest))
     ]
 

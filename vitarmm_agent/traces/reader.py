@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Result
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.state import result_of
+from vitarmm_agent.state import error_in_words, result_of
 from vitarmm_agent.traces.cleaning import clean_state
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DAMAGE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError,
           sqlite3.DatabaseError)  # fmt: skip
 """What checkpointers raise on a checkpoint whose bytes cannot be decoded."""
+ERROR = "__error__"
+"""Where LangGraph keeps the error of a task."""
 COUNTED = ("recalls", "attempts", "feedback", "written")
 
 
@@ -107,7 +109,7 @@ def read_trace(
         raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
     waiting = interrupts_of(history[-1])
     return Trace(
-        result=result_of(state, thread_id, interrupted=bool(waiting)),
+        result=result_of(state, thread_id, interrupted=bool(waiting), died=error_of(history[-1])),
         moments=tuple(_moments(history)),
         waiting_for=tuple(waiting),
         forked_from=fork_of(whole[0]),
@@ -151,6 +153,12 @@ def interrupts_of(checkpoint: CheckpointTuple) -> list[dict[str, Any]]:
     found = [v for task, channel, v in writes if channel == "__interrupt__" and task not in resumed]
     groups = (group for group in found if isinstance(group, (list, tuple)))
     return [{"value": getattr(one, "value", None)} for group in groups for one in group]
+
+
+def error_of(checkpoint: CheckpointTuple) -> str:
+    """The error that stopped a run behind this checkpoint, in words, or ""."""
+    writes = checkpoint.pending_writes or []
+    return next((error_in_words(v) for _, channel, v in writes if channel == ERROR), "")
 
 
 def fork_of(first: CheckpointTuple) -> dict[str, str] | None:

@@ -23,7 +23,7 @@ from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-VERSION = 3
+VERSION = 4
 BATCH = 256
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -212,7 +212,7 @@ class RunIndex:
                     born[thread] = min(born.get(thread, own), own)
                     newest[thread] = max(newest.get(thread, own), own)
         rows = self._db.execute(
-            "SELECT thread_id, version FROM runs WHERE status NOT IN ('running', 'interrupted')"
+            "SELECT thread_id, version FROM runs WHERE status NOT IN ('running', 'interrupted', 'died')"
         )
         done = dict(rows.fetchall())
         for thread, first in born.items():

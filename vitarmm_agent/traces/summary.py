@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.problem import Status
 from vitarmm_agent.traces.cleaning import clean_state
-from vitarmm_agent.traces.reader import interrupts_of, is_usable, namespace_in
+from vitarmm_agent.traces.reader import error_of, interrupts_of, is_usable, namespace_in
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -26,6 +26,7 @@ class RunSummary(BaseModel):
         benchmark: name of the benchmark the problem says it is from, or "".
         namespace: for whom it was begun.
         tokens: of all model calls.
+        died: the error that stopped it, or "".
         unreadable: why the run cannot be read, or "".
     """
 
@@ -46,6 +47,7 @@ class RunSummary(BaseModel):
     tokens: int = 0
     started_at: str = ""
     updated_at: str = ""
+    died: str = ""
     unreadable: str = ""
 
 
@@ -93,11 +95,12 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
     attempts, feedback, recalls, written = (_records(values.get(key)) for key in COUNTED)
     costs = [*attempts, *feedback, *written]
     metadata = problem.get("metadata") or {}
-    waiting = bool(interrupts_of(last))
+    waiting, died = bool(interrupts_of(last)), error_of(last)
     return RunSummary(
         thread_id=str(last.config["configurable"]["thread_id"]),
         text=problem.get("text", "")[:500],
-        status="interrupted" if waiting else state.get("status", "running"),
+        status="interrupted" if waiting else "died" if died else state.get("status", "running"),
+        died=died,
         answer=None if state.get("answer") is None else str(state.get("answer")),
         verdicts=tuple(str(record.get("verdict")) for record in feedback),
         attempts=len(attempts),
