@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "json_text",
         "lazy",
         "loopwise",
+        "notebooks",
         "numbers",
         "private",
         "prompts",

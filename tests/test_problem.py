@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitarmm_agent.answers import grade_result
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, StepError, Usage
 
@@ -81,3 +82,30 @@ def test_a_signature_ignores_case_and_spacing_but_not_the_error() -> None:
     other = StepError(kind="arithmetic", message="other words", subject="3 * 4 = 13 ")
     third = StepError(kind="unit", message="", subject="3 * 4 = 13")
     assert one.signature == other.signature != third.signature
+
+
+def test_passed_does_not_read_as_right() -> None:
+    said = Feedback(verdict="pass", source="judge", precision=0.27)
+    result = Result(problem=Problem(text="?"), answer="5", passed=True, status="passed")
+    assert result.model_copy(update={"feedback": (said,)}).outcome == (
+        "passed by judge, right in 27% of such passes"
+    )
+    unmeasured = said.model_copy(update={"precision": None})
+    assert result.model_copy(update={"feedback": (unmeasured,)}).outcome == "passed by judge"
+    failed = result.model_copy(update={"status": "failed", "passed": False})
+    assert failed.outcome == "failed"
+
+
+def test_the_answer_that_stands_is_graded() -> None:
+    attempts = (
+        Attempt(number=1, text="Answer: 5", answer="5"),
+        Attempt(number=2, text="Answer: 6"),
+    )
+    asked = Problem(text="What is 2 + 3?", reference="5")
+    result = Result(problem=asked, answer="5", passed=False, status="abstained", attempts=attempts)
+    graded = grade_result(result)
+    assert graded is not None and graded.correct
+    wrong = grade_result(result.model_copy(update={"answer": None}))
+    assert wrong is not None and not wrong.correct
+    assert grade_result(result.model_copy(update={"attempts": ()})) is None
+    assert grade_result(result.model_copy(update={"problem": Problem(text="?")})) is None

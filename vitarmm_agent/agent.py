@@ -21,13 +21,7 @@ from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_setting
 from vitarmm_agent.problem import Problem, Result, Taught
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import (
-    ReasoningInput,
-    ReasoningState,
-    RunContext,
-    error_in_words,
-    result_of,
-)
+from vitarmm_agent.state import ReasoningInput, RunContext, read_result, result_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -365,11 +359,9 @@ class ReasoningAgent:
 
     def _read(self, thread_id: str) -> Flow[Result]:
         snapshot = yield from self._state(self._config(thread_id))
-        state = cast("ReasoningState", snapshot.values)
-        if not state.get("problem"):
+        if not snapshot.values.get("problem"):
             raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-        died = next((error_in_words(task.error) for task in snapshot.tasks if task.error), "")
-        return result_of(state, thread_id, interrupted=bool(snapshot.interrupts), died=died)
+        return read_result(snapshot, thread_id)
 
     def _prepare(
         self,

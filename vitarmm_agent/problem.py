@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 import unicodedata
@@ -363,36 +362,17 @@ class Result(Data):
     usage: Usage = Usage()
     seconds: float = 0.0
 
+    @property
+    def outcome(self) -> str:
+        """The status in words: of a pass, whose word it is and how often such a word is right."""
+        last = self.feedback[-1] if self.feedback else None
+        if self.status != "passed" or last is None:
+            return self.status
+        often = "" if last.precision is None else f", right in {last.precision:.0%} of such passes"
+        return f"passed by {last.source}{often}"
+
     def _repr_html_(self) -> str:
-        """The run in short, for notebooks: answer, attempts, wrong steps. Escaped, no script."""
-        rows = "".join(
-            _attempt_html(attempt, self.feedback[i] if i < len(self.feedback) else None)
-            for i, attempt in enumerate(self.attempts)
-        )
-        shown = sum(len(record.get("entries", ())) for record in self.recalled)
-        kept = sum(len(record.get("operations", ())) for record in self.written)
-        answer = "no answer" if self.answer is None else self.answer
-        return (
-            f"<div><p>{_html(self.problem.text)}</p>"
-            f"<p><b>{_html(answer)}</b> ({_html(self.status)}: {_html(self.stopped_because)})</p>"
-            f"<ol>{rows}</ol><p><small>{shown} entries shown, {kept} written, "
-            f"{self.usage.total_tokens} tokens, {self.seconds:.1f} s, "
-            f"run <code>{_html(self.thread_id)}</code></small></p></div>"
-        )
+        """The run in short, for notebooks."""
+        from vitarmm_agent.notebooks import result_html
 
-
-def _attempt_html(attempt: Attempt, feedback: Feedback | None) -> str:
-    errors = "".join(
-        f"<li>{f'step {error.step}: ' if error.step else ''}{_html(error.message)}</li>"
-        for error in (feedback.errors if feedback else ())
-    )
-    verdict = f"{feedback.verdict} ({feedback.source})" if feedback else "no verdict yet"
-    wrong = f"<ul>{errors}</ul>" if errors else ""
-    return (
-        f"<li>{_html(attempt.answer or 'no answer')}: {_html(verdict)}{wrong}"
-        f"<details><summary>steps</summary><pre>{_html(attempt.text)}</pre></details></li>"
-    )
-
-
-def _html(text: str) -> str:
-    return html.escape(text, quote=True)
+        return result_html(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
@@ -20,6 +20,9 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.blocks import read_block
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
 from vitarmm_agent.redaction import redact
+
+if TYPE_CHECKING:
+    from langgraph.types import StateSnapshot
 
 Record = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -168,6 +171,14 @@ def records_of(state: ReasoningState, key: str) -> list[Record]:
 def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
     """The record of one iteration, if there is one."""
     return next((record for record in records or [] if record["number"] == number), None)
+
+
+def read_result(snapshot: StateSnapshot, thread_id: str) -> Result:
+    """What a run has come to, by the snapshot that its graph gives of it."""
+    errors = (error_in_words(task.error) for task in snapshot.tasks if task.error)
+    waits = bool(snapshot.interrupts)
+    state = cast("ReasoningState", snapshot.values)
+    return result_of(state, thread_id, interrupted=waits, died=next(errors, ""))
 
 
 def error_in_words(kept: Any) -> str:

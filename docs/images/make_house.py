@@ -27,6 +27,7 @@ WORDS = {
     "json_text": "bounded, found",
     "lazy": "on first use",
     "loopwise": "one per loop",
+    "notebooks": "a result as HTML",
     "numbers": "read once",
     "private": "nobody else's",
     "prompts": "for models",

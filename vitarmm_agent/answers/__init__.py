@@ -13,7 +13,7 @@ from vitarmm_agent.lazy import lazy_names
 if TYPE_CHECKING:
     from vitarmm_agent.answers.equality import answers_equal
     from vitarmm_agent.answers.extract import extract_answer, read_answer
-    from vitarmm_agent.answers.grading import Grade, grade, grade_attempt
+    from vitarmm_agent.answers.grading import Grade, grade, grade_attempt, grade_result
     from vitarmm_agent.answers.steps import parse_steps
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "extract_answer",
     "grade",
     "grade_attempt",
+    "grade_result",
     "parse_steps",
     "read_answer",
 ]
@@ -34,6 +35,7 @@ __getattr__ = lazy_names(
         "extract_answer": "extract",
         "grade": "grading",
         "grade_attempt": "grading",
+        "grade_result": "grading",
         "parse_steps": "steps",
         "read_answer": "extract",
     },

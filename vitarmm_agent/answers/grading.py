@@ -12,7 +12,7 @@ from vitarmm_agent.answers.markup import spoken
 from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
-from vitarmm_agent.problem import Attempt, Data, Problem
+from vitarmm_agent.problem import Attempt, Data, Problem, Result
 
 GradingPolicy = Literal["strict", "mathvista", "mathv"]
 
@@ -90,6 +90,14 @@ def grade_attempt(problem: Problem, attempt: Attempt, *, policy: GradingPolicy =
     """Grade an attempt; one that is ``silent`` has no answer, whatever its text. Raises as :func:`grade`."""
     text = "" if attempt.silent else attempt.text
     return grade(problem, text, policy=policy, cut=attempt.cut or bool(attempt.silent))
+
+
+def grade_result(result: Result) -> Grade | None:
+    """Grade the answer that stands at the end of a run; None without a reference or an attempt."""
+    if result.problem.reference is None or not result.attempts:
+        return None
+    standing = (a for a in reversed(result.attempts) if a.answer == result.answer)
+    return grade_attempt(result.problem, next(standing, result.attempts[-1]))
 
 
 def _with_words_of(problem: Problem) -> Problem:

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from vitarmm_agent.answers import grade_attempt
+from vitarmm_agent.answers import grade_result
 from vitarmm_agent.cli.console import safe
 from vitarmm_agent.models.replies import ReplyStream
-from vitarmm_agent.problem import Attempt, Result, StepError, Taught
+from vitarmm_agent.problem import Result, StepError, Taught
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
@@ -192,13 +192,11 @@ def print_result(console: Console, result: Result) -> None:
     """The answer that stands, why the run stopped, and where to look further."""
     console.print()
     answer = result.answer if result.answer is not None else "none"
-    console.print(Text.assemble(("answer  ", "bold"), safe(answer), f"  ({result.status})"))
+    console.print(Text.assemble(("answer  ", "bold"), safe(answer), f"  ({result.outcome})"))
     if result.stopped_because:
         console.print(Text.assemble("stopped ", safe(result.stopped_because)))
-    if result.problem.reference is not None and result.attempts:
-        standing = _standing(result)
-        correct = grade_attempt(result.problem, standing).correct
-        console.print(f"graded  {'correct' if correct else 'wrong'} against the reference")
+    if (graded := grade_result(result)) is not None:
+        console.print(f"graded  {'right' if graded.correct else 'wrong'}, by the reference")
     tokens = result.usage.total_tokens
     console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
     console.print(f"trace   vitarmm trace show {result.thread_id}")
@@ -207,8 +205,3 @@ def print_result(console: Console, result: Result) -> None:
         console.print(
             f"waits   for a person: vitarmm resume {result.thread_id} {reply}", markup=False
         )
-
-
-def _standing(result: Result) -> Attempt:
-    standing = (a for a in reversed(result.attempts) if a.answer == result.answer)
-    return next(standing, result.attempts[-1])

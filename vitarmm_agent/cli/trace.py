@@ -108,7 +108,7 @@ def diff(
     table = Table("", Column(safe(a)), Column(safe(b)))
     for name, *values in (
         ("problem", *(r.problem.text[:60] for r in (one, other))),
-        ("status", one.status, other.status),
+        ("status", one.outcome, other.outcome),
         ("stopped", one.stopped_because, other.stopped_because),
         ("answer", one.answer, other.answer),
         ("verdicts", *(", ".join(f.verdict for f in r.feedback) for r in (one, other))),

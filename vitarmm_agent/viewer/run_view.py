@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.answers import grade_result, parse_steps
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.problem import Attempt, Feedback, StepError
 from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
@@ -114,6 +114,7 @@ def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
         "view": view,
         "trace": trace,
         "result": trace.result,
+        "graded": grade_result(trace.result),
         "tiles": tiles_of(trace.result),
         "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
         **more,
