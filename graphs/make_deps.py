@@ -14,7 +14,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.nodes.reason import model_name
+from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes.tenancy import has_variables
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter

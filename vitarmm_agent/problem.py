@@ -9,8 +9,9 @@ import unicodedata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
 from vitarmm_agent.numbers.reading import without_thousands_marks
@@ -18,6 +19,7 @@ from vitarmm_agent.prompts import render
 
 AnswerType = Literal["text", "integer", "float", "list", "choice"]
 Verdict = Literal["pass", "fail", "abstain"]
+Opinion = Literal["right", "wrong", "unsure"]
 Status = Literal["running", "passed", "failed", "abstained", "interrupted", "died"]
 """``passed``/``failed``/``abstained``: the last verdict when the run stopped."""
 ErrorKind = Literal[
@@ -37,38 +39,6 @@ MAX_IMAGES = 16
 MAX_CHOICES = 26
 """One for each letter."""
 _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-"})
-
-
-def whole(value: Any) -> Any:
-    r"""The same text or data without halves of surrogate pairs, which are no characters.
-
-    JSON can name them (``"\ud800"``), and neither a database nor a model takes them.
-    """
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(map(whole, value))
-    if type(value) is dict:
-        return {whole(key): whole(part) for key, part in value.items()}
-    return value
-
-
-class Data(BaseModel):
-    """Base of all plain records: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        try:
-            return whole(value)
-        except RecursionError:
-            raise ValueError("is nested too deeply") from None
 
 
 class Problem(Data):
@@ -190,6 +160,27 @@ class Usage(Data):
         return self.input_tokens + self.output_tokens
 
 
+class ModelCall(Data):
+    """What a verifier or the memory writer asked of a model, and what came back.
+
+    Attributes:
+        model: its name.
+        prompt: messages as sent, in the form of :attr:`Attempt.prompt`.
+        reply: the response, without what was thought aloud.
+        thought: that.
+        metadata: what the model reported.
+        seconds: wall time.
+    """
+
+    model: str = ""
+    prompt: tuple[dict[str, Any], ...] = ()
+    reply: str = ""
+    thought: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+
 class Step(Data):
     """A numbered line of an attempt."""
 
@@ -278,6 +269,14 @@ class StepError(Data):
         return f"{self.kind}:{subject.strip(' .,')}"
 
 
+class StepVerdict(Data):
+    """What a judge thinks of one step: right, wrong or unsure, and what it did to find out."""
+
+    step: int = Field(ge=1)
+    verdict: Opinion
+    check: str = ""
+
+
 class Feedback(Data):
     """What a verifier says of an attempt.
 
@@ -292,6 +291,8 @@ class Feedback(Data):
         advice: it was heard, and decided nothing.
         mended: the attempt up to its first wrong value, with the right one in its place, where a
             verifier is certain of both; the next attempt goes on from there.
+        ticks: what a judge thinks of each step.
+        calls: the model calls that it took; those of a combined feedback are in its parts.
         parts: what each verifier said, when several were combined.
         failure: why a verifier could not judge (garbage, refusal, time-out); then it abstains.
         oracle: the verdict used the gold answer.
@@ -306,6 +307,8 @@ class Feedback(Data):
     solution: str = ""
     advice: bool = False
     mended: str = ""
+    ticks: tuple[StepVerdict, ...] = ()
+    calls: tuple[ModelCall, ...] = ()
     parts: tuple[Feedback, ...] = ()
     failure: str | None = None
     oracle: bool = False

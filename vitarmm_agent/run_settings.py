@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +68,8 @@ def begun_with(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> BegunW
     found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
     if found is None:
         raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-    try:
-        said = json.loads(str(found.metadata.get(SETTINGS_KEY, "{}")))
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+    said = _said(found.metadata)
+    if said is None:
         raise InputError(f"the settings that run {thread_id!r} recorded are no JSON object")
     taken = {name: said[name] for name in TAKEN & said.keys() if said[name] is not None}
     told = {name: said[name] for name in ASKED if said.get(name) is not None}
@@ -82,6 +80,19 @@ def begun_with(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> BegunW
     except InputError as error:
         raise InputError(f"run {thread_id!r} cannot be gone on with as it says: {error}") from None
     return BegunWith(taken, told)
+
+
+def settings_in(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says that its run was begun with; nothing, where that cannot be read."""
+    return _said(metadata) or {}
+
+
+def _said(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        said = json.loads(str(metadata.get(SETTINGS_KEY, "{}")))
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def in_words(differing: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ LINE, ROOM, YARD = 16, 40, 80
 
 WORDS = {
     "redaction": "secrets taken out",
+    "data": "plain records",
     "errors": "who must act",
     "effects": "sync and async",
     "hosts": "whose request",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from vitarmm_agent.answers.grading import GradingPolicy
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
-from vitarmm_agent.problem import Data, Problem
+from vitarmm_agent.problem import Problem
 
 BenchmarkName = Literal["gsm8k", "mathvista", "mmlu", "mathv", "siblings", "problems"]
 Condition = Literal["text", "image", "beside"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitarmm_agent.answers.choices import choice_index, letter_of
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.mmlu import RENDERED
 from vitarmm_agent.evals.datasets.records import Benchmark, SkippedRow
@@ -23,7 +24,7 @@ from vitarmm_agent.evals.datasets.typesetting import (
     missing_signs,
     typeset,
 )
-from vitarmm_agent.problem import Data, Problem
+from vitarmm_agent.problem import Problem
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

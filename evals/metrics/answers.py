@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import (
     Estimate,
     cluster_of,
@@ -14,7 +15,7 @@ from vitarmm_agent.evals.metrics.estimate import (
     share,
 )
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.problem import Attempt, Data
+from vitarmm_agent.problem import Attempt
 from vitarmm_agent.verifiers.stopping import vote
 
 MOST_WINDOWS = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics import answers, errors
 from vitarmm_agent.evals.metrics import memory as memories
 from vitarmm_agent.evals.metrics.estimate import (
@@ -16,7 +17,6 @@ from vitarmm_agent.evals.metrics.estimate import (
 )
 from vitarmm_agent.evals.metrics.recurring import Recurring, recurring
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.problem import Data
 
 
 class Price(Data):

@@ -22,10 +22,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import Estimate, cluster_of, ended, estimate
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
 from vitarmm_agent.evals.statistics import share_difference
-from vitarmm_agent.problem import Data
 
 MOST_ENTRIES = 200
 

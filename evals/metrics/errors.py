@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import Estimate, Row, cluster_of, ended, share
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt
-from vitarmm_agent.problem import Data, Verdict
+from vitarmm_agent.problem import Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "abstain")
 

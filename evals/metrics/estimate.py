@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, wilson
-from vitarmm_agent.problem import Data
 
 Row = tuple[str, float, float]
 """A cluster (the problem, or the group of those that recur), a numerator and a denominator."""

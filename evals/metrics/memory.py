@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import (
     Estimate,
     cluster_of,
@@ -16,7 +17,6 @@ from vitarmm_agent.evals.metrics.estimate import (
 )
 from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
 from vitarmm_agent.evals.statistics import Draws, Interval, expanded
-from vitarmm_agent.problem import Data
 
 BINS = 10
 WRITTEN = ("added", "updated", "merged", "superseded", "quarantined")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.arm import ArmMetrics, measure_arm
 from vitarmm_agent.evals.metrics.credit import Credit, measure_credit
 from vitarmm_agent.evals.metrics.pairs import (
@@ -14,7 +15,6 @@ from vitarmm_agent.evals.metrics.pairs import (
     compare_samples,
 )
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.problem import Data
 
 CONTROLS = ("empty", "single", "placebo")
 """Arms that the others are compared with, where they were run: the same loop with an empty memory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import (
     Estimate,
     cluster_of,
@@ -21,7 +22,6 @@ from vitarmm_agent.evals.statistics import (
     paired_difference,
     sign_flips,
 )
-from vitarmm_agent.problem import Data
 
 
 class Comparison(Data):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import Estimate, cluster_of, ended, mean, share
 from vitarmm_agent.evals.run.samples import Sample, ShownEntry
-from vitarmm_agent.problem import Data
 
 
 class Recurring(Data):

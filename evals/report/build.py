@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics import Metrics, measure
 from vitarmm_agent.evals.run.folder import EvaluationConfig
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.problem import Data
 
 SCHEMA_VERSION = 1
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.metrics import Comparison, compare_samples
 from vitarmm_agent.evals.metrics.pairs import adjusted
 from vitarmm_agent.evals.run.folder import EvaluationConfig, EvaluationFolder
 from vitarmm_agent.evals.run.samples import Sample
-from vitarmm_agent.problem import Data
 
 GRADERS = ("vitarmm-agent", "math-verify", "sympy")
 """Packages that decide whether an answer is right."""

@@ -12,6 +12,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.output_folder import (
     CONFIG,
     begin,
@@ -21,7 +22,7 @@ from vitarmm_agent.evals.output_folder import (
 )
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.worklist import read_rows
-from vitarmm_agent.problem import Data, Problem
+from vitarmm_agent.problem import Problem
 
 PACKAGES = (
     "vitarmm-agent", "torch", "transformers", "peft", "xgrammar", "langchain-core",

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.memory_store.schema import EntryType
-from vitarmm_agent.problem import AnswerType, Data, ErrorKind, Status, Usage, Verdict
+from vitarmm_agent.problem import AnswerType, ErrorKind, Status, Usage, Verdict
 
 
 class ShownEntry(Data):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from vitarmm_agent.answers import answers_equal, grade_attempt, read_answer
+from vitarmm_agent.data import Data
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.loading import load_benchmark
@@ -32,7 +33,7 @@ from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.calls import ask
 from vitarmm_agent.models.retried import sampling
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
-from vitarmm_agent.problem import Attempt, Data, Feedback, Problem
+from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.settings import DEFAULT_FEEDBACK, Settings
 from vitarmm_agent.traces import read_trace
 from vitarmm_agent.verifiers import build_policy

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.problem import Attempt, Data, Feedback, Problem, Result, Verdict
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Verdict
 from vitarmm_agent.rmm.situation import Situation, situation_of
 from vitarmm_agent.rmm.writer import decision_messages
 

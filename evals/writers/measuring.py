@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import ModelError, OutputError
 from vitarmm_agent.evals.output_folder import begin
@@ -23,7 +24,7 @@ from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, Trial
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask
-from vitarmm_agent.problem import Data, Problem, Usage
+from vitarmm_agent.problem import Problem, Usage
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.generalise import own_numbers

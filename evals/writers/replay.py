@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vitarmm_agent.answers.grading import grade_attempt
+from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
 from vitarmm_agent.evals.datasets.records import policy_of
 from vitarmm_agent.media import MediaStore
@@ -19,7 +20,7 @@ from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
-from vitarmm_agent.problem import Data, Problem
+from vitarmm_agent.problem import Problem
 
 if TYPE_CHECKING:
     import numpy as np

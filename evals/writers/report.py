@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, mcnemar
 from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample, WrittenText
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Data
 from vitarmm_agent.rmm.novelty import restated
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -72,7 +73,9 @@ def list_(
 @app.command()
 def show(
     thread: Annotated[str, typer.Argument(help="The run.")],
-    prompt: Annotated[bool, typer.Option(help="Also print each prompt as it was sent.")] = False,
+    prompt: Annotated[
+        bool, typer.Option(help="Also print settings, and all that models were sent and said.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print one run, step by step."""
@@ -84,6 +87,8 @@ def show(
         return
     for problem in trace.problems:
         out.print(safe(f"not all can be shown: {problem}"))
+    for name, value in sorted(trace.settings.items()) if prompt else ():
+        out.print(safe(f"setting  {name} = {value}"))
     print_run(trace.result, prompt=prompt)
     from vitarmm_agent.cli.live import print_result
 
@@ -226,16 +231,33 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
         out.rule(f"iteration {attempt.number}")
         live.print_recall(out, {"recalls": [result.recalled[number]]})
         if prompt:
-            for message in attempt.prompt:
-                said = _readable(message.get("content", ""))
-                out.print(safe(f"    {message.get('role', '')}: {said}"))
+            _print_prompt(attempt.prompt)
         live.print_reason(out, {"attempts": [attempt.model_dump()]})
         if number < len(result.feedback):
-            live.print_feedback(out, {"feedback": [result.feedback[number].model_dump()]})
+            feedback = result.feedback[number]
+            for part in (feedback.parts or (feedback,)) if prompt else ():
+                _print_calls(part.source, [call.model_dump() for call in part.calls])
+            live.print_feedback(out, {"feedback": [feedback.model_dump()]})
         if number < len(result.written):
+            if prompt:
+                _print_calls("memory writer", result.written[number].get("calls", []))
             live.print_remember(out, {"written": [result.written[number]]})
     if result.taught is not None:
         live.print_teach(out, {"taught": result.taught.model_dump()})
+
+
+def _print_prompt(prompt: Sequence[Mapping[str, Any]]) -> None:
+    for message in prompt:
+        said = _readable(message.get("content", ""))
+        out.print(safe(f"    {message.get('role', '')}: {said}"))
+
+
+def _print_calls(who: str, calls: Sequence[Mapping[str, Any]]) -> None:
+    """What a verifier or the memory writer asked of its model, and what it said."""
+    for call in calls:
+        out.print(safe(f"  {who} asked {call['model']}:"))
+        _print_prompt(call["prompt"])
+        out.print(safe(f"    said: {call['reply']}"))
 
 
 def _index() -> RunIndex:

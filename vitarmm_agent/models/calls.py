@@ -50,13 +50,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class StructuredReply:
-    """A structured reply: ``parsed``, or ``error`` that says why there is none."""
+    """A structured reply: ``parsed``, or ``error`` that says why there is none; else as :class:`Reply`."""
 
     parsed: Any
     error: str | None
-    text: str
+    said: str
     usage: Usage
     seconds: float
+    thought: str = ""
+    message: AIMessage | None = None
 
 
 def ask(
@@ -101,7 +103,7 @@ def ask_structured(
     raw, parsed, problem = got["raw"], got["parsed"], got["parsing_error"]
     if filtered(raw):
         parsed, problem = None, FILTERED
-    said, _ = said_and_thought(raw)
+    said, thought = said_and_thought(raw)
     in_text = said and not getattr(raw, "tool_calls", None)
     if in_text and (parsed is None or said != raw.text):  # LangChain may have read the thinking
         from vitarmm_agent.models.structured import read_with_raw
@@ -112,9 +114,11 @@ def ask_structured(
     return StructuredReply(
         parsed=parsed,
         error=error,
-        text=said,
+        said=said,
         usage=usage_of(raw),
         seconds=time.perf_counter() - start,
+        thought=thought,
+        message=raw,
     )
 
 

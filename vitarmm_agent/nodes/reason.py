@@ -18,7 +18,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MAX_IMAGES, MemoryEntry
-from vitarmm_agent.models.calls import Reply, ask, unwrapped
+from vitarmm_agent.models.calls import Reply, ask
+from vitarmm_agent.models.recorded import model_name, reported
 from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
@@ -218,7 +219,7 @@ def read_attempt(problem: Problem, number: int, reply: Reply, kept: str = "") ->
         answer=answer,
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
-        metadata=_plain(reply.message) | ({"cut": True} if cut else {}),
+        metadata=reported(reply.message) | ({"cut": True} if cut else {}),
     )
 
 
@@ -233,21 +234,6 @@ def joined(kept: str, reply: str) -> str:
     return f"{kept}\n" if new_line and not reply.startswith("\n") else kept
 
 
-def model_name(model: Any) -> str:
-    """Name of a chat model, as it calls itself."""
-    model = unwrapped(model)
-    for attribute in ("model_name", "model", "name"):
-        value = getattr(model, attribute, None)
-        if isinstance(value, str) and value:
-            return value
-    return type(model).__name__
-
-
 def _image_block(sha256: str, media: MediaStore) -> dict[str, Any]:
     data, mime = media.read(sha256)
     return {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": mime}
-
-
-def _plain(message: AIMessage) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(message.response_metadata, default=str))
-    return plain

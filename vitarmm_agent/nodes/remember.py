@@ -11,10 +11,10 @@ from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.limits import limits_in_force
-from vitarmm_agent.nodes.reason import model_name
 from vitarmm_agent.nodes.teach import solution_of, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
@@ -125,6 +125,7 @@ def _write(
         "thought": decision.thought,
         "related": [entry.model_dump(mode="json") for entry in entries],
         "raw": decision.raw,
+        "calls": [call.model_dump(mode="json") for call in decision.calls],
         "usage": decision.usage.model_dump(),
         "seconds": round(decision.seconds, 4),
     }

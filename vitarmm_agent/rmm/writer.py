@@ -12,7 +12,8 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.memory_store.untrusted import neutralise
 from vitarmm_agent.models.calls import ask_structured
-from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
+from vitarmm_agent.models.recorded import recorded_call
+from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, StepError, Usage
 from vitarmm_agent.prompts import render
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
 from vitarmm_agent.rmm.novelty import only_news
@@ -37,6 +38,7 @@ class WriterDecision:
         seconds: wall time of all calls.
         situation: what was decided on.
         thought: what the model wrote before it decided, if it was asked to.
+        calls: what it was asked, and what it said each time.
     """
 
     operations: tuple[Operation, ...]
@@ -46,6 +48,7 @@ class WriterDecision:
     seconds: float
     situation: Situation
     thought: str = ""
+    calls: tuple[ModelCall, ...] = ()
 
 
 class MemoryWriter:
@@ -89,10 +92,12 @@ class MemoryWriter:
         schema = output_schema(len(related), think=self.think)
         numbers, shown = own_numbers(problem, attempts[-1]), (*related, *recalled)
         usage, seconds, failure, raw = Usage(), 0.0, "no answer", ""
+        asked: list[ModelCall] = []
         situation = situation_of(feedback)
         for _ in range(self.repairs + 1):
             reply = yield from ask_structured(self.model, schema, messages)
-            usage, seconds, raw = usage + reply.usage, seconds + reply.seconds, reply.text
+            usage, seconds, raw = usage + reply.usage, seconds + reply.seconds, reply.said
+            asked.append(recorded_call(self.model, messages, reply))
             try:
                 if reply.error is not None:
                     raise OutputError(reply.error)
@@ -102,8 +107,10 @@ class MemoryWriter:
                 messages = _with_repair(messages, raw, failure)
             else:
                 thought = str(reply.parsed.get("thought", ""))
-                return WriterDecision(operations, None, raw, usage, seconds, situation, thought)
-        return WriterDecision((), failure, raw, usage, seconds, situation)
+                return WriterDecision(
+                    operations, None, raw, usage, seconds, situation, thought, tuple(asked)
+                )
+        return WriterDecision((), failure, raw, usage, seconds, situation, calls=tuple(asked))
 
 
 def usable_operations(

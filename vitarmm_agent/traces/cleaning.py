@@ -10,9 +10,10 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from vitarmm_agent.data import whole
 from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage, whole
+from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, Status, Taught, Usage
 from vitarmm_agent.state import ReasoningState, Record
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -188,12 +189,14 @@ def _written(record: Record, problems: list[str]) -> Record:
         if (done := clean(Written, shown, where, problems)) is not None:
             operations.append(done.model_dump(mode="json"))
     usage = clean(Usage, record.get("usage") or {}, f"usage of memory writing {number}", problems)
+    asked = [clean(ModelCall, one, "a call", problems) for one in _items(record.get("calls"))]
     seconds, failure = record.get("seconds"), record.get("failure")
     return {
         **record,
         "note": str(record.get("note") or ""),
         "failure": None if failure is None else str(failure),
         "operations": operations,
+        "calls": [call.model_dump(mode="json") for call in asked if call],
         "usage": (usage or Usage()).model_dump(),
         "seconds": float(seconds) if isinstance(seconds, (int, float)) else 0.0,
     }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Result
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.run_settings import settings_in
 from vitarmm_agent.state import error_in_words, result_of
 from vitarmm_agent.traces.cleaning import clean_state
 
@@ -57,6 +58,7 @@ class Trace(BaseModel):
 
     Attributes:
         waiting_for: what the run waits for from a person.
+        settings: what was chosen for the run, as it says: models, verifiers, memory, decoding.
         forked_from: ``thread`` and ``checkpoint`` that it was forked from, and what was edited.
         namespace: for whom it was begun.
         turn, turns: a thread may hold several runs, one per problem it was given; this is which.
@@ -70,6 +72,7 @@ class Trace(BaseModel):
     waiting_for: tuple[dict[str, Any], ...] = ()
     forked_from: dict[str, str] | None = None
     limits: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     decision: dict[str, Any] = {}
     namespace: tuple[str, ...] = ()
     turn: int = 1
@@ -114,6 +117,7 @@ def read_trace(
         waiting_for=tuple(waiting),
         forked_from=fork_of(whole[0]),
         limits=state.get("limits") or {},
+        settings=settings_in(history[-1].metadata),
         decision=state.get("decision") or {},
         namespace=namespace_in(state),
         turn=turn or len(runs),

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError, MissingExtraError
-from vitarmm_agent.problem import Data
 from vitarmm_agent.settings import DEFAULT_CHAT_MODEL
 from vitarmm_agent.training.rows import Label
 

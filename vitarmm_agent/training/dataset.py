@@ -18,10 +18,10 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.problem import Data
 from vitarmm_agent.training.config import Stage, TrainingConfig
 from vitarmm_agent.training.rows import (
     COMBINED,

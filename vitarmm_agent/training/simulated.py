@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.writers.cases import Case
-from vitarmm_agent.problem import Data, Usage
+from vitarmm_agent.problem import Usage
 from vitarmm_agent.rmm.situation import Situation
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow

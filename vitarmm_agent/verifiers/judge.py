@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,7 +12,17 @@ from vitarmm_agent.answers.steps import is_final_line, parse_steps
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import ModelServerError, OutputError, RefusalError
 from vitarmm_agent.models.calls import StructuredReply, ask_structured
-from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError, Usage
+from vitarmm_agent.models.recorded import recorded_call
+from vitarmm_agent.problem import (
+    Attempt,
+    ErrorKind,
+    Feedback,
+    Opinion,
+    Problem,
+    Step,
+    StepError,
+    StepVerdict,
+)
 from vitarmm_agent.prompts import render
 
 if TYPE_CHECKING:
@@ -23,7 +33,6 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 20
 MAX_STEP_TEXT = 600
-Opinion = Literal["right", "wrong", "unsure"]
 
 
 class StepOpinion(BaseModel):
@@ -83,17 +92,19 @@ class Judge:
             if not _timed_out(error):
                 raise
             return self._abstain("the judge timed out")
-        return self._feedback(reply, steps)
+        call = recorded_call(self.model, messages, reply)
+        return self._feedback(reply, steps).model_copy(
+            update={"calls": (call,), "usage": reply.usage, "seconds": reply.seconds}
+        )
 
     def _feedback(self, reply: StructuredReply, steps: tuple[Step, ...]) -> Feedback:
         judgement = _judgement(reply)
         if isinstance(judgement, str):
-            return self._abstain(judgement, reply.usage, reply.seconds)
+            return self._abstain(judgement)
+        ticks = _ticks(judgement, steps)
         fault = _contradiction(judgement)
-        if fault:
-            return self._abstain(fault, reply.usage, reply.seconds)
-        if judgement.verdict == "unsure":
-            return self._abstain(None, reply.usage, reply.seconds)
+        if fault or judgement.verdict == "unsure":
+            return self._abstain(fault).model_copy(update={"ticks": ticks})
         wrong = judgement.first_wrong
         error = _step_error(wrong, steps) if wrong else None
         return Feedback(
@@ -102,20 +113,11 @@ class Judge:
             score=_score(judgement),
             errors=(error,) if error else (),
             message=error.message if error else "",
-            usage=reply.usage,
-            seconds=reply.seconds,
+            ticks=ticks,
         )
 
-    def _abstain(
-        self, failure: str | None, usage: Usage | None = None, seconds: float = 0.0
-    ) -> Feedback:
-        return Feedback(
-            verdict="abstain",
-            source=self.name,
-            failure=failure,
-            usage=usage or Usage(),
-            seconds=seconds,
-        )
+    def _abstain(self, failure: str | None) -> Feedback:
+        return Feedback(verdict="abstain", source=self.name, failure=failure)
 
 
 def judged_steps(attempt: Attempt) -> tuple[Step, ...]:
@@ -196,7 +198,7 @@ def _judgement(reply: StructuredReply) -> Judgement | str:
     if reply.parsed is None:
         return (
             "the judge's output could not be used"
-            if reply.text.strip()
+            if reply.said.strip()
             else "the judge said nothing"
         )
     try:
@@ -224,6 +226,16 @@ def _step_error(opinion: StepOpinion, steps: tuple[Step, ...]) -> StepError:
         kind=opinion.kind,
         message=f"Step {opinion.step}: {mistake}" if known else mistake,
         subject=mistake[:120],
+    )
+
+
+def _ticks(judgement: Judgement, steps: tuple[Step, ...]) -> tuple[StepVerdict, ...]:
+    """The opinions of steps that there are."""
+    known = {step.number for step in steps}
+    return tuple(
+        StepVerdict(step=one.step, verdict=one.verdict, check=one.check)
+        for one in judgement.steps
+        if one.step in known
     )
 
 

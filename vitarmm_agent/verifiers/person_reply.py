@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.problem import Data, ErrorKind, Verdict
+from vitarmm_agent.problem import ErrorKind, Verdict
 
 WORDS: dict[str, Verdict] = {
     **dict.fromkeys(

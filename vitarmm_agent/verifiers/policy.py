@@ -130,6 +130,7 @@ class FeedbackPolicy:
             "usage": usage,
             "seconds": seconds,
             "oracle": any(part.oracle for part in parts),
+            "calls": (),
         }
         if settled is None:
             failures = [f"{p.source}: {p.failure}" for p in parts if p.failure]

@@ -8,8 +8,9 @@ from vitarmm_agent.answers import answers_equal, read_answer
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError, OutputError, RefusalError
 from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.recorded import recorded_call
 from vitarmm_agent.models.replies import cut_off, unfinished
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, Usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -55,7 +56,7 @@ class SelfConsistency:
         """
         messages = prompt_messages(problem, attempt, self.media)
         answers: list[str | None] = [attempt.answer]
-        usage, seconds, failures = Usage(), 0.0, 0
+        usage, seconds, failures, asked = Usage(), 0.0, 0, list[ModelCall]()
         for _ in range(self.samples):
             try:
                 reply = yield from ask(self.model, messages)
@@ -63,11 +64,13 @@ class SelfConsistency:
                 failures += 1
                 continue
             usage, seconds = usage + reply.usage, seconds + reply.seconds
+            asked.append(recorded_call(self.model, messages, reply))
             ends = {"cut": cut_off(reply.message), "unfinished": unfinished(reply.message)}
             answers.append(None if reply.silent else read_answer(problem, reply.said, **ends))
         feedback = self._verdict(problem, answers)
         failure = f"{failures} of {self.samples} samples gave no output" if failures else None
-        return feedback.model_copy(update={"usage": usage, "seconds": seconds, "failure": failure})
+        cost = {"usage": usage, "seconds": seconds, "calls": tuple(asked)}
+        return feedback.model_copy(update={"failure": failure, **cost})
 
     def _verdict(self, problem: Problem, answers: list[str | None]) -> Feedback:
         groups = group_answers(problem, answers)

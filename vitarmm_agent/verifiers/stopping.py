@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from vitarmm_agent.answers.normalise import fold
-from vitarmm_agent.problem import Attempt, Data, Feedback
+from vitarmm_agent.data import Data
+from vitarmm_agent.problem import Attempt, Feedback
 from vitarmm_agent.verifiers.policy import ANSWER
 from vitarmm_agent.verifiers.precision import MIN_PRECISION
 

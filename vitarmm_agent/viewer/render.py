@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from vitarmm_agent.viewer import drawing, text
+from vitarmm_agent.viewer.run_view import prompt_parts
 
 
 @lru_cache(maxsize=1)
@@ -30,6 +31,7 @@ def environment() -> Environment:
         "number": text.number,
         "clip": text.clip,
         "pretty": pretty,
+        "prompt_parts": prompt_parts,
         "from_time": text.from_time,
     }
     env.globals |= {"machine": drawing.state_machine, "bar": drawing.bar, "signed": signed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,15 @@ from vitarmm_agent.viewer.tiles import tiles_of
 class ShownStep:
     """A step of an attempt with what the verifiers say is wrong with it.
 
-    ``kept`` marks a step, or its beginning, that was kept of the attempt before.
+    ``kept`` marks a step, or its beginning, that was kept of the attempt before; ``ticks`` are the
+    opinions of judges, with their ``source``.
     """
 
     number: int
     text: str
     errors: tuple[StepError, ...]
     kept: bool = False
+    ticks: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,10 @@ def _iteration(trace: Trace, index: int) -> Iteration:
         attempt=attempt,
         feedback=feedback,
         written=result.written[index] if index < len(result.written) else None,
-        steps=_steps(attempt, errors),
+        steps=_steps(attempt, errors, feedback),
         loose=tuple(error for error in errors if error.step not in numbers),
         changes=tuple(word_diff(before.text, attempt.text)) if before and attempt else (),
-        prompt=tuple(_prompt(attempt)) if attempt else (),
+        prompt=tuple(prompt_parts(attempt.prompt, examples=True)) if attempt else (),
         seen={
             kind: _first(trace.moments, kind, number)
             for kind in ("recalls", "attempts", "feedback", "written")
@@ -161,13 +164,22 @@ def _iteration(trace: Trace, index: int) -> Iteration:
     )
 
 
-def _steps(attempt: Attempt | None, errors: tuple[StepError, ...]) -> tuple[ShownStep, ...]:
+def _steps(
+    attempt: Attempt | None, errors: tuple[StepError, ...], feedback: Feedback | None
+) -> tuple[ShownStep, ...]:
     """Steps with their errors; the line that only repeats the final answer is left to it."""
     if attempt is None:
         return ()
     kept = len(parse_steps(attempt.kept_text))
+    ticks = _ticks(feedback)
     shown = [
-        ShownStep(s.number, s.text, tuple(e for e in errors if e.step == s.number), place < kept)
+        ShownStep(
+            s.number,
+            s.text,
+            tuple(e for e in errors if e.step == s.number),
+            place < kept,
+            tuple(tick for number, tick in ticks if number == s.number),
+        )
         for place, s in enumerate(attempt.steps)
     ]
     last = shown[-1] if shown else None
@@ -176,15 +188,30 @@ def _steps(attempt: Attempt | None, errors: tuple[StepError, ...]) -> tuple[Show
     return tuple(shown)
 
 
+def _ticks(feedback: Feedback | None) -> list[tuple[int, dict[str, str]]]:
+    """What each judge thinks of each step, by its number."""
+    parts = (feedback.parts or (feedback,)) if feedback else ()
+    return [
+        (tick.step, {"source": part.source, "verdict": tick.verdict, "check": tick.check})
+        for part in parts
+        for tick in part.ticks
+    ]
+
+
 def _first(moments: tuple[Moment, ...], kind: str, number: int) -> int:
     found = (i for i, moment in enumerate(moments) if moment.counts.get(kind, 0) >= number)
     return next(found, len(moments))
 
 
-def _prompt(attempt: Attempt) -> list[PromptPart]:
+def prompt_parts(prompt: Sequence[dict[str, Any]], *, examples: bool = False) -> list[PromptPart]:
+    """A prompt in stretches, the recalled block marked.
+
+    With ``examples``, as in the reasoner's, turns before the last question are worked examples out of
+    memory, and marked too.
+    """
     parts: list[PromptPart] = []
-    asked = [n for n, message in enumerate(attempt.prompt) if message.get("role") == "user"]
-    for number, message in enumerate(attempt.prompt):
+    asked = [n for n, message in enumerate(prompt) if message.get("role") == "user"]
+    for number, message in enumerate(prompt):
         role, content = str(message.get("role", "")), message.get("content", "")
         pieces = content if isinstance(content, list) else [{"type": "text", "text": content}]
         for piece in pieces:
@@ -194,7 +221,7 @@ def _prompt(attempt: Attempt) -> list[PromptPart]:
                 parts.append(PromptPart(role, image=str(piece.get("sha256", ""))))
                 continue
             text = str(piece.get("text", ""))
-            if role != "system" and number < max(asked, default=0):  # a turn of a worked example
+            if examples and role != "system" and number < max(asked, default=0):
                 parts.append(PromptPart(role, text=text, memory=True))
                 continue
             before, found, after = _split(text)

@@ -1,0 +1,39 @@
+"""The base of all plain records, which flow round the graph and lie in checkpoints as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+
+def whole(value: Any) -> Any:
+    r"""The same text or data without halves of surrogate pairs, which are no characters.
+
+    JSON can name them (``"\ud800"``), and neither a database nor a model takes them.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(map(whole, value))
+    if type(value) is dict:
+        return {whole(key): whole(part) for key, part in value.items()}
+    return value
+
+
+class Data(BaseModel):
+    """Base of all plain records: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        try:
+            return whole(value)
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
