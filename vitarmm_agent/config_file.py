@@ -1,6 +1,7 @@
-"""``vitarmm.toml``: which one is read, and what of it is taken.
+"""``vitarmm.toml``: which ones are read, and what of them is taken.
 
-A file that was named is trusted. One that merely lies in the working directory may have come with a
+The user's own lies in their configuration folder; ``vitarmm config set`` writes it. Above it is the one in
+the working directory, or the one that ``VITARMM_CONFIG`` names, which is then the only one. A file that was named is trusted. One that merely lies in the working directory may have come with a
 repository of someone else: where keys, problems and files go it may say only after it was trusted once.
 """
 
@@ -39,15 +40,37 @@ def config_file() -> Path | None:
     return path if path.is_file() else None
 
 
+def user_file() -> Path:
+    """The user's own file, whether it is there or not."""
+    return platformdirs.user_config_path("vitarmm") / CONFIG_FILE
+
+
 def read_config() -> dict[str, Any]:
-    """What the file says, by name of the setting.
+    """What the files say, by name of the setting.
 
     Raises:
-        InputError: it is no TOML, or says what only a trusted file may.
+        InputError: one is no TOML, or says what only a trusted file may.
     """
-    path = config_file()
-    if path is None:
-        return {}
+    values: dict[str, Any] = {}
+    for _, said in reversed(read_files()):
+        values |= said
+    return values
+
+
+def read_files() -> list[tuple[Path, dict[str, Any]]]:
+    """The files that are read, and what each says; the one whose word counts first.
+
+    Raises:
+        InputError: as :func:`read_config`.
+    """
+    path, own = config_file(), user_file()
+    files = [] if path is None else [(path, _checked(path))]
+    if "VITARMM_CONFIG" not in os.environ and own.is_file():
+        files.append((own, _read(own)[0]))
+    return files
+
+
+def _checked(path: Path) -> dict[str, Any]:
     values, digest = _read(path)
     wanted = needs_trust(values)
     if wanted and "VITARMM_CONFIG" not in os.environ and _trusted().get(_key(path)) != digest:
@@ -110,7 +133,7 @@ def _key(path: Path) -> str:
 
 
 def _note() -> Path:
-    return platformdirs.user_config_path("vitarmm") / "trusted.json"
+    return user_file().with_name("trusted.json")
 
 
 def _trusted() -> dict[str, str]:

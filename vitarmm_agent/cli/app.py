@@ -9,6 +9,7 @@ import typer
 
 from vitarmm_agent import __version__
 from vitarmm_agent.cli import (
+    config,
     demo,
     doctor,
     evaluate,
@@ -23,33 +24,45 @@ from vitarmm_agent.cli import (
     trust,
     ui,
 )
-from vitarmm_agent.cli.console import err, out, print_error, safe
+from vitarmm_agent.cli.console import err, out, print_error, print_json, safe
 from vitarmm_agent.cli.spelling import EITHER
 from vitarmm_agent.config_file import config_file
 from vitarmm_agent.errors import ModelError, UserError
-from vitarmm_agent.redaction import redact_logs
+from vitarmm_agent.redaction import redact, redact_logs
 
 app = typer.Typer(
     name="vitarmm",
     help="An agent that learns from its own mistakes.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("solve")(solve.solve)
-app.command("resume")(solve.resume)
-app.command("teach")(teach.teach)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("trust")(trust.trust)
-app.command("mcp")(mcp.mcp)
-app.command("ui")(ui.ui)
-app.command("simulate", context_settings=EITHER)(simulate.simulate)
-app.command("train", context_settings=EITHER)(train.train)
-app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")
-app.add_typer(memory.app, name="memory", help="Look after what was learned.")
-app.add_typer(models.app, name="models", help="Fetch and list local model weights.")
-app.add_typer(evaluate.app, name="eval", help="Measure.")
+RUN, LEARNED, MEASURE, SERVE, SETUP = (
+    "Run",
+    "What was done and learned",
+    "Train and measure",
+    "Serve",
+    "Set up",
+)
+app.command("solve", rich_help_panel=RUN)(solve.solve)
+app.command("resume", rich_help_panel=RUN)(solve.resume)
+app.command("demo", rich_help_panel=RUN)(demo.demo)
+app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
+app.command("teach", rich_help_panel=LEARNED)(teach.teach)
+app.add_typer(
+    memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
+)
+app.add_typer(evaluate.app, name="eval", help="Measure.", rich_help_panel=MEASURE)
+app.command("simulate", context_settings=EITHER, rich_help_panel=MEASURE)(simulate.simulate)
+app.command("train", context_settings=EITHER, rich_help_panel=MEASURE)(train.train)
+app.command("ui", rich_help_panel=SERVE)(ui.ui)
+app.command("mcp", rich_help_panel=SERVE)(mcp.mcp)
+app.add_typer(
+    models.app, name="models", help="Fetch and list local model weights.", rich_help_panel=SETUP
+)
+app.add_typer(config.app, name="config", rich_help_panel=SETUP)
+app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
+app.command("trust", rich_help_panel=SETUP)(trust.trust)
 
 
 def _version(value: bool) -> None:
@@ -80,26 +93,32 @@ def run_app(arguments: list[str]) -> int:
         code = app(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
         words = getattr(error, "format_message", error.__str__)()
-        if words:  # without words it was a bare command, whose help is printed
-            print_error(ValueError(words))
-        return 2
+        # without words it was a bare command, whose help is printed
+        return _failed(ValueError(words), "UsageError", 2, arguments) if words else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except UserError as error:
-        print_error(error)
-        return 2
+        return _failed(error, type(error).__name__, 2, arguments)
     except ModelError as error:
-        print_error(error)
-        return 3
+        return _failed(error, type(error).__name__, 3, arguments)
     except BrokenPipeError:
         return 0
     except Exception as error:  # the top of the command line: one line instead of a traceback
         if os.environ.get("VITARMM_DEBUG"):
             raise
         kind = type(error).__name__
-        print_error(RuntimeError(f"unexpected {kind}: {error}; VITARMM_DEBUG=1 shows where"))
-        return 1
+        told = RuntimeError(f"unexpected {kind}: {error}; VITARMM_DEBUG=1 shows where")
+        return _failed(told, kind, 1, arguments)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, kind: str, code: int, arguments: list[str]) -> int:
+    """Print what was wrong, as JSON too where JSON was asked for; the exit code."""
+    print_error(error)
+    if "--json" in arguments:
+        told = {"kind": kind, "message": redact(str(error)), "exit_code": code}
+        print_json({"error": told})
+    return code
 
 
 def _at_home(arguments: list[str]) -> list[str]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from vitarmm_agent.settings import Settings
+
 Reasoner = Annotated[
-    str | None, typer.Option(help="Chat model that solves: local:NAME, vita:PATH, provider:model.")
+    str | None,
+    typer.Option(
+        "--reasoner", "-r", help="Chat model that solves: local:NAME, vita:PATH, provider:model."
+    ),
 ]
 FeedbackOption = Annotated[
-    str | None, typer.Option(help="Verifiers in order: arithmetic,borrowed.")
+    str | None, typer.Option("--feedback", "-f", help="Verifiers in order, by name.")
 ]
 Judge = Annotated[
     str | None, typer.Option(help="Chat model that `judge` asks; default: the reasoner.")
@@ -32,14 +38,18 @@ _OPTIONS: dict[str, Any] = {
     "judge": Judge,
     "rmm": Rmm,
     "teacher": Teacher,
-    "memory": Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")],
+    "memory": Annotated[
+        str | None, typer.Option("--memory", "-m", help="Memory folder or server URL, or off.")
+    ],
     "namespace": Annotated[
         str | None,
         typer.Option(
             help="Whose memory, parts separated by a slash (team/agent), or a JSON array."
         ),
     ],
-    "max_iterations": Annotated[int | None, typer.Option(help="Attempts at most.")],
+    "max_iterations": Annotated[
+        int | None, typer.Option("--max-iterations", "-n", help="Attempts at most.")
+    ],
     "max_tokens": Annotated[int | None, typer.Option(help="New tokens per model call.")],
     "temperature": Annotated[float | None, typer.Option(help="0 is greedy.")],
     "seed": Annotated[int | None, typer.Option(help="Seed of sampling.")],
@@ -52,6 +62,13 @@ _OPTIONS: dict[str, Any] = {
         str | None, typer.Option(help="Model type of vita: models; default: the checkpoint's.")
     ],
 }
+PANELS = {
+    "Who does what": ("reasoner", "feedback", "judge", "rmm", "teacher", "base_url"),
+    "Memory": ("memory", "namespace"),
+    "Limits and decoding": ("max_iterations", "max_tokens", "temperature", "seed"),
+    "Images": ("images", "max_tiles", "vita_model_type"),
+}
+"""Where help shows them."""
 Given = Mapping[str, Any]
 """Settings that were given on the command line, by name."""
 NOTHING: Given = MappingProxyType({})
@@ -93,10 +110,22 @@ def _with_options(signature: inspect.Signature, names: tuple[str, ...]) -> inspe
             parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
             continue
         parameters += [
-            inspect.Parameter(name, parameter.KEYWORD_ONLY, default=None, annotation=_OPTIONS[name])
+            inspect.Parameter(name, parameter.KEYWORD_ONLY, default=None, annotation=_told(name))
             for name in names
         ]
     return signature.replace(parameters=parameters)
+
+
+def _told(name: str) -> Any:
+    """An option with its panel and the default of its setting."""
+    kind, option = get_args(_OPTIONS[name])
+    default = Settings.model_fields[name].default
+    told = copy(option)
+    told.rich_help_panel = next(panel for panel, names in PANELS.items() if name in names)
+    if default is not None:
+        shown = "/".join(default) if isinstance(default, tuple) else default
+        told.help = f"{told.help.rstrip('.')}; default: {shown}."
+    return Annotated[kind, told]
 
 
 def _labels(namespace: str) -> tuple[str, ...]:

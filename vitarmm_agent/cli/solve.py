@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @takes_settings(*RUNNING)
 def solve(
     text: Annotated[str, typer.Argument(help="The problem, or - to read standard input.")],
-    image: Annotated[list[str] | None, typer.Option(help="Image file; repeatable.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="Image file; repeatable.")
+    ] = None,
     choice: Annotated[list[str] | None, typer.Option(help="Choice; repeat in order.")] = None,
     reference: Annotated[
         str | None, typer.Option(help="Gold answer: used to grade, shown to no model.")

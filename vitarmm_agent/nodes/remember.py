@@ -35,6 +35,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
         "operations": [],
         "failure": None,
         "note": "",
+        "calls": [],
         "usage": Usage().model_dump(),
         "seconds": 0.0,
     }
