@@ -335,3 +335,22 @@ def test_a_worked_example_is_shown_edited_and_kept_in_its_run(
     assert client.post(f"{path}/edit", data=data).status_code == 400
     gone = send(client, f"{path}/edit", **{**example, "example_problem": ""})
     assert 'aria-label="Worked example"' not in gone
+
+
+def test_runs_are_sorted_and_two_that_are_ticked_compared(client: TestClient, runs: Runs) -> None:
+    def order(query: str) -> list[str]:
+        text = client.get(f"/runs?{query}").text
+        return re.findall(r'type="checkbox" name="run" value="([\w-]+)"', text)
+
+    newest = order("")
+    assert set(newest) == set(runs.values())
+    assert order("sort=attempts")[0] == runs["taught"], "it took two"
+    assert set(order("sort=tokens&status=interrupted")) == {runs["waiting"]}
+    assert client.get("/runs?sort=1;DROP").status_code == 400
+    text = client.get("/runs?sort=tokens").text
+    assert 'aria-sort="descending"' in text and 'href="/runs?"' in text
+    assert "scripted:seed.json" in text and "by reference" in text
+    ticked = client.get("/diff", params={"run": newest[:2]})
+    assert ticked.status_code == 200 and "Two runs" in ticked.text
+    for wrong in (newest[:1], newest[:3], []):
+        assert client.get("/diff", params={"run": wrong}).status_code == 400

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
@@ -23,13 +24,16 @@ from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-VERSION = 4
+VERSION = 5
 BATCH = 256
+SORTS = ("attempts", "tokens", "seconds")
+"""What runs can be sorted by, besides when they began."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     thread_id TEXT PRIMARY KEY, version TEXT NOT NULL, born TEXT NOT NULL, own INTEGER NOT NULL,
     status TEXT, verdicts TEXT, recalled INTEGER, written INTEGER, benchmark TEXT,
-    started_at TEXT, namespace TEXT, words TEXT, summary TEXT NOT NULL
+    started_at TEXT, namespace TEXT, words TEXT, attempts INTEGER, tokens INTEGER, seconds REAL,
+    summary TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
@@ -103,6 +107,7 @@ class RunIndex:
         limit: int = 50,
         offset: int = 0,
         seconds: float | None = None,
+        sort: str = "",
     ) -> RunPage:
         """Runs that match, newest first.
 
@@ -111,16 +116,24 @@ class RunIndex:
             limit: how many at most.
             offset: how many to pass over.
             seconds: stop reading new runs after this long; the rest is counted as ``unread``.
+            sort: one of :data:`SORTS`, the largest first; those alike newest first.
+
+        Raises:
+            InputError: ``sort`` is none of them.
         """
+        if sort not in ("", *SORTS):
+            raise InputError(f"runs are sorted by {', '.join(SORTS)}; got {sort!r}")
         with self._lock:
             self._look()
-            if where is None or where.empty:
+            where = where or RunFilter()
+            if where.empty and not sort:
                 return self._plain_page(limit, offset)
             unread = self._refresh(seconds)
             clause, values = _where(where)
+            order = f"{sort} DESC, " if sort else ""
             total = self._db.execute(f"SELECT count(*) FROM runs WHERE {clause}", values)
             rows = self._db.execute(
-                f"SELECT summary FROM runs WHERE {clause} ORDER BY born DESC LIMIT ? OFFSET ?",
+                f"SELECT summary FROM runs WHERE {clause} ORDER BY {order}born DESC LIMIT ? OFFSET ?",
                 [*values, limit, offset],
             )
             runs = [RunSummary.model_validate_json(row[0]) for row in rows.fetchall()]
@@ -247,7 +260,7 @@ class RunIndex:
             words = redact(f"{type(error).__name__}: {error}")[:200]
             summary = RunSummary(thread_id=head.thread_id, unreadable=words)
         self._db.execute(
-            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 head.thread_id,
                 head.version,
@@ -261,6 +274,9 @@ class RunIndex:
                 summary.started_at,
                 namespace_text(summary.namespace),
                 f"{summary.text} {summary.answer or ''}".casefold(),
+                summary.attempts,
+                summary.tokens,
+                summary.seconds,
                 summary.model_dump_json(),
             ),
         )

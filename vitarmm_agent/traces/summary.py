@@ -26,6 +26,9 @@ class RunSummary(BaseModel):
         benchmark: name of the benchmark the problem says it is from, or "".
         namespace: for whom it was begun.
         tokens: of all model calls.
+        seconds: that they and the verifiers took.
+        model: that made the last attempt.
+        judged_by: source of the last verdict.
         died: the error that stopped it, or "".
         unreadable: why the run cannot be read, or "".
     """
@@ -45,6 +48,9 @@ class RunSummary(BaseModel):
     forked_from: str = ""
     namespace: tuple[str, ...] = ()
     tokens: int = 0
+    seconds: float = 0.0
+    model: str = ""
+    judged_by: str = ""
     started_at: str = ""
     updated_at: str = ""
     died: str = ""
@@ -111,6 +117,9 @@ def summarize(last: CheckpointTuple) -> RunSummary | None:
         forked_from=str(dict(last.metadata).get("forked_from", "")),
         namespace=namespace_in(values),
         tokens=sum(_tokens(record) for record in costs),
+        seconds=round(sum(_seconds(record) for record in costs), 4),
+        model=str(attempts[-1].get("model") or "") if attempts else "",
+        judged_by=str(feedback[-1].get("source") or "") if feedback else "",
         started_at=_iso(values.get("started_at")) or last.checkpoint["ts"],
         updated_at=last.checkpoint["ts"],
     )
@@ -127,6 +136,11 @@ def _tokens(record: dict[str, Any]) -> int:
         (usage.get("input_tokens"), usage.get("output_tokens")) if isinstance(usage, dict) else ()
     )
     return sum(count for count in counts if isinstance(count, int))
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    seconds = record.get("seconds")
+    return seconds if isinstance(seconds, (int, float)) and 0 <= seconds < 1e9 else 0.0
 
 
 def _iso(seconds: Any) -> str:

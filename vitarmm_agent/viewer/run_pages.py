@@ -28,14 +28,21 @@ async def runs(request: Request) -> Response:
     here = site(request)
     where = RunFilter(**{name: request.query_params.get(name, "").strip() for name in FIELDS})
     number = whole(request.query_params.get("page", "1"), "page", low=1) or 1
+    sort = request.query_params.get("sort", "")
     found = await asyncio.to_thread(
-        here.index.page, where, limit=PER_PAGE, offset=(number - 1) * PER_PAGE, seconds=READ_SECONDS
+        here.index.page,
+        where,
+        limit=PER_PAGE,
+        offset=(number - 1) * PER_PAGE,
+        seconds=READ_SECONDS,
+        sort=sort,
     )
     known = {run.thread_id for run in found.runs}
     starting = [
         run
         for run in here.live.runs.values()
-        if run.going and run.thread_id not in known and run.problem and number == 1 and where.empty
+        if run.going and run.thread_id not in known and run.problem
+        if number == 1 and where.empty and not sort
     ]
     return html(
         request,
@@ -51,6 +58,8 @@ async def runs(request: Request) -> Response:
         benchmarks=await asyncio.to_thread(here.index.benchmarks),
         link=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         pager=_pager(request),
+        sort=sort,
+        sorted_by=_sorted(request),
     )
 
 
@@ -76,8 +85,9 @@ async def diff(request: Request) -> Response:
     """Two runs side by side."""
     here = site(request)
     names = [request.query_params.get(name, "") for name in ("a", "b")]
-    if not all(names):
-        raise InputError("name two runs to compare: /diff?a=RUN&b=RUN")
+    names = request.query_params.getlist("run") or names
+    if len(names) != 2 or not all(names):
+        raise InputError("tick two runs in the list of runs to compare them")
     one, other = [await here.trace(name) for name in names]
     texts = ["\n\n".join(a.text for a in trace.result.attempts[-1:]) for trace in (one, other)]
     changes = await asyncio.to_thread(word_diff, *texts)
@@ -136,12 +146,19 @@ async def media(request: Request) -> Response:
 
 
 def _pager(request: Request) -> Any:
-    def link(number: int) -> str:
-        query = {k: v for k, v in request.query_params.items() if v and k != "page"}
-        url = request.url.replace(query="").include_query_params(**query, page=number)
-        return f"{request.url.path}?{url.query}"
+    return lambda number: _list(request, page=number)
 
-    return link
+
+def _sorted(request: Request) -> Any:
+    return lambda name: _list(request, sort=name, page="")
+
+
+def _list(request: Request, **changes: object) -> str:
+    """The address of this list with other values of its query; what is empty is left out."""
+    query = {**request.query_params, **changes}
+    url = request.url.replace(query="")
+    url = url.include_query_params(**{name: value for name, value in query.items() if value})
+    return f"{request.url.path}?{url.query}"
 
 
 def run_address(thread: str) -> str:

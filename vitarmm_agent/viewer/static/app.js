@@ -61,9 +61,11 @@ async function refresh(part, url) {
   if (!answer.ok) return;
   const open = all("details[open][id]", part).map((element) => element.id);
   const focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.id : "";
+  const ticked = new Set(all("input[type=checkbox]:checked", part).map((box) => box.value));
   const scroll = $(".attempts", part)?.scrollLeft;
   part.innerHTML = await answer.text();
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const box of all("input[type=checkbox]", part)) box.checked = ticked.has(box.value);
   if (scroll !== undefined && $(".attempts", part)) $(".attempts", part).scrollLeft = scroll;
   prepare(part);
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
