@@ -354,3 +354,37 @@ def test_runs_are_sorted_and_two_that_are_ticked_compared(client: TestClient, ru
     assert ticked.status_code == 200 and "Two runs" in ticked.text
     for wrong in (newest[:1], newest[:3], []):
         assert client.get("/diff", params={"run": wrong}).status_code == 400
+
+
+def test_one_problem_with_and_without_memory(client: TestClient, runs: Runs) -> None:
+    answer = client.post("/solve", data={"csrf": csrf(client), "text": QUESTION, "both": "yes"})
+    assert answer.status_code == 200 and "With memory" in answer.text
+    shown = re.findall(r'data-live="/runs/([\w-]+)/column"', answer.text)
+    assert len(shown) == 2
+    for thread in shown:
+        finished(client, thread)
+    pair = client.get("/pair", params={"with": shown[0], "without": shown[1]}).text
+    assert "data-events" not in pair
+    told, _, bare = pair.partition("Without memory")
+    assert LESSON["title"] in told and "was shown" not in bare
+    assert LESSON["title"] in client.get(f"/runs/{shown[0]}/column").text
+    assert client.get("/pair?with=nothing&without=nothing").status_code == 404
+    assert client.get("/pair").status_code == 400
+
+
+def test_a_run_under_way_is_stopped_and_goes_on(client: TestClient, tmp_path: Path) -> None:
+    slow = script(tmp_path / "slow.json", {"content": RIGHT, "delay": 30})
+    send(client, "/solve", text=QUESTION, reasoner=slow)
+    page = client.get("/runs").text
+    (thread,) = set(re.findall(r'href="/runs/([\w-]+)"', page))
+    deadline = time.monotonic() + 20
+    while 'action="/runs/' + thread + '/stop"' not in client.get(f"/runs/{thread}").text:
+        assert time.monotonic() < deadline, client.get(f"/runs/{thread}").text
+        time.sleep(0.05)
+    stopped = send(client, f"/runs/{thread}/stop")
+    assert "stopped by hand" in stopped and "Go on from the last checkpoint" in stopped
+    again = client.post(f"/runs/{thread}/stop", data={"csrf": csrf(client)})
+    assert again.status_code == 400 and "not under way" in again.text
+    quick = script(tmp_path / "slow.json", RIGHT)
+    send(client, f"/runs/{thread}/resume", reasoner=quick)
+    assert "25" in finished(client, thread)

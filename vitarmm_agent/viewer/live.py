@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import STEPS_PER_ITERATION
-from vitarmm_agent.errors import VitaRMMError
+from vitarmm_agent.errors import InputError, VitaRMMError
 from vitarmm_agent.models.replies import ReplyStream
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
@@ -44,6 +44,7 @@ class LiveRun:
         text: what the reasoner has streamed of the current attempt, its thinking too.
         reply: the reader of what it streams.
         error: why it failed, for the person who looks.
+        stopped_by: that, should it be cancelled.
     """
 
     thread_id: str
@@ -53,6 +54,7 @@ class LiveRun:
     text: str = ""
     reply: ReplyStream = field(default_factory=ReplyStream, repr=False)
     error: str = ""
+    stopped_by: str = "the server was stopped"
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -119,6 +121,21 @@ class LiveRuns:
         finally:
             self._watchers[thread_id].discard(queue)
 
+    async def cancel(self, thread_id: str) -> None:
+        """Stop one run, and wait until it has; it can be resumed from its last checkpoint.
+
+        Raises:
+            InputError: it is not under way in this server.
+        """
+        live = self.runs.get(thread_id)
+        if live is None or not live.going or live.task is None:
+            raise InputError(
+                f"run {thread_id!r} is not under way here, so there is nothing to stop"
+            )
+        live.stopped_by = "it was stopped by hand"
+        live.task.cancel()
+        await asyncio.wait([live.task])
+
     async def stop(self) -> None:
         """Cancel what is under way; each run can be resumed from its last checkpoint."""
         tasks = [run.task for run in self.runs.values() if run.going and run.task]
@@ -171,7 +188,7 @@ class LiveRuns:
         error = None if task.cancelled() else task.exception()
         live.phase, live.nodes = ("failed" if error or task.cancelled() else "done"), ()
         if task.cancelled():
-            live.error = "the server was stopped"
+            live.error = live.stopped_by
         elif error is not None:
             known = isinstance(error, VitaRMMError)
             told = str(error) if known else f"unexpected {type(error).__name__}: {error}"

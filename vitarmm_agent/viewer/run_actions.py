@@ -108,6 +108,14 @@ def _reply(form: dict[str, list[object]]) -> dict[str, Any]:
     return {"verdict": verdict, "message": one(form, "message")} | ({"step": step} if step else {})
 
 
+async def stop(request: Request) -> Response:
+    """Stop a run that is under way; it can go on from its last checkpoint."""
+    here, thread = site(request), request.path_params["thread"]
+    await checked_form(request)
+    await here.live.cancel(thread)
+    return go(run_address(thread))
+
+
 async def delete(request: Request) -> Response:
     """Delete a run's checkpoints; what it wrote to memory stays."""
     here, thread = site(request), request.path_params["thread"]

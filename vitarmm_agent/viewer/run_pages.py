@@ -81,6 +81,36 @@ async def run(request: Request) -> Response:
     return html(request, name, **context, thread=thread)
 
 
+async def pair(request: Request) -> Response:
+    """Two runs of one problem side by side, live: with and without memory."""
+    here = site(request)
+    names = [request.query_params.get(name, "") for name in ("with", "without")]
+    if not all(names):
+        raise InputError("name the run with memory and the one without: /pair?with=RUN&without=RUN")
+    columns = [await _column(request, name) for name in names]
+    going = here.live.going()
+    return html(request, "pair", columns=columns, going=going, problem=columns[0]["problem"])
+
+
+async def column(request: Request) -> Response:
+    """One of the two, as it is now."""
+    return html(request, "pair_column", **await _column(request, request.path_params["thread"]))
+
+
+async def _column(request: Request, thread: str) -> dict[str, Any]:
+    """What a column shows; a run that is only beginning has no trace yet."""
+    here = site(request)
+    live = here.live.live(thread)
+    try:
+        context = run_context(await here.trace(thread), live=live)
+        problem = context["result"].problem
+    except InputError:
+        if live is None or live.problem is None:
+            raise
+        context, problem = {"view": None, "live": live}, live.problem
+    return {**context, "thread": thread, "problem": problem}
+
+
 async def diff(request: Request) -> Response:
     """Two runs side by side."""
     here = site(request)

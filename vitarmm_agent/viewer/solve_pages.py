@@ -17,14 +17,19 @@ from vitarmm_agent.problem import Problem
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
 from vitarmm_agent.viewer.run_pages import run_address
 from vitarmm_agent.viewer.security import checked_form
+from vitarmm_agent.viewer.site import Site
 
 FIELDS = ("text", "choices", "answer_type", "unit", "reference", "reasoner", "judge", "rmm",
           "feedback", "max_iterations")  # fmt: skip
 
+MAX_GIVEN = 4_000
+"""Characters of a field that an address gives."""
+
 
 async def form(request: Request) -> Response:
-    """The empty form."""
-    return _form(request, {}, "")
+    """The form, empty or with what its address holds."""
+    given = {name: request.query_params.get(name, "")[:MAX_GIVEN] for name in FIELDS}
+    return _form(request, given, "")
 
 
 async def start(request: Request) -> Response:
@@ -37,16 +42,22 @@ async def start(request: Request) -> Response:
         images = await _images(sent, here.media)
         problem = _problem(values, images)
         options = run_options(values, here.settings.feedback)
+        if "both" in sent:
+            here.memory()  # says so where it is off
     except UserError as error:
         return _form(request, values, str(error), status=400)
-    thread = new_thread()
-    here.live.start(
-        thread,
-        lambda: here.agent(**options),
-        {"problem": problem.model_dump(mode="json")},
-        problem=problem,
-    )
-    return go(run_address(thread))
+    if "both" not in sent:
+        return go(run_address(_start(here, problem, options)))
+    options.pop("memory", None)
+    one_run, other = (_start(here, problem, options | more) for more in ({}, {"memory": "off"}))
+    return go(f"/pair?with={one_run}&without={other}")
+
+
+def _start(here: Site, problem: Problem, options: dict[str, Any]) -> str:
+    """Begin a run of the problem; its thread."""
+    thread, inputs = new_thread(), {"problem": problem.model_dump(mode="json")}
+    here.live.start(thread, lambda: here.agent(**options), inputs, problem=problem)
+    return thread
 
 
 def _form(request: Request, values: dict[str, str], fault: str, *, status: int = 200) -> Response:
