@@ -33,6 +33,10 @@ _OPTIONS: dict[str, Any] = {
     "rmm": Rmm,
     "teacher": Teacher,
     "memory": Annotated[str | None, typer.Option(help="Memory folder or server URL, or off.")],
+    "database": Annotated[
+        str | None,
+        typer.Option(help="postgresql://… for traces, images and history of several machines."),
+    ],
     "namespace": Annotated[
         str | None,
         typer.Option(
@@ -55,8 +59,10 @@ _OPTIONS: dict[str, Any] = {
 Given = Mapping[str, Any]
 """Settings that were given on the command line, by name."""
 NOTHING: Given = MappingProxyType({})
-ROLES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory", "namespace")
+ROLES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory", "database", "namespace")
 """Who does what in a run, and with whose memory."""
+PLACE = ("memory", "database", "namespace")
+"""Which memory, and where its history is."""
 RUNNING = (*ROLES, *(name for name in _OPTIONS if name not in ROLES))
 """All that can be set for one run."""
 
