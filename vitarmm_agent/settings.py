@@ -212,7 +212,7 @@ class Settings(BaseSettings):
     @field_validator("database")
     @classmethod
     def _postgres(cls, value: str | None) -> str | None:
-        if value is None or value == "off":
+        if not value or value == "off":
             return value
         if not value.startswith(("postgresql://", "postgres://")):
             raise ValueError(
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     @property
     def database_address(self) -> str | None:
         """Address of the database, or None where all is in files."""
-        return None if self.database in (None, "off") else self.database
+        return None if self.database == "off" else self.database or None
 
     @property
     def index_path(self) -> Path:

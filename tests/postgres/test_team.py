@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ from PIL import Image
 from tests.memory_store.conftest import ChromaServer
 from tests.memory_store.test_two_machines import by_id, learn, left, opened
 from tests.postgres.conftest import Machine
-from tests.scripts import QUESTION, RIGHT, WRONG, script
+from tests.scripts import QUESTION, RIGHT, WRONG, nothing, script
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.graphs.open_checkpoints import open_traces
 from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -115,6 +113,7 @@ def test_a_memory_is_made_again_whole(machine: Machine, how: str) -> None:
     assert list(by_id(theirs)) == ["theirs-0"]
 
 
+@pytest.mark.slow
 def test_a_chroma_server_that_lost_all_is_filled_again(machine: Machine, tmp_path: Path) -> None:
     server = ChromaServer(tmp_path / "chroma")
     try:
@@ -161,8 +160,9 @@ def test_another_machine_goes_on_with_a_run_that_has_an_image(
 
     def agent(name: str, *replies: str) -> ReasoningAgent:
         settings = machine(name, feedback="arithmetic,human")
+        writer = script(tmp_path / f"{name}-writer.json", nothing(), nothing(), nothing())
         return ReasoningAgent.open(
-            reasoner=script(tmp_path / f"{name}.json", *replies), rmm=None, settings=settings
+            reasoner=script(tmp_path / f"{name}.json", *replies), rmm=writer, settings=settings
         )
 
     problem = {"text": QUESTION, "images": [picture(tmp_path / "square.png")]}
@@ -191,7 +191,7 @@ def test_runs_are_listed_pruned_and_copied(machine: Machine, tmp_path: Path) -> 
     kept = open_traces(machine("two", memory="off"))
     index = RunIndex(kept)
     assert [run.thread_id for run in index.page().runs] == ["c", "b", "a"]
-    assert index.page(RunFilter(text="square", status="passed")).total >= 2
+    assert index.page(RunFilter(text="square", verdict="fail")).total == 1
     kept.copy_thread("a", "d")
     assert read_trace(kept, "d").result.attempts == read_trace(kept, "a").result.attempts
     kept.delete_thread("b")
@@ -215,16 +215,6 @@ def test_odd_characters_are_kept(machine: Machine, tmp_path: Path, odd: str) -> 
     found = ReasoningAgent.open(reasoner=spec, settings=settings).solve(QUESTION, thread_id="t")
     assert found.answer == wanted.answer and found.attempts[0].text == wanted.attempts[0].text
     assert read_trace(open_traces(settings), "t").result.answer == wanted.answer
-
-
-def test_importing_loads_no_driver() -> None:
-    code = (
-        "import sys, vitarmm_agent.agent, vitarmm_agent.cli.app, vitarmm_agent.memory_store.open,"
-        "vitarmm_agent.graphs.open_checkpoints;"
-        "print([m for m in sys.modules if m.split('.')[0] in ('psycopg', 'psycopg_pool')])"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
 
 
 def test_image_bytes_of_another_hash_are_not_given(machine: Machine, tmp_path: Path) -> None:

@@ -199,6 +199,7 @@ def _pool(url: str) -> ConnectionPool[Connection]:
         min_size=1,
         max_size=CONNECTIONS,
         timeout=PATIENCE,
+        reconnect_timeout=PATIENCE / 3,  # then it tries at once when it is asked
         configure=_configure,
         check=ConnectionPool.check_connection,
         name=SCHEMA,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0
 """Seconds to wait for another holder before giving up."""
-SHORTEST, LONGEST = 0.002, 0.05
+POLL = 0.005
 """Seconds between two looks at a lock that somebody has."""
 
 
@@ -40,6 +40,7 @@ class LockSession:
         self._connection: Connection | None = None
         self._number = 0
         self._held: dict[int, int] = {}  # key: number of the connection that took it
+        self._last: tuple[list[int], float] = [], 0.0
 
     def lock(self, names: Iterable[str]) -> NamesLock:
         """A lock on all of these names together; not taken yet."""
@@ -66,6 +67,13 @@ class LockSession:
         with self._mutex:
             still = [key for key in keys if self._held.pop(key, None) == self._number]
             self._unlock(still)
+            self._last = keys, time.monotonic()
+
+    def let_others_look(self, keys: list[int]) -> None:
+        """Who has just given a lock back and wants it again lets those who wait for it look first."""
+        last, at = self._last
+        if last == keys and (left := at + 1.5 * POLL - time.monotonic()) > 0:
+            time.sleep(left)
 
     @contextmanager
     def transaction(self, names: Iterable[str]) -> Iterator[Connection]:
@@ -144,7 +152,9 @@ class NamesLock:
             DatabaseError: the database does not answer, or somebody else has had it for
                 :data:`PATIENCE` seconds.
         """
-        deadline, pause = time.monotonic() + PATIENCE, SHORTEST
+        deadline = time.monotonic() + PATIENCE
+        if blocking:
+            self._session.let_others_look(self._keys)
         while not self._session.take(self._keys):
             if not blocking:
                 return False
@@ -153,8 +163,7 @@ class NamesLock:
                     f"another process or machine has been writing to this memory for {PATIENCE:.0f} s; "
                     "end it, or try again"
                 )
-            time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST)
+            time.sleep(POLL)
         return True
 
     def release(self) -> None:
