@@ -76,8 +76,7 @@ class ReasoningAgent:
             teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
                 once where a run ends without a pass.
             max_iterations: attempts per problem at most.
-            checkpointer: where traces are kept; default: the settings' database, or SQLite under
-                ``settings.data_dir``.
+            checkpointer: where traces are kept; default: the settings' database or folder.
             store: a LangGraph store to hold the memory.
             settings: everything not given; default: :meth:`Settings.load`.
             options: any other field of :class:`Settings`, by name.

@@ -43,7 +43,7 @@ def machine(chroma_server: ChromaServer, database: str, tmp_path: Path) -> Machi
     def settings(name: str, tenant: str = "agent", **other: object) -> Settings:
         given = {
             "memory": chroma_server.url,
-            "database": database,
+            "database": f"{database}?application_name={name}",  # and so connections of its own
             "embedder": f"local:{embedder}",
             "home": tmp_path / "home",
             "data_dir": tmp_path / name,

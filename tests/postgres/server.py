@@ -96,6 +96,9 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self.programs / program), *arguments], user=self.user, capture_output=True, text=True
+            [str(self.programs / program), *arguments],
+            user=self.user,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr

@@ -142,7 +142,10 @@ def test_a_history_is_only_added_to(machine: Machine) -> None:
 
 
 def test_the_password_is_shown_nowhere(
-    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    database: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not in settings, traces, exports, or what the commands print."""
     monkeypatch.setenv("VITARMM_DATABASE", database)

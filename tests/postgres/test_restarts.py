@@ -98,8 +98,7 @@ def test_a_short_restart_is_waited_for(machine: Machine, own_server: PostgresSer
 
 def test_who_lost_the_lock_does_not_write(machine: Machine, database: str) -> None:
     """Its connection breaks between the plan and the journal, and another machine writes meanwhile."""
-    one = opened(machine("one"))
-    two = opened(machine("two", database=f"{database}?application_name=two"))  # connections of its own
+    one, two = opened(machine("one")), opened(machine("two"))
     learn(one, "one", "a square")
     plan = one.entry_store.get
 

@@ -132,9 +132,7 @@ def test_a_chroma_server_that_lost_all_is_filled_again(machine: Machine, tmp_pat
 def test_memories_of_one_database_are_kept_apart(machine: Machine, tmp_path: Path) -> None:
     """A folder, another folder, and a server, in the same namespace."""
     places = [None, str(tmp_path / "a"), str(tmp_path / "b")]
-    memories = [
-        opened(machine("one", **({"memory": place} if place else {}))) for place in places
-    ]
+    memories = [opened(machine("one", **({"memory": place} if place else {}))) for place in places]
     for n, memory in enumerate(memories):
         learn(memory, f"m{n}", "a square")
     for n, memory in enumerate(memories):
