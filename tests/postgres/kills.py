@@ -136,7 +136,7 @@ def survive(place: Place, kills: int, seed: int = 7) -> Outcome:
             os.kill(writers[name].pid or 0, signal.SIGKILL)
             writers[name].join()
         if number % 10 == 9:
-            print(f"{2 * (number + 1)} kills", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{2 * (number + 1)} kills\n")
     for name in WRITERS:
         done(_fork.Process(target=write, args=(place, name, True)))
     found: multiprocessing.SimpleQueue[Outcome] = _fork.SimpleQueue()
@@ -155,7 +155,7 @@ def main() -> None:
         server, chroma = PostgresServer(), ChromaServer(Path(folder) / "chroma")
         try:
             place = Place(chroma.url, server.new("kills"), Path(folder))
-            print(survive(place, int(sys.argv[1])))
+            sys.stdout.write(f"{survive(place, int(sys.argv[1]))}\n")
         finally:
             chroma.stop()
             server.remove()

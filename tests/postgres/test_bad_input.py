@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def test_no_address_of_postgres(told: Told, address: str) -> None:
 def test_a_password_that_is_not_quoted(told: Told) -> None:
     said = told("trace", "list", "--database", f"postgresql://u:{PASSWORD}/x@host:5432/d")
     assert "%2F" in said
+
+
+@pytest.mark.parametrize("module", ["psycopg", "psycopg_pool", "langgraph.checkpoint.postgres"])
+def test_no_driver(told: Told, database: str, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    for loaded in [m for m in sys.modules if f"{m}.".startswith("vitarmm_agent.graphs.postgres_")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
+    assert "vitarmm-agent[postgres]" in told("trace", "list", "--database", database)
 
 
 def test_nobody_there(told: Told) -> None:
