@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip
 # On Linux the default torch wheel brings several GB of CUDA libraries; this index has the CPU build.
 # With an NVIDIA GPU: make demo TORCH_INDEX=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-EXTRAS      ?= torch,openai,ocr,ui,mcp,server,docs,eval,inspect,train
+EXTRAS      ?= torch,openai,ocr,ui,mcp,postgres,server,docs,eval,inspect,train
 DEMO_MODELS := qwen2.5-coder-0.5b-instruct all-minilm-l6-v2
 MODELS      ?= $(DEMO_MODELS) smollm2-135m-instruct
 
@@ -22,17 +22,27 @@ LLAMA       := $(VENV)/llama
 LLAMA_BUILD := llama-cpp-python[server]==0.3.36
 LLAMA_FLAGS := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
 
-.PHONY: demo test test-slow test-browser test-server fuzz lint types format install weights clean
+.PHONY: demo test postgres test-slow test-browser test-server fuzz lint types format install weights clean
 
 # Only what a first problem needs: no torch, no test tools.
 demo: $(VENV)/.base
 	@$(BIN)/vitarmm models pull $(DEMO_MODELS)
 	@$(BIN)/vitarmm demo
 
-test: weights
+# The tests of the extra `postgres` start a server of their own: Debian's package, as root, else the wheel
+# `pgserver`. Debian would also run one of its own; that is left out.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null && \
+	    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
+	  echo "Postgres is not here and cannot be installed: its tests take the wheel pgserver, or are skipped"
+
+test: weights postgres
 	$(BIN)/python -m pytest
 
-test-slow: weights
+test-slow: weights postgres
 	$(BIN)/python -m pytest -m slow
 
 # Needs Chromium and axe-core: Debian's package is installed as root, axe-core comes from npm.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import (
-    ChannelVersions,
-    Checkpoint,
-    CheckpointMetadata,
-    CheckpointTuple,
-)
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.any_checkpoints import Checkpoints
 from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
@@ -33,11 +28,10 @@ BUSY_SECONDS = 60
 T = TypeVar("T")
 
 
-class SqliteCheckpoints(SqliteSaver):
+class SqliteCheckpoints(Checkpoints, SqliteSaver):
     """LangGraph's ``SqliteSaver`` with its async methods, which run in one worker thread.
 
-    LangGraph has one saver for sync and one for async runs; an agent offers both on one file. The
-    saver's lock lets one call through at a time anyway: one thread of our own keeps the others of
+    The saver's lock lets one call through at a time anyway: one thread of our own keeps the others of
     the process free, and a call takes well under a millisecond. Asynchronous writes that wait at
     the same time share one transaction; each returns when its own is committed.
     """
@@ -54,7 +48,7 @@ class SqliteCheckpoints(SqliteSaver):
         """
         self._parts = PartedSerializer(serde or PlainDataSerializer(), conn)
         super().__init__(conn, serde=self._parts)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._together = GroupCommit[_Write](self._write_group)
         self._grouping = threading.local()
 
@@ -120,23 +114,6 @@ class SqliteCheckpoints(SqliteSaver):
                     thread_id,
                 )
 
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy all checkpoints and writes of a thread to another."""
-        own: RunnableConfig = {"configurable": {"thread_id": str(source_thread_id)}}
-        for found in [*self.list(own)][::-1]:
-            at = found.config["configurable"]
-            parent = (found.parent_config or {"configurable": {}})["configurable"]
-            place = {"thread_id": str(target_thread_id), "checkpoint_ns": at["checkpoint_ns"]}
-            before = {"checkpoint_id": parent["checkpoint_id"]} if parent else {}
-            copied = self.put(
-                {"configurable": place | before}, found.checkpoint, found.metadata, {}
-            )
-            tasks: dict[str, list[tuple[str, Any]]] = {}
-            for task_id, channel, value in found.pending_writes or ():
-                tasks.setdefault(task_id, []).append((channel, value))
-            for task_id, writes in tasks.items():
-                self.put_writes(copied, writes, task_id)
-
     def shrink(self) -> bool:
         """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
         try:
@@ -191,7 +168,7 @@ class SqliteCheckpoints(SqliteSaver):
 
     def close(self) -> None:
         """Finish what is under way and close the file."""
-        self._worker.shutdown()
+        self.worker.shutdown()
         self._together.finish()  # what a cancelled caller left
         self.conn.close()
 
@@ -211,7 +188,7 @@ class SqliteCheckpoints(SqliteSaver):
     async def _with_others(self, function: Callable[..., T], *args: Any) -> T:
         """Carry out a write in the worker, in one transaction with all that wait by then."""
         write = _Write(lambda: function(*args))
-        await self._together.ajoin(write, self._worker, leaves=False)
+        await self._together.ajoin(write, self.worker, leaves=False)
         done: T = write.outcome()
         return done
 
@@ -225,32 +202,6 @@ class SqliteCheckpoints(SqliteSaver):
             self.conn.rollback()
             for write in group:
                 write.fail(write.error or error)
-
-    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As :meth:`get_tuple`."""
-        return await self._off_loop(self.get_tuple, config)
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        """As :meth:`list`."""
-
-        def read() -> list[CheckpointTuple]:
-            found: Iterator[CheckpointTuple] = self.list(
-                config, filter=filter, before=before, limit=limit
-            )
-            return [*found]
-
-        for checkpoint in await self._off_loop(read):
-            yield checkpoint
 
     async def aput(
         self,
@@ -271,22 +222,6 @@ class SqliteCheckpoints(SqliteSaver):
     ) -> None:
         """As :meth:`put_writes`."""
         await self._with_others(self.put_writes, config, writes, task_id, task_path)
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """As :meth:`delete_thread`."""
-        await self._off_loop(self.delete_thread, thread_id)
-
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """As :meth:`delete_for_runs`."""
-        await self._off_loop(self.delete_for_runs, run_ids)
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """As :meth:`copy_thread`."""
-        await self._off_loop(self.copy_thread, source_thread_id, target_thread_id)
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """As :meth:`prune`."""
-        await self._off_loop(lambda: self.prune(thread_ids, strategy=strategy))
 
 
 @dataclass(eq=False)

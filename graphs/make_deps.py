@@ -16,6 +16,7 @@ from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes.tenancy import has_variables
+from vitarmm_agent.open_media import open_media
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
@@ -43,7 +44,7 @@ def make_deps(
     """Load what is named, take what is given."""
     settings = settings or Settings.load()
     solver = _model(reasoner, settings.reasoner, settings)
-    media = MediaStore(settings.media_dir, local_files=settings.local_files)
+    media = open_media(settings, local_files=settings.local_files)
     opened = _memory(memory, store, settings)
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(

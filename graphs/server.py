@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.private import write_privately
 
 if TYPE_CHECKING:
-    from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
+    from vitarmm_agent.graphs.any_checkpoints import Checkpoints
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
 
 _opening = threading.Lock()
@@ -35,8 +35,8 @@ async def make_graph() -> ReasoningGraph:
 
 
 @asynccontextmanager
-async def open_server_checkpoints() -> AsyncIterator[SqliteCheckpoints]:
-    """SQLite checkpoints under ``settings.data_dir``: a killed server finds its threads again.
+async def open_server_checkpoints() -> AsyncIterator[Checkpoints]:
+    """The checkpoints of the settings: a killed server finds its threads again.
 
     The server opens them before it serves. What it writes itself, such as the list of its threads, is
     then for this user alone, too.
@@ -70,8 +70,8 @@ def _graph_once() -> ReasoningGraph:
     return graph
 
 
-def _checkpoints() -> SqliteCheckpoints:
-    from vitarmm_agent.graphs.checkpoints import open_checkpoints
+def _checkpoints() -> Checkpoints:
+    from vitarmm_agent.graphs.open_checkpoints import open_traces
     from vitarmm_agent.settings import Settings
 
-    return open_checkpoints(Settings.load().checkpoints_path)
+    return open_traces(Settings.load())

@@ -263,7 +263,7 @@ class Curation:
         Raises:
             InputError: there is no journal.
         """
-        turn = Turn(self.group.lock)
+        turn = Turn(self.group.lock([self.entry_store.namespace]))
         try:
             yield from turn.take()
             return (yield from self.refill()).entries

@@ -1,4 +1,4 @@
-"""An append-only history of one or more memories, in SQLite.
+"""An append-only history of one or more memories.
 
 Every change of an entry is an event with the entry as it was left. The history is what time travel,
 ``undo`` and ``rebuild`` read. A batch of events is written before the store is, and marked when the
@@ -8,10 +8,8 @@ store has it; what a killed process left unmarked is carried out by the next one
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,44 +17,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.journal_rows import JournalRows, Row, SqliteRows, Statements
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.store.locks import OneProcess
+from vitarmm_agent.memory_store.store.locks import Lock, OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
-from vitarmm_agent.private import private_database
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace TEXT NOT NULL,
-    key TEXT NOT NULL,
-    run TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    time REAL NOT NULL,
-    result TEXT NOT NULL,
-    applied INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (namespace, key)
-);
-CREATE INDEX IF NOT EXISTS batches_by_run ON batches (namespace, run);
-CREATE INDEX IF NOT EXISTS batches_pending ON batches (namespace, id) WHERE applied = 0;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    batch INTEGER NOT NULL REFERENCES batches (id),
-    namespace TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    entry_id TEXT NOT NULL,
-    before TEXT,
-    after TEXT,
-    reason TEXT NOT NULL,
-    time REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_entry ON events (namespace, entry_id, seq);
-CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch);
-CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-"""
+ALL = 2**62
+"""Events, where there is no limit."""
 
 
 class Change(BaseModel):
@@ -105,20 +73,25 @@ class JournalEvent:
 
 
 class Journal:
-    """The history file. Safe for threads and processes."""
+    """The history of the memories in one store. Safe for threads and processes."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Open or make the file; None keeps it in memory.
+    def __init__(self, place: Path | JournalRows | None) -> None:
+        """Open or make a file, or use rows that are kept elsewhere; None keeps it in memory.
 
         Raises:
-            MemoryStoreError: it cannot be made, or is damaged.
+            MemoryStoreError: the file cannot be made, or is damaged.
         """
-        self.path = path
-        self._opened = OneProcess(f"journal {str(path)!r}")
-        self._lock = threading.RLock()
-        with self._guarded():
-            self._db = private_database(path)
-            self._db.executescript(_SCHEMA)
+        self._opened = OneProcess(f"journal {str(place)!r}")
+        self._rows: JournalRows = (
+            SqliteRows(place) if place is None or isinstance(place, Path) else place
+        )
+
+    def lock(self, namespaces: Iterable[Sequence[str]]) -> Lock | None:
+        """What keeps all other writers of these memories out, wherever they are; None: nobody else.
+
+        A file has one for all of its memories.
+        """
+        return self._rows.lock([self._name(namespace) for namespace in namespaces])
 
     def append(self, namespace: Sequence[str], batch: Batch) -> None:
         """Write a batch; durable when this returns.
@@ -134,22 +107,23 @@ class Journal:
         Raises:
             MemoryStoreError: the file cannot be written, or has a batch of such a key already.
         """
-        with self._guarded(), self._transaction() as db:
-            for namespace, batch in batches:
-                self._append(db, namespace_text(tuple(namespace)), batch)
+        named = [(self._name(namespace), batch) for namespace, batch in batches]
+        with self._transaction([name for name, _ in named]) as statements:
+            for name, batch in named:
+                self._append(statements, name, batch)
 
-    def _append(self, db: sqlite3.Connection, text: str, batch: Batch) -> None:
-        row = db.execute(
+    def _append(self, statements: Statements, text: str, batch: Batch) -> None:
+        ((number,),) = statements.execute(
             "INSERT INTO batches (namespace, key, run, attempt, time, result)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
             (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
         )
-        db.executemany(
+        statements.execute_many(
             "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    row.lastrowid,
+                    number,
                     text,
                     change.kind,
                     change.entry_id,
@@ -171,27 +145,22 @@ class Journal:
 
         The note need not survive a power cut: a batch would be carried out again, to no effect.
         """
-        with self._guarded(), self._lock:
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            try:
-                with self._transaction() as db:
-                    db.executemany(
-                        "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?",
-                        [(namespace_text(tuple(namespace)), key) for namespace, key in batches],
-                    )
-            finally:
-                self._db.execute("PRAGMA synchronous = FULL")
+        named = [(self._name(namespace), key) for namespace, key in batches]
+        with self._transaction([name for name, _ in named], durable=False) as statements:
+            statements.execute_many(
+                "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?", named
+            )
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
         found = f"{_BATCH} WHERE namespace = ? AND key = ?"
-        rows = self._query(found, namespace_text(tuple(namespace)), key)
+        rows = self._query(found, self._name(namespace), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
         found = f"{_BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
-        rows = self._query(found, namespace_text(tuple(namespace)))
+        rows = self._query(found, self._name(namespace))
         return [self._batch(row) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
@@ -204,18 +173,16 @@ class Journal:
         *,
         entry_id: str | None = None,
         run: str | None = None,
-        limit: int = -1,
+        limit: int = ALL,
     ) -> list[JournalEvent]:
         """Events of a memory, newest first."""
         return [
             _event(row)
             for row in self._query(
-                f"SELECT {_EVENT} WHERE e.namespace = ? AND (? IS NULL OR e.entry_id = ?) "
-                "AND (? IS NULL OR b.run = ?) ORDER BY e.seq DESC LIMIT ?",
-                namespace_text(tuple(namespace)),
+                f"SELECT {_EVENT} WHERE e.namespace = ? AND e.entry_id = coalesce(?, e.entry_id) "
+                "AND b.run = coalesce(?, b.run) ORDER BY e.seq DESC LIMIT ?",
+                self._name(namespace),
                 entry_id,
-                entry_id,
-                run,
                 run,
                 limit,
             )
@@ -225,7 +192,7 @@ class Journal:
         """Events of one run, oldest first."""
         rows = self._query(
             f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
-            namespace_text(tuple(namespace)),
+            self._name(namespace),
             run,
         )
         return [_event(row) for row in rows]
@@ -239,7 +206,7 @@ class Journal:
             "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
             "ORDER BY seq DESC LIMIT 1"
         )
-        text, until = namespace_text(tuple(namespace)), moment.timestamp()
+        text, until = self._name(namespace), moment.timestamp()
         for entry_id in entry_ids:
             rows = self._query(last, text, entry_id, until)
             if rows and rows[0][0] is not None:
@@ -255,7 +222,7 @@ class Journal:
             "SELECT e.after FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
             "FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
             "ON e.seq = l.last WHERE e.after IS NOT NULL ORDER BY l.first",
-            namespace_text(tuple(namespace)),
+            self._name(namespace),
             until,
         )
         return (_entry(after) for (after,) in rows)
@@ -267,7 +234,7 @@ class Journal:
         left = {entry.id: entry for entry in entries}
         for entry_id, *states in self._query(
             "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
-            namespace_text(tuple(namespace)),
+            self._name(namespace),
         ):
             if entry_id in left and any(s and _entry(s) == left[entry_id] for s in states):
                 del left[entry_id]
@@ -279,7 +246,7 @@ class Journal:
         seen = set(current.items())
         for (after,) in self._query(
             "SELECT after FROM events WHERE namespace = ? AND after IS NOT NULL ORDER BY seq",
-            namespace_text(tuple(namespace)),
+            self._name(namespace),
         ):
             entry = _entry(after)
             if (entry.id, entry.index_text) not in seen:
@@ -288,17 +255,21 @@ class Journal:
 
     def has_applied(self) -> bool:
         """Whether a store was given any batch."""
-        return bool(self._query("SELECT 1 FROM batches WHERE applied = 1 LIMIT 1"))
+        found = f"SELECT 1 FROM batches WHERE applied = 1 AND {_OURS} LIMIT 1"
+        return bool(self._query(found, self._rows.memory, self._rows.memory))
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
-        rows = self._query("SELECT DISTINCT namespace FROM batches")
-        return sorted(namespace_labels(row[0]) for row in rows)
+        memory = self._rows.memory
+        rows = self._query(f"SELECT DISTINCT namespace FROM batches WHERE {_OURS}", memory, memory)
+        return sorted(namespace_labels(row[0][len(memory) :]) for row in rows)
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        """Close the file or the database."""
+        self._rows.close()
+
+    def _name(self, namespace: Sequence[str]) -> str:
+        return self._rows.memory + namespace_text(tuple(namespace))
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
         changes = self._query(
@@ -314,36 +285,15 @@ class Journal:
             changes=tuple(_change(*change) for change in changes),
         )
 
-    def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self._guarded(), self._lock:
-            return self._db.execute(sql, parameters).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _query(self, sql: str, *values: Any) -> list[Row]:
         self._opened.check()
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise MemoryStoreError(
-                f"journal {str(self.path)!r} cannot be used: {error}; "
-                "check that the folder exists, can be written and has space"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise MemoryStoreError(
-                f"journal {str(self.path)!r} is damaged: {error}; move it away and begin a new one "
-                "from the entries as they are with: vitarmm memory reindex"
-            ) from error
+        return self._rows.query(sql, values)
+
+    def _transaction(
+        self, names: Sequence[str], *, durable: bool = True
+    ) -> AbstractContextManager[Statements]:
+        self._opened.check()
+        return self._rows.transaction(names, durable=durable)
 
 
 def history(journal: Journal | None, what: str) -> Journal:
@@ -357,6 +307,7 @@ def history(journal: Journal | None, what: str) -> Journal:
     return journal
 
 
+_OURS = "substr(namespace, 1, length(?)) = ?"
 _BATCH = "SELECT id, key, run, attempt, time, result FROM batches"
 _EVENT = (
     "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "

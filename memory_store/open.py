@@ -7,12 +7,15 @@ import logging
 import re
 from pathlib import Path
 
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import MemoryStoreError, UserError
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
+from vitarmm_agent.memory_store.identity import identity, is_url
 from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.journal_rows import PostgresRows
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+from vitarmm_agent.postgres.database import open_postgres
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.settings import Settings
@@ -25,7 +28,8 @@ JOURNAL_FILE = "journal.sqlite"
 def open_memory(settings: Settings) -> ReasoningMemory | None:
     """The memory of ``settings.namespace`` in the folder or server that the settings name.
 
-    The journal lies in the folder; for a server, in the data folder of this machine.
+    The journal lies in the folder, or for a server in the data folder of this machine; where the settings
+    name a database, there.
 
     Returns:
         The memory, or None when it is off.
@@ -34,28 +38,43 @@ def open_memory(settings: Settings) -> ReasoningMemory | None:
         InputError: the namespace, embedder or address is malformed.
         MemoryStoreError: the folder or server cannot be used as it is, or was made with another
             embedder.
+        DatabaseError: the database cannot be used.
         WeightsError: the embedder's weights are missing.
     """
     location = settings.memory_location
     if location == "off":
         return None
     store = open_store(settings)
-    journal = Journal(journal_path(settings))
+    try:
+        journal = open_journal(settings)
+    except UserError:
+        store.close()
+        raise
     memory = ReasoningMemory(
         store,
         settings.namespace,
         journal=journal,
         config=RecallConfig.for_embedder(settings.embedder),
     )
-    if is_url(location):
+    if is_url(location) and settings.database_address is None:
         logger.warning("memory %s: %s", public_address(location), history_place(settings))
-    elif journal.has_applied() and not store.list_namespaces(limit=1):
+    elif not is_url(location) and journal.has_applied() and not store.list_namespaces(limit=1):
         memory.close()
         raise MemoryStoreError(
             f"memory folder {location!r} has lost what its journal says was written to it; copy it "
             "anew, or make it again from the journal with: vitarmm memory reindex"
         )
     return memory
+
+
+def open_journal(settings: Settings) -> Journal:
+    """The history of the settings' memory; raises as :func:`open_memory` does."""
+    if settings.database_address is None:
+        return Journal(journal_path(settings))
+    location = settings.memory_location
+    database = open_postgres(settings.database_address)
+    name = identity(location, database)
+    return Journal(PostgresRows(database, name, one_lock=not is_url(location)))
 
 
 def open_store(settings: Settings) -> ChromaStore:
@@ -77,9 +96,12 @@ def open_store(settings: Settings) -> ChromaStore:
 
 def history_place(settings: Settings) -> str:
     """Where the history of a memory on a server is, and what follows from that."""
+    if settings.database_address is not None:
+        return f"its history is in database {public_address(settings.database_address)}"
     return (
         f"its history is in {journal_path(settings)}, on this machine only. What other machines write "
-        "is recalled here, but not undone, dated (as_of) or made again (rebuild, reindex)"
+        "is recalled here, but not undone, dated (as_of) or made again (rebuild, reindex); name a "
+        "database for all of them with VITARMM_DATABASE"
     )
 
 
@@ -103,8 +125,3 @@ def journal_path(settings: Settings) -> Path:
             "set VITARMM_DATA_DIR to one that can be written"
         ) from None
     return folder / f"{slug}-{digest}.sqlite"
-
-
-def is_url(location: str) -> bool:
-    """Whether a memory location is a server's address."""
-    return location.startswith(("http://", "https://"))

@@ -23,10 +23,11 @@ from vitarmm_agent.memory_store.entry_store import (
     indexed_put,
     read_entry,
 )
+from vitarmm_agent.memory_store.identity import is_url
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
-from vitarmm_agent.memory_store.open import is_url, journal_path, open_store
+from vitarmm_agent.memory_store.open import open_journal, open_store
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.memory_store.store.folder_files import (
     FRESH,
@@ -35,7 +36,7 @@ from vitarmm_agent.memory_store.store.folder_files import (
     finish_renaming,
     folder_lock,
 )
-from vitarmm_agent.memory_store.store.locks import FolderLock, holding
+from vitarmm_agent.memory_store.store.locks import holding
 from vitarmm_agent.memory_store.store.records import Namespace
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.settings import Settings
@@ -80,12 +81,13 @@ def reindex(settings: Settings) -> Reindexed:
     location = settings.memory_location
     if location == "off":
         raise InputError("memory is off; name its folder or server with --memory")
-    path = journal_path(settings)
-    if not is_url(location) and not path.parent.is_dir():
+    if not is_url(location) and not Path(location).is_dir():
         raise InputError(f"memory folder {location!r} does not exist; check --memory")
-    journal = Journal(path)
+    journal = open_journal(settings)
     try:
-        with holding(FolderLock(path.with_suffix(".lock"))):
+        writers = journal.lock({*journal.namespaces(), settings.namespace})
+        assert writers is not None, "a journal that is kept somewhere has one"
+        with holding(writers):
             if is_url(location):
                 return _reindex_server(settings, journal)
             return _reindex_folder(settings, journal, Path(location))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -19,12 +19,12 @@ from weakref import WeakKeyDictionary
 from langgraph.store.base import BaseStore
 
 from vitarmm_agent.effects import Call, Flow, arun, in_thread, run
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import DatabaseError, MemoryStoreError
 from vitarmm_agent.group_commit import GroupCommit, Piece
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.operations import Written
-from vitarmm_agent.memory_store.store.locks import FolderLock, Lock, OneProcess, Turn
+from vitarmm_agent.memory_store.store.locks import Lock, OneProcess, Turn
 from vitarmm_agent.memory_store.write_plan import WritePlan
 
 GROUP = 64
@@ -62,12 +62,15 @@ class WriteGroup:
 
     def __init__(self, store: BaseStore, journal: Journal | None) -> None:
         """The journal, if there is one, is written before ``store``."""
-        self.lock: Lock = _locks.setdefault(store, threading.Lock())
-        if journal is not None and journal.path is not None:
-            self.lock = FolderLock(journal.path.with_suffix(".lock"))  # excludes other processes
         self._store, self._journal = store, journal
+        self._threads: Lock = _locks.setdefault(store, threading.Lock())
         self._opened = OneProcess("this memory")
         self._together = GroupCommit[WriteJob](lambda waiting: run(self._locked(waiting)))
+
+    def lock(self, namespaces: Iterable[tuple[str, ...]]) -> Lock:
+        """What keeps all others, in this process or another, from writing to these memories."""
+        shared = self._journal.lock(namespaces) if self._journal is not None else None
+        return shared or self._threads
 
     def once(
         self,
@@ -114,15 +117,16 @@ class WriteGroup:
     def _locked(self, waiting: deque[WriteJob]) -> Flow[None]:
         """Take the lock, and carry out those who wait by then."""
         jobs: list[WriteJob] = []
-        turn = Turn(self.lock)
+        memories = {job.entry_store.namespace for job in [*waiting.copy()][:GROUP]}
+        turn = Turn(self.lock(memories))
         try:
             try:
                 yield from turn.take()
-            except MemoryStoreError as error:  # nobody else would get it either
+            except (MemoryStoreError, DatabaseError) as error:  # nobody else would get it either
                 while waiting:
                     waiting.popleft().fail(error)
                 return
-            while waiting and len(jobs) < GROUP:
+            while len(jobs) < GROUP and waiting and waiting[0].entry_store.namespace in memories:
                 jobs.append(waiting.popleft())
             yield from self._in_rounds(jobs)
         finally:

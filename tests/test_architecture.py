@@ -37,9 +37,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "thinking",
         "wilson",
     ),
-    ("config_file", "servers"),
+    ("config_file", "postgres", "servers"),
     ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
-    ("problem", "run_settings", "weights"),
+    ("open_media", "problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),
     ("verifiers", "rmm"),
     ("state",),
@@ -53,12 +53,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 HEAVY = {
     "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
-    "PIL", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
+    "PIL", "psycopg", "psycopg_pool", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
     "math_verify", "torch", "transformers", "trl", "xgrammar", "xllamacpp",
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.
 MAY_BE_HEAVY = (
-    "models.vita.", "models.folder", "models.engine", "models.sampling", "evals.speed.",
+    "graphs.postgres_checkpoints", "models.vita.", "models.folder", "models.engine", "models.sampling", "evals.speed.",
     "training.callbacks", "training.convert", "training.lora", "training.preferences",
 )  # fmt: skip
 

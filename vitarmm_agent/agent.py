@@ -15,9 +15,9 @@ from langchain_core.runnables import RunnableConfig
 
 from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_settings
+from vitarmm_agent.open_media import open_media
 from vitarmm_agent.problem import Problem, Result, Taught
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
@@ -49,7 +49,7 @@ class ReasoningAgent:
         self.graph = graph
         self.settings = settings
         self.memory = memory
-        self._media = MediaStore(settings.media_dir, local_files=True)
+        self._media = open_media(settings, local_files=True)
 
     @classmethod
     def open(
@@ -76,7 +76,7 @@ class ReasoningAgent:
             teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
                 once where a run ends without a pass.
             max_iterations: attempts per problem at most.
-            checkpointer: where traces are kept; default: SQLite under ``settings.data_dir``.
+            checkpointer: where traces are kept; default: the settings' database or folder.
             store: a LangGraph store to hold the memory.
             settings: everything not given; default: :meth:`Settings.load`.
             options: any other field of :class:`Settings`, by name.
@@ -84,8 +84,8 @@ class ReasoningAgent:
         Raises:
             UserError: a spec, folder, or value that cannot be used.
         """
-        from vitarmm_agent.graphs.checkpoints import open_checkpoints
         from vitarmm_agent.graphs.make_deps import make_deps
+        from vitarmm_agent.graphs.open_checkpoints import open_traces
         from vitarmm_agent.graphs.reasoning import compile_graph
 
         base = settings.model_dump(exclude_unset=True) if settings else {}
@@ -106,7 +106,7 @@ class ReasoningAgent:
             limits=None,
             settings=settings,
         )
-        kept = checkpointer or open_checkpoints(settings.checkpoints_path)
+        kept = checkpointer or open_traces(settings)
         return cls(compile_graph(deps, checkpointer=kept, store=store), settings, deps.memory)
 
     def solve(

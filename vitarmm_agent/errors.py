@@ -6,6 +6,7 @@
     │   ├── MissingExtraError     an optional dependency is not installed
     │   ├── WeightsError          weights unknown, absent, damaged, or not to be had offline
     │   ├── MemoryStoreError      a memory folder or server that cannot be used as it is
+    │   ├── DatabaseError         a database cannot be used as it is, or does not answer
     │   └── ModelServerError      a model server refused or died; the run can be resumed
     ├── ModelError                the model's output is at fault
     │   ├── OutputError           it could not be parsed into what was asked for
@@ -55,6 +56,10 @@ class WeightsError(UserError):
 
 class MemoryStoreError(UserError):
     """A memory folder or server cannot be used as it is."""
+
+
+class DatabaseError(UserError):
+    """A database cannot be used as it is, or went away; a run can be resumed when it is back."""
 
 
 class ModelServerError(UserError):

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlparse
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,19 +73,36 @@ class ImageRef(BaseModel):
         return [("source", source), ("sha256", self.sha256[:12])]
 
 
+class Shelf(Protocol):
+    """Where several machines keep their images together, by hash."""
+
+    def keep(self, sha256: str, suffix: str, data: bytes) -> None:
+        """Keep bytes, unless they are there."""
+        ...
+
+    def load(self, sha256: str) -> tuple[str, bytes] | None:
+        """Suffix and bytes of an image, or None."""
+        ...
+
+
 class MediaStore:
     """Images on disk, each stored once under the hash of its bytes."""
 
-    def __init__(self, folder: Path | str, *, local_files: bool = False) -> None:
+    def __init__(
+        self, folder: Path | str, *, local_files: bool = False, shelf: Shelf | None = None
+    ) -> None:
         """Use ``folder``, which is made on the first :meth:`put`.
 
         Args:
             folder: where the images lie.
             local_files: let :meth:`put` read image files that a string names, as problems do. Leave
                 it off where the problems are someone else's. A ``Path`` is the caller's own word.
+            shelf: where they lie for all machines; the folder then has copies of those that were used
+                here.
         """
         self.folder = Path(folder)
         self.local_files = local_files
+        self._shelf = shelf
 
     def put(self, image: ImageRef | str | Path | bytes) -> ImageRef:
         """Check an image, store its bytes, and return a reference that needs no bytes.
@@ -94,8 +111,10 @@ class MediaStore:
             InputError: the image is empty, none, or larger than 32 MiB or 16 megapixels; or it is
                 a file that is missing, or that may not be read.
         """
-        if isinstance(image, ImageRef) and image.sha256 and self.path(image).is_file():
-            return image
+        if isinstance(image, ImageRef) and image.sha256:
+            if (known := self.find(image.sha256)) == self.path(image):
+                self._share(known)
+                return image.model_copy(update={"source": str(known)}) if self._shelf else image
         source = image.source if isinstance(image, ImageRef) else image
         own = self.local_files or isinstance(source, Path)
         data, name = read_image_bytes(source, local_files=own)
@@ -104,6 +123,8 @@ class MediaStore:
         target = self.folder / digest[:2] / f"{digest}{SUFFIXES[image_format]}"
         if not target.exists():
             _write_atomically(target, data)
+        if self._shelf is not None:
+            self._shelf.keep(digest, target.suffix, data)
         return ImageRef(
             source=str(target),
             sha256=digest,
@@ -123,7 +144,25 @@ class MediaStore:
         if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
             return None
         found = (self.folder / sha256[:2] / f"{sha256}{suffix}" for suffix in MIME_OF)
-        return next((path for path in found if path.is_file()), None)
+        return next((path for path in found if path.is_file()), None) or self._fetched(sha256)
+
+    def _fetched(self, sha256: str) -> Path | None:
+        """A copy here of an image that another machine has kept."""
+        found = self._shelf.load(sha256) if self._shelf is not None else None
+        if found is None or found[0] not in MIME_OF:
+            return None
+        suffix, data = found
+        if len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        path = self.folder / sha256[:2] / f"{sha256}{suffix}"
+        _write_atomically(path, data)
+        return path
+
+    def _share(self, path: Path) -> None:
+        """Give the other machines an image that may have been stored before they had a shelf."""
+        if self._shelf is not None:
+            data, _ = self.read(path.stem)
+            self._shelf.keep(path.stem, path.suffix, data)
 
     def read(self, sha256: str) -> tuple[bytes, str]:
         """Bytes and MIME type of a stored image; the only way anything in the store gets out.

@@ -16,7 +16,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 SECRET = "[secret]"
 SHORTEST = 8
@@ -63,18 +63,23 @@ def keep_secret(*values: str | None, shortest: int = SHORTEST) -> None:
 
 
 def keep_secrets_of_address(address: str) -> None:
-    """Have name, password and query of a web address redacted, in the forms in which servers echo them."""
+    """Have name, password and query of an address redacted, in the forms in which servers echo them.
+
+    A database's name of a user and its options are no secrets, and may be common words.
+    """
     try:
         parts = urlsplit(address)
     except ValueError:
         return
+    database = parts.scheme.startswith("postgres")
     name, password = (unquote(part or "") for part in (parts.username, parts.password))
-    if password or name:
+    if password or (name and not database):
         sent = base64.b64encode(f"{name}:{password}".encode()).decode()
         keep_secret(f"{name}:{password}", sent)
         keep_secret(password, quote(password, safe=""), shortest=SHORTEST_PASSWORD)
-    for _, value in parse_qsl(parts.query):
-        keep_secret(value, quote(value, safe=""))
+    for option, value in parse_qsl(parts.query):
+        if _NAMES.search(option) or not database:
+            keep_secret(value, quote(value, safe=""))
 
 
 def keep_secrets_of_data(data: Any) -> None:
@@ -88,9 +93,11 @@ def public_address(address: str) -> str:
         parts = urlsplit(address)
     except ValueError:
         return SECRET
-    if not parts.netloc or not (parts.query or parts.fragment or "@" in parts.netloc):
+    if "://" not in address or not (parts.query or parts.fragment or "@" in address):
         return address  # a path, or an address that says no more than where the server is
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    if parts.scheme.startswith("postgres") and "@" in parts.path:  # a password that is not quoted
+        return f"{parts.scheme}://{parts.path.rpartition('@')[2]}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def fingerprint(data: Any) -> str:

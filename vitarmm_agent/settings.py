@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator
@@ -26,7 +28,7 @@ from vitarmm_agent.redaction import (
     redact,
 )
 
-ADDRESSES = ("base_url", "embedder_base_url", "memory")
+ADDRESSES = ("base_url", "embedder_base_url", "memory", "database")
 DEFAULT_CHAT_MODEL = "local:qwen2.5-coder-0.5b-instruct"
 DEFAULT_FEEDBACK = "arithmetic,borrowed"
 DEFAULT_EMBEDDER = "local:all-minilm-l6-v2"
@@ -163,6 +165,11 @@ class Settings(BaseSettings):
     memory: str | None = Field(
         None, description="Folder or http(s) URL of the memory, or `off`; default: DATA_DIR/memory."
     )
+    database: str | None = Field(
+        None,
+        description="`postgresql://` address of a database that holds traces, images and the memory's "
+        "history for several machines, or `off`; default: files under DATA_DIR.",
+    )
     namespace: tuple[str, ...] = Field(
         ("default", "agent"), description="Namespace of the memory: whose it is."
     )
@@ -201,6 +208,23 @@ class Settings(BaseSettings):
     def _at_home(cls, value: Any) -> Any:
         """``~`` is the home folder; no shell has seen a value of a file."""
         return os.path.expanduser(value) if isinstance(value, str | Path) else value
+
+    @field_validator("database")
+    @classmethod
+    def _postgres(cls, value: str | None) -> str | None:
+        if not value or value == "off":
+            return value
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError(
+                "a database is `off`, or postgresql://HOST/NAME (with user:password@HOST)"
+            )
+        if "@" in urlsplit(value).path:
+            raise ValueError("a / or @ in its name or password is written %2F or %40")
+        return value
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Nothing that :meth:`public` leaves out."""
+        return [*self.public().items()]
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep what is secret in them out of all text from now on."""
@@ -241,6 +265,18 @@ class Settings(BaseSettings):
         return self.data_dir / "traces.sqlite"
 
     @property
+    def database_address(self) -> str | None:
+        """Address of the database, or None where all is in files."""
+        return None if self.database == "off" else self.database or None
+
+    @property
+    def index_path(self) -> Path:
+        """SQLite file of summaries of runs; derived, and so of this machine also beside a database."""
+        address = self.database_address
+        own = f"-{hashlib.sha256(address.encode()).hexdigest()[:8]}" if address else ""
+        return self.data_dir / f"traces-index{own}.sqlite"
+
+    @property
     def media_dir(self) -> Path:
         """Folder of images, by content hash."""
         return self.data_dir / "media"
@@ -249,6 +285,9 @@ class Settings(BaseSettings):
 def _fault(error: ErrorDetails) -> str:
     """What is wrong with a value; an unknown name may be that of a key, and its value is not told."""
     name = ".".join(map(str, error["loc"]))
+    value = error["input"]
+    if name in ADDRESSES and isinstance(value, str):
+        value = public_address(value) if "://" in value else f"{value.partition('=')[0][:40]}…"
     secret = error["type"] == "extra_forbidden" or name.startswith("extra_body")
-    got = type(error["input"]).__name__ if secret else repr(error["input"])
+    got = type(value).__name__ if secret else repr(value)
     return f"setting {name}: {error['msg']}, got {got}"

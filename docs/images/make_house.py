@@ -35,6 +35,7 @@ WORDS = {
     "thinking": "told from words",
     "wilson": "how sure",
     "config_file": "vitarmm.toml",
+    "postgres": "one database for a team",
     "servers": "model servers of others",
     "settings": "one frozen model",
     "media": "images by hash",
@@ -42,6 +43,7 @@ WORDS = {
     "memory_store.store": "knows nothing of memory",
     "group_commit": "written together",
     "llama": "llama.cpp in a child",
+    "open_media": "folder or database",
     "problem": "what flows round the graph",
     "run_settings": "what a run records",
     "weights": "fetch and keep",
@@ -72,7 +74,7 @@ MEMORY = {
     ),
     "pure decisions": ("ranking", "consolidation", "wording", "write_plan"),
     "recall, write, look after": ("memory", "recalling", "writing", "curation", "entry_store"),
-    "history": ("journal", "write_group", "transfer", "reindex"),
+    "history": ("journal", "journal_rows", "identity", "write_group", "transfer", "reindex"),
     "opened": ("open", "embedding", "bert_gguf"),
 }
 """The files of ``memory_store`` by what they are for; those of its folder ``store`` are read from disk."""

@@ -156,7 +156,7 @@ def _notes(
 ) -> Iterator[str]:
     for name in sorted(one.settings.keys() | other.settings.keys()):
         values = (one.settings.get(name), other.settings.get(name))
-        if values[0] != values[1] and name not in ("data_dir", "home", "memory"):
+        if values[0] != values[1] and name not in ("data_dir", "home", "memory", "database"):
             yield f"{name}: {values[0]} and {values[1]}"
     if one.prompts_sha256 != other.prompts_sha256:
         yield "the prompts differ"

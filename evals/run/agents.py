@@ -114,7 +114,7 @@ class Agents:
         self.models = models or Models.load(settings)
         self._folder = folder
         self._prices = prices
-        update = {"data_dir": folder.data_dir, "memory": None, "teacher": None}
+        update = {"data_dir": folder.data_dir, "memory": None, "database": "off", "teacher": None}
         self._settings = settings.model_copy(update=update)
         self._one_pass = one_pass
         self._withhold, self._seed, self._alike = withhold, seed, alike or {}

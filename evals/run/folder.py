@@ -30,7 +30,7 @@ PACKAGES = (
     "numpy",
 )  # fmt: skip
 WHAT = "evaluation"
-PLACES = ("data_dir", "home", "memory")
+PLACES = ("data_dir", "home", "memory", "database")
 """Settings that say where things lie on this machine; they change no number."""
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PATIENCE = 120.0
 """Seconds to wait for another writer before giving up."""
 POLL = 0.003
+LONGEST_POLL = 0.05
+"""Seconds between two questions to a server."""
 
 
 class Lock(Protocol):
@@ -158,9 +160,28 @@ class Turn:
 
 
 async def _take(lock: Lock) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not lock.acquire(blocking=False):  # a cancelled waiter leaves nothing taken
+    deadline, pause = time.monotonic() + PATIENCE, POLL
+    while not await _tried(lock):  # a cancelled waiter leaves nothing taken
         if time.monotonic() > deadline:
             return lock.acquire()
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(pause)
+        if getattr(lock, "waits_for_a_server", False):
+            pause = min(pause * 1.5, LONGEST_POLL)
     return True
+
+
+async def _tried(lock: Lock) -> bool:
+    """Whether it was free, and is taken now; a server is asked off the event loop."""
+    if not getattr(lock, "waits_for_a_server", False):
+        return lock.acquire(blocking=False)
+    asked = asyncio.ensure_future(asyncio.to_thread(lock.acquire, False))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:
+        asked.add_done_callback(lambda done: _give_back(lock, done))
+        raise
+
+
+def _give_back(lock: Lock, asked: asyncio.Future[bool]) -> None:
+    if not asked.cancelled() and asked.exception() is None and asked.result():
+        lock.release()

@@ -66,11 +66,11 @@ async def test_waiting_writes_share_transactions(
     embedder.broken = False
     assert memory.journal is not None
     commits: list[str] = []
-    memory.journal._db.set_trace_callback(
+    memory.journal._rows.connection.set_trace_callback(
         lambda statement: commits.append(statement) if statement == "COMMIT" else None
     )
     written = await write_all(memory, 40)
-    memory.journal._db.set_trace_callback(None)
+    memory.journal._rows.connection.set_trace_callback(None)
     assert len(commits) <= 20  # 80 if each write had two of its own
     for number, some in enumerate(written):
         assert isinstance(some, list)

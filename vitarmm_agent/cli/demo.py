@@ -56,7 +56,7 @@ def demo(
         return
     with tempfile.TemporaryDirectory(prefix="vitarmm-demo-") as folder:
         settings = Settings.load(data_dir=keep or Path(folder))
-        settings = settings.model_copy(update={"memory": None})
+        settings = settings.model_copy(update={"memory": None, "database": "off"})
         out.print(safe(f"model   {settings.reasoner} solves and writes the memory"))
         out.print("Nothing is scripted: what the model says is what is shown.\n")
         two_squares(settings)
@@ -71,7 +71,11 @@ def two_squares(settings: Settings) -> None:
     from vitarmm_agent.graphs.checkpoints import open_checkpoints
     from vitarmm_agent.traces import list_runs, read_trace
 
-    place = {"VITARMM_DATA_DIR": str(settings.data_dir), "VITARMM_MEMORY": ""}
+    place = {
+        "VITARMM_DATA_DIR": str(settings.data_dir),
+        "VITARMM_MEMORY": "",
+        "VITARMM_DATABASE": "off",
+    }
     surroundings = {k: v for k, v in (os.environ | place).items() if v}
     for number, (text, _) in enumerate(SQUARES, start=1):
         out.rule(f"process {number}")

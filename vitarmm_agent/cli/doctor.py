@@ -25,6 +25,7 @@ EXTRAS = {
     "ui": ("starlette", "uvicorn"),
     "mcp": ("mcp",),
     "server": ("langgraph-cli",),
+    "postgres": ("langgraph-checkpoint-postgres", "psycopg", "psycopg-pool"),
     "quantized": ("bitsandbytes",),
 }
 
@@ -52,6 +53,7 @@ def doctor(
         *_packages(),
         *_weights(settings),
         *_folders(settings),
+        *_database(settings),
         *_server(settings),
     ]
     if as_json:
@@ -94,7 +96,8 @@ def _folders(settings: Settings) -> Iterator[Check]:
         yield Check("memory", True, "off")
         return
     from vitarmm_agent.errors import UserError
-    from vitarmm_agent.memory_store.open import history_place, is_url, open_memory
+    from vitarmm_agent.memory_store.identity import is_url
+    from vitarmm_agent.memory_store.open import history_place, open_memory
     from vitarmm_agent.redaction import public_address
 
     try:
@@ -105,6 +108,21 @@ def _folders(settings: Settings) -> Iterator[Check]:
         location = settings.memory_location
         history = f"; {history_place(settings)}" if is_url(location) else ""
         yield Check("memory", True, public_address(location) + history)
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    if settings.database_address is None:
+        return
+    from vitarmm_agent.errors import UserError
+    from vitarmm_agent.graphs.open_checkpoints import open_traces
+    from vitarmm_agent.redaction import public_address
+
+    try:
+        open_traces(settings)
+    except UserError as error:
+        yield Check("database", False, str(error), needed=True)
+    else:
+        yield Check("database", True, public_address(settings.database_address))
 
 
 def _server(settings: Settings) -> Iterator[Check]:

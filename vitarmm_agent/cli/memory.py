@@ -22,8 +22,6 @@ from vitarmm_agent.cli.console import (
 from vitarmm_agent.cli.memory_options import (
     EntryId,
     Json,
-    MemoryOption,
-    NamespaceOption,
     Reason,
     TypeOption,
     Yes,
@@ -35,12 +33,14 @@ from vitarmm_agent.cli.memory_options import (
     opened,
     say_done,
 )
+from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
+@takes_settings(*PLACE)
 def list_(
     entry_type: TypeOption = None,
     state: Annotated[
@@ -48,14 +48,13 @@ def list_(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Entries per page.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="Entries to pass over.")] = 0,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """List entries, the last changed first."""
     one_of("--type", entry_type, ("correction", "insight", "fact"))
     one_of("--state", state, ("live", "quarantined", "superseded"))
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         entries = found.list(
             entry_type=entry_type, state=cast(Any, state), limit=limit, offset=offset
         )
@@ -66,14 +65,14 @@ def list_(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def show(
     entry_id: EntryId,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Show one entry, where it comes from and what happened to it."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         entry = existing(found, entry_id)
         events = found.journal.events(found.namespace, entry_id=entry_id) if found.journal else []
     if as_json:
@@ -85,6 +84,7 @@ def show(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def search(
     query: Annotated[str, typer.Argument(help="A problem, or what an entry is about.")],
     k: Annotated[int, typer.Option(min=1, help="Entries at most, linked ones aside.")] = 3,
@@ -94,12 +94,11 @@ def search(
     exclude_problem: Annotated[
         list[str] | None, typer.Option(help="Leave out what was learned on this problem.")
     ] = None,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Recall entries for a problem as the agent does, and say why each was chosen."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         recall = found.recall(
             query, k=k, exclude_problems=exclude_problem or (), as_of=moment(as_of)
         )
@@ -113,6 +112,7 @@ def search(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def add(
     content: Annotated[str, typer.Argument(help="What to do or know; - reads standard input.")],
     entry_type: Annotated[
@@ -122,8 +122,7 @@ def add(
     when: Annotated[str, typer.Option(help="The condition under which it helps.")] = "",
     confidence: Annotated[float, typer.Option(help="0 to 1.")] = 0.9,
     related: Annotated[list[str] | None, typer.Option(help="Id of a linked entry.")] = None,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Add an entry; it is compared with what is known, as the agent's own are."""
@@ -139,7 +138,7 @@ def add(
         related_to=tuple(related or ()),
         provenance={"writer": "person"},
     )
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         run = person_run("add")
         written = found.write([Operation(kind="add", entry=entry)], run=run, attempt=0)[0]
     if as_json:
@@ -149,6 +148,7 @@ def add(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def edit(
     entry_id: EntryId,
     content: Annotated[str | None, typer.Option(help="New content.")] = None,
@@ -157,8 +157,7 @@ def edit(
     entry_type: TypeOption = None,
     confidence: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
     reason: Reason = "",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Change an entry."""
@@ -172,22 +171,22 @@ def edit(
     fields = {name: value for name, value in given.items() if value is not None}
     if not fields:
         raise InputError("nothing to change: give --content, --title, --when, --type, …")
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         run = found.edit(entry_id, fields, reason=reason)
     say_done(f"changed {entry_id}", run, as_json)
 
 
 @app.command()
+@takes_settings(*PLACE)
 def forget(
     entry_ids: Annotated[list[str], typer.Argument(help="Ids of entries.")],
     yes: Yes = False,
     reason: Reason = "",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Delete entries; asks first, and can be undone."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         for entry_id in entry_ids:
             err.print(safe(tables.one_line(existing(found, entry_id))))
         if not yes and not typer.confirm(f"Forget {len(entry_ids)}?", err=True):
@@ -197,17 +196,17 @@ def forget(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def review(
     entry_id: Annotated[str | None, typer.Argument(help="Entry; default: list all.")] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Recall it again.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Forget it.")] = False,
     reason: Reason = "",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Decide on entries that were put aside: harmful ones, and such as instruct the model."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         if entry_id is None:
             waiting = found.list(state="quarantined")
             if as_json:
@@ -222,26 +221,25 @@ def review(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def merge(
     entry_id: EntryId,
     other_id: Annotated[str, typer.Argument(help="Entry to merge into it.")],
     reason: Reason = "",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Merge the second entry into the first: counts are summed, the second stays superseded."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         run = found.merge(entry_id, other_id, reason=reason)
     say_done(f"merged {other_id} into {entry_id}", run, as_json)
 
 
 @app.command()
-def stats(
-    memory: MemoryOption = None, namespace: NamespaceOption = None, as_json: Json = False
-) -> None:
+@takes_settings(*PLACE)
+def stats(given: Given = NOTHING, as_json: Json = False) -> None:
     """Count entries, by type and state, and what came of them."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         counts = tables.statistics(found.list())
         counts |= {"floor": found.floor, "namespace": list(found.namespace)}
     if as_json:
@@ -251,17 +249,17 @@ def stats(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def export(
     file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write all entries as JSON Lines."""
     if file != "-":
         unused(Path(file), force=force)
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         count = found.export(data_out() if file == "-" else file)
     if as_json and file != "-":
         print_json({"file": file, "entries": count})
@@ -270,6 +268,7 @@ def export(
 
 
 @app.command("import")
+@takes_settings(*PLACE)
 def import_(
     file: Annotated[str, typer.Argument(help="JSON Lines; - is standard input.")],
     keep_good: Annotated[
@@ -281,8 +280,7 @@ def import_(
     trust: Annotated[
         bool, typer.Option("--trust", help="Take counts, provenance and state as the file says.")
     ] = False,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Take in entries from JSON Lines.
@@ -292,7 +290,7 @@ def import_(
     """
     one_of("--on-conflict", on_conflict, ("fail", "skip", "replace"))
     choice = cast(Literal["fail", "skip", "replace"], on_conflict)
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         source = sys.stdin if file == "-" else file
         report = found.import_(source, keep_good=keep_good, on_conflict=choice, trust=trust)
     if as_json:
@@ -311,18 +309,18 @@ def import_(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def reindex(
     embedder: Annotated[
         str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")
     ] = None,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Make the store and its vectors again from the journal, perhaps with another embedder."""
     from vitarmm_agent.memory_store.reindex import reindex as make_again
 
-    settings = memory_settings(memory, namespace, embedder)
+    settings = memory_settings(**given, embedder=embedder)
     with err.status("reading the journal and embedding"):
         done = make_again(settings)
     counts, left = (
@@ -343,15 +341,15 @@ def reindex(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def undo(
     run: Annotated[str, typer.Argument(help="A run's thread, or what a command printed.")],
     yes: Yes = False,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Take back what one run wrote; what later runs changed stays."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         if not yes and not as_json and found.journal is not None:
             events = found.journal.events(found.namespace, run=run)
             if events:
@@ -366,16 +364,16 @@ def undo(
 
 
 @app.command()
+@takes_settings(*PLACE)
 def log(
     entry: Annotated[str | None, typer.Option(help="Only this entry.")] = None,
     run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Events at most.")] = 30,
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Print the journal, the newest change first."""
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         journal = found.journal
         events = (
             journal.events(found.namespace, entry_id=entry, run=run, limit=limit) if journal else []
@@ -387,9 +385,10 @@ def log(
 
 
 @app.command()
-def namespaces(memory: MemoryOption = None, as_json: Json = False) -> None:
+@takes_settings("memory", "database")
+def namespaces(given: Given = NOTHING, as_json: Json = False) -> None:
     """List whose memories there are, and how many entries each has."""
-    with opened(memory, None) as found:
+    with opened(**given) as found:
         counts = found.namespaces()
     if as_json:
         print_json([{"namespace": list(name), "entries": n} for name, n in counts.items()])

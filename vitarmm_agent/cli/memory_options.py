@@ -30,11 +30,15 @@ Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 
 
 @contextmanager
-def opened(memory: str | None, namespace: str | None) -> Iterator[ReasoningMemory]:
+def opened(
+    memory: str | None = None,
+    namespace: str | tuple[str, ...] | None = None,
+    database: str | None = None,
+) -> Iterator[ReasoningMemory]:
     """The memory that options and settings name, closed afterwards."""
     from vitarmm_agent.memory_store.open import open_memory
 
-    found = open_memory(memory_settings(memory, namespace))
+    found = open_memory(memory_settings(memory, namespace, database=database))
     if found is None:
         raise InputError("memory is off; name its folder or server with --memory")
     try:
@@ -44,14 +48,17 @@ def opened(memory: str | None, namespace: str | None) -> Iterator[ReasoningMemor
 
 
 def memory_settings(
-    memory: str | None, namespace: str | None, embedder: str | None = None
+    memory: str | None = None,
+    namespace: str | tuple[str, ...] | None = None,
+    embedder: str | None = None,
+    database: str | None = None,
 ) -> Settings:
     """Settings from options."""
     from vitarmm_agent.memory_store.namespaces import parse_namespace
     from vitarmm_agent.settings import Settings
 
-    labels = parse_namespace(namespace) if namespace is not None else None
-    return Settings.load(memory=memory, namespace=labels, embedder=embedder)
+    labels = parse_namespace(namespace) if isinstance(namespace, str) else namespace
+    return Settings.load(memory=memory, namespace=labels, embedder=embedder, database=database)
 
 
 def entry_from(**fields: Any) -> MemoryEntry:

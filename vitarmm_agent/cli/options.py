@@ -41,6 +41,10 @@ _OPTIONS: dict[str, Any] = {
     "memory": Annotated[
         str | None, typer.Option("--memory", "-m", help="Memory folder or server URL, or off.")
     ],
+    "database": Annotated[
+        str | None,
+        typer.Option(help="postgresql://… for traces, images and history of several machines."),
+    ],
     "namespace": Annotated[
         str | None,
         typer.Option(
@@ -64,7 +68,7 @@ _OPTIONS: dict[str, Any] = {
 }
 PANELS = {
     "Who does what": ("reasoner", "feedback", "judge", "rmm", "teacher", "base_url"),
-    "Memory": ("memory", "namespace"),
+    "Memory": ("memory", "database", "namespace"),
     "Limits and decoding": ("max_iterations", "max_tokens", "temperature", "seed"),
     "Images": ("images", "max_tiles", "vita_model_type"),
 }
@@ -72,8 +76,10 @@ PANELS = {
 Given = Mapping[str, Any]
 """Settings that were given on the command line, by name."""
 NOTHING: Given = MappingProxyType({})
-ROLES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory", "namespace")
+ROLES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory", "database", "namespace")
 """Who does what in a run, and with whose memory."""
+PLACE = ("memory", "database", "namespace")
+"""Which memory, and where its history is."""
 RUNNING = (*ROLES, *(name for name in _OPTIONS if name not in ROLES))
 """All that can be set for one run."""
 

@@ -12,7 +12,7 @@ import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, read_input, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, takes_settings
-from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.errors import DatabaseError, InputError, ModelServerError
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
@@ -98,7 +98,7 @@ def resume(
     from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
 
-    begun = begun_with(checkpoints(), thread)
+    begun = begun_with(checkpoints(given.get("database")), thread)
     settings = Settings.load(**{**begun.taken, **given})
     if not own_settings:
         others = {k: v for k, v in begun.differing(settings).items() if k not in given}
@@ -173,8 +173,8 @@ def resumable(thread_id: str) -> Iterator[None]:
     except KeyboardInterrupt:
         err.print(f"interrupted; nothing is lost. Go on with: vitarmm resume {thread_id}")
         raise
-    except ModelServerError as error:
-        raise ModelServerError(f"{error}. Go on with: vitarmm resume {thread_id}") from None
+    except (ModelServerError, DatabaseError) as error:
+        raise type(error)(f"{error}. Go on with: vitarmm resume {thread_id}") from None
 
 
 async def follow(agent: ReasoningAgent, problem: Problem, thread_id: str, *, quiet: bool) -> None:

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from vitarmm_agent.cli.console import out, print_json, read_input, safe
-from vitarmm_agent.cli.memory_options import Json, MemoryOption, NamespaceOption, opened
+from vitarmm_agent.cli.memory_options import Json, opened
+from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.errors import InputError
 
 
+@takes_settings(*PLACE)
 def teach(
     thread: Annotated[str, typer.Argument(help="The run whose problem it solves.")] = "",
     solution: Annotated[
@@ -20,8 +22,7 @@ def teach(
     ] = "-",
     problem: Annotated[str, typer.Option(help="The problem, where there is no run of it.")] = "",
     by: Annotated[str, typer.Option(help="Who says that it is right; default: you.")] = "",
-    memory: MemoryOption = None,
-    namespace: NamespaceOption = None,
+    given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Keep a right solution as a worked example, shown to problems of its kind from now on."""
@@ -33,9 +34,13 @@ def teach(
 
     if bool(thread) == bool(problem):
         raise InputError("name a run, or give a --problem; one of the two")
-    solved = read_trace(checkpoints(), thread).result.problem if thread else Problem(text=problem)
+    solved = (
+        read_trace(checkpoints(given.get("database")), thread).result.problem
+        if thread
+        else Problem(text=problem)
+    )
     text = read_input() if solution == "-" else solution
-    with opened(memory, namespace) as found:
+    with opened(**given) as found:
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
     if as_json:
         print_json(taught.model_dump(mode="json"))

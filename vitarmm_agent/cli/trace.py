@@ -13,10 +13,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vitarmm_agent.cli.console import Force, err, out, print_json, safe, unused
+from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
+    from vitarmm_agent.graphs.any_checkpoints import Checkpoints
     from vitarmm_agent.problem import Result
     from vitarmm_agent.traces import RunIndex, RunSummary
 
@@ -26,6 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 @app.command("list")
+@takes_settings("database")
 def list_(
     text: Annotated[str, typer.Argument(help="Words in problem, answer or run id.")] = "",
     status: Annotated[
@@ -39,6 +41,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Runs per page.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="Runs to pass over.")] = 0,
     as_json: Json = False,
+    given: Given = NOTHING,
 ) -> None:
     """List runs, the newest first."""
     from vitarmm_agent.traces import RunFilter
@@ -52,7 +55,7 @@ def list_(
         since=_day("--since", since),
         until=_day("--until", until),
     )
-    page = _index().page(where, limit=limit, offset=offset)
+    page = _index(given).page(where, limit=limit, offset=offset)
     if as_json:
         print_json([run.model_dump() for run in page.runs])
         return
@@ -71,17 +74,19 @@ def list_(
 
 
 @app.command()
+@takes_settings("database")
 def show(
     thread: Annotated[str, typer.Argument(help="The run.")],
     prompt: Annotated[
         bool, typer.Option(help="Also print settings, and all that models were sent and said.")
     ] = False,
     as_json: Json = False,
+    given: Given = NOTHING,
 ) -> None:
     """Print one run, step by step."""
     from vitarmm_agent.traces import read_trace
 
-    trace = read_trace(checkpoints(), thread)
+    trace = read_trace(checkpoints(**given), thread)
     if as_json:
         print_json(trace.model_dump(mode="json"))
         return
@@ -101,14 +106,16 @@ def show(
 
 
 @app.command()
+@takes_settings("database")
 def diff(
     a: Annotated[str, typer.Argument(help="A run.")],
     b: Annotated[str, typer.Argument(help="Another run.")],
+    given: Given = NOTHING,
 ) -> None:
     """Compare two runs: figures, memory shown, and the words of their last attempts."""
     from vitarmm_agent.traces import read_trace, word_diff
 
-    kept = checkpoints()
+    kept = checkpoints(**given)
     one, other = read_trace(kept, a).result, read_trace(kept, b).result
     table = Table("", Column(safe(a)), Column(safe(b)))
     for name, *values in (
@@ -133,21 +140,23 @@ def diff(
 
 
 @app.command()
+@takes_settings("database")
 def export(
     thread: Annotated[str, typer.Argument(help="The run.")],
     as_html: Annotated[bool, typer.Option("--html", help="One file that opens offline.")] = False,
     as_json: Json = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
     force: Force = False,
+    given: Given = NOTHING,
 ) -> None:
     """Write one run as a self-contained HTML file, or as JSON."""
-    from vitarmm_agent.media import MediaStore
+    from vitarmm_agent.open_media import open_media
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.traces import read_trace
 
     if as_html == as_json:
         raise InputError("say how to export: either --html or --json")
-    trace = read_trace(checkpoints(), thread)
+    trace = read_trace(checkpoints(**given), thread)
     if as_json and output is None:
         print_json(trace.model_dump(mode="json"))
         return
@@ -156,7 +165,7 @@ def export(
     else:
         from vitarmm_agent.viewer.export import export_html
 
-        text = export_html(trace, MediaStore(Settings.load().media_dir))
+        text = export_html(trace, open_media(Settings.load(**given)))
     path = unused(output or Path(f"run-{thread.replace('/', '_')}.html"), force=force)
     try:
         path.write_text(text, encoding="utf-8", errors="replace")
@@ -166,14 +175,16 @@ def export(
 
 
 @app.command()
+@takes_settings("database")
 def delete(
     thread: Annotated[str, typer.Argument(help="The run.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    given: Given = NOTHING,
 ) -> None:
     """Delete one run's checkpoints; what it wrote to memory stays."""
     from vitarmm_agent.traces import read_trace
 
-    kept = checkpoints(write=True)
+    kept = checkpoints(**given, write=True)
     read_trace(kept, thread)
     if not yes:
         typer.confirm(f"Delete run {thread}?", abort=True)
@@ -183,6 +194,7 @@ def delete(
 
 
 @app.command()
+@takes_settings("database")
 def prune(
     older_than: Annotated[str, typer.Option(help="Age of the last checkpoint: 12h, 30d, 8w.")] = "",
     keep_last: Annotated[int, typer.Option(min=0, help="So many of the newest runs stay.")] = 0,
@@ -190,6 +202,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
+    given: Given = NOTHING,
 ) -> None:
     """Delete old runs and give their space back; what they wrote to memory stays.
 
@@ -197,7 +210,7 @@ def prune(
     """
     from vitarmm_agent.traces.pruning import age, prunable
 
-    kept = checkpoints(write=not dry_run)
+    kept = checkpoints(**given, write=not dry_run)
     found = prunable(
         kept,
         older_than=age(older_than) if older_than else None,
@@ -260,12 +273,12 @@ def _print_calls(who: str, calls: Sequence[Mapping[str, Any]]) -> None:
         out.print(safe(f"    said: {call['reply']}"))
 
 
-def _index() -> RunIndex:
+def _index(given: Given) -> RunIndex:
     """The summaries of all runs, kept beside the checkpoints."""
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.traces import RunIndex
 
-    return RunIndex(checkpoints(), Settings.load().data_dir / "traces-index.sqlite")
+    return RunIndex(checkpoints(**given), Settings.load(**given).index_path)
 
 
 def _line(run: RunSummary) -> str:
@@ -291,13 +304,12 @@ def _shown(result: Result) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def checkpoints(*, write: bool = False) -> SqliteCheckpoints:
-    """The checkpoint file of the settings; read-only where it is there and only looked at."""
-    from vitarmm_agent.graphs.checkpoints import open_checkpoints, read_checkpoints
+def checkpoints(database: str | None = None, *, write: bool = False) -> Checkpoints:
+    """The checkpoints of the settings; a file that is only looked at is opened read-only."""
+    from vitarmm_agent.graphs.open_checkpoints import open_traces
     from vitarmm_agent.settings import Settings
 
-    path = Settings.load().checkpoints_path
-    return read_checkpoints(path) if path.is_file() and not write else open_checkpoints(path)
+    return open_traces(Settings.load(database=database), write=write)
 
 
 def _readable(content: object) -> str:

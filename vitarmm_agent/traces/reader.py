@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +26,19 @@ DAMAGE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplemen
 ERROR = "__error__"
 """Where LangGraph keeps the error of a task."""
 COUNTED = ("recalls", "attempts", "feedback", "written")
+
+
+@runtime_checkable
+class KnowsRuns(Protocol):
+    """A checkpointer that can tell of its runs without decoding checkpoints."""
+
+    def heads(self) -> list[tuple[str, str, str]]:
+        """Each thread with its first checkpoint, and what changes whenever the thread does."""
+        ...
+
+    def checkpoint_ids(self, thread_id: str) -> list[str]:
+        """Ids of a thread's own checkpoints, newest first."""
+        ...
 
 
 class Moment(BaseModel):
@@ -238,7 +251,9 @@ def _salvage(
 
 
 def _ids(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> Iterator[str]:
-    """Checkpoint ids, newest first, without decoding checkpoints; only SQLite tells them."""
+    """Checkpoint ids, newest first, without decoding checkpoints; not every checkpointer tells them."""
+    if isinstance(checkpointer, KnowsRuns):
+        yield from checkpointer.checkpoint_ids(thread_id)
     connection = getattr(checkpointer, "conn", None)
     if isinstance(connection, sqlite3.Connection):
         rows = connection.execute(

@@ -18,7 +18,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.traces.reader import DAMAGE, config_of
+from vitarmm_agent.traces.reader import DAMAGE, KnowsRuns, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ class RunIndex:
         return connection if isinstance(connection, sqlite3.Connection) else None
 
     def _all_heads(self) -> list[Head]:
+        if isinstance(self._checkpointer, KnowsRuns):
+            return [Head(*head) for head in self._checkpointer.heads()]
         if self._sqlite() is None:
             return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
         with self._checkpointer.cursor(transaction=False) as cursor:  # type: ignore[attr-defined]

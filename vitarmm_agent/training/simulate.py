@@ -330,6 +330,7 @@ def own_settings(
             "oracle": config.oracle,
             "rmm_think": config.think,
             "data_dir": folder / "data",
+            "database": "off",
             "namespace": ("simulation",),
         }
     )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.graphs.checkpoints import open_checkpoints
-from vitarmm_agent.media import MediaStore
+from vitarmm_agent.graphs.open_checkpoints import open_traces
 from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.models.load import SCHEMES
+from vitarmm_agent.open_media import open_media
 from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
@@ -44,11 +44,9 @@ class Site:
         """Use what is given; open the rest from ``settings`` when first needed."""
         self.settings = settings
         own = checkpointer is None
-        self.checkpointer = checkpointer or open_checkpoints(settings.checkpoints_path)
-        self.index = RunIndex(
-            self.checkpointer, settings.data_dir / "traces-index.sqlite" if own else None
-        )
-        self.media = MediaStore(settings.media_dir)
+        self.checkpointer = checkpointer or open_traces(settings)
+        self.index = RunIndex(self.checkpointer, settings.index_path if own else None)
+        self.media = open_media(settings)
         self.live = LiveRuns()
         self._memory = memory
         self._agent = agent

@@ -1,0 +1,92 @@
+"""What the checkpointers of this package have in common: SQLite's and Postgres's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
+T = TypeVar("T")
+
+
+class Checkpoints(BaseCheckpointSaver[str]):
+    """Synchronous checkpoints with their async methods, which run in worker threads.
+
+    LangGraph has one saver for sync and one for async runs; an agent offers both on one of these.
+    """
+
+    worker: Executor
+    """Where the async methods run."""
+
+    def shrink(self) -> bool:
+        """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Finish what is under way and close."""
+        raise NotImplementedError
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all checkpoints and writes of a thread to another."""
+        own: RunnableConfig = {"configurable": {"thread_id": str(source_thread_id)}}
+        for found in [*self.list(own)][::-1]:
+            at = found.config["configurable"]
+            parent = (found.parent_config or {"configurable": {}})["configurable"]
+            place = {"thread_id": str(target_thread_id), "checkpoint_ns": at["checkpoint_ns"]}
+            versions = found.checkpoint["channel_versions"]
+            before = {"checkpoint_id": parent["checkpoint_id"]} if parent else {}
+            copied = self.put(
+                {"configurable": place | before}, found.checkpoint, found.metadata, versions
+            )
+            tasks: dict[str, list[tuple[str, Any]]] = {}
+            for task_id, channel, value in found.pending_writes or ():
+                tasks.setdefault(task_id, []).append((channel, value))
+            for task_id, writes in tasks.items():
+                self.put_writes(copied, writes, task_id)
+
+    async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        """What a function returns that is called in a worker."""
+        return await asyncio.get_running_loop().run_in_executor(self.worker, function, *args)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As :meth:`get_tuple`."""
+        return await self.off_loop(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """As :meth:`list`."""
+
+        def read() -> list[CheckpointTuple]:
+            found: Iterator[CheckpointTuple] = self.list(
+                config, filter=filter, before=before, limit=limit
+            )
+            return [*found]
+
+        for checkpoint in await self.off_loop(read):
+            yield checkpoint
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As :meth:`delete_thread`."""
+        await self.off_loop(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As :meth:`delete_for_runs`."""
+        await self.off_loop(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As :meth:`copy_thread`."""
+        await self.off_loop(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As :meth:`prune`."""
+        await self.off_loop(lambda: self.prune(thread_ids, strategy=strategy))

@@ -1,0 +1,223 @@
+"""Checkpoints in a team's Postgres database."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from psycopg import Cursor
+from psycopg.rows import DictRow, dict_row
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.any_checkpoints import Checkpoints
+from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.postgres.database import CONNECTIONS, Postgres
+
+_TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+_HEADS = """
+WITH RECURSIVE threads(id) AS (
+    SELECT min(thread_id) FROM checkpoints
+    UNION ALL
+    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
+    FROM threads WHERE threads.id IS NOT NULL
+), ends(id, born, last) AS (
+    SELECT id,
+        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
+        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
+    FROM threads WHERE id IS NOT NULL
+)
+SELECT id, born, last || ':' || (SELECT count(*) FROM checkpoint_writes w
+    WHERE w.thread_id = ends.id AND w.checkpoint_ns = '' AND w.checkpoint_id = last) AS version
+FROM ends WHERE last IS NOT NULL ORDER BY born DESC
+"""
+
+
+class PostgresCheckpoints(Checkpoints, PostgresSaver):
+    """LangGraph's ``PostgresSaver`` on a few connections, with its async methods in as many threads."""
+
+    def __init__(self, database: Postgres) -> None:
+        """Keep checkpoints in ``database``; the tables are made when they are missing.
+
+        Raises:
+            DatabaseError: the database cannot be used, or another version made its tables.
+        """
+        super().__init__(None, serde=_OfText(PlainDataSerializer()))  # type: ignore[arg-type]
+        self._database = database
+        self.worker = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="checkpoints")
+        self.setup()
+
+    def setup(self) -> None:
+        """Make the tables that are missing."""
+        known, found = len(self.MIGRATIONS) - 1, self._migration()
+        if found < known:
+            with self._database.alone("checkpoints"):
+                if self._migration() < known:
+                    super().setup()
+        else:
+            self._database.check_version("checkpoint_migrations", found, known)
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As in the base class; also what Postgres's JSON cannot hold."""
+        values = {k: _storable(v) for k, v in checkpoint["channel_values"].items()}
+        return super().put(config, {**checkpoint, "channel_values": values}, metadata, new_versions)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """As in the base class; no connection is held while they are gone through."""
+        found = super().list(config, filter=filter, before=before, limit=limit)
+        return iter([*found])
+
+    def heads(self) -> list[tuple[str, str, str]]:  # type: ignore[valid-type]
+        """Each thread with its first checkpoint, and what changes whenever the thread does."""
+        with self._cursor() as cursor:
+            rows = cursor.execute(_HEADS).fetchall()
+        return [(row["id"], row["born"], row["version"]) for row in rows]
+
+    def checkpoint_ids(self, thread_id: str) -> list[str]:  # type: ignore[valid-type]
+        """Ids of a thread's own checkpoints, newest first; none is decoded."""
+        with self._cursor() as cursor:
+            rows = cursor.execute(
+                "SELECT checkpoint_id FROM checkpoints WHERE thread_id = %s AND checkpoint_ns = '' "
+                "ORDER BY checkpoint_id DESC",
+                (thread_id,),
+            ).fetchall()
+        return [row["checkpoint_id"] for row in rows]
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As in the base class.
+
+        Raises:
+            InputError: another strategy than ``keep_latest`` or ``delete``.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise InputError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
+        super().prune(thread_ids, strategy=strategy)
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete all checkpoints, with their writes, whose metadata names one of these LangGraph runs."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            found = cursor.execute(
+                "DELETE FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%s) "
+                "RETURNING thread_id, checkpoint_ns, checkpoint_id",
+                ([*map(str, run_ids)],),
+            ).fetchall()
+            cursor.executemany(
+                "DELETE FROM checkpoint_writes WHERE thread_id = %s AND checkpoint_ns = %s "
+                "AND checkpoint_id = %s",
+                [(row["thread_id"], row["checkpoint_ns"], row["checkpoint_id"]) for row in found],
+            )
+            cursor.execute(
+                "DELETE FROM checkpoint_blobs b WHERE thread_id = ANY(%s) AND NOT EXISTS ("
+                "SELECT 1 FROM checkpoints c WHERE c.thread_id = b.thread_id "
+                "AND c.checkpoint_ns = b.checkpoint_ns "
+                "AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version)",
+                (sorted({row["thread_id"] for row in found}),),
+            )
+
+    def shrink(self) -> bool:
+        """Have the space of what was deleted used again; the server does so by itself, too."""
+        with self._database.connection() as connection:
+            connection.execute(f"VACUUM {', '.join(_TABLES)}")
+        return True
+
+    def close(self) -> None:
+        """Finish what is under way; the database closes when nobody uses it any more."""
+        self.worker.shutdown()
+
+    @contextmanager
+    def _cursor(self, *, pipeline: bool = False) -> Iterator[Cursor[DictRow]]:
+        """A cursor on a connection of its own; what is sent in a pipeline is one transaction."""
+        with self._database.connection() as connection:
+            if not pipeline:
+                with connection.cursor(binary=True, row_factory=dict_row) as cursor:
+                    yield cursor
+                return
+            with (
+                connection.pipeline(),
+                connection.transaction(),
+                connection.cursor(binary=True, row_factory=dict_row) as cursor,
+            ):
+                yield cursor
+
+    def _migration(self) -> int:
+        """Up to which the tables were made; -1: there are none."""
+        with self._cursor() as cursor:
+            there = cursor.execute("SELECT to_regclass('checkpoint_migrations') AS t").fetchone()
+            if there is None or there["t"] is None:
+                return -1
+            row = cursor.execute("SELECT max(v) AS v FROM checkpoint_migrations").fetchone()
+        return -1 if row is None or row["v"] is None else int(row["v"])
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As :meth:`put`."""
+        return await self.off_loop(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As :meth:`put_writes`."""
+        await self.off_loop(self.put_writes, config, writes, task_id, task_path)
+
+
+class _Kept:
+    """A plain value that Postgres's JSON has no place for, and that is kept as bytes therefore."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _OfText(SerializerProtocol):
+    """A serializer that writes what :class:`_Kept` holds in its place."""
+
+    def __init__(self, inner: SerializerProtocol) -> None:
+        self._inner = inner
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return self._inner.dumps_typed(obj.value if isinstance(obj, _Kept) else obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return self._inner.loads_typed(data)
+
+
+def _storable(value: Any) -> Any:
+    """NUL, half of a surrogate pair, infinities and NaN are no JSON to Postgres."""
+    if isinstance(value, str):
+        whole = "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+        return value if whole else _Kept(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return _Kept(value)
+    return value

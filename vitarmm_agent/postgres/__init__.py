@@ -1,0 +1,1 @@
+"""One Postgres database for a team: traces, images and the history of its memories."""
