@@ -161,14 +161,14 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change an entry."""
-    given = {
+    said = {
         "content": content,
         "title": title,
         "applies_when": when,
         "entry_type": entry_type,
         "confidence": confidence,
     }
-    fields = {name: value for name, value in given.items() if value is not None}
+    fields = {name: value for name, value in said.items() if value is not None}
     if not fields:
         raise InputError("nothing to change: give --content, --title, --when, --type, …")
     with opened(**given) as found:

@@ -5,12 +5,13 @@ All tables lie in a schema of their own, so that the database may serve other pr
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -193,6 +194,7 @@ def meaning(error: psycopg.Error, where: str) -> UserError:
 def _pool(url: str) -> ConnectionPool[Connection]:
     from psycopg_pool import ConnectionPool
 
+    _hear_once()
     return ConnectionPool(
         url,
         kwargs={"autocommit": True, **_defaults(url)},
@@ -204,6 +206,14 @@ def _pool(url: str) -> ConnectionPool[Connection]:
         check=ConnectionPool.check_connection,
         name=SCHEMA,
         open=True,
+    )
+
+
+@cache
+def _hear_once() -> None:
+    """Each attempt of the pool's to reach the server is no news: the error tells when it is given up."""
+    logging.getLogger("psycopg.pool").addFilter(
+        lambda record: not (isinstance(record.args, tuple) and SCHEMA in record.args[:1])
     )
 
 
