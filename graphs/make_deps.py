@@ -19,19 +19,19 @@ from vitarmm_agent.nodes.tenancy import has_variables
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
+from vitarmm_agent.verifiers.policy import FeedbackPolicy, Verifiers, build_policy
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from vitarmm_agent.problem import Problem
-    from vitarmm_agent.verifiers.base import Verifier
 
 
 def make_deps(
     *,
     reasoner: str | BaseChatModel | None,
-    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+    verifiers: Verifiers | None,
+    judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None,
     memory: str | ReasoningMemory | None,
     teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
@@ -48,7 +48,7 @@ def make_deps(
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,
-        policy=_policy(verifiers, solver, media, settings),
+        policy=_policy(verifiers, judge, solver, media, settings),
         writer=_writer(rmm, solver, settings) if opened or opener else None,
         memory=opened,
         media=media,
@@ -78,22 +78,22 @@ def _model(given: str | BaseChatModel | None, default: str, settings: Settings) 
 
 
 def _policy(
-    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+    verifiers: Verifiers | None,
+    judge: str | BaseChatModel | None,
     solver: BaseChatModel,
     media: MediaStore,
     settings: Settings,
 ) -> FeedbackPolicy:
     if isinstance(verifiers, FeedbackPolicy):
         return verifiers
-    if isinstance(verifiers, list):
-        return FeedbackPolicy(tuple(verifiers))
-    judge = _model(settings.judge, settings.judge, settings) if settings.judge else solver
+    named = judge or settings.judge
+    judging = _model(named, "", settings) if named else solver
     return build_policy(
-        verifiers or settings.feedback,
-        judge=judge,
+        settings.feedback if verifiers is None else verifiers,
+        judge=judging,
         oracle=settings.oracle,
         reasoner=solver,
-        media=media if getattr(judge, "sees_images", True) else None,
+        media=media if getattr(judging, "sees_images", True) else None,
         precision=settings.judge_precision,
     )
 

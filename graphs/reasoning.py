@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.rmm.writer import MemoryWriter
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.verifiers.base import Verifier
-    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+    from vitarmm_agent.verifiers.policy import Verifiers
 
     ReasoningGraph = CompiledStateGraph[ReasoningState, RunContext, ReasoningInput, ReasoningOutput]
 
@@ -47,7 +46,8 @@ Node = Callable[[ReasoningState, Deps, Run], Flow[dict[str, Any]]]
 def build_reasoning_graph(
     *,
     reasoner: str | BaseChatModel | None = None,
-    verifiers: str | list[Verifier] | FeedbackPolicy | None = None,
+    verifiers: Verifiers | None = None,
+    judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None = None,
     memory: str | ReasoningMemory | None = None,
     teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
@@ -61,7 +61,10 @@ def build_reasoning_graph(
 
     Args:
         reasoner: chat model, or its spec, that solves problems; default: ``settings.reasoner``.
-        verifiers: names in order, verifiers, or a policy; default: ``settings.feedback``.
+        verifiers: names in order; a list of names, functions and verifiers; or a policy; default:
+            ``settings.feedback``.
+        judge: chat model, or its spec, that the verifier ``judge`` asks; default: ``settings.judge``,
+            else the reasoner.
         rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else the reasoner.
         memory: a memory, its folder or URL, or ``"off"``; default: ``store`` when given, else
             ``settings.memory``.
@@ -81,6 +84,7 @@ def build_reasoning_graph(
     deps = make_deps(
         reasoner=reasoner,
         verifiers=verifiers,
+        judge=judge,
         rmm=rmm,
         memory=memory,
         teacher=teacher,

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from vitarmm_agent.config_file import read_config
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.nearest import did_you_mean
 from vitarmm_agent.redaction import (
     fingerprint,
     keep_secrets_of_address,
@@ -249,6 +250,9 @@ class Settings(BaseSettings):
 def _fault(error: ErrorDetails) -> str:
     """What is wrong with a value; an unknown name may be that of a key, and its value is not told."""
     name = ".".join(map(str, error["loc"]))
-    secret = error["type"] == "extra_forbidden" or name.startswith("extra_body")
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(name, Settings.model_fields)
+        return f"setting {name} is unknown{near}, got {type(error['input']).__name__}"
+    secret = name.startswith("extra_body")
     got = type(error["input"]).__name__ if secret else repr(error["input"])
     return f"setting {name}: {error['msg']}, got {got}"
