@@ -189,7 +189,7 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
     configurable = config.get("configurable", {})
     return Run(
         name=state.get("run", ""),
-        thread=_place(configurable),
+        thread=place(configurable),
         overrides=context.given() if context else {},
         configurable=configurable,
         store=runtime.store,
@@ -198,7 +198,7 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
     )
 
 
-def _place(configurable: dict[str, Any]) -> str:
+def place(configurable: dict[str, Any]) -> str:
     """The thread, with the place of this graph in it: a parent may call it several times."""
     thread = str(configurable.get("thread_id", ""))
     place = str(configurable.get("checkpoint_ns", "")).rpartition("|")[0]

@@ -6,9 +6,9 @@ iteration's ``number``. Live objects travel in :mod:`vitarmm_agent.deps`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
@@ -97,6 +97,7 @@ class ReasoningState(ReasoningInput, total=False):
         taught: what a teacher was asked when the run ended without a pass, and what was kept.
         decision: what the stop rule said last: ``action`` and ``reason``.
         started_at: seconds since the epoch.
+        begun: the same, or what else tells this run from others of its name.
     """
 
     run: str
@@ -105,6 +106,7 @@ class ReasoningState(ReasoningInput, total=False):
     iteration: int
     limits: Record
     started_at: float
+    begun: float
     recalls: Annotated[list[Record], by_number]
     attempts: Annotated[list[Record], by_number]
     feedback: Annotated[list[Record], by_number]
@@ -129,6 +131,23 @@ class ReasoningOutput(TypedDict, total=False):
     feedback: list[Record]
     written: list[Record]
     taught: Record
+
+
+S = TypeVar("S", bound=ReasoningState)
+
+
+def updated(state: S, update: Mapping[str, Any]) -> S:
+    """The state as the graph leaves it after a node's ``update``; its messages are not kept."""
+    merged = {**state, **update}
+    for key in {"recalls", "attempts", "feedback", "written"} & update.keys():
+        merged[key] = by_number(cast("dict[str, Any]", state).get(key), update[key])
+    merged.pop("messages", None)
+    return cast("S", merged)
+
+
+def begun_of(state: ReasoningState) -> float:
+    """What tells a run from others of its name; states of earlier versions hold the time alone."""
+    return state.get("begun", state.get("started_at", 0.0))
 
 
 def current_problem(state: ReasoningState) -> Problem:

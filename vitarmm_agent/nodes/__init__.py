@@ -27,6 +27,8 @@ class Run:
         configurable: the run's ``config["configurable"]``, which fills namespace templates.
         store: the store of the graph that runs, which may be a parent graph.
         emit: takes the events of stream mode ``custom``.
+        begun: what tells it from other runs of its name, where they are not told apart by the time at
+            which they began: 0 where its name alone does.
         stream_tokens: ask the reasoner to stream, so that its tokens can be emitted.
     """
 
@@ -36,4 +38,5 @@ class Run:
     configurable: Mapping[str, Any] = field(default_factory=dict)
     store: BaseStore | None = None
     emit: Emit = ignore
+    begun: float | None = None
     stream_tokens: bool = False
