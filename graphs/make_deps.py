@@ -48,8 +48,8 @@ def make_deps(
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,
-        policy=_policy(verifiers, judge, solver, media, settings),
-        writer=_writer(rmm, solver, settings) if opened or opener else None,
+        policy=policy_of(verifiers, judge, solver, media, settings),
+        writer=writer_of(rmm, solver, settings) if opened or opener else None,
         memory=opened,
         media=media,
         trusted_precision=settings.trusted_precision,
@@ -58,7 +58,7 @@ def make_deps(
         retry_temperature=settings.retry_temperature,
         namespace=opened.namespace if opened else settings.namespace,
         default_memory=opener,
-        teacher=_teacher(teacher, settings) if opened or opener else None,
+        teacher=teacher_of(teacher, settings) if opened or opener else None,
     )
 
 
@@ -77,13 +77,14 @@ def _model(given: str | BaseChatModel | None, default: str, settings: Settings) 
     return given
 
 
-def _policy(
+def policy_of(
     verifiers: Verifiers | None,
     judge: str | BaseChatModel | None,
     solver: BaseChatModel,
     media: MediaStore,
     settings: Settings,
 ) -> FeedbackPolicy:
+    """The policy of what was given, else of the settings."""
     if isinstance(verifiers, FeedbackPolicy):
         return verifiers
     named = judge or settings.judge
@@ -98,9 +99,10 @@ def _policy(
     )
 
 
-def _writer(
+def writer_of(
     rmm: str | BaseChatModel | MemoryWriter | None, solver: BaseChatModel, settings: Settings
 ) -> MemoryWriter:
+    """The memory writer that was given, else that of the settings, else the reasoner."""
     if isinstance(rmm, MemoryWriter):
         return rmm
     given = rmm or settings.rmm
@@ -108,9 +110,10 @@ def _writer(
     return MemoryWriter(model, think=settings.rmm_think)
 
 
-def _teacher(
+def teacher_of(
     given: str | BaseChatModel | Callable[[Problem], str] | None, settings: Settings
 ) -> Teacher | None:
+    """The teacher that was given, else that of the settings, if any."""
     source = given or settings.teacher
     if source is None:
         return None
@@ -129,7 +132,12 @@ def _memory(
         return ReasoningMemory(store, namespace=settings.namespace)
     if not _is_named(memory, store, settings):
         return None
-    return open_memory(settings.model_copy(update={"memory": memory}) if memory else settings)
+    return named_memory(memory, settings) if memory else open_memory(settings)
+
+
+def named_memory(location: str, settings: Settings) -> ReasoningMemory | None:
+    """The memory in another folder or server than the settings'; None when it is ``off``."""
+    return open_memory(settings.model_copy(update={"memory": location}))
 
 
 def _of_these_users(memory: ReasoningMemory, namespace: tuple[str, ...]) -> ReasoningMemory:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.graphs.choices import Choices, Roles
 from vitarmm_agent.graphs.make_deps import make_deps
 from vitarmm_agent.graphs.reasoning import compile_graph
 from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -69,5 +70,7 @@ def open_graph(
         checkpoints = open_checkpoints(settings.checkpoints_path)
         closing.callback(checkpoints.close)
         checkpointer = checkpoints
-    graph = compile_graph(deps, checkpointer=checkpointer, store=store)
+    roles = {name: given for name, given in who.items() if name != "reasoner"}
+    choices = Choices(deps, settings, Roles(**roles))
+    graph = compile_graph(deps, checkpointer=checkpointer, store=store, choices=choices)
     return Opened(graph, settings, deps.memory, closing)

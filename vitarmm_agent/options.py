@@ -34,6 +34,9 @@ class OpenOptions(TypedDict, total=False):
     server_hosts: tuple[str, ...] | None
     server_origins: tuple[str, ...] | None
     page_models: tuple[str, ...] | None
+    run_models: tuple[str, ...] | None
+    run_verifiers: tuple[str, ...] | None
+    run_memories: tuple[str, ...] | None
     local_files: bool | None
     temperature: float | None
     retry_temperature: float | None

@@ -107,6 +107,17 @@ class Settings(BaseSettings):
         description="Models that visitors of the page may choose besides those of the settings, the "
         "catalogue's, and others of the settings' hosted providers; `*` is any.",
     )
+    run_models: tuple[str, ...] = Field(
+        (),
+        description="Models, by spec, that a run's or an assistant's context may choose as `reasoner`, "
+        "`judge`, `rmm` or `teacher`.",
+    )
+    run_verifiers: tuple[str, ...] = Field(
+        (), description="Verifiers, by name, that it may choose as `feedback`."
+    )
+    run_memories: tuple[str, ...] = Field(
+        (), description="Folders or URLs that it may choose as `memory`, or `off`."
+    )
     local_files: bool = Field(
         False,
         description="Read image files that graph input and MCP clients name by path; a Python "

@@ -6,7 +6,7 @@ iteration's ``number``. Live objects travel in :mod:`vitarmm_agent.deps`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -35,9 +35,17 @@ def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Rec
     return [merged[number] for number in sorted(merged)]
 
 
+CHOICES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory")
+"""What a run may choose from the operator's lists."""
+
+
 @dataclass(frozen=True)
 class RunContext:
     """What one run may set for itself: ``graph.invoke(…, context={"max_iterations": 1})``.
+
+    On a LangGraph server it is the context of a run or of an assistant. Models, verifiers and memory
+    are chosen by name from what the operator's settings list (``run_models``, ``run_verifiers``,
+    ``run_memories``); anything else is refused.
 
     ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`, which are the
     most on a server. The values in force are kept in state, so that a resumed run goes on under the
@@ -47,6 +55,12 @@ class RunContext:
     one by one; they come so in any case when mode ``messages`` is on.
     """
 
+    reasoner: str | None = None
+    feedback: str | None = None
+    judge: str | None = None
+    rmm: str | None = None
+    teacher: str | None = None
+    memory: str | None = None
     max_iterations: int | None = None
     max_seconds: float | None = None
     max_tokens: int | None = None
@@ -55,9 +69,14 @@ class RunContext:
 
     def given(self) -> dict[str, Any]:
         """The limits that were set."""
-        values = asdict(self)
-        del values["stream_tokens"]
-        return {key: value for key, value in values.items() if value is not None}
+        return self._set(lambda name: name not in CHOICES and name != "stream_tokens")
+
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen by name."""
+        return self._set(lambda name: name in CHOICES)
+
+    def _set(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        return {k: v for k, v in asdict(self).items() if wanted(k) and v is not None}
 
 
 def by_id(left: Any, right: Any) -> Any:
@@ -93,6 +112,7 @@ class ReasoningState(ReasoningInput, total=False):
         namespace: whose memory it works with.
         iteration: number of the iteration under way, from 1.
         limits: the limits in force, as data.
+        chosen: what the run's context chose, by name.
         recalls, attempts, feedback, written: one record per iteration.
         taught: what a teacher was asked when the run ended without a pass, and what was kept.
         decision: what the stop rule said last: ``action`` and ``reason``.
@@ -105,6 +125,7 @@ class ReasoningState(ReasoningInput, total=False):
     namespace: list[str]
     iteration: int
     limits: Record
+    chosen: Record
     started_at: float
     begun: float
     recalls: Annotated[list[Record], by_number]

@@ -24,6 +24,7 @@ class Run:
         name: name of the run; see :class:`~vitarmm_agent.state.ReasoningState`.
         thread: LangGraph's thread, with the place of this graph in it when it is a subgraph.
         overrides: limits that the run's context sets.
+        chosen: what the run's context chooses.
         configurable: the run's ``config["configurable"]``, which fills namespace templates.
         store: the store of the graph that runs, which may be a parent graph.
         emit: takes the events of stream mode ``custom``.
@@ -35,6 +36,7 @@ class Run:
     name: str
     thread: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
     configurable: Mapping[str, Any] = field(default_factory=dict)
     store: BaseStore | None = None
     emit: Emit = ignore

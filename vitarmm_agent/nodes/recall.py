@@ -60,6 +60,7 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "namespace": namespace_of(deps, run),
         "problem": problem.model_dump(mode="json"),
         "limits": limits_to_begin_with(run.overrides, deps),
+        "chosen": run.chosen,
         "started_at": now,
         "begun": now if run.begun is None else run.begun,
         "status": "running",
