@@ -13,7 +13,7 @@ from vitarmm_agent.nodes.tenancy import own_settings
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from vitarmm_agent.problem import Result
+    from vitarmm_agent.result import Result
 
 
 def solver_tool(

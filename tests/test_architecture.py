@@ -23,6 +23,7 @@ LINKED = ("graphs", "prompts", "memory_store", "evals")
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("redaction",),
     (
+        "by_name",
         "errors",
         "effects",
         "hosts",
@@ -40,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
     ("options", "problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),
-    ("verifiers", "rmm"),
+    ("result", "rmm", "verifiers"),
     ("state",),
     ("deps",),
     ("nodes",),

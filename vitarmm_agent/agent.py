@@ -21,7 +21,8 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace
 from vitarmm_agent.options import OpenOptions, check_names
-from vitarmm_agent.problem import Problem, Result, Taught
+from vitarmm_agent.problem import Problem, Taught
+from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, result_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 import unicodedata
@@ -330,68 +329,3 @@ class Taught(Data):
     note: str = ""
     operations: tuple[dict[str, Any], ...] = ()
     run: str = ""
-
-
-class Result(Data):
-    """What a run came to.
-
-    Attributes:
-        answer: the answer that stands, or None.
-        passed: the last verdict was a pass.
-        status: how the run ended; ``interrupted`` waits for a person and can be resumed.
-        stopped_because: the reason in words.
-        attempts: all attempts in order.
-        feedback: one per attempt.
-        recalled: per attempt, the recall as data (entries, scores, terms).
-        written: memory operations carried out, and the writer's failures, as data.
-        taught: the teacher's solution of what was not solved, or None; it is no answer of the run's.
-        thread_id: LangGraph's id of the run; ``vitarmm trace show THREAD`` prints it.
-    """
-
-    problem: Problem
-    answer: str | None
-    passed: bool
-    status: Status
-    stopped_because: str = ""
-    attempts: tuple[Attempt, ...] = ()
-    feedback: tuple[Feedback, ...] = ()
-    recalled: tuple[dict[str, Any], ...] = ()
-    written: tuple[dict[str, Any], ...] = ()
-    taught: Taught | None = None
-    thread_id: str = ""
-    usage: Usage = Usage()
-    seconds: float = 0.0
-
-    def _repr_html_(self) -> str:
-        """The run in short, for notebooks: answer, attempts, wrong steps. Escaped, no script."""
-        rows = "".join(
-            _attempt_html(attempt, self.feedback[i] if i < len(self.feedback) else None)
-            for i, attempt in enumerate(self.attempts)
-        )
-        shown = sum(len(record.get("entries", ())) for record in self.recalled)
-        kept = sum(len(record.get("operations", ())) for record in self.written)
-        answer = "no answer" if self.answer is None else self.answer
-        return (
-            f"<div><p>{_html(self.problem.text)}</p>"
-            f"<p><b>{_html(answer)}</b> ({_html(self.status)}: {_html(self.stopped_because)})</p>"
-            f"<ol>{rows}</ol><p><small>{shown} entries shown, {kept} written, "
-            f"{self.usage.total_tokens} tokens, {self.seconds:.1f} s, "
-            f"run <code>{_html(self.thread_id)}</code></small></p></div>"
-        )
-
-
-def _attempt_html(attempt: Attempt, feedback: Feedback | None) -> str:
-    errors = "".join(
-        f"<li>{f'step {error.step}: ' if error.step else ''}{_html(error.message)}</li>"
-        for error in (feedback.errors if feedback else ())
-    )
-    verdict = f"{feedback.verdict} ({feedback.source})" if feedback else "no verdict yet"
-    wrong = f"<ul>{errors}</ul>" if errors else ""
-    return (
-        f"<li>{_html(attempt.answer or 'no answer')}: {_html(verdict)}{wrong}"
-        f"<details><summary>steps</summary><pre>{_html(attempt.text)}</pre></details></li>"
-    )
-
-
-def _html(text: str) -> str:
-    return html.escape(text, quote=True)

@@ -17,7 +17,8 @@ from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.blocks import read_block
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage
+from vitarmm_agent.result import RecallRecord, Result, WriteRecord
 
 Record = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -223,10 +224,11 @@ def _unreadable(key: str, value: Any) -> InputError:
 def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = False) -> Result:
     """What a run has come to so far."""
     attempts, feedback = all_attempts(state), all_feedback(state)
-    recalls, written = records_of(state, "recalls"), records_of(state, "written")
+    recalls = [_read(RecallRecord, r, "recalls") for r in records_of(state, "recalls")]
+    written = [_read(WriteRecord, r, "written") for r in records_of(state, "written")]
     judged: list[Attempt | Feedback] = [*attempts, *feedback]
     costs = [record.usage for record in judged]
-    costs += [_read(Usage, record.get("usage", {}), "written") for record in written]
+    costs += [record.usage for record in written]
     taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
     if taught is not None and taught.solution is not None:
         costs.append(taught.solution.usage)
@@ -247,7 +249,7 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
             taught=taught,
             thread_id=thread_id,
             usage=sum(costs, Usage()),
-            seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in written), 4),
+            seconds=round(sum(seconds) + sum(record.seconds for record in written), 4),
         )
     except (ValidationError, TypeError) as error:
         raise _unreadable("result", error) from None

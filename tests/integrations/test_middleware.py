@@ -23,7 +23,8 @@ from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.integrations import ReasoningMemoryMiddleware
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.models.scripted import ScriptedChatModel
-from vitarmm_agent.problem import Attempt, Problem, Result
+from vitarmm_agent.problem import Attempt, Problem
+from vitarmm_agent.result import Result
 
 THREAD: Any = {"configurable": {"thread_id": "one"}}
 ASKED: Any = {"messages": [("user", PROBLEM)]}

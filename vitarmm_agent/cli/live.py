@@ -11,7 +11,8 @@ from rich.text import Text
 from vitarmm_agent.answers import grade_attempt
 from vitarmm_agent.cli.console import safe
 from vitarmm_agent.models.replies import ReplyStream
-from vitarmm_agent.problem import Attempt, Result, StepError, Taught
+from vitarmm_agent.problem import Attempt, StepError, Taught
+from vitarmm_agent.result import Result
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}

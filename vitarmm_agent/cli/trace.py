@@ -16,7 +16,7 @@ from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
-    from vitarmm_agent.problem import Result
+    from vitarmm_agent.result import Result
     from vitarmm_agent.traces import RunIndex
 
 app = typer.Typer(no_args_is_help=True)
@@ -221,7 +221,7 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
         if last_only and number < len(result.attempts) - 1:
             continue
         out.rule(f"iteration {attempt.number}")
-        live.print_recall(out, {"recalls": [result.recalled[number]]})
+        live.print_recall(out, {"recalls": [result.recalled[number].model_dump(mode="json")]})
         if prompt:
             for message in attempt.prompt:
                 said = _readable(message.get("content", ""))
@@ -230,7 +230,7 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
         if number < len(result.feedback):
             live.print_feedback(out, {"feedback": [result.feedback[number].model_dump()]})
         if number < len(result.written):
-            live.print_remember(out, {"written": [result.written[number]]})
+            live.print_remember(out, {"written": [result.written[number].model_dump(mode="json")]})
     if result.taught is not None:
         live.print_teach(out, {"taught": result.taught.model_dump()})
 
@@ -258,7 +258,7 @@ def _day(option: str, value: str) -> str:
 
 def _shown(result: Result) -> list[str]:
     """Ids of the entries that a run was shown."""
-    found = (r["entry"]["id"] for record in result.recalled for r in record["entries"])
+    found = (r.entry.id for record in result.recalled for r in record.entries)
     return list(dict.fromkeys(found))
 
 

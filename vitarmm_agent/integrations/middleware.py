@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from vitarmm_agent.memory_store.memory import ReasoningMemory
-    from vitarmm_agent.problem import Problem, Result
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.result import Result
     from vitarmm_agent.rmm.writer import MemoryWriter
     from vitarmm_agent.verifiers.policy import Verifiers
 
