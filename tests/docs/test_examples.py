@@ -90,6 +90,8 @@ ReasoningAgent.open(verifiers=[7])
 """
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # where there is no cache of mypy's; `make types` reads the app as well
 def test_mypy_reads_an_app_and_sees_what_is_misspelt(tmp_path: Path) -> None:
     """Against the source, as an editable install shows it; tests/test_wheel.py has the wheel."""
     wrong = tmp_path / "misspelt.py"
