@@ -75,6 +75,7 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+	$(BIN)/mypy docs/examples/sample_app.py docs/examples/learning_agent.py
 
 format: install
 	$(BIN)/ruff check --fix .

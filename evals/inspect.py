@@ -18,7 +18,8 @@ from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.media import ImageRef
-from vitarmm_agent.problem import AnswerType, Attempt, Problem, Result
+from vitarmm_agent.problem import AnswerType, Attempt, Problem
+from vitarmm_agent.result import Result
 
 try:
     from inspect_ai.log import transcript

@@ -20,19 +20,19 @@ from vitarmm_agent.open_media import open_media
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
+from vitarmm_agent.verifiers.policy import FeedbackPolicy, Verifiers, build_policy
 
 if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from vitarmm_agent.problem import Problem
-    from vitarmm_agent.verifiers.base import Verifier
 
 
 def make_deps(
     *,
     reasoner: str | BaseChatModel | None,
-    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+    verifiers: Verifiers | None,
+    judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None,
     memory: str | ReasoningMemory | None,
     teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
@@ -49,8 +49,8 @@ def make_deps(
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,
-        policy=_policy(verifiers, solver, media, settings),
-        writer=_writer(rmm, solver, settings) if opened or opener else None,
+        policy=policy_of(verifiers, judge, solver, media, settings),
+        writer=writer_of(rmm, solver, settings) if opened or opener else None,
         memory=opened,
         media=media,
         trusted_precision=settings.trusted_precision,
@@ -59,7 +59,7 @@ def make_deps(
         retry_temperature=settings.retry_temperature,
         namespace=opened.namespace if opened else settings.namespace,
         default_memory=opener,
-        teacher=_teacher(teacher, settings) if opened or opener else None,
+        teacher=teacher_of(teacher, settings) if opened or opener else None,
     )
 
 
@@ -78,30 +78,32 @@ def _model(given: str | BaseChatModel | None, default: str, settings: Settings) 
     return given
 
 
-def _policy(
-    verifiers: str | list[Verifier] | FeedbackPolicy | None,
+def policy_of(
+    verifiers: Verifiers | None,
+    judge: str | BaseChatModel | None,
     solver: BaseChatModel,
     media: MediaStore,
     settings: Settings,
 ) -> FeedbackPolicy:
+    """The policy of what was given, else of the settings."""
     if isinstance(verifiers, FeedbackPolicy):
         return verifiers
-    if isinstance(verifiers, list):
-        return FeedbackPolicy(tuple(verifiers))
-    judge = _model(settings.judge, settings.judge, settings) if settings.judge else solver
+    named = judge or settings.judge
+    judging = _model(named, "", settings) if named else solver
     return build_policy(
-        verifiers or settings.feedback,
-        judge=judge,
+        settings.feedback if verifiers is None else verifiers,
+        judge=judging,
         oracle=settings.oracle,
         reasoner=solver,
-        media=media if getattr(judge, "sees_images", True) else None,
+        media=media if getattr(judging, "sees_images", True) else None,
         precision=settings.judge_precision,
     )
 
 
-def _writer(
+def writer_of(
     rmm: str | BaseChatModel | MemoryWriter | None, solver: BaseChatModel, settings: Settings
 ) -> MemoryWriter:
+    """The memory writer that was given, else that of the settings, else the reasoner."""
     if isinstance(rmm, MemoryWriter):
         return rmm
     given = rmm or settings.rmm
@@ -109,9 +111,10 @@ def _writer(
     return MemoryWriter(model, think=settings.rmm_think)
 
 
-def _teacher(
+def teacher_of(
     given: str | BaseChatModel | Callable[[Problem], str] | None, settings: Settings
 ) -> Teacher | None:
+    """The teacher that was given, else that of the settings, if any."""
     source = given or settings.teacher
     if source is None:
         return None
@@ -130,7 +133,12 @@ def _memory(
         return ReasoningMemory(store, namespace=settings.namespace)
     if not _is_named(memory, store, settings):
         return None
-    return open_memory(settings.model_copy(update={"memory": memory}) if memory else settings)
+    return named_memory(memory, settings) if memory else open_memory(settings)
+
+
+def named_memory(location: str, settings: Settings) -> ReasoningMemory | None:
+    """The memory in another folder or server than the settings'; None when it is ``off``."""
+    return open_memory(settings.model_copy(update={"memory": location}))
 
 
 def _of_these_users(memory: ReasoningMemory, namespace: tuple[str, ...]) -> ReasoningMemory:

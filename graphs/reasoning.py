@@ -7,6 +7,7 @@ START → recall → reason → feedback → remember ─┬─ the stop rule sa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ from langgraph.runtime import get_runtime
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.effects import Flow, arun, run
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.choices import Choices, Roles
 from vitarmm_agent.graphs.make_deps import make_deps
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import feedback
 from vitarmm_agent.nodes.reason import reason
-from vitarmm_agent.nodes.recall import recall
+from vitarmm_agent.nodes.recall import begins, recall
 from vitarmm_agent.nodes.remember import remember
 from vitarmm_agent.nodes.teach import teach, wants_teacher
+from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, Route, RunContext
 
 if TYPE_CHECKING:
@@ -35,9 +38,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.rmm.writer import MemoryWriter
-    from vitarmm_agent.settings import Settings
-    from vitarmm_agent.verifiers.base import Verifier
-    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+    from vitarmm_agent.verifiers.policy import Verifiers
 
     ReasoningGraph = CompiledStateGraph[ReasoningState, RunContext, ReasoningInput, ReasoningOutput]
 
@@ -47,7 +48,8 @@ Node = Callable[[ReasoningState, Deps, Run], Flow[dict[str, Any]]]
 def build_reasoning_graph(
     *,
     reasoner: str | BaseChatModel | None = None,
-    verifiers: str | list[Verifier] | FeedbackPolicy | None = None,
+    verifiers: Verifiers | None = None,
+    judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None = None,
     memory: str | ReasoningMemory | None = None,
     teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
@@ -61,7 +63,10 @@ def build_reasoning_graph(
 
     Args:
         reasoner: chat model, or its spec, that solves problems; default: ``settings.reasoner``.
-        verifiers: names in order, verifiers, or a policy; default: ``settings.feedback``.
+        verifiers: names in order; a list of names, functions and verifiers; or a policy; default:
+            ``settings.feedback``.
+        judge: chat model, or its spec, that the verifier ``judge`` asks; default: ``settings.judge``,
+            else the reasoner.
         rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else the reasoner.
         memory: a memory, its folder or URL, or ``"off"``; default: ``store`` when given, else
             ``settings.memory``.
@@ -81,6 +86,7 @@ def build_reasoning_graph(
     deps = make_deps(
         reasoner=reasoner,
         verifiers=verifiers,
+        judge=judge,
         rmm=rmm,
         memory=memory,
         teacher=teacher,
@@ -89,7 +95,9 @@ def build_reasoning_graph(
         limits_are_most=limits_are_most,
         settings=settings,
     )
-    return compile_graph(deps, checkpointer=checkpointer, store=store)
+    roles = Roles(verifiers=verifiers, judge=judge, rmm=rmm, teacher=teacher)
+    choices = Choices(deps, settings or Settings.load(), roles)
+    return compile_graph(deps, checkpointer=checkpointer, store=store, choices=choices)
 
 
 def compile_graph(
@@ -97,9 +105,14 @@ def compile_graph(
     *,
     checkpointer: BaseCheckpointSaver[str] | bool | None = None,
     store: BaseStore | None = None,
+    choices: Choices | None = None,
 ) -> ReasoningGraph:
-    """Wire the nodes; ``checkpointer`` and ``store`` are as in :func:`build_reasoning_graph`."""
+    """Wire the nodes; ``checkpointer`` and ``store`` are as in :func:`build_reasoning_graph`.
+
+    ``choices`` make the deps of a run that chooses; without them it may choose nothing.
+    """
     _refuse_wrong_kinds(checkpointer, store)
+    choices = choices or Choices(deps)
     graph = StateGraph(
         ReasoningState,
         context_schema=RunContext,
@@ -107,12 +120,12 @@ def compile_graph(
         output_schema=ReasoningOutput,
     )
     for node in (recall, reason, feedback, remember, teach):
-        graph.add_node(node.__name__, _Bound(node, deps))
+        graph.add_node(node.__name__, _Bound(node, choices))
     graph.add_edge(START, "recall")
     graph.add_edge("recall", "reason")
     graph.add_edge("reason", "feedback")
     graph.add_edge("feedback", "remember")
-    graph.add_conditional_edges("remember", _Router(deps), ["recall", "teach", END])
+    graph.add_conditional_edges("remember", _Router(choices), ["recall", "teach", END])
     graph.add_edge("teach", END)
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
 
@@ -136,19 +149,41 @@ class _Bound(Runnable[ReasoningState, dict[str, Any]]):
     at a third of the graph's own cost.
     """
 
-    def __init__(self, node: Node, deps: Deps) -> None:
+    def __init__(self, node: Node, choices: Choices) -> None:
         self.name = node.__name__
-        self._node, self._deps = node, deps
+        self._node, self._choices = node, choices
 
     def invoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        return run(self._node(input, self._deps, _run_of(input, config or {})))
+        this = _run_of(input, config or {})
+        return run(self._node(input, self._choices.of(self._chosen(input, this)), this))
 
     async def ainvoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        return await arun(self._node(input, self._deps, _run_of(input, config or {})))
+        this = _run_of(input, config or {})
+        chosen = self._chosen(input, this)
+        deps = self._choices.made(chosen)
+        if deps is None:  # a model may have to be loaded
+            deps = await asyncio.to_thread(self._choices.of, chosen)
+        return await arun(self._node(input, deps, this))
+
+    def _chosen(self, state: ReasoningState, this: Run) -> Any:
+        """What this run chose when it began.
+
+        Raises:
+            InputError: it goes on with another context.
+        """
+        if self._node is recall and begins(state):
+            return this.chosen
+        begun = state.get("chosen", {})
+        if this.chosen and this.chosen != begun:
+            raise InputError(
+                f"this run was begun with {begun!r:.200}, and goes on with {this.chosen!r:.200}; "
+                "a run keeps what it was begun with: pass the same context, or none"
+            )
+        return begun
 
 
 def after_remember(state: ReasoningState, deps: Deps) -> Route:
@@ -163,18 +198,18 @@ class _Router(Runnable[ReasoningState, Route]):
 
     name = "after_remember"
 
-    def __init__(self, deps: Deps) -> None:
-        self._deps = deps
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
 
     def invoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Route:
-        return after_remember(input, self._deps)
+        return after_remember(input, self._choices.of(input.get("chosen", {})))
 
     async def ainvoke(
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Route:
-        return after_remember(input, self._deps)
+        return after_remember(input, self._choices.of(input.get("chosen", {})))
 
 
 def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
@@ -185,8 +220,9 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
     configurable = config.get("configurable", {})
     return Run(
         name=state.get("run", ""),
-        thread=_place(configurable),
+        thread=place(configurable),
         overrides=context.given() if context else {},
+        chosen=context.chosen() if context else {},
         configurable=configurable,
         store=runtime.store,
         emit=runtime.stream_writer,
@@ -194,7 +230,7 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
     )
 
 
-def _place(configurable: dict[str, Any]) -> str:
+def place(configurable: dict[str, Any]) -> str:
     """The thread, with the place of this graph in it: a parent may call it several times."""
     thread = str(configurable.get("thread_id", ""))
     place = str(configurable.get("checkpoint_ns", "")).rpartition("|")[0]

@@ -15,17 +15,19 @@ from datetime import datetime
 from typing import Literal, Self
 
 from langgraph.store.base import BaseStore
+from pydantic import ValidationError
 
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.curation import Curation, Refilled
+from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.curation import Curation, Refilled, person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.namespaces import check_text
 from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
-from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
 from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
 
@@ -130,6 +132,54 @@ class ReasoningMemory:
         recalling = Recalling(self.entry_store, self.journal, self.config)
         return recalling.recall(problem_text, k, refused, as_of)
 
+    def _search(self, text: str, *, k: int = 3) -> Flow[list[MemoryEntry]]:
+        """The entries alone that :meth:`recall` gives for ``text``.
+
+        Raises:
+            InputError: a ``k`` below 0.
+            MemoryStoreError: the store cannot be used.
+        """
+        found = yield from self._recall(text, k=k)
+        return [recalled.entry for recalled in found.entries]
+
+    def _add(
+        self,
+        content: str,
+        *,
+        title: str = "",
+        applies_when: str = "",
+        entry_type: EntryType = "insight",
+        confidence: float = 0.5,
+        writer: str = "person",
+    ) -> Flow[Written]:
+        """Write one entry by hand; a near copy of one that is there is merged into it.
+
+        Args:
+            content: what to do or know, in one to three sentences.
+            title: a few words.
+            applies_when: the condition under which it helps.
+            entry_type: ``correction``, ``insight`` or ``fact``.
+            confidence: how sure it is, 0 to 1.
+            writer: who says so; the model is told.
+
+        Raises:
+            InputError: a value cannot be used.
+            MemoryStoreError: the store or the journal cannot be used.
+        """
+        try:
+            entry = MemoryEntry(
+                entry_type=entry_type,
+                title=title,
+                applies_when=applies_when,
+                content=content,
+                confidence=confidence,
+                provenance=Provenance(writer=writer),
+            )
+        except ValidationError as error:
+            raise InputError(f"the entry cannot be used: {error_lines(error)}") from None
+        operation = Operation(kind="add", entry=entry)
+        return (yield from self._write([operation], run=person_run("add"), attempt=0))[0]
+
     def _write(
         self,
         operations: Sequence[Operation],
@@ -188,6 +238,8 @@ class ReasoningMemory:
     _rebuild = of_part(_curation, Curation.rebuild)
 
     recall, arecall = twins(_recall, "read")
+    search, asearch = twins(_search, "read")
+    add, aadd = twins(_add)
     write, awrite = twins(_write)
     credit, acredit = twins(_credit)
     get, aget = twins(_get)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitarmm_agent.by_name import ByName
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
 OperationKind = Literal["add", "update", "supersede", "none"]
@@ -30,7 +31,7 @@ class Operation(BaseModel):
     reason: str = ""
 
 
-class Written(BaseModel):
+class Written(ByName, BaseModel):
     """What became of one operation.
 
     Attributes:
@@ -48,7 +49,7 @@ class Written(BaseModel):
     entry: MemoryEntry | None = None
 
 
-class Recalled(BaseModel):
+class Recalled(ByName, BaseModel):
     """One entry chosen for a problem, and why.
 
     Attributes:
@@ -71,7 +72,7 @@ class Recalled(BaseModel):
     as_example: bool = False
 
 
-class Recall(BaseModel):
+class Recall(ByName, BaseModel):
     """The entries recalled for a problem.
 
     Attributes:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from vitarmm_agent.by_name import ByName
+
 EntryType = Literal["correction", "insight", "fact"]
 State = Literal["live", "quarantined", "superseded"]
 SCHEMA_VERSION = 2
@@ -50,7 +52,7 @@ def solution_text(steps: Iterable[str], answer: str) -> str:
     return "\n".join([*lines, f"Answer: {answer}"])
 
 
-class Provenance(BaseModel):
+class Provenance(ByName, BaseModel):
     """Where an entry comes from.
 
     Attributes:
@@ -129,7 +131,7 @@ class Example(BaseModel):
         return solution_text(self.steps, self.answer)
 
 
-class MemoryEntry(BaseModel):
+class MemoryEntry(ByName, BaseModel):
     """One thing learned.
 
     Attributes:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from vitarmm_agent.answers import grade_result
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, StepError, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError, Usage
+from vitarmm_agent.result import Result
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

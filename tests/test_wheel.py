@@ -86,3 +86,21 @@ def test_it_works_beside_an_apps_own_prompts_and_graphs(wheel: Path, tmp_path: P
         text=True,
     )
     assert shown.stdout.strip() == "12", shown.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # without a cache it reads all that the app imports
+def test_mypy_reads_an_app_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (site,) = venv.glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
+    shutil.copy(ROOT / "docs" / "examples" / "sample_app.py", tmp_path)
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable",
+         str(venv / "bin" / "python"), "sample_app.py"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={name: value for name, value in os.environ.items() if name != "MYPYPATH"},
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -15,7 +15,8 @@ from vitarmm_agent.lazy import lazy_names
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
     from vitarmm_agent.memory_store.schema import MemoryEntry
-    from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, StepError, Usage
+    from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError, Usage
+    from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
 
 __version__ = "0.1.0"
@@ -40,7 +41,7 @@ __getattr__ = lazy_names(
         "MemoryEntry": "memory_store.schema",
         "Problem": "problem",
         "ReasoningAgent": "agent",
-        "Result": "problem",
+        "Result": "result",
         "Settings": "settings",
         "Step": "problem",
         "StepError": "problem",

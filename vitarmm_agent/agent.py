@@ -7,18 +7,22 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 
+from vitarmm_agent.closable import Closable
 from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_settings
+from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace
 from vitarmm_agent.open_media import open_media
-from vitarmm_agent.problem import Problem, Result, Taught
+from vitarmm_agent.options import OpenOptions, check_names
+from vitarmm_agent.problem import Problem, Taught
+from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import recorded
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, RunContext, read_result, result_of
@@ -33,19 +37,27 @@ if TYPE_CHECKING:
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
     from vitarmm_agent.memory_store.memory import ReasoningMemory
     from vitarmm_agent.rmm.writer import MemoryWriter
-    from vitarmm_agent.verifiers.base import Verifier
-    from vitarmm_agent.verifiers.policy import FeedbackPolicy
+    from vitarmm_agent.verifiers.policy import Verifiers
 
 STEPS_PER_ITERATION = 4
 
 
-class ReasoningAgent:
+class ReasoningAgent(Closable):
     """An agent over the compiled graph; make one with :meth:`open`."""
 
     def __init__(
-        self, graph: ReasoningGraph, settings: Settings, memory: ReasoningMemory | None = None
+        self,
+        graph: ReasoningGraph,
+        settings: Settings,
+        memory: ReasoningMemory | None = None,
+        *,
+        closing: ExitStack | None = None,
     ) -> None:
-        """Wrap a graph that was compiled with a checkpointer, and the memory it works with."""
+        """Wrap a graph that was compiled with a checkpointer, and the memory it works with.
+
+        ``closing`` releases what was opened for this agent alone.
+        """
+        super().__init__(closing)
         self.graph = graph
         self.settings = settings
         self.memory = memory
@@ -56,58 +68,55 @@ class ReasoningAgent:
         cls,
         *,
         reasoner: str | BaseChatModel | None = None,
-        feedback: str | list[Verifier] | FeedbackPolicy | None = None,
+        verifiers: Verifiers | None = None,
+        feedback: Verifiers | None = None,
+        judge: str | BaseChatModel | None = None,
         rmm: str | BaseChatModel | MemoryWriter | None = None,
         memory: str | Path | ReasoningMemory | None = None,
         teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
-        max_iterations: int | None = None,
         checkpointer: BaseCheckpointSaver[str] | None = None,
         store: BaseStore | None = None,
         settings: Settings | None = None,
-        **options: Any,
-    ) -> ReasoningAgent:
-        """Open an agent.
+        **options: Unpack[OpenOptions],
+    ) -> Self:
+        """Open an agent; ``with`` closes it, and so does :meth:`close`.
 
         Args:
             reasoner: chat model or its spec (``"local:NAME"``, ``"vita:PATH"``, ``"openai:…"``).
-            feedback: verifiers by name (``"arithmetic,choice"``), as objects, or a policy.
+            verifiers: by name (``"arithmetic,choice"``); a list of names, functions of (problem,
+                attempt), and objects with a ``check``; or a policy.
+            feedback: another name of ``verifiers``.
+            judge: chat model or spec that the verifier ``judge`` asks; default: the reasoner.
             rmm: chat model, spec or memory writer that decides what to remember.
             memory: folder, URL, ``"off"``, or a memory, whose own namespace an option replaces.
             teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
                 once where a run ends without a pass.
-            max_iterations: attempts per problem at most.
             checkpointer: where traces are kept; default: the settings' database or folder.
             store: a LangGraph store to hold the memory.
             settings: everything not given; default: :meth:`Settings.load`.
-            options: any other field of :class:`Settings`, by name.
+            options: any other field of :class:`Settings`, by name, such as ``max_iterations``.
 
         Raises:
-            UserError: a spec, folder, or value that cannot be used.
+            UserError: a spec, folder, or value that cannot be used, or an option that is none.
         """
-        from vitarmm_agent.graphs.make_deps import make_deps
-        from vitarmm_agent.graphs.open_checkpoints import open_traces
-        from vitarmm_agent.graphs.reasoning import compile_graph
+        from vitarmm_agent.graphs.opening import open_graph
 
-        base = settings.model_dump(exclude_unset=True) if settings else {}
-        if max_iterations is not None:
-            options["max_iterations"] = max_iterations
-        settings = Settings.load(**base | options)
-        if memory is None and store is None:
-            memory = settings.memory_location
-        elif options.get("namespace") and memory and not isinstance(memory, str | Path):
-            memory = memory.with_namespace(settings.namespace)
-        deps = make_deps(
+        check_names(options, signature(cls.open).parameters)
+        if verifiers is not None and feedback is not None:
+            raise InputError("verifiers and feedback are one thing; give it once")
+        opened = open_graph(
             reasoner=reasoner,
-            verifiers=feedback,
+            verifiers=feedback if verifiers is None else verifiers,
+            judge=judge,
             rmm=rmm,
-            memory=str(memory) if isinstance(memory, Path) else memory,
+            memory=memory,
             teacher=teacher,
+            checkpointer=checkpointer,
             store=store,
-            limits=None,
             settings=settings,
+            options=options,
         )
-        kept = checkpointer or open_traces(settings)
-        return cls(compile_graph(deps, checkpointer=kept, store=store), settings, deps.memory)
+        return cls(opened.graph, opened.settings, opened.memory, closing=opened.closing)
 
     def solve(
         self,
@@ -284,27 +293,9 @@ class ReasoningAgent:
         model. What the caller's ``configurable`` says (a
         ``user_id``, say) fills the memory's namespace template.
         """
-        from langchain_core.tools import StructuredTool, ToolException
+        from vitarmm_agent.graphs.solver_tool import solver_tool
 
-        def solve(problem: str, config: RunnableConfig) -> str:
-            try:
-                return _in_words(self.solve(problem, configurable=own_settings(config)))
-            except InputError as error:
-                raise ToolException(str(error)) from error
-
-        async def asolve(problem: str, config: RunnableConfig) -> str:
-            try:
-                return _in_words(await self.asolve(problem, configurable=own_settings(config)))
-            except InputError as error:
-                raise ToolException(str(error)) from error
-
-        return StructuredTool.from_function(
-            solve,
-            coroutine=asolve,
-            name=name,
-            description="Solve a problem step by step, checked by verifiers and helped by memory.",
-            handle_tool_error=True,
-        )
+        return solver_tool(self.solve, self.asolve, name)
 
     def _solve(
         self,
@@ -376,6 +367,7 @@ class ReasoningAgent:
         return ReasoningInput(problem=parsed.model_dump(mode="json")), config
 
     def _config(self, thread_id: str, configurable: dict[str, Any] | None = None) -> RunnableConfig:
+        self.check_open()
         steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
         given = {**(configurable or {}), "thread_id": thread_id}
         metadata = recorded(self.settings)
@@ -391,8 +383,3 @@ class ReasoningAgent:
 def new_thread() -> str:
     """A new thread id: sortable by time, short enough to type."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-
-
-def _in_words(result: Result) -> str:
-    answer = result.answer if result.answer is not None else "no answer"
-    return f"{answer} ({result.status}: {result.stopped_because}; run {result.thread_id})"

@@ -24,7 +24,8 @@ from vitarmm_agent.errors import InputError
 CONFIG_FILE = "vitarmm.toml"
 PLACES = (
     "base_url", "embedder_base_url", "extra_body", "home", "data_dir", "memory", "database",
-    "local_files", "page_models", "server_hosts", "server_origins",
+    "local_files", "page_models", "run_models", "run_verifiers", "run_memories", "server_hosts",
+    "server_origins",
 )  # fmt: skip
 """Settings that say where something is sent or read, or who is let in."""
 MODELS = ("reasoner", "judge", "rmm", "teacher", "embedder")

@@ -6,7 +6,8 @@ import html
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vitarmm_agent.problem import Attempt, Feedback, Result
+    from vitarmm_agent.problem import Attempt, Feedback
+    from vitarmm_agent.result import Result
 
 
 def result_html(result: Result) -> str:
@@ -15,8 +16,8 @@ def result_html(result: Result) -> str:
         _attempt_html(attempt, result.feedback[i] if i < len(result.feedback) else None)
         for i, attempt in enumerate(result.attempts)
     )
-    shown = sum(len(record.get("entries", ())) for record in result.recalled)
-    kept = sum(len(record.get("operations", ())) for record in result.written)
+    shown = sum(len(record.entries) for record in result.recalled)
+    kept = sum(len(record.operations) for record in result.written)
     answer = "no answer" if result.answer is None else result.answer
     return (
         f"<div><p>{_html(result.problem.text)}</p>"

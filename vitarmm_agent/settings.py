@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from vitarmm_agent.config_file import read_config
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.nearest import did_you_mean
 from vitarmm_agent.redaction import (
     fingerprint,
     keep_secrets_of_address,
@@ -107,6 +108,17 @@ class Settings(BaseSettings):
         (),
         description="Models that visitors of the page may choose besides those of the settings, the "
         "catalogue's, and others of the settings' hosted providers; `*` is any.",
+    )
+    run_models: tuple[str, ...] = Field(
+        (),
+        description="Models, by spec, that a run's or an assistant's context may choose as `reasoner`, "
+        "`judge`, `rmm` or `teacher`.",
+    )
+    run_verifiers: tuple[str, ...] = Field(
+        (), description="Verifiers, by name, that it may choose as `feedback`."
+    )
+    run_memories: tuple[str, ...] = Field(
+        (), description="Folders or URLs that it may choose as `memory`, or `off`."
     )
     local_files: bool = Field(
         False,
@@ -286,8 +298,10 @@ def _fault(error: ErrorDetails) -> str:
     """What is wrong with a value; an unknown name may be that of a key, and its value is not told."""
     name = ".".join(map(str, error["loc"]))
     value = error["input"]
+    if error["type"] == "extra_forbidden":
+        near = did_you_mean(name, Settings.model_fields)
+        return f"setting {name} is unknown{near}, got {type(value).__name__}"
     if name in ADDRESSES and isinstance(value, str):
         value = public_address(value) if "://" in value else f"{value.partition('=')[0][:40]}…"
-    secret = error["type"] == "extra_forbidden" or name.startswith("extra_body")
-    got = type(value).__name__ if secret else repr(value)
+    got = type(value).__name__ if name.startswith("extra_body") else repr(value)
     return f"setting {name}: {error['msg']}, got {got}"

@@ -7,7 +7,7 @@ iteration's ``number``. Live objects travel in :mod:`vitarmm_agent.deps`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -18,8 +18,9 @@ from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.blocks import read_block
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Status, Taught, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.result import RecallRecord, Result, WriteRecord
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -42,9 +43,17 @@ def by_number(left: list[Record] | None, right: list[Record] | None) -> list[Rec
     return [merged[number] for number in sorted(merged)]
 
 
+CHOICES = ("reasoner", "feedback", "judge", "rmm", "teacher", "memory")
+"""What a run may choose from the operator's lists."""
+
+
 @dataclass(frozen=True)
 class RunContext:
     """What one run may set for itself: ``graph.invoke(…, context={"max_iterations": 1})``.
+
+    On a LangGraph server it is the context of a run or of an assistant. Models, verifiers and memory
+    are chosen by name from what the operator's settings list (``run_models``, ``run_verifiers``,
+    ``run_memories``); anything else is refused.
 
     ``None`` leaves a value to the graph's own :class:`~vitarmm_agent.deps.Limits`, which are the
     most on a server. The values in force are kept in state, so that a resumed run goes on under the
@@ -54,6 +63,12 @@ class RunContext:
     one by one; they come so in any case when mode ``messages`` is on.
     """
 
+    reasoner: str | None = None
+    feedback: str | None = None
+    judge: str | None = None
+    rmm: str | None = None
+    teacher: str | None = None
+    memory: str | None = None
     max_iterations: int | None = None
     max_seconds: float | None = None
     max_tokens: int | None = None
@@ -62,9 +77,14 @@ class RunContext:
 
     def given(self) -> dict[str, Any]:
         """The limits that were set."""
-        values = asdict(self)
-        del values["stream_tokens"]
-        return {key: value for key, value in values.items() if value is not None}
+        return self._set(lambda name: name not in CHOICES and name != "stream_tokens")
+
+    def chosen(self) -> dict[str, Any]:
+        """What was chosen by name."""
+        return self._set(lambda name: name in CHOICES)
+
+    def _set(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        return {k: v for k, v in asdict(self).items() if wanted(k) and v is not None}
 
 
 def by_id(left: Any, right: Any) -> Any:
@@ -100,10 +120,12 @@ class ReasoningState(ReasoningInput, total=False):
         namespace: whose memory it works with.
         iteration: number of the iteration under way, from 1.
         limits: the limits in force, as data.
+        chosen: what the run's context chose, by name.
         recalls, attempts, feedback, written: one record per iteration.
         taught: what a teacher was asked when the run ended without a pass, and what was kept.
         decision: what the stop rule said last: ``action`` and ``reason``.
         started_at: seconds since the epoch.
+        begun: the same, or what else tells this run from others of its name.
     """
 
     run: str
@@ -111,7 +133,9 @@ class ReasoningState(ReasoningInput, total=False):
     namespace: list[str]
     iteration: int
     limits: Record
+    chosen: Record
     started_at: float
+    begun: float
     recalls: Annotated[list[Record], by_number]
     attempts: Annotated[list[Record], by_number]
     feedback: Annotated[list[Record], by_number]
@@ -136,6 +160,23 @@ class ReasoningOutput(TypedDict, total=False):
     feedback: list[Record]
     written: list[Record]
     taught: Record
+
+
+S = TypeVar("S", bound=ReasoningState)
+
+
+def updated(state: S, update: Mapping[str, Any]) -> S:
+    """The state as the graph leaves it after a node's ``update``; its messages are not kept."""
+    merged = {**state, **update}
+    for key in {"recalls", "attempts", "feedback", "written"} & update.keys():
+        merged[key] = by_number(cast("dict[str, Any]", state).get(key), update[key])
+    merged.pop("messages", None)
+    return cast("S", merged)
+
+
+def begun_of(state: ReasoningState) -> float:
+    """What tells a run from others of its name; states of earlier versions hold the time alone."""
+    return state.get("begun", state.get("started_at", 0.0))
 
 
 def current_problem(state: ReasoningState) -> Problem:
@@ -220,10 +261,11 @@ def result_of(
         died: the error that stopped it, in words, or "".
     """
     attempts, feedback = all_attempts(state), all_feedback(state)
-    recalls, written = records_of(state, "recalls"), records_of(state, "written")
+    recalls = [_read(RecallRecord, r, "recalls") for r in records_of(state, "recalls")]
+    written = [_read(WriteRecord, r, "written") for r in records_of(state, "written")]
     judged: list[Attempt | Feedback] = [*attempts, *feedback]
     costs = [record.usage for record in judged]
-    costs += [_read(Usage, record.get("usage", {}), "written") for record in written]
+    costs += [record.usage for record in written]
     taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
     if taught is not None and taught.solution is not None:
         costs.append(taught.solution.usage)
@@ -246,7 +288,7 @@ def result_of(
             taught=taught,
             thread_id=thread_id,
             usage=sum(costs, Usage()),
-            seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in written), 4),
+            seconds=round(sum(seconds) + sum(record.seconds for record in written), 4),
         )
     except (ValidationError, TypeError) as error:
         raise _unreadable("result", error) from None

@@ -51,5 +51,5 @@ with open_store() as store:
     }
     for problem in (taught, "A square has a perimeter of 36 cm. What is its area?"):
         result = agent.solve(problem)
-        recalled = [found["entry"]["title"] for found in result.recalled[0]["entries"]]
+        recalled = [found.entry.title for found in result.recalled[0].entries]
         print(result.answer, "recalled:", recalled)

@@ -21,7 +21,8 @@ from vitarmm_agent.evals.run.teaching import read_shown
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.problem import Problem, Result
+from vitarmm_agent.problem import Problem
+from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
 

@@ -18,9 +18,11 @@ from vitarmm_agent.evals.run.samples import (
     ShownEntry,
     WrittenEntry,
 )
+from vitarmm_agent.memory_store.operations import Recalled
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.result import RecallRecord, Result, WriteRecord
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.verifiers.self_consistency import group_answers
 
@@ -73,7 +75,7 @@ def sample_of_run(task: Task, result: Result, prices: Prices | None = None) -> S
         stopped_because=result.stopped_because,
         attempts=tuple(attempts),
         written=tuple(_written(task.problem, result.written)),
-        write_failures=sum(record.get("failure") is not None for record in result.written),
+        write_failures=sum(record.failure is not None for record in result.written),
         teacher=result.taught.solution.usage if result.taught and result.taught.solution else None,
         usage=result.usage,
         seconds=result.seconds,
@@ -143,7 +145,7 @@ def _sample(task: Task, **fields: Any) -> Sample:
 
 def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> SampleAttempt:
     feedback = result.feedback[index] if index < len(result.feedback) else None
-    recalled = result.recalled[index] if index < len(result.recalled) else {}
+    recalled = result.recalled[index] if index < len(result.recalled) else RecallRecord()
     verdict = feedback or Feedback(verdict="abstain", source="none")
     marks = [
         all(equation.holds for equation in found)
@@ -172,11 +174,11 @@ def _attempt(task: Task, result: Result, index: int, attempt: Attempt) -> Sample
     )
 
 
-def _copies(task: Task, attempt: Attempt, recalled: dict[str, Any]) -> bool:
+def _copies(task: Task, attempt: Attempt, recalled: RecallRecord) -> bool:
     """Whether an attempt gives the answer of an example that it was shown."""
-    for found in recalled.get("entries", ()):
-        example = MemoryEntry.model_validate(found["entry"]).example
-        if example is None or not found.get("as_example"):
+    for found in recalled.entries:
+        example = found.entry.example
+        if example is None or not found.as_example:
             continue
         its = task.problem.model_copy(update={"reference": example.answer})
         if grade_attempt(its, attempt, policy=task.policy).correct:
@@ -184,36 +186,37 @@ def _copies(task: Task, attempt: Attempt, recalled: dict[str, Any]) -> bool:
     return False
 
 
-def _shown(recalled: dict[str, Any], kin: frozenset[str]) -> Iterator[ShownEntry]:
-    for name, withheld in (("entries", False), ("withheld", True)):
-        for found in recalled.get(name, ()):
-            entry = MemoryEntry.model_validate(found["entry"])
+def _shown(recalled: RecallRecord, kin: frozenset[str]) -> Iterator[ShownEntry]:
+    kept = map(Recalled.model_validate, (recalled.model_extra or {}).get("withheld", ()))
+    for chosen, withheld in ((recalled.entries, False), (tuple(kept), True)):
+        for found in chosen:
+            entry = found.entry
             yield ShownEntry(
                 id=entry.id,
                 entry_type=entry.entry_type,
                 origin=entry.provenance.problem_id,
                 confidence=entry.confidence,
-                similarity=_rounded(found.get("similarity")),
+                similarity=_rounded(found.similarity),
                 withheld=withheld,
-                as_example=bool(found.get("as_example")),
+                as_example=found.as_example,
                 kin=entry.provenance.problem_id in kin,
             )
 
 
-def _rounded(similarity: float | None) -> float | None:
+def _rounded(similarity: float) -> float:
     """To 4 places: an entry that is not yet in the index is compared in another precision."""
-    return None if similarity is None else round(similarity, 4)
+    return round(similarity, 4)
 
 
-def _written(problem: Problem, records: Sequence[dict[str, Any]]) -> Iterator[WrittenEntry]:
+def _written(problem: Problem, records: Sequence[WriteRecord]) -> Iterator[WrittenEntry]:
     for record in records:
-        for done in record.get("operations", ()):
-            entry = MemoryEntry.model_validate(done["entry"]) if done.get("entry") else None
+        for done in record.operations:
+            entry = done.entry
             yield WrittenEntry(
-                entry_id=done["entry_id"],
-                action=done["kind"],
+                entry_id=done.entry_id,
+                action=done.kind,
                 entry_type=entry.entry_type if entry else None,
-                attempt=record["number"],
+                attempt=record.number,
                 leak=leak_of(_text(entry), problem) if entry else None,
             )
 

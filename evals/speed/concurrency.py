@@ -34,7 +34,7 @@ from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import json_schema_of, structured
-from vitarmm_agent.problem import Result
+from vitarmm_agent.result import Result
 
 CALLS = 3
 DELAY = 1.0

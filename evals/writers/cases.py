@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Verdict
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
+from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.situation import Situation, situation_of
 from vitarmm_agent.rmm.writer import decision_messages
 
@@ -90,18 +90,18 @@ def cases_of(result: Result, problem: Problem) -> list[Case]:
     """
     cases = []
     for record in result.written:
-        if "situation" not in record:  # memory was off, or there was no verdict
+        if not record.situation:  # memory was off, or there was no verdict
             continue
-        number = int(record["number"])
+        number = record.number
         cases.append(
             Case(
                 problem=problem,
                 attempts=tuple(_slim(attempt) for attempt in result.attempts[:number]),
                 feedback=result.feedback[:number],
-                related=_entries(record["related"]),
+                related=record.related,
                 recalled=_shown(result, number),
-                decided=None if record["failure"] else _operations(record["decided"]),
-                thought=record["thought"],
+                decided=None if record.failure else record.decided,
+                thought=record.thought,
                 verdict_after=result.feedback[number].verdict
                 if len(result.feedback) > number
                 else None,
@@ -115,19 +115,10 @@ def _slim(attempt: Attempt) -> Attempt:
     return attempt.model_copy(update={"prompt": (), "metadata": {}})
 
 
-def _entries(records: Sequence[object]) -> tuple[MemoryEntry, ...]:
-    return tuple(MemoryEntry.model_validate(record) for record in records)
-
-
-def _operations(records: Sequence[object]) -> tuple[Operation, ...]:
-    return tuple(Operation.model_validate(record) for record in records)
-
-
 def _shown(result: Result, number: int) -> tuple[MemoryEntry, ...]:
-    found = [
-        recalled["entry"]
+    return tuple(
+        recalled.entry
         for record in result.recalled
-        if record["number"] <= number
-        for recalled in record.get("entries", [])
-    ]
-    return _entries(found)
+        if record.number <= number
+        for recalled in record.entries
+    )

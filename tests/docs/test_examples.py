@@ -9,6 +9,7 @@ import os
 import runpy
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ from tests.docs.conftest import ATTEMPT, JUDGEMENT, LESSON, ROOT, opening
 EXAMPLES = ROOT / "docs" / "examples"
 RUN_HERE = {
     "chat_agent.py",
+    "learning_agent.py",
+    "sample_app.py",
     "supervisor.py",
     "own_verifier.py",
     "own_store.py",
@@ -34,7 +37,10 @@ RUN_HERE = {
     "image_problems.ipynb",
     "claude_desktop_config.json",
 }
-RUN_ELSEWHERE = {"train_rmm.sh"}  # tests/training/test_script.py
+RUN_ELSEWHERE = {
+    "train_rmm.sh",  # tests/training/test_script.py
+    "langgraph.json",  # tests/integrations/test_own_app.py
+}
 pytestmark = pytest.mark.weights
 
 
@@ -58,6 +64,45 @@ def test_chat_agent(rehearsal: Path, capsys: pytest.CaptureFixture[str],
     assert "It is 25 cm²." in shown
     ada = names["solver"].memory.with_namespace(("team", "ada"))
     assert [entry.title for entry in ada.list()] == ["Area of a square from its perimeter"]
+
+
+def test_learning_agent(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("learning_agent.py")
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "It is 25 cm²."
+    assert told[1].startswith("abstained ['called solve_problem")
+
+
+def test_sample_app(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("sample_app.py")
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("1 25 shown the memory has no entry")
+    assert told[1:] == [
+        "25 passed ['added']", "True 3", "25 cm² 1", "25 abstained", "25 abstained",
+    ]  # fmt: skip
+
+
+MISSPELT = """
+from vitarmm_agent import ReasoningAgent
+ReasoningAgent.open(max_iterations=2, verifiers=["arithmetic", lambda problem, attempt: True])
+ReasoningAgent.open(max_iteration=2)
+ReasoningAgent.open(verifiers=[7])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # where there is no cache of mypy's; `make types` reads the app as well
+def test_mypy_reads_an_app_and_sees_what_is_misspelt(tmp_path: Path) -> None:
+    """Against the source, as an editable install shows it; tests/test_wheel.py has the wheel."""
+    wrong = tmp_path / "misspelt.py"
+    wrong.write_text(MISSPELT)
+    apps = [EXAMPLES / "sample_app.py", EXAMPLES / "learning_agent.py", wrong]
+    command = [sys.executable, "-m", "mypy", "--strict", *map(str, apps)]
+    checked = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    told = [line for line in checked.stdout.splitlines() if ": error:" in line]
+    places = [Path(line.partition(": error:")[0]).name for line in told]
+    assert places == ["misspelt.py:4", "misspelt.py:5"], checked.stdout + checked.stderr
+    assert 'did you mean "max_iterations"' in told[0]
 
 
 def test_supervisor(rehearsal: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,7 +180,7 @@ def test_abstaining_teaches_nothing(tmp_path: Path, memory: ReasoningMemory) -> 
     writer = script(tmp_path / "rmm.json", operations(LESSON))
     agent = open_agent(tmp_path, RIGHT, memory=memory, rmm=writer)
     result = agent.solve(QUESTION)
-    assert result.written[0]["operations"] == []
+    assert result.written[0].operations == ()
     assert "no verdict" in result.written[0]["note"]
 
 

@@ -128,15 +128,14 @@ def test_function_takes_every_kind_of_answer(answer: object, verdict: str) -> No
     assert asyncio.run(arun(verifier.check(SQUARE, attempt(RIGHT)))) == feedback
 
 
-def test_function_may_be_a_coroutine_in_async_runs_only() -> None:
+def test_function_may_be_a_coroutine_function() -> None:
     async def judge(problem: Problem, tried: Attempt) -> bool:
         await asyncio.sleep(0)
         return tried.answer == "25"
 
     verifier = Function(judge)
     assert asyncio.run(arun(verifier.check(SQUARE, attempt(RIGHT)))).verdict == "pass"
-    with pytest.raises(InputError, match="coroutine"):
-        run(verifier.check(SQUARE, attempt(RIGHT)))
+    assert run(verifier.check(SQUARE, attempt(RIGHT))).verdict == "pass"
 
 
 def test_function_s_own_errors_are_passed_on_and_odd_answers_refused() -> None:

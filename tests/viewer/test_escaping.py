@@ -9,7 +9,8 @@ import pytest
 from tests.viewer.conftest import PAYLOADS
 from vitarmm_agent.media import ImageRef, MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Result, Step, StepError
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError
+from vitarmm_agent.result import Result
 from vitarmm_agent.traces import Moment, Trace
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.render import page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
@@ -13,7 +13,10 @@ from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
-from vitarmm_agent.problem import Attempt, Problem, Result
+from vitarmm_agent.problem import Attempt, Problem
+
+if TYPE_CHECKING:
+    from vitarmm_agent.result import Result
 
 GradingPolicy = Literal["strict", "mathvista", "mathv"]
 

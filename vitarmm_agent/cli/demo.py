@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -19,7 +19,9 @@ from vitarmm_agent.errors import UserError
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
-    from vitarmm_agent.problem import Problem, Result
+    from vitarmm_agent.memory_store.schema import MemoryEntry
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
 
 SQUARES = (
@@ -148,26 +150,26 @@ def _marked(problem: Problem, result: Result) -> Text:
 
 def _tell_squares(first: Result, second: Result) -> None:
     out.rule("what happened")
-    written = [op for record in first.written for op in record["operations"]]
-    recalled = [r for record in second.recalled for r in record["entries"]]
+    written = [op for record in first.written for op in record.operations]
+    recalled = [r for record in second.recalled for r in record.entries]
     for done in written:
-        out.print(safe(f"problem 1 {done['kind']} {done['entry_id']}: {_title(done['entry'])}"))
+        out.print(safe(f"problem 1 {done.kind} {done.entry_id}: {_title(done.entry)}"))
     if not written:
         out.print("problem 1 wrote nothing")
     for found in recalled:
-        entry = found["entry"]
-        own = entry["provenance"]["run"] == first.thread_id
+        entry = found.entry
+        own = entry.provenance.run == first.thread_id
         out.print(
             safe(
-                f"problem 2 recalled {entry['id']} (similarity {found['similarity']:.2f}"
+                f"problem 2 recalled {entry.id} (similarity {found.similarity:.2f}"
                 f"{', written by problem 1' if own else ''}): {_title(entry)}"
             )
         )
     if not recalled:
-        out.print(safe(f"problem 2 recalled nothing: {json.dumps(second.recalled[0]['note'])}"))
+        out.print(safe(f"problem 2 recalled nothing: {json.dumps(second.recalled[0].note)}"))
     for number, result in enumerate((first, second), start=1):
         out.print(safe(f"problem {number}: answer {result.answer} ({result.status})\n"))
 
 
-def _title(entry: dict[str, Any] | None) -> str:
-    return f"[{entry['entry_type'].upper()}] {entry['title']}: {entry['content']}" if entry else ""
+def _title(entry: MemoryEntry | None) -> str:
+    return f"[{entry.entry_type.upper()}] {entry.title}: {entry.content}" if entry else ""

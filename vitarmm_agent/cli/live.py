@@ -11,7 +11,8 @@ from rich.text import Text
 from vitarmm_agent.answers import grade_result
 from vitarmm_agent.cli.console import safe
 from vitarmm_agent.models.replies import ReplyStream
-from vitarmm_agent.problem import Result, StepError, Taught
+from vitarmm_agent.problem import StepError, Taught
+from vitarmm_agent.result import Result
 from vitarmm_agent.state import Record
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}

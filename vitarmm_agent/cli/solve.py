@@ -16,7 +16,8 @@ from vitarmm_agent.errors import DatabaseError, InputError, ModelServerError
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
-    from vitarmm_agent.problem import Problem, Result
+    from vitarmm_agent.problem import Problem
+    from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
 
 

@@ -18,7 +18,7 @@ from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.any_checkpoints import Checkpoints
-    from vitarmm_agent.problem import Result
+    from vitarmm_agent.result import Result
     from vitarmm_agent.traces import RunIndex, RunSummary
 
 app = typer.Typer(no_args_is_help=True)
@@ -242,7 +242,7 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
         if last_only and number < len(result.attempts) - 1:
             continue
         out.rule(f"iteration {attempt.number}")
-        live.print_recall(out, {"recalls": [result.recalled[number]]})
+        live.print_recall(out, {"recalls": [result.recalled[number].model_dump(mode="json")]})
         if prompt:
             _print_prompt(attempt.prompt)
         live.print_reason(out, {"attempts": [attempt.model_dump()]})
@@ -253,8 +253,9 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
             live.print_feedback(out, {"feedback": [feedback.model_dump()]})
         if number < len(result.written):
             if prompt:
-                _print_calls("memory writer", result.written[number].get("calls", []))
-            live.print_remember(out, {"written": [result.written[number]]})
+                calls = [call.model_dump() for call in result.written[number].calls]
+                _print_calls("memory writer", calls)
+            live.print_remember(out, {"written": [result.written[number].model_dump(mode="json")]})
     if result.taught is not None:
         live.print_teach(out, {"taught": result.taught.model_dump()})
 
@@ -300,7 +301,7 @@ def _day(option: str, value: str) -> str:
 
 def _shown(result: Result) -> list[str]:
     """Ids of the entries that a run was shown."""
-    found = (r["entry"]["id"] for record in result.recalled for r in record["entries"])
+    found = (r.entry.id for record in result.recalled for r in record.entries)
     return list(dict.fromkeys(found))
 
 

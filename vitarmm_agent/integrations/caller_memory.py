@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.operations import Operation, Recall, Written
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.operations import Recall, Written
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
 from vitarmm_agent.nodes.tenancy import fill_namespace
 
 if TYPE_CHECKING:
@@ -46,17 +46,19 @@ class CallerMemory:
         confidence: float = 0.5,
     ) -> Flow[Written]:
         """Write one entry; a near copy of one that is there is merged into it."""
-        entry = MemoryEntry(
-            entry_type=entry_type,
-            title=title,
-            applies_when=applies_when,
-            content=content,
-            confidence=confidence,
-            provenance=Provenance(writer=self.writer),
+        own = self._own()
+        return (
+            yield from calls(
+                own.add,
+                own.aadd,
+                content,
+                title=title,
+                applies_when=applies_when,
+                entry_type=entry_type,
+                confidence=confidence,
+                writer=self.writer,
+            )
         )
-        own, operation = self._own(), Operation(kind="add", entry=entry)
-        done = yield from calls(own.write, own.awrite, [operation], run=entry.id, attempt=0)
-        return done[0]
 
     def entry(self, entry_id: str) -> Flow[MemoryEntry]:
         """One entry.

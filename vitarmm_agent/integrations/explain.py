@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from vitarmm_agent.problem import Attempt, Feedback, Result
+from vitarmm_agent.problem import Attempt, Feedback
+from vitarmm_agent.result import RecallRecord, Result, WriteRecord
 
 
 def explain(result: Result) -> str:
@@ -31,14 +31,14 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"Cost: {tokens} tokens, {calls} model calls, {result.seconds:.1f} s"
 
 
-def _recalled(record: dict[str, Any]) -> Iterator[str]:
-    if not record["entries"]:
-        yield f"Recalled nothing: {record.get('note') or 'no entry fits'}"
-    for recalled in record["entries"]:
-        entry = recalled["entry"]
+def _recalled(record: RecallRecord) -> Iterator[str]:
+    if not record.entries:
+        yield f"Recalled nothing: {record.note or 'no entry fits'}"
+    for recalled in record.entries:
+        entry = recalled.entry
         yield (
-            f"Recalled {entry['id']} (similarity {recalled['similarity']:.2f}): "
-            f"[{entry['entry_type'].upper()}] {entry['title']}: {entry['content']}"
+            f"Recalled {entry.id} (similarity {recalled.similarity:.2f}): "
+            f"[{entry.entry_type.upper()}] {entry.title}: {entry.content}"
         )
 
 
@@ -56,12 +56,12 @@ def _feedback(feedback: Feedback) -> Iterator[str]:
             yield f"  {where}: {error.message}"
 
 
-def _written(record: dict[str, Any]) -> Iterator[str]:
-    if record.get("failure"):
-        yield f"The memory writer's answer could not be used: {record['failure']}"
-    elif not record["operations"]:
-        yield f"Wrote nothing: {record['note']}"
-    for done in record["operations"]:
-        entry = done.get("entry")
-        words = f"{entry['title']}: {entry['content']}" if entry else done["reason"]
-        yield f"Memory {done['kind']} {done['entry_id']}: {words}"
+def _written(record: WriteRecord) -> Iterator[str]:
+    if record.failure:
+        yield f"The memory writer's answer could not be used: {record.failure}"
+    elif not record.operations:
+        yield f"Wrote nothing: {record.note}"
+    for done in record.operations:
+        entry = done.entry
+        words = f"{entry.title}: {entry.content}" if entry else done.reason
+        yield f"Memory {done.kind} {done.entry_id}: {words}"

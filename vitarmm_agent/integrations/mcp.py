@@ -26,7 +26,8 @@ from vitarmm_agent.memory_store.schema import EntryType
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.nodes.events import Event
 from vitarmm_agent.nodes.tenancy import own_namespace
-from vitarmm_agent.problem import Problem, Result, Status
+from vitarmm_agent.problem import Problem, Status
+from vitarmm_agent.result import Result
 from vitarmm_agent.traces import RunFilter, RunSummary, Trace, list_runs, read_trace
 
 try:
@@ -270,8 +271,8 @@ def _solved(result: Result) -> Solved:
         stopped_because=result.stopped_because,
         thread=result.thread_id,
         attempts=len(result.attempts),
-        recalled=[r["entry"]["id"] for recall in result.recalled for r in recall["entries"]],
-        written=[done["entry_id"] for record in result.written for done in record["operations"]],
+        recalled=[r.entry.id for recall in result.recalled for r in recall.entries],
+        written=[done.entry_id for record in result.written for done in record.operations],
     )
 
 

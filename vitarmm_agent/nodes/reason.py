@@ -42,8 +42,7 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     """Ask the reasoner once."""
     problem = current_problem(state)
     number = state["iteration"]
-    recalled = record_of(state.get("recalls"), number) or {}
-    entries, examples = _shown(recalled.get("entries", []))
+    entries, examples = shown_entries(state)
     failed = next((f for f in all_feedback(state, last=1) if f.verdict == "fail"), None)
     kept, model = failed.mended if failed else "", deps.reasoner
     prefilled = kept if continues_reply(model) else ""
@@ -74,11 +73,12 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     return {"attempts": [attempt.model_dump(mode="json")]}
 
 
-def _shown(recalled: list[dict[str, Any]]) -> tuple[list[MemoryEntry], list[MemoryEntry]]:
-    """Recalled entries that are shown as text, and those that are shown as worked examples."""
+def shown_entries(state: ReasoningState) -> tuple[list[MemoryEntry], list[MemoryEntry]]:
+    """What this iteration recalled: what is shown as text, and what as worked examples."""
+    record = record_of(state.get("recalls"), state["iteration"]) or {}
     texts: list[MemoryEntry] = []
     examples: list[MemoryEntry] = []
-    for found in recalled:
+    for found in record.get("entries", []):
         entry = MemoryEntry.model_validate(found["entry"])
         (examples if found.get("as_example") and entry.example else texts).append(entry)
     return texts, examples

@@ -14,7 +14,7 @@ from vitarmm_agent.nodes.events import recalled_event
 from vitarmm_agent.nodes.intake import problem_of
 from vitarmm_agent.nodes.limits import limits_in_force, limits_to_begin_with
 from vitarmm_agent.nodes.tenancy import memory_of, namespace_of
-from vitarmm_agent.state import ReasoningState
+from vitarmm_agent.state import ReasoningState, begun_of
 
 
 def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
@@ -35,7 +35,7 @@ def recall(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             run=update.get("run", run.name),
             problem_id=problem["id"],
             attempt=update["iteration"],
-            begun=update.get("started_at", state.get("started_at", 0.0)),
+            begun=update.get("begun", begun_of(state)),
         )
         recalled = yield from calls(memory.recall, memory.arecall, problem["text"], reader=reader)
         found = recalled.model_dump(mode="json")
@@ -51,7 +51,7 @@ def begins(state: ReasoningState) -> bool:
 
 
 def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
-    turn = state.get("turn", 0) + 1
+    turn, now = state.get("turn", 0) + 1, time.time()
     name = run.thread or f"run-{uuid.uuid4().hex[:12]}"
     problem = yield from problem_of(state, deps.media, again=turn > 1)
     return {
@@ -60,7 +60,9 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "namespace": namespace_of(deps, run),
         "problem": problem.model_dump(mode="json"),
         "limits": limits_to_begin_with(run.overrides, deps),
-        "started_at": time.time(),
+        "chosen": run.chosen,
+        "started_at": now,
+        "begun": now if run.begun is None else run.begun,
         "status": "running",
         "answer": None,
         "stopped_because": "",

@@ -20,7 +20,13 @@ from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
-from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+from vitarmm_agent.state import (
+    ReasoningState,
+    all_attempts,
+    all_feedback,
+    begun_of,
+    current_problem,
+)
 from vitarmm_agent.verifiers.stopping import is_slip
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ def remember(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]
     if memory is None or not limits_in_force(state.get("limits"), deps).use_memory:
         record["note"] = "memory is off"
     else:
-        yield from _credit(memory, run, attempt, verdicts, state["started_at"])
+        yield from _credit(memory, run, attempt, verdicts, begun_of(state))
         if attempt.silent:
             record["note"] = "no answer, so there is nothing to learn from"
         elif verdicts[-1].verdict == "abstain":
@@ -91,7 +97,7 @@ def _write(
         attempt=attempts[-1].number,
         verifier=verdicts[-1].source,
         writer=model_name(writer.model),
-        begun=state["started_at"],
+        begun=begun_of(state),
     )
     related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]

@@ -25,7 +25,13 @@ from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_message
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Taught
 from vitarmm_agent.rmm.worked import Teacher, worked_entry
-from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+from vitarmm_agent.state import (
+    ReasoningState,
+    all_attempts,
+    all_feedback,
+    begun_of,
+    current_problem,
+)
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
 
 
@@ -59,7 +65,7 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             attempt=len(attempts) + 1,
             verifier="teacher",
             writer=deps.teacher.name,
-            begun=state["started_at"],
+            begun=begun_of(state),
         )
         taught = yield from keep(memory, problem, taught, provenance, deps.policy)
     else:

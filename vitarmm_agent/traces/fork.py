@@ -88,7 +88,8 @@ def fork_run(
             f"run {thread_id!r} cannot be forked here: its state is not as this version writes it "
             f"({type(error).__name__}: {error})"
         ) from None
-    values |= {"started_at": time.time(), "run": new_thread_id, "turn": 1}
+    now = time.time()
+    values |= {"started_at": now, "begun": now, "run": new_thread_id, "turn": 1}
     graph.update_state(config, values, as_node=as_node)
     return config
 

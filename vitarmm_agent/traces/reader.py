@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.problem import Result
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import settings_in
 from vitarmm_agent.state import error_in_words, result_of
 from vitarmm_agent.traces.cleaning import clean_state

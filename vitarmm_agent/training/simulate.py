@@ -16,8 +16,9 @@ from vitarmm_agent.evals.writers.cases import Case, cases_of
 from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, sampled
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Problem, Result, Usage
+from vitarmm_agent.problem import Problem, Usage
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.schema import written_json
 from vitarmm_agent.rmm.writer import MemoryWriter

@@ -1,32 +1,44 @@
-"""A verifier made of the user's own callable."""
+"""A verifier made of the caller's own: a function, or an object with a ``check`` of any kind."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.verifiers.base import Verifier
 
 Answer = Feedback | bool | str | None
 """A feedback; True or False; None to abstain; or a text: it fails, and the text says why."""
+Check = Callable[[Problem, Attempt], Answer | Awaitable[Answer] | Flow[Answer]]
+"""Plain, a coroutine function, or a generator that yields :func:`~vitarmm_agent.effects.calls`."""
+
+
+class OwnVerifier(Protocol):
+    """An object that judges; its name is its ``name``, else its class's."""
+
+    def check(
+        self, problem: Problem, attempt: Attempt, /
+    ) -> Answer | Awaitable[Answer] | Flow[Answer]:
+        """Say whether ``attempt`` solves ``problem``."""
+        ...
 
 
 class Function:
-    """Judges with ``function(problem, attempt)``, which may be a coroutine function in async runs.
+    """Judges with ``function(problem, attempt)``, in sync and async runs whatever its kind.
 
-    What it raises is the caller's own error and is passed on.
+    A plain one is called off the event loop; the coroutine of a sync run is awaited in a loop of its
+    own. What it raises is the caller's own error and is passed on.
     """
 
     def __init__(
-        self,
-        function: Callable[[Problem, Attempt], Answer | Awaitable[Answer]],
-        *,
-        name: str = "function",
-        sees_reference: bool = False,
+        self, function: Check, *, name: str = "function", sees_reference: bool = False
     ) -> None:
         """Wrap ``function``; ``sees_reference`` makes it an oracle, for evaluation only."""
         self.function = function
@@ -37,44 +49,95 @@ class Function:
         """Call the function.
 
         Raises:
-            InputError: it returned something else than :data:`Answer`, or is a coroutine function
-                in a synchronous run.
+            InputError: it returned something else than :data:`Answer`.
         """
-        answer = yield from Call(
-            lambda: self._called(problem, attempt), lambda: self._acalled(problem, attempt)
-        )
-        return self._feedback(answer)
+        answer: Any
+        if inspect.isgeneratorfunction(self.function):
+            answer = yield from self.function(problem, attempt)
+        else:
+            answer = yield from Call(
+                lambda: _called(self.function, problem, attempt),
+                lambda: _acalled(self.function, problem, attempt),
+            )
+            if isinstance(answer, Generator):
+                answer = yield from answer
+        return feedback_of(self.name, answer, oracle=self.sees_reference)
 
-    def _called(self, problem: Problem, attempt: Attempt) -> Any:
-        if inspect.iscoroutinefunction(self.function):
-            raise InputError(
-                f"verifier {self.name!r} is a coroutine function; run the agent with asolve or astream"
-            )
-        return self.function(problem, attempt)
 
-    async def _acalled(self, problem: Problem, attempt: Attempt) -> Any:
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(problem, attempt)
-        return await asyncio.to_thread(self.function, problem, attempt)
+def feedback_of(name: str, answer: Any, *, oracle: bool = False) -> Feedback:
+    """What the verifier ``name`` said, as a feedback of its.
 
-    def _feedback(self, answer: Any) -> Feedback:
-        if isinstance(answer, Feedback):
-            return answer.model_copy(
-                update={"source": self.name, "oracle": answer.oracle or self.sees_reference}
-            )
-        if answer is None:
-            return Feedback(verdict="abstain", source=self.name, oracle=self.sees_reference)
-        if isinstance(answer, bool):
-            return Feedback(
-                verdict="pass" if answer else "fail",
-                source=self.name,
-                message="" if answer else f"The check {self.name!r} does not hold.",
-                oracle=self.sees_reference,
-            )
-        if isinstance(answer, str):
-            return Feedback(
-                verdict="fail", source=self.name, message=answer, oracle=self.sees_reference
-            )
+    Raises:
+        InputError: it is no :data:`Answer`.
+    """
+    if isinstance(answer, Feedback):
+        return answer.model_copy(update={"source": name, "oracle": answer.oracle or oracle})
+    if answer is None:
+        return Feedback(verdict="abstain", source=name, oracle=oracle)
+    if answer is True:
+        return Feedback(verdict="pass", source=name, oracle=oracle)
+    if answer is False or isinstance(answer, str):
+        message = answer or f"The check {name!r} does not hold."
+        return Feedback(verdict="fail", source=name, message=message, oracle=oracle)
+    raise InputError(
+        f"verifier {name!r} returned {answer!r:.200}; return a Feedback, True, False, None or a text"
+    )
+
+
+def own_verifier(given: Any) -> Verifier:
+    """A verifier of what a caller gives as one.
+
+    Args:
+        given: a verifier; an object with a ``check`` of any kind; or a function, whose name becomes
+            the verifier's.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(given, type):
         raise InputError(
-            f"verifier {self.name!r} returned {answer!r}; return a Feedback, True, False, None or a text"
+            f"verifier {given!r} is a class; give an instance of it: {given.__name__}()"
         )
+    check = getattr(given, "check", None)
+    named = getattr(given, "name", None)
+    if callable(check):
+        if isinstance(named, str) and named and inspect.isgeneratorfunction(check):
+            verifier: Verifier = given
+            return verifier
+        name = named if isinstance(named, str) and named else type(given).__name__
+        return Function(check, name=name, sees_reference=getattr(given, "sees_reference", False))
+    if callable(given):
+        name = getattr(given, "__name__", type(given).__name__)
+        return Function(given, name="function" if name == "<lambda>" else name)
+    raise InputError(
+        f"verifier {given!r:.200} has no check and is no function; give a name such as 'arithmetic', "
+        "a function of (problem, attempt), or an object with check(problem, attempt)"
+    )
+
+
+def _called(function: Check, problem: Problem, attempt: Attempt) -> Any:
+    answer = function(problem, attempt)
+    return _finished(answer) if inspect.isawaitable(answer) else answer
+
+
+async def _acalled(function: Check, problem: Problem, attempt: Attempt) -> Any:
+    own = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own):
+        answer: Any = function(problem, attempt)
+    else:
+        answer = await asyncio.to_thread(function, problem, attempt)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _finished(answer: Awaitable[Any]) -> Any:
+    """Await ``answer`` in a loop of its own: in another thread where this one's loop is running."""
+
+    async def whole() -> Any:
+        return await answer
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(whole())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(contextvars.copy_context().run, asyncio.run, whole()).result()

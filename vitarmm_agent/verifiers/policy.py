@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.nearest import did_you_mean
 from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
 from vitarmm_agent.verifiers.base import Verifier
+from vitarmm_agent.verifiers.function import Check, OwnVerifier, feedback_of, own_verifier
+from vitarmm_agent.verifiers.installed import installed, load_installed
 from vitarmm_agent.verifiers.precision import MEASURED, MIN_PRECISION
 
 if TYPE_CHECKING:
@@ -62,6 +65,10 @@ class FeedbackPolicy:
     max_tokens: int | None = None
     precision: Mapping[tuple[str, str], float] = field(default_factory=lambda: MEASURED)
 
+    def __post_init__(self) -> None:
+        """Take verifiers of every kind; see :func:`~vitarmm_agent.verifiers.function.own_verifier`."""
+        object.__setattr__(self, "verifiers", tuple(map(own_verifier, self.verifiers)))
+
     def role(self, verifier: Verifier) -> Role:
         """What this verifier may do."""
         return self.roles.get(verifier.name, ROLES.get(verifier.name, "full"))
@@ -83,8 +90,8 @@ class FeedbackPolicy:
                 continue
             if parts and self._spent(started, parts):
                 break
-            shown = problem if getattr(verifier, "sees_reference", False) else hidden
-            part = self._measured((yield from verifier.check(shown, attempts[-1])))
+            shown = problem if _knows(verifier) else hidden
+            part = self._measured((yield from _asked(verifier, shown, attempts[-1])))
             settles = self._settles(verifier, part)
             if part.verdict == "pass" and attempts[-1].answer is None and settles:
                 settles = self.role(verifier) == "decides"
@@ -145,6 +152,13 @@ class FeedbackPolicy:
         return settled.model_copy(update=common)
 
 
+def _asked(verifier: Verifier, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
+    said: Any = yield from verifier.check(problem, attempt)
+    if isinstance(said, Feedback):
+        return said
+    return feedback_of(verifier.name, said, oracle=_knows(verifier))
+
+
 def _unanswered(attempt: Attempt) -> str:
     """Why there is no final answer; nothing where there is one."""
     if attempt.answer is not None:
@@ -178,12 +192,14 @@ def _grounds(settled: Feedback, parts: Sequence[Feedback]) -> dict[str, object]:
     }
 
 
+Verifiers = str | Sequence[str | OwnVerifier | Check] | FeedbackPolicy
+"""Names, a list of verifiers of every kind, or a policy."""
 EXACT = ("arithmetic", "borrowed", "answer_follows", "choice")
 
 
 def exact_checks(policy: FeedbackPolicy | None = None) -> FeedbackPolicy:
     """The verifiers that need no model, and those of ``policy`` that know the gold answer."""
-    knowing = [v for v in (policy.verifiers if policy else ()) if getattr(v, "sees_reference", 0)]
+    knowing = [v for v in (policy.verifiers if policy else ()) if _knows(v)]
     nobody = _Parts(judge=None, reasoner=None, media=None)
     return FeedbackPolicy((*(FACTORIES[name](nobody) for name in EXACT), *knowing))
 
@@ -237,7 +253,7 @@ FACTORIES: dict[str, Callable[[_Parts], Verifier]] = {
 
 
 def build_policy(
-    names: str,
+    verifiers: str | Sequence[str | OwnVerifier | Check],
     *,
     judge: BaseChatModel | None = None,
     oracle: bool = False,
@@ -245,38 +261,79 @@ def build_policy(
     media: MediaStore | None = None,
     precision: Mapping[tuple[str, str], float] | None = None,
 ) -> FeedbackPolicy:
-    """The policy of verifiers named in order, such as ``"arithmetic,choice,judge"``.
+    """The policy of these verifiers, in order: ``"arithmetic,judge"``, or ``["choice", my_function]``.
 
     Args:
-        names: comma-separated, of: arithmetic, borrowed, answer_follows, choice, self_consistency,
-            reference, judge, human.
+        verifiers: names, separated by commas, of: arithmetic, borrowed, answer_follows, choice,
+            self_consistency, reference, judge, human, and what installed packages offer
+            (:mod:`~vitarmm_agent.verifiers.installed`); or a list of names, functions of (problem,
+            attempt), and objects with a ``check``.
         judge: the judging chat model.
         oracle: the run may use the gold answer; ``reference`` is added after the verifiers that need
-            no model, when it is not named.
+            no model, when no verifier sees the gold answer.
         reasoner: the model that ``self_consistency`` samples; default: the judge.
         media: where images lie; with it, judge and samples are shown the problem's images.
         precision: measured precision by (verifier, verdict), such as the judge's, besides what is
             known of the exact ones; without it a judge advises.
 
     Raises:
-        InputError: a name is unknown or twice, a model is missing, or ``reference`` is named outside
-            an oracle run.
+        InputError: a name is unknown or twice, something is no verifier, a model is missing, or what
+            sees the gold answer is named outside an oracle run.
     """
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    for name in wanted:
-        if name not in FACTORIES:
-            raise InputError(f"verifier {name!r} is unknown; use some of: {', '.join(FACTORIES)}")
-    if not wanted or len(set(wanted)) != len(wanted):
-        raise InputError(f"feedback {names!r} names no verifier, or one twice; got {wanted}")
-    if "reference" in wanted and not oracle:
-        raise InputError(
-            "verifier 'reference' uses the gold answer, which only an oracle run may; add --oracle"
-        )
-    if oracle and "reference" not in wanted:
-        exact = [name in EXACT for name in wanted]
-        wanted.insert(exact.index(False) if False in exact else len(wanted), "reference")
     parts = _Parts(judge=judge, reasoner=reasoner, media=media)
-    return FeedbackPolicy(
-        tuple(FACTORIES[name](parts) for name in wanted),
-        precision={**MEASURED, **(precision or {})},
+    chosen = [one for given in _listed(verifiers) for one in _chosen(given, parts, oracle)]
+    names = [verifier.name for verifier in chosen]
+    if (isinstance(verifiers, str) and not names) or len(set(names)) != len(names):
+        raise InputError(
+            f"feedback {verifiers!r:.200} names no verifier, or one twice; got {names}"
+        )
+    if oracle and not any(_knows(verifier) for verifier in chosen):
+        exact = [name in EXACT for name in names]
+        at = exact.index(False) if False in exact else len(exact)
+        chosen.insert(at, FACTORIES["reference"](parts))
+    return FeedbackPolicy(tuple(chosen), precision={**MEASURED, **(precision or {})})
+
+
+def _listed(verifiers: Any) -> Sequence[Any]:
+    if isinstance(verifiers, str):
+        return [verifiers]
+    if isinstance(verifiers, Sequence):
+        return verifiers
+    raise InputError(
+        f"verifiers must be names or a list, got {verifiers!r:.200}; put a single one in a list"
     )
+
+
+def _chosen(given: Any, parts: _Parts, oracle: bool) -> Iterator[Verifier]:
+    if isinstance(given, str):
+        names = (name.strip() for name in given.split(","))
+        yield from (_named(name, parts, oracle) for name in names if name)
+        return
+    verifier = own_verifier(given)
+    if verifier.name in FACTORIES and verifier is not given and not hasattr(given, "name"):
+        raise InputError(
+            f"{given!r:.200} has the name of a verifier that there is, {verifier.name!r}; give it "
+            "another: Function(…, name=…)"
+        )
+    yield verifier
+
+
+def _named(name: str, parts: _Parts, oracle: bool) -> Verifier:
+    make = FACTORIES.get(name)
+    verifier = make(parts) if make else load_installed(name)
+    if verifier is None:
+        known = [*FACTORIES, *installed()]
+        raise InputError(
+            f"verifier {name!r} is unknown{did_you_mean(name, known)}; use some of: "
+            + ", ".join(known)
+        )
+    if _knows(verifier) and not oracle:
+        raise InputError(
+            f"verifier {name!r} uses the gold answer, which only an oracle run may; add --oracle"
+        )
+    return verifier
+
+
+def _knows(verifier: Verifier) -> bool:
+    """Whether a verifier is shown the gold answer."""
+    return bool(getattr(verifier, "sees_reference", False))

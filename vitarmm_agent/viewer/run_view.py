@@ -10,6 +10,7 @@ from typing import Any
 from vitarmm_agent.answers import grade_result, parse_steps
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.problem import Attempt, Feedback, StepError
+from vitarmm_agent.result import RecallRecord, WriteRecord
 from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
 from vitarmm_agent.viewer.tiles import tiles_of
 
@@ -49,10 +50,10 @@ class Iteration:
     """
 
     number: int
-    recall: dict[str, Any] | None
+    recall: RecallRecord | None
     attempt: Attempt | None
     feedback: Feedback | None
-    written: dict[str, Any] | None
+    written: WriteRecord | None
     steps: tuple[ShownStep, ...] = ()
     loose: tuple[StepError, ...] = ()
     changes: tuple[Stretch, ...] = ()
@@ -260,8 +261,7 @@ def _tokens(trace: Trace, node: str, number: int) -> tuple[int, int]:
     elif node == "feedback" and at < len(result.feedback):
         usage = result.feedback[at].usage
     elif node == "remember" and at < len(result.written):
-        spent = result.written[at].get("usage") or {}
-        return int(spent.get("input_tokens", 0)), int(spent.get("output_tokens", 0))
+        usage = result.written[at].usage
     else:
         return 0, 0
     return usage.input_tokens, usage.output_tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitarmm_agent.models.vita.images import MAX_TILES, tile_grid
-from vitarmm_agent.problem import Result
+from vitarmm_agent.result import Result
 
 TILE = 448
 Box = tuple[float, float, float, float]

@@ -6,7 +6,8 @@ from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.grading import GradingPolicy
 from vitarmm_agent.evals.run.arms import ARMS
 from vitarmm_agent.evals.run.recording import Task, sample_of_run, sample_of_votes
-from vitarmm_agent.problem import Attempt, Problem, Result
+from vitarmm_agent.problem import Attempt, Problem
+from vitarmm_agent.result import Result
 
 PROBLEM = Problem(id="p", text="2 + 3?", answer_type="integer", reference="5")
 

@@ -1,0 +1,76 @@
+"""What :meth:`ReasoningAgent.open` takes besides its own arguments, for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from vitarmm_agent.errors import InputError
+from vitarmm_agent.nearest import did_you_mean
+from vitarmm_agent.settings import Settings
+
+
+class OpenOptions(TypedDict, total=False):
+    """The fields of :class:`~vitarmm_agent.settings.Settings` by name; ``None`` leaves one as it is.
+
+    Who solves, judges, teaches and remembers are arguments of their own, which take objects as well.
+    """
+
+    judge_pass_precision: float | None
+    judge_fail_precision: float | None
+    trusted_precision: float | None
+    teacher_calls: int | None
+    rmm_think: bool | None
+    embedder: str | None
+    embedder_base_url: str | None
+    max_iterations: int | None
+    oracle: bool | None
+    max_seconds: float | None
+    max_run_tokens: int | None
+    images: Literal["model", "ocr"] | None
+    server_hosts: tuple[str, ...] | None
+    server_origins: tuple[str, ...] | None
+    page_models: tuple[str, ...] | None
+    run_models: tuple[str, ...] | None
+    run_verifiers: tuple[str, ...] | None
+    run_memories: tuple[str, ...] | None
+    local_files: bool | None
+    temperature: float | None
+    retry_temperature: float | None
+    max_tokens: int | None
+    seed: int | None
+    base_url: str | None
+    extra_body: dict[str, Any] | None
+    context: int | None
+    parallel: int | None
+    threads: int | None
+    prefix_cache_mb: int | None
+    vita_model_type: str | None
+    min_tiles: int | None
+    max_tiles: int | None
+    thumbnail: bool | None
+    home: str | Path | None
+    data_dir: str | Path | None
+    namespace: tuple[str, ...] | None
+
+
+def check_names(options: Mapping[str, Any], others: Iterable[str]) -> None:
+    """Refuse an option that is not there.
+
+    Args:
+        options: what was given by name.
+        others: further names that could have been meant.
+
+    Raises:
+        InputError: one is no setting; the message names the nearest there is.
+    """
+    known = [*Settings.model_fields, *others]
+    for name in options:
+        if name not in Settings.model_fields:
+            raise InputError(
+                f"option {name!r} is unknown{did_you_mean(name, known)}; options are the fields of "
+                "Settings, listed in docs/configuration.md"
+            )
