@@ -345,6 +345,7 @@ class Result(Data):
         recalled: per attempt, the recall as data (entries, scores, terms).
         written: memory operations carried out, and the writer's failures, as data.
         taught: the teacher's solution of what was not solved, or None; it is no answer of the run's.
+        judged: verdicts that were given when the run was over, with what came of them, as data.
         thread_id: LangGraph's id of the run; ``vitarmm trace show THREAD`` prints it.
     """
 
@@ -358,6 +359,7 @@ class Result(Data):
     recalled: tuple[dict[str, Any], ...] = ()
     written: tuple[dict[str, Any], ...] = ()
     taught: Taught | None = None
+    judged: tuple[dict[str, Any], ...] = ()
     thread_id: str = ""
     usage: Usage = Usage()
     seconds: float = 0.0

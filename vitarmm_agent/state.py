@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from langchain_core.messages import AnyMessage
+from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
@@ -78,9 +79,14 @@ def by_id(left: Any, right: Any) -> Any:
 
 
 class ReasoningInput(TypedDict, total=False):
-    """What the graph takes: a problem, or messages whose last human one is the problem."""
+    """What the graph takes: a problem, or messages whose last human one is the problem.
+
+    Or, on a thread whose run is over, a person's ``verdict`` on it, in any form that
+    :func:`~vitarmm_agent.verifiers.person_reply.read_reply` reads. It is gone when it was judged by.
+    """
 
     problem: Record
+    verdict: Annotated[Any, EphemeralValue]
     messages: Annotated[list[AnyMessage], by_id]
 
 
@@ -95,6 +101,7 @@ class ReasoningState(ReasoningInput, total=False):
         limits: the limits in force, as data.
         recalls, attempts, feedback, written: one record per iteration.
         taught: what a teacher was asked when the run ended without a pass, and what was kept.
+        judged: verdicts given when the run was over, one record each, and what came of them.
         decision: what the stop rule said last: ``action`` and ``reason``.
         started_at: seconds since the epoch.
     """
@@ -110,6 +117,7 @@ class ReasoningState(ReasoningInput, total=False):
     feedback: Annotated[list[Record], by_number]
     written: Annotated[list[Record], by_number]
     taught: Record
+    judged: Annotated[list[Record], by_number]
     decision: Record
     answer: str | None
     status: Status
@@ -129,6 +137,7 @@ class ReasoningOutput(TypedDict, total=False):
     feedback: list[Record]
     written: list[Record]
     taught: Record
+    judged: list[Record]
 
 
 def current_problem(state: ReasoningState) -> Problem:
@@ -184,14 +193,15 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
     """What a run has come to so far."""
     attempts, feedback = all_attempts(state), all_feedback(state)
     recalls, written = records_of(state, "recalls"), records_of(state, "written")
-    judged: list[Attempt | Feedback] = [*attempts, *feedback]
-    costs = [record.usage for record in judged]
-    costs += [_read(Usage, record.get("usage", {}), "written") for record in written]
+    learned = [*written, *records_of(state, "judged")]
+    made: list[Attempt | Feedback] = [*attempts, *feedback]
+    costs = [record.usage for record in made]
+    costs += [_read(Usage, record.get("usage", {}), "written") for record in learned]
     taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
     if taught is not None and taught.solution is not None:
         costs.append(taught.solution.usage)
-        judged.append(taught.solution)
-    seconds = [record.seconds for record in judged]
+        made.append(taught.solution)
+    seconds = [record.seconds for record in made]
     status = "interrupted" if interrupted else state.get("status", "running")
     try:
         return Result(
@@ -205,12 +215,14 @@ def result_of(state: ReasoningState, thread_id: str, *, interrupted: bool = Fals
             recalled=tuple(recalls),
             written=tuple(written),
             taught=taught,
+            judged=tuple(records_of(state, "judged")),
             thread_id=thread_id,
             usage=sum(costs, Usage()),
-            seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in written), 4),
+            seconds=round(sum(seconds) + sum(record.get("seconds", 0) for record in learned), 4),
         )
     except (ValidationError, TypeError) as error:
         raise _unreadable("result", error) from None
 
 
 Route = Literal["recall", "teach", "__end__"]
+Entrance = Literal["recall", "judge"]

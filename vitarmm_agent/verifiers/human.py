@@ -29,30 +29,32 @@ class Human:
             request = human_request(problem, attempt, fault)
             reply = yield from _interrupt(request)
             try:
-                return self._feedback(read_reply(reply))
+                return feedback_of(read_reply(reply))
             except InputError as error:
                 fault = str(error)
 
-    def _feedback(self, reply: HumanReply) -> Feedback:
-        errors = (
-            (
-                StepError(
-                    step=reply.step,
-                    kind=reply.kind,
-                    message=reply.message or "A person marked this as wrong.",
-                    subject=reply.message[:120],
-                ),
-            )
-            if reply.verdict == "fail"
-            else ()
+
+def feedback_of(reply: HumanReply) -> Feedback:
+    """What a person says, as a verifier says it."""
+    errors = (
+        (
+            StepError(
+                step=reply.step,
+                kind=reply.kind,
+                message=reply.message or "A person marked this as wrong.",
+                subject=reply.message[:120],
+            ),
         )
-        return Feedback(
-            verdict=reply.verdict,
-            source=self.name,
-            errors=errors,
-            message=reply.message,
-            solution=reply.solution,
-        )
+        if reply.verdict == "fail"
+        else ()
+    )
+    return Feedback(
+        verdict=reply.verdict,
+        source=Human.name,
+        errors=errors,
+        message=reply.message,
+        solution=reply.solution,
+    )
 
 
 def human_request(problem: Problem, attempt: Attempt, fault: str = "") -> dict[str, Any]:

@@ -38,6 +38,7 @@ class HumanReply(Data):
         step: number of the wrong step, or None.
         kind: kind of the error.
         solution: a right one, steps and a last line ``Answer: …``; kept as a worked example.
+        by: who says it.
     """
 
     verdict: Verdict
@@ -45,6 +46,7 @@ class HumanReply(Data):
     step: int | None = Field(None, ge=1)
     kind: ErrorKind = "other"
     solution: str = Field("", max_length=8_000)
+    by: str = Field("", max_length=200)
 
 
 def read_reply(reply: Any) -> HumanReply:
@@ -62,6 +64,16 @@ def read_reply(reply: Any) -> HumanReply:
                 for e in error.errors()
             )
         ) from None
+
+
+def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
+    """A verdict in any form, with what else is said: comment, solution, step, by; as plain data.
+
+    Raises:
+        InputError: see :func:`read_reply`; or a text is too long.
+    """
+    given = {name: value for name, value in said.items() if value not in ("", None)}
+    return read_reply(read_reply(verdict).model_dump() | given).model_dump()
 
 
 def _read(reply: Any, depth: int) -> HumanReply:
