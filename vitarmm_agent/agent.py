@@ -19,7 +19,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace, own_settings
 from vitarmm_agent.problem import Problem, Result, Taught
-from vitarmm_agent.run_settings import recorded
+from vitarmm_agent.run_settings import kept_settings, recorded
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, result_of
 
@@ -289,6 +289,7 @@ class ReasoningAgent:
         if self.memory is not None:  # before anything is written on the thread
             own = fill_namespace(self.memory.namespace, configurable or {})
             check_owner(snapshot.values.get("namespace", own), own)
+        config["metadata"] |= kept_settings(snapshot.metadata)
         given = yield from judgement_of(cast("ReasoningState", snapshot.values), reply)
         if snapshot.tasks or not given.again:
             yield from self._invoke({"verdict": reply}, config)

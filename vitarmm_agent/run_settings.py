@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,11 @@ class BegunWith:
         """What it says of models, servers and memory that is not so in ``settings``."""
         mine = settings.public()
         return {name: said for name, said in self.told.items() if said != mine[name]}
+
+
+def kept_settings(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the metadata of a run's checkpoint records of settings, for another checkpoint of it."""
+    return {k: v for k, v in (metadata or {}).items() if k == SETTINGS_KEY}
 
 
 def begun_with(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> BegunWith:

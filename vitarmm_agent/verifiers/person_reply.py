@@ -58,12 +58,7 @@ def read_reply(reply: Any) -> HumanReply:
     try:
         return _read(reply, _DEPTH)
     except ValidationError as error:
-        raise InputError(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r:.200}"
-                for e in error.errors()
-            )
-        ) from None
+        raise InputError(_faults(error)) from None
 
 
 def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
@@ -74,6 +69,28 @@ def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
     """
     given = {name: value for name, value in said.items() if value not in ("", None)}
     return read_reply(read_reply(verdict).model_dump() | given).model_dump()
+
+
+class LaterVerdict(Data):
+    """A verdict as a client of HTTP sends it; ``verdict`` in any form that :func:`read_reply` reads."""
+
+    verdict: Any
+    comment: str = ""
+    solution: str = ""
+    step: int | None = None
+    by: str = ""
+
+    @classmethod
+    def parse(cls, sent: Any) -> LaterVerdict:
+        """The fields of a JSON object.
+
+        Raises:
+            InputError: it is none, or has other fields.
+        """
+        try:
+            return cls.model_validate(sent)
+        except ValidationError as error:
+            raise InputError(f"the verdict cannot be read: {_faults(error)}") from None
 
 
 def _read(reply: Any, depth: int) -> HumanReply:
@@ -159,4 +176,11 @@ def _edited(edited: Any, depth: int) -> HumanReply:
     message = fields.get("message")
     return HumanReply(
         verdict="fail", message=message if isinstance(message, str) else "", solution=solution
+    )
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r:.200}"
+        for e in error.errors()
     )

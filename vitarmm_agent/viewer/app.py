@@ -82,6 +82,8 @@ def _routes() -> list[Any]:
         Route("/runs/{thread}/fork", run_actions.fork_form),
         Route("/runs/{thread}/fork", run_actions.fork, methods=["POST"]),
         Route("/runs/{thread}/resume", run_actions.resume, methods=["POST"]),
+        Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
+        Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
         Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),
         Route("/diff", run_pages.diff),
         Route("/events", run_pages.all_events),
