@@ -175,6 +175,11 @@ def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
     return next((record for record in records or [] if record["number"] == number), None)
 
 
+def standing_attempt(answer: str | None, attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt whose answer the run gives: the latest that has it."""
+    return next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
+
+
 def _read(model: type[Model], record: Any, key: str) -> Model:
     try:
         return model.model_validate(record)

@@ -16,6 +16,7 @@ from vitarmm_agent.cli import (
     mcp,
     memory,
     models,
+    serve,
     simulate,
     solve,
     teach,
@@ -46,6 +47,7 @@ app.command("doctor")(doctor.doctor)
 app.command("trust")(trust.trust)
 app.command("mcp")(mcp.mcp)
 app.command("ui")(ui.ui)
+app.command("serve")(serve.serve)
 app.command("simulate", context_settings=EITHER)(simulate.simulate)
 app.command("train", context_settings=EITHER)(train.train)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")

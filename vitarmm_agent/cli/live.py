@@ -11,8 +11,8 @@ from rich.text import Text
 from vitarmm_agent.answers import grade_attempt
 from vitarmm_agent.cli.console import safe
 from vitarmm_agent.models.replies import ReplyStream
-from vitarmm_agent.problem import Attempt, Result, StepError, Taught
-from vitarmm_agent.state import Record
+from vitarmm_agent.problem import Result, StepError, Taught
+from vitarmm_agent.state import Record, standing_attempt
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
 
@@ -213,7 +213,7 @@ def print_result(console: Console, result: Result) -> None:
     if result.stopped_because:
         console.print(Text.assemble("stopped ", safe(result.stopped_because)))
     if result.problem.reference is not None and result.attempts:
-        standing = _standing(result)
+        standing = standing_attempt(result.answer, result.attempts)
         correct = grade_attempt(result.problem, standing).correct
         console.print(f"graded  {'correct' if correct else 'wrong'} against the reference")
     tokens = result.usage.total_tokens
@@ -224,8 +224,3 @@ def print_result(console: Console, result: Result) -> None:
         console.print(
             f"waits   for a person: vitarmm resume {result.thread_id} {reply}", markup=False
         )
-
-
-def _standing(result: Result) -> Attempt:
-    standing = (a for a in reversed(result.attempts) if a.answer == result.answer)
-    return next(standing, result.attempts[-1])

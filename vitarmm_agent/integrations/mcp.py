@@ -6,7 +6,6 @@ Resources: ``vitarmm://runs``, ``vitarmm://runs/{thread}``, ``vitarmm://entries/
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -22,12 +21,10 @@ from vitarmm_agent.errors import InputError, MissingExtraError, ModelError, User
 from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.integrations.explain import explain as explain_result
+from vitarmm_agent.integrations.own_runs import OwnRuns
 from vitarmm_agent.memory_store.schema import EntryType
-from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.nodes.events import Event
-from vitarmm_agent.nodes.tenancy import own_namespace
 from vitarmm_agent.problem import Problem, Result, Status
-from vitarmm_agent.traces import RunFilter, RunSummary, Trace, list_runs, read_trace
 
 try:
     from mcp.server import MCPServer
@@ -88,7 +85,7 @@ def build_mcp_server(
         name: what the server calls itself.
     """
     server = MCPServer[Any](name, instructions=INSTRUCTIONS, version=__version__)
-    runs = _OwnRuns(agent, configurable or {})
+    runs = OwnRuns(agent, configurable or {})
     _add_solving(server, agent, runs)
     _add_traces(server, runs)
     if agent.memory is not None:
@@ -96,35 +93,7 @@ def build_mcp_server(
     return server
 
 
-class _OwnRuns:
-    """The runs that were begun for whom this server serves; of others it says that there are none."""
-
-    def __init__(self, agent: ReasoningAgent, configurable: dict[str, Any]) -> None:
-        self.configurable = configurable
-        self._checkpoints: Any = agent.graph.checkpointer
-        template = agent.memory.namespace if agent.memory else agent.settings.namespace
-        self._namespace = tuple(own_namespace(template, configurable))
-
-    async def newest(self) -> list[RunSummary]:
-        where = RunFilter(namespace=namespace_text(self._namespace))
-        return await asyncio.to_thread(list_runs, self._checkpoints, where=where)
-
-    async def trace(self, thread: str) -> Trace:
-        """One run.
-
-        Raises:
-            InputError: there is none of this name here; the same whether it is missing or another's.
-        """
-        try:
-            trace = await asyncio.to_thread(read_trace, self._checkpoints, thread)
-        except InputError:
-            trace = None
-        if trace is None or trace.namespace != self._namespace:
-            raise InputError(f"there is no run {thread!r}; vitarmm://runs lists those there are")
-        return trace
-
-
-def _add_solving(server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns) -> None:
+def _add_solving(server: MCPServer[Any], agent: ReasoningAgent, runs: OwnRuns) -> None:
     iterations = agent.settings.max_iterations
 
     @server.tool()
@@ -167,7 +136,7 @@ def _add_solving(server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns) 
         return _solved(resumed)
 
 
-def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
+def _add_traces(server: MCPServer[Any], own: OwnRuns) -> None:
     @server.tool(annotations=READS)
     @_told
     async def explain(

@@ -20,7 +20,13 @@ from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
-from vitarmm_agent.state import ReasoningState, all_attempts, all_feedback, current_problem
+from vitarmm_agent.state import (
+    ReasoningState,
+    all_attempts,
+    all_feedback,
+    current_problem,
+    standing_attempt,
+)
 from vitarmm_agent.verifiers.stopping import is_slip
 
 if TYPE_CHECKING:
@@ -180,10 +186,9 @@ def entries_shown(state: ReasoningState) -> list[MemoryEntry]:
 
 
 def _answer_message(state: ReasoningState, run: Run) -> AIMessage:
-    answer, attempts = state.get("answer"), all_attempts(state)
-    standing = next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
+    answer = state.get("answer")
     return AIMessage(
-        standing.text or "",
+        standing_attempt(answer, all_attempts(state)).text,
         id=f"{run.name}-answer",
         additional_kwargs={"answer": answer, "status": state["status"]},
     )
