@@ -34,7 +34,10 @@ RUN_HERE = {
     "image_problems.ipynb",
     "claude_desktop_config.json",
 }
-RUN_ELSEWHERE = {"train_rmm.sh"}  # tests/training/test_script.py
+RUN_ELSEWHERE = {
+    "train_rmm.sh",  # tests/training/test_script.py
+    "later_verdicts.py", "openai_client.py", "mcp_person.py",  # tests/docs/test_later_verdicts.py
+}  # fmt: skip
 pytestmark = pytest.mark.weights
 
 
