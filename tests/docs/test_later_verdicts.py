@@ -25,7 +25,8 @@ def langsmith_feedback(score: float | None, **more: Any) -> Any:
     from langsmith.schemas import Feedback
 
     now = datetime.now(UTC)
-    return Feedback(id=uuid.uuid4(), created_at=now, modified_at=now, run_id=uuid.uuid4(),
+    ids = {name: uuid.uuid4() for name in ("id", "run_id", "trace_id")}
+    return Feedback(**ids, created_at=now, modified_at=now,
                     key="user_score", score=score, **more)  # fmt: skip
 
 
@@ -109,12 +110,12 @@ def test_the_openai_client(
 
 
 def test_a_person_is_asked_through_mcp(
-    rehearsal: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rehearsal: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("mcp")
     monkeypatch.setattr(sys, "argv", ["mcp_person.py", QUESTION])
     monkeypatch.setattr("builtins.input", lambda prompt: "pass")
     run_example("mcp_person.py")
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert "Is this attempt right?" in shown and "'status': 'passed'" in shown
     assert json.dumps("25") in shown.replace("'", '"')
