@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -353,5 +357,27 @@ def test_the_command_refuses_what_is_open_to_all(
     ):
         command = ["serve", "--port", "0", "--memory", "off", *options]
         assert run_app([*command, "--reasoner", "scripted:missing.json"]) == 2
-        shown = capsys.readouterr().err
-        assert words in shown or "missing.json" in shown
+        assert words in capsys.readouterr().err
+
+
+def test_the_command_prints_where_it_is_and_the_key(tmp_path: Path, own_data_dir: Path) -> None:
+    (tmp_path / "script.json").write_text(json.dumps([RIGHT]))
+    options = ["--reasoner", f"scripted:{tmp_path / 'script.json'}", "--memory", "off"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VITARMM_API_KEY": ""}
+    command = [sys.executable, "-m", "vitarmm_agent.cli", "serve", "--port", "0", *options]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        shown = ""
+        while "API key" not in shown:
+            line = process.stderr.readline()
+            assert line, shown
+            shown += line
+        (address,) = re.findall(r"http://127\.0\.0\.1:\d+/v1", shown)
+        (key,) = re.findall(r"API key (\S{16,})", shown)
+        assert httpx.get(f"{address}/models").status_code == 401
+        client = openai.OpenAI(base_url=address, api_key=key, max_retries=2)
+        assert client.chat.completions.create(**BODY).choices[0].message.content == RIGHT
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

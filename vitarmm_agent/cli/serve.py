@@ -52,12 +52,12 @@ def serve(
         raise MissingExtraError("the chat server", "serve") from None
     from vitarmm_agent.settings import Settings
 
-    key = _key(api_key_env, host, no_key)
+    key, configurable = _key(api_key_env, host, no_key), pairs(set_)
     keep_secret(key)
     settings = Settings.load(**given)
     hosts = (*settings.server_hosts, *(allow_host or ()), *([host] if host not in LOOPBACK else []))
     agent = open_agent(settings.model_copy(update={"server_hosts": hosts}), quiet=False)
-    app = create_chat_app(agent, api_key=key, configurable=pairs(set_))
+    app = create_chat_app(agent, api_key=key, configurable=configurable)
     listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     err.print(safe(f"vitarmm serve at http://{shown}:{listening.getsockname()[1]}/v1"))
