@@ -286,9 +286,6 @@ class ReasoningAgent:
         over = snapshot.values.get("status") in ("passed", "failed", "abstained")
         if not over or {task.name for task in snapshot.tasks} - {"judge", "__start__"}:
             raise InputError(f"run {thread_id!r} is not over; go on with it first: resume it")
-        if self.memory is not None:  # before anything is written on the thread
-            own = fill_namespace(self.memory.namespace, configurable or {})
-            check_owner(snapshot.values.get("namespace", own), own)
         config["metadata"] |= kept_settings(snapshot.metadata)
         given = yield from judgement_of(cast("ReasoningState", snapshot.values), reply)
         if snapshot.tasks or not given.again:
@@ -330,9 +327,13 @@ class ReasoningAgent:
         return (yield from teach_by_hand(memory, problem, solution, by=by, run=thread))
 
     def _begun(self, config: RunnableConfig) -> Flow[StateSnapshot]:
+        """A run of the caller's."""
         snapshot = yield from self._state(config)
         if not snapshot.values and not snapshot.tasks:
             raise no_run(config["configurable"]["thread_id"])
+        if self.memory is not None:  # before anything is written on the thread
+            own = fill_namespace(self.memory.namespace, config["configurable"])
+            check_owner(snapshot.values.get("namespace", own), own)
         return snapshot
 
     def _result(self, thread_id: str) -> Flow[Result]:
