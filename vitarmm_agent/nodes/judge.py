@@ -82,7 +82,7 @@ class Judgement:
     def counted(self) -> list[str]:
         """Entries for which the verdict that stood is counted."""
         if self.earlier:
-            return [str(entry_id) for entry_id in self.earlier[-1].get("credited") or ()]
+            return [str(entry_id) for entry_id in _items(self.earlier[-1].get("credited"))]
         silent = self.attempts[-1].silent or self.before.verdict == "abstain"
         return [] if silent or is_slip(self.before) else [*self.attempts[-1].recalled]
 
@@ -219,7 +219,13 @@ def _standing(state: ReasoningState, given: Judgement) -> list[VerdictEffect]:
 
 
 def _written(record: Record) -> tuple[str, ...]:
-    return tuple(str(done.get("entry_id")) for done in record.get("operations") or ())
+    done = (one for one in _items(record.get("operations")) if isinstance(one, dict))
+    return tuple(str(one.get("entry_id")) for one in done)
+
+
+def _items(value: Any) -> list[Any]:
+    """A list of state, where a client has not put something else."""
+    return value if isinstance(value, list) else []
 
 
 def _learn(
