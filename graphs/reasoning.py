@@ -1,8 +1,9 @@
 """The state machine.
 
 START → recall → reason → feedback → remember ─┬─ the stop rule says stop → END
-          ▲                                    ├─ it ends unsolved, with a teacher → teach → END
-          └────────────────────────────────────┴─ it says retry → recall
+  │       ▲                                    ├─ it ends unsolved, with a teacher → teach → END
+  │       └────────────────────────────────────┴─ it says retry → recall
+  └─ the run is over, and a person gives a verdict on it → judge → END
 """
 
 from __future__ import annotations
@@ -22,12 +23,20 @@ from vitarmm_agent.graphs.choices import Choices, Roles
 from vitarmm_agent.graphs.make_deps import make_deps
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import feedback
+from vitarmm_agent.nodes.judge import judge
 from vitarmm_agent.nodes.reason import reason
 from vitarmm_agent.nodes.recall import begins, recall
 from vitarmm_agent.nodes.remember import remember
 from vitarmm_agent.nodes.teach import teach, wants_teacher
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, ReasoningOutput, ReasoningState, Route, RunContext
+from vitarmm_agent.state import (
+    Entrance,
+    ReasoningInput,
+    ReasoningOutput,
+    ReasoningState,
+    Route,
+    RunContext,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -119,14 +128,15 @@ def compile_graph(
         input_schema=ReasoningInput,
         output_schema=ReasoningOutput,
     )
-    for node in (recall, reason, feedback, remember, teach):
+    for node in (recall, reason, feedback, remember, teach, judge):
         graph.add_node(node.__name__, _Bound(node, choices))
-    graph.add_edge(START, "recall")
+    graph.add_conditional_edges(START, _Entrance(), ["recall", "judge"])
     graph.add_edge("recall", "reason")
     graph.add_edge("reason", "feedback")
     graph.add_edge("feedback", "remember")
     graph.add_conditional_edges("remember", _Router(choices), ["recall", "teach", END])
     graph.add_edge("teach", END)
+    graph.add_edge("judge", END)
     return graph.compile(checkpointer=checkpointer, store=store, name="reasoning")
 
 
@@ -210,6 +220,22 @@ class _Router(Runnable[ReasoningState, Route]):
         self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Route:
         return after_remember(input, self._choices.of(input.get("chosen", {})))
+
+
+class _Entrance(Runnable[ReasoningState, Entrance]):
+    """Where a run begins, and a verdict on one that is over."""
+
+    name = "entrance"
+
+    def invoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Entrance:
+        return "recall" if input.get("verdict") is None else "judge"
+
+    async def ainvoke(
+        self, input: ReasoningState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Entrance:
+        return self.invoke(input)
 
 
 def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:

@@ -9,13 +9,14 @@ Studio's. It asks no one who they are: that is for the server's own authenticati
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 
 from vitarmm_agent.hosts import LOOPBACK, host_name, is_address, is_own_origin
 from vitarmm_agent.settings import Settings
@@ -31,9 +32,18 @@ outside has one."""
 class OwnOrigin:
     """ASGI middleware that refuses what another web site sends."""
 
-    def __init__(self, app: ASGIApp, settings: Settings | None = None) -> None:
-        """Guard ``app``; the settings are read on the first request when not given."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        refuse: Callable[[str, int], Response] = PlainTextResponse,
+    ) -> None:
+        """Guard ``app``; the settings are read on the first request when not given.
+
+        ``refuse`` makes the answer to a request of another site or name.
+        """
         self.app = app
+        self._refuse = refuse
         self._settings = settings
         self._shared: ASGIApp | None = None
 
@@ -50,12 +60,12 @@ class OwnOrigin:
         known = LOOPBACK | {name.lower() for name in settings.server_hosts}
         if not (host_name(host) in known or is_address(host_name(host))):
             words = f"Host {host[:100]!r} is not served here; see VITARMM_SERVER_HOSTS\n"
-            await PlainTextResponse(words, 421)(scope, receive, send)
+            await self._refuse(words, 421)(scope, receive, send)
         elif origin in settings.server_origins:
             await self._cors(settings)(scope, receive, send)
         elif not is_own_origin(origin, headers.get("sec-fetch-site"), host):
             words = "this request comes from another site; see VITARMM_SERVER_ORIGINS\n"
-            await PlainTextResponse(words, 403)(scope, receive, send)
+            await self._refuse(words, 403)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

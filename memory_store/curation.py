@@ -19,6 +19,7 @@ from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal, history
+from vitarmm_agent.memory_store.operations import VerdictEffect, Written
 from vitarmm_agent.memory_store.schema import MemoryEntry, State
 from vitarmm_agent.memory_store.store.locks import Turn
 from vitarmm_agent.memory_store.transfer import (
@@ -33,7 +34,8 @@ from vitarmm_agent.memory_store.transfer import (
     writing,
 )
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
-from vitarmm_agent.memory_store.write_plan import WritePlan, taken_back
+from vitarmm_agent.memory_store.write_plan import WritePlan, taken_back, uncredited
+from vitarmm_agent.memory_store.writing import credit_key, write_key
 
 logger = logging.getLogger(__name__)
 
@@ -254,6 +256,52 @@ class Curation:
             self.entry_store, f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan
         )
         return list(first)
+
+    def retract(self, effects: Sequence[VerdictEffect], *, by: str) -> Flow[builtins.list[str]]:
+        """Take back what verdicts counted and what was written on them, once for each ``by``.
+
+        With a journal exactly; what later runs changed stays. Without one, the counts, and the entries
+        that were added.
+
+        Returns:
+            Ids of the entries that changed.
+        """
+
+        def plan() -> Flow[Planned]:
+            plan = WritePlan({})
+            for effect in effects:
+                yield from self._retracted(plan, effect)
+            changed = [change.entry_id for change in plan.changes()]
+            return plan, [Written(kind="updated", entry_id=entry_id) for entry_id in changed]
+
+        key, run = f"retract:{by}", f"{by}/retract"
+        answer = yield from self.group.once(self.entry_store, key, run, 0, plan)
+        return [Written.model_validate(row).entry_id for row in answer]
+
+    def _retracted(self, plan: WritePlan, effect: VerdictEffect) -> Flow[None]:
+        """Plan to take back one effect, the last change first."""
+        ids, batches = [*effect.shown, *effect.written], builtins.list[Batch]()
+        for key in (write_key(effect.origin), credit_key(effect.origin)):
+            if self.journal is not None:
+                batch = yield from in_thread(self.journal.batch, self.entry_store.namespace, key)
+                batches += [batch] if batch else []
+        ids += [change.entry_id for batch in batches for change in batch.changes]
+        known = yield from self.entry_store.get([i for i in ids if i not in plan.known])
+        plan.known |= known
+        reason = f"takes back the {effect.verdict} of {effect.origin.run}"
+        for batch in batches:
+            for change in batch.changes:
+                current = plan.get(change.entry_id)
+                after = taken_back(current, change.before, change.after, plan.now)
+                plan.put("undo", change.entry_id, after, reason)
+        if self.journal is None:
+            for entry_id in effect.shown:
+                if (entry := plan.get(entry_id)) is not None:
+                    plan.put("undo", entry_id, uncredited(entry, effect.verdict, plan.now), reason)
+            for entry_id in effect.written:
+                entry = plan.get(entry_id)
+                if entry is not None and entry.provenance.name == effect.origin.name:
+                    plan.put("undo", entry_id, None, reason)
 
     def rebuild(self) -> Flow[int]:
         """Make the store's entries again from the journal; returns how many come from there.

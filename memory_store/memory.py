@@ -235,6 +235,7 @@ class ReasoningMemory:
     _export = of_part(_curation, Curation.export)
     _import_ = of_part(_curation, Curation.import_)
     _undo = of_part(_curation, Curation.undo)
+    _retract = of_part(_curation, Curation.retract)
     _rebuild = of_part(_curation, Curation.rebuild)
 
     recall, arecall = twins(_recall, "read")
@@ -252,4 +253,5 @@ class ReasoningMemory:
     export, aexport = twins(_export)
     import_, aimport_ = twins(_import_)
     undo, aundo = twins(_undo)
+    retract, aretract = twins(_retract)
     rebuild, arebuild = twins(_rebuild)

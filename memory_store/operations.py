@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.by_name import ByName
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
 OperationKind = Literal["add", "update", "supersede", "none"]
 WrittenKind = Literal["added", "updated", "merged", "superseded", "skipped", "quarantined"]
@@ -47,6 +47,22 @@ class Written(ByName, BaseModel):
     entry_id: str
     reason: str = ""
     entry: MemoryEntry | None = None
+
+
+class VerdictEffect(NamedTuple):
+    """What one verdict on one attempt came to, so that it can be taken back.
+
+    Attributes:
+        origin: run, attempt and beginning under which it was credited and written.
+        verdict: what was counted.
+        shown: ids of the entries for which it was.
+        written: ids of the entries that were written on it.
+    """
+
+    origin: Provenance
+    verdict: str
+    shown: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 class Recalled(ByName, BaseModel):

@@ -16,6 +16,8 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance, new_id
 PROVEN = 0.5
 """An entry is proven when it surely helped in this share of its uses."""
 
+TURNED = "turned a pass into a fail"
+
 
 @dataclass
 class WritePlan:
@@ -98,8 +100,23 @@ def credited(entry: MemoryEntry, verdict: str, previous: str | None, now: dateti
             "helpful": entry.helpful + (verdict == "pass"),
             "harmful": entry.harmful + (verdict == "fail"),
             "quarantined": entry.quarantined or turned,
-            "metadata": entry.metadata
-            | ({"quarantined": "turned a pass into a fail"} if turned else {}),
+            "metadata": entry.metadata | ({"quarantined": TURNED} if turned else {}),
+            "updated_at": now,
+        }
+    )
+
+
+def uncredited(entry: MemoryEntry, verdict: str, now: datetime) -> MemoryEntry:
+    """An entry without one verdict that was counted."""
+    turned = verdict == "fail" and entry.metadata.get("quarantined") == TURNED
+    metadata = {k: v for k, v in entry.metadata.items() if not turned or k != "quarantined"}
+    return entry.model_copy(
+        update={
+            "used": max(entry.used - 1, 0),
+            "helpful": max(entry.helpful - (verdict == "pass"), 0),
+            "harmful": max(entry.harmful - (verdict == "fail"), 0),
+            "quarantined": entry.quarantined and not turned,
+            "metadata": metadata,
             "updated_at": now,
         }
     )

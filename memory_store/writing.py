@@ -34,7 +34,7 @@ class Writing:
             return self._plan(operations, origin)
 
         run, attempt = origin.run, origin.attempt
-        key = f"write:{origin.name}"
+        key = write_key(origin)
         answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
 
@@ -58,7 +58,7 @@ class Writing:
                 plan.put(kind, entry.id, after, f"attempt {attempt} of {run}: {verdict}")
             return plan, []
 
-        yield from self.group.once(self.entry_store, f"credit:{origin.name}", run, attempt, plan)
+        yield from self.group.once(self.entry_store, credit_key(origin), run, attempt, plan)
 
     def _plan(self, operations: Sequence[Operation], origin: Provenance) -> Flow[Planned]:
         new = [op.entry for op in operations if op.entry is not None]
@@ -117,6 +117,16 @@ class Writing:
             old.id: (old, min(_cosine(vectors[0], vectors[i]), _cosine(vectors[1], vectors[i + 1])))
             for i, old in zip(range(2, len(texts), 2), others, strict=True)
         }
+
+
+def credit_key(origin: Provenance) -> str:
+    """Name of the batch in which an attempt's verdict is counted."""
+    return f"credit:{origin.name}"
+
+
+def write_key(origin: Provenance) -> str:
+    """Name of the batch in which is written what an attempt taught."""
+    return f"write:{origin.name}"
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from langchain_core.runnables import RunnableConfig
 
 from vitarmm_agent.closable import Closable
-from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run
+from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run, twins
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace
@@ -23,9 +23,9 @@ from vitarmm_agent.open_media import open_media
 from vitarmm_agent.options import OpenOptions, check_names
 from vitarmm_agent.problem import Problem, Taught
 from vitarmm_agent.result import Result
-from vitarmm_agent.run_settings import recorded
+from vitarmm_agent.run_settings import kept_settings, recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, RunContext, read_result, result_of
+from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, read_result, result_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -118,101 +118,6 @@ class ReasoningAgent(Closable):
         )
         return cls(opened.graph, opened.settings, opened.memory, closing=opened.closing)
 
-    def solve(
-        self,
-        problem: str | Problem | dict[str, Any],
-        *,
-        thread_id: str | None = None,
-        configurable: dict[str, Any] | None = None,
-    ) -> Result:
-        """Run one problem to its end.
-
-        Args:
-            problem: text, a :class:`Problem`, or its fields as a mapping. Images that it names by
-                path are read: give a client's only after a look at them.
-            thread_id: name of the run; default: a new one.
-            configurable: LangGraph's run configuration, such as ``{"user_id": "ada"}`` for a memory
-                namespace ``("team", "{user_id}")``.
-
-        Raises:
-            InputError: the problem cannot be used, or the thread has a run already.
-            ModelServerError: a model server failed; :meth:`resume` goes on from there.
-        """
-        return run(self._solve(problem, thread_id, configurable))
-
-    async def asolve(
-        self,
-        problem: str | Problem | dict[str, Any],
-        *,
-        thread_id: str | None = None,
-        configurable: dict[str, Any] | None = None,
-    ) -> Result:
-        """As :meth:`solve`, on an event loop."""
-        return await arun(self._solve(problem, thread_id, configurable))
-
-    def resume(
-        self,
-        thread_id: str,
-        value: Any = None,
-        *,
-        configurable: dict[str, Any] | None = None,
-    ) -> Result:
-        """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
-
-        Args:
-            thread_id: the run.
-            value: the reply to a waiting human verifier, if that is what it waits for.
-            configurable: as in :meth:`solve`, and the same: a run stays with whom it was begun for.
-
-        Raises:
-            InputError: there is no such run, it is someone else's, or it waits for a person and
-                ``value`` is None.
-        """
-        return run(self._resume(thread_id, value, configurable))
-
-    async def aresume(
-        self,
-        thread_id: str,
-        value: Any = None,
-        *,
-        configurable: dict[str, Any] | None = None,
-    ) -> Result:
-        """As :meth:`resume`, on an event loop."""
-        return await arun(self._resume(thread_id, value, configurable))
-
-    def teach(
-        self,
-        run_or_problem: str | Problem,
-        solution: str,
-        *,
-        by: str = "a person",
-        configurable: dict[str, Any] | None = None,
-    ) -> Taught:
-        """Keep a right solution as a worked example, shown to problems of its kind from now on.
-
-        Args:
-            run_or_problem: thread id of a run, whose problem it solves, or a problem.
-            solution: steps, a line each, and a last line ``Answer: …``.
-            by: who says that it is right.
-            configurable: as in :meth:`solve`; it says whose memory is written to.
-
-        Raises:
-            InputError: there is no such run or no memory, the solution has no steps or no answer, or
-                an equation in it is wrong; nothing is kept then.
-        """
-        return run(self._teach(run_or_problem, solution, by, configurable))
-
-    async def ateach(
-        self,
-        run_or_problem: str | Problem,
-        solution: str,
-        *,
-        by: str = "a person",
-        configurable: dict[str, Any] | None = None,
-    ) -> Taught:
-        """As :meth:`teach`, on an event loop."""
-        return await arun(self._teach(run_or_problem, solution, by, configurable))
-
     def stream(
         self,
         problem: str | Problem | dict[str, Any],
@@ -226,13 +131,7 @@ class ReasoningAgent(Closable):
         Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
-        yield from self.graph.stream(
-            inputs,
-            config,
-            stream_mode=stream_mode,
-            context=RunContext(stream_tokens="custom" in stream_mode),
-            durability="sync",
-        )
+        yield from self.graph.stream(inputs, config, **_streaming(stream_mode))
 
     async def astream(
         self,
@@ -244,13 +143,7 @@ class ReasoningAgent(Closable):
     ) -> AsyncIterator[Any]:
         """As :meth:`stream`, on an event loop."""
         inputs, config = await arun(self._prepare(problem, thread_id, configurable))
-        chunks = self.graph.astream(
-            inputs,
-            config,
-            stream_mode=stream_mode,
-            context=RunContext(stream_tokens="custom" in stream_mode),
-            durability="sync",
-        )
+        chunks = self.graph.astream(inputs, config, **_streaming(stream_mode))
         async with aclosing(cast("AsyncGenerator[Any, None]", chunks)):
             async for chunk in chunks:  # a reader that leaves ends the run here, not later
                 yield chunk
@@ -274,18 +167,6 @@ class ReasoningAgent(Closable):
 
         return await asyncio.gather(*(one(problem) for problem in problems))
 
-    def result(self, thread_id: str) -> Result:
-        """What a run has come to so far, from its checkpoints.
-
-        Raises:
-            InputError: there is no such run.
-        """
-        return run(self._read(thread_id))
-
-    async def aresult(self, thread_id: str) -> Result:
-        """As :meth:`result`, on an event loop."""
-        return await arun(self._read(thread_id))
-
     def as_tool(self, name: str = "solve_problem") -> BaseTool:
         """This agent as a LangChain tool, sync and async, that answers in one line.
 
@@ -300,9 +181,23 @@ class ReasoningAgent(Closable):
     def _solve(
         self,
         problem: str | Problem | dict[str, Any],
-        thread_id: str | None,
-        configurable: dict[str, Any] | None,
+        *,
+        thread_id: str | None = None,
+        configurable: dict[str, Any] | None = None,
     ) -> Flow[Result]:
+        """Run one problem to its end.
+
+        Args:
+            problem: text, a :class:`Problem`, or its fields as a mapping. Images that it names by
+                path are read: give a client's only after a look at them.
+            thread_id: name of the run; default: a new one.
+            configurable: LangGraph's run configuration, such as ``{"user_id": "ada"}`` for a memory
+                namespace ``("team", "{user_id}")``.
+
+        Raises:
+            InputError: the problem cannot be used, or the thread has a run already.
+            ModelServerError: a model server failed; :meth:`resume` goes on from there.
+        """
         inputs, config = yield from self._prepare(problem, thread_id, configurable)
         if thread_id is not None and (yield from self._state(config)).values:
             raise InputError(
@@ -313,27 +208,101 @@ class ReasoningAgent(Closable):
         return result_of(output, config["configurable"]["thread_id"], interrupted=interrupted)
 
     def _resume(
-        self, thread_id: str, value: Any, configurable: dict[str, Any] | None
+        self, thread_id: str, value: Any = None, *, configurable: dict[str, Any] | None = None
     ) -> Flow[Result]:
+        """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
+
+        Args:
+            thread_id: the run.
+            value: the reply to a waiting human verifier, if that is what it waits for.
+            configurable: as in :meth:`solve`, and the same: a run stays with whom it was begun for.
+
+        Raises:
+            InputError: there is no such run, it is someone else's, it waits for a person and ``value`` is
+                None, or it waits for none and there is a ``value``.
+        """
         from langgraph.types import Command
 
         config = self._config(thread_id, configurable)
-        snapshot = yield from self._state(config)
-        if not snapshot.values and not snapshot.tasks:
-            raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        snapshot = yield from self._begun(config)
         if snapshot.interrupts and value is None:
             raise InputError(f"run {thread_id!r} waits for a person; pass the reply")
+        if value is not None and not snapshot.interrupts:
+            judge = f"it is over: vitarmm judge {thread_id} pass|fail, or agent.judge(…)"
+            what = "resume it without one" if snapshot.tasks else judge
+            raise InputError(f"run {thread_id!r} waits for no reply, got {value!r:.200}; {what}")
         if snapshot.tasks:  # `next` leaves out a task that had ended when the process was killed
             yield from self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
-        return (yield from self._read(thread_id))
+        return (yield from self._result(thread_id))
+
+    def _judge(
+        self,
+        thread_id: str,
+        verdict: Any,
+        *,
+        comment: str = "",
+        solution: str = "",
+        step: int | None = None,
+        by: str = "a person",
+        configurable: dict[str, Any] | None = None,
+    ) -> Flow[Result]:
+        """Take a person's verdict on a run: when it is over, or when it waits for one.
+
+        Counts it for the entries that the judged attempt was shown, and writes what is learned from it.
+        What an earlier verdict came to is taken back, where it was another one; the same one again
+        changes nothing. Stands in the run's ``judged`` and in its checkpoints.
+
+        Args:
+            thread_id: the run; of several on a thread, the last.
+            verdict: ``"pass"``, ``"fail"``, or ``"abstain"`` to take a verdict back; or what a client
+                sends in its place ("yes", ``{"type": "accept"}`` …).
+            comment: grounds, which the lesson is made of.
+            solution: a right one, kept as :meth:`teach` does.
+            step: number of the wrong step.
+            by: who says it.
+            configurable: as in :meth:`resume`.
+
+        Raises:
+            InputError: there is no such run, it is someone else's or under way, the verdict cannot be read,
+                or the solution is none or is wrong; nothing changes then.
+        """
+        from vitarmm_agent.nodes.judge import judgement_of
+        from vitarmm_agent.verifiers.person_reply import reply_with
+
+        reply = reply_with(verdict, message=comment, solution=solution, step=step, by=by)
+        config = self._config(thread_id, configurable)
+        snapshot = yield from self._begun(config)
+        if snapshot.interrupts:
+            return (yield from self._resume(thread_id, reply, configurable=configurable))
+        over = snapshot.values.get("status") in ("passed", "failed", "abstained")
+        if not over or {task.name for task in snapshot.tasks} - {"judge", "__start__"}:
+            raise InputError(f"run {thread_id!r} is not over; go on with it first: resume it")
+        config["metadata"] |= kept_settings(snapshot.metadata)
+        given = yield from judgement_of(cast("ReasoningState", snapshot.values), reply)
+        if snapshot.tasks or not given.again:
+            yield from self._invoke({"verdict": reply}, config)
+        return (yield from self._result(thread_id))
 
     def _teach(
         self,
         run_or_problem: str | Problem,
         solution: str,
-        by: str,
-        configurable: dict[str, Any] | None,
+        *,
+        by: str = "a person",
+        configurable: dict[str, Any] | None = None,
     ) -> Flow[Taught]:
+        """Keep a right solution as a worked example, shown to problems of its kind from now on.
+
+        Args:
+            run_or_problem: thread id of a run, whose problem it solves, or a problem.
+            solution: steps, a line each, and a last line ``Answer: …``.
+            by: who says that it is right.
+            configurable: as in :meth:`solve`; it says whose memory is written to.
+
+        Raises:
+            InputError: there is no such run or no memory, the solution has no steps or no answer, or
+                an equation in it is wrong; nothing is kept then.
+        """
         from vitarmm_agent.nodes.teach import teach_by_hand
 
         if self.memory is None:
@@ -344,14 +313,29 @@ class ReasoningAgent(Closable):
             thread = problem
             snapshot = yield from self._state(self._config(thread))
             check_owner(snapshot.values.get("namespace", namespace), namespace)
-            problem = (yield from self._read(thread)).problem
+            problem = (yield from self._result(thread)).problem
         memory = self.memory.with_namespace(namespace)
         return (yield from teach_by_hand(memory, problem, solution, by=by, run=thread))
 
-    def _read(self, thread_id: str) -> Flow[Result]:
+    def _begun(self, config: RunnableConfig) -> Flow[StateSnapshot]:
+        """A run of the caller's."""
+        snapshot = yield from self._state(config)
+        if not snapshot.values and not snapshot.tasks:
+            raise no_run(config["configurable"]["thread_id"])
+        if self.memory is not None:  # before anything is written on the thread
+            own = fill_namespace(self.memory.namespace, config["configurable"])
+            check_owner(snapshot.values.get("namespace", own), own)
+        return snapshot
+
+    def _result(self, thread_id: str) -> Flow[Result]:
+        """What a run has come to so far, from its checkpoints.
+
+        Raises:
+            InputError: there is no such run.
+        """
         snapshot = yield from self._state(self._config(thread_id))
         if not snapshot.values.get("problem"):
-            raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+            raise no_run(thread_id)
         return read_result(snapshot, thread_id)
 
     def _prepare(
@@ -379,7 +363,23 @@ class ReasoningAgent(Closable):
     def _state(self, config: RunnableConfig) -> Call[StateSnapshot]:
         return calls(self.graph.get_state, self.graph.aget_state, config)
 
+    solve, asolve = twins(_solve)
+    result, aresult = twins(_result)
+    resume, aresume = twins(_resume)
+    judge, ajudge = twins(_judge)
+    teach, ateach = twins(_teach)
+
+
+def no_run(thread_id: str) -> InputError:
+    """What is said where there is no run of this name."""
+    return InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+
 
 def new_thread() -> str:
     """A new thread id: sortable by time, short enough to type."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def _streaming(mode: Any) -> dict[str, Any]:
+    context = RunContext(stream_tokens="custom" in mode)
+    return {"stream_mode": mode, "context": context, "durability": "sync"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.by_name import ByName
@@ -73,6 +75,7 @@ class Result(Data):
         recalled: one per attempt: entries, scores, terms.
         written: one per attempt: memory operations carried out, or why there were none.
         taught: the teacher's solution of what was not solved, or None; it is no answer of the run's.
+        judged: verdicts that were given when the run was over, with what came of them, as data.
         thread_id: LangGraph's id of the run; ``vitarmm trace show THREAD`` prints it.
     """
 
@@ -86,6 +89,7 @@ class Result(Data):
     recalled: tuple[RecallRecord, ...] = ()
     written: tuple[WriteRecord, ...] = ()
     taught: Taught | None = None
+    judged: tuple[dict[str, Any], ...] = ()
     thread_id: str = ""
     usage: Usage = Usage()
     seconds: float = 0.0

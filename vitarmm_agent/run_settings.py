@@ -59,6 +59,11 @@ class BegunWith:
         return {name: said for name, said in self.told.items() if said != mine[name]}
 
 
+def kept_settings(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the metadata of a run's checkpoint records of settings, for another checkpoint of it."""
+    return {k: v for k, v in (metadata or {}).items() if k == SETTINGS_KEY}
+
+
 def begun_with(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> BegunWith:
     """What a run says it was begun with.
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from langchain_core.messages import AnyMessage
+from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
@@ -105,9 +106,14 @@ def by_id(left: Any, right: Any) -> Any:
 
 
 class ReasoningInput(TypedDict, total=False):
-    """What the graph takes: a problem, or messages whose last human one is the problem."""
+    """What the graph takes: a problem, or messages whose last human one is the problem.
+
+    Or, on a thread whose run is over, a person's ``verdict`` on it, in any form that
+    :func:`~vitarmm_agent.verifiers.person_reply.read_reply` reads. It is gone when it was judged by.
+    """
 
     problem: Record
+    verdict: Annotated[Any, EphemeralValue]
     messages: Annotated[list[AnyMessage], by_id]
 
 
@@ -123,6 +129,7 @@ class ReasoningState(ReasoningInput, total=False):
         chosen: what the run's context chose, by name.
         recalls, attempts, feedback, written: one record per iteration.
         taught: what a teacher was asked when the run ended without a pass, and what was kept.
+        judged: verdicts given when the run was over, one record each, and what came of them.
         decision: what the stop rule said last: ``action`` and ``reason``.
         started_at: seconds since the epoch.
         begun: the same, or what else tells this run from others of its name.
@@ -141,6 +148,7 @@ class ReasoningState(ReasoningInput, total=False):
     feedback: Annotated[list[Record], by_number]
     written: Annotated[list[Record], by_number]
     taught: Record
+    judged: Annotated[list[Record], by_number]
     decision: Record
     answer: str | None
     status: Status
@@ -160,6 +168,7 @@ class ReasoningOutput(TypedDict, total=False):
     feedback: list[Record]
     written: list[Record]
     taught: Record
+    judged: list[Record]
 
 
 S = TypeVar("S", bound=ReasoningState)
@@ -235,6 +244,11 @@ def error_in_words(kept: Any) -> str:
     return redact(f"{name}: {said}" if isinstance(said, str) and said else told)[:MAX_ERROR]
 
 
+def standing_attempt(answer: str | None, attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt whose answer the run gives: the latest that has it."""
+    return next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
+
+
 def _read(model: type[Model], record: Any, key: str) -> Model:
     try:
         return model.model_validate(record)
@@ -263,14 +277,16 @@ def result_of(
     attempts, feedback = all_attempts(state), all_feedback(state)
     recalls = [_read(RecallRecord, r, "recalls") for r in records_of(state, "recalls")]
     written = [_read(WriteRecord, r, "written") for r in records_of(state, "written")]
-    judged: list[Attempt | Feedback] = [*attempts, *feedback]
-    costs = [record.usage for record in judged]
-    costs += [record.usage for record in written]
+    later = records_of(state, "judged")
+    made: list[Attempt | Feedback] = [*attempts, *feedback]
+    costs = [record.usage for record in (*made, *written)]
+    costs += [_read(Usage, record.get("usage", {}), "judged") for record in later]
     taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
     if taught is not None and taught.solution is not None:
         costs.append(taught.solution.usage)
-        judged.append(taught.solution)
-    seconds = [record.seconds for record in judged]
+        made.append(taught.solution)
+    seconds = [record.seconds for record in (*made, *written)]
+    seconds += [record.get("seconds", 0) for record in later]
     status = state.get("status", "running")
     if interrupted or died:
         status = "interrupted" if interrupted else "died"
@@ -286,12 +302,14 @@ def result_of(
             recalled=tuple(recalls),
             written=tuple(written),
             taught=taught,
+            judged=tuple(later),
             thread_id=thread_id,
             usage=sum(costs, Usage()),
-            seconds=round(sum(seconds) + sum(record.seconds for record in written), 4),
+            seconds=round(sum(seconds), 4),
         )
     except (ValidationError, TypeError) as error:
         raise _unreadable("result", error) from None
 
 
 Route = Literal["recall", "teach", "__end__"]
+Entrance = Literal["recall", "judge"]

@@ -40,7 +40,8 @@ RUN_HERE = {
 RUN_ELSEWHERE = {
     "train_rmm.sh",  # tests/training/test_script.py
     "langgraph.json",  # tests/integrations/test_own_app.py
-}
+    "later_verdicts.py", "openai_client.py", "mcp_person.py",  # tests/docs/test_later_verdicts.py
+}  # fmt: skip
 pytestmark = pytest.mark.weights
 
 
@@ -270,6 +271,8 @@ def serving(app: Any) -> Iterator[str]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -49,6 +49,12 @@ STATE: dict[str, Any] = {
          "failure": None, "note": "", "usage": Usage().model_dump(), "seconds": 0.1, "raw": "{}"}
         for n in (1, 2)
     ],
+    "judged": [
+        {"number": 1, "attempt": 2, "verdict": "fail", "message": "no", "solution": "", "step": 1, "kind": "other",
+         "by": "ada", "at": "2026-01-31T12:00:00+00:00", "run": "r/judged-1", "before": "pass", "credited": ["m-1"],
+         "taken_back": [], "operations": [Written(kind="added", entry_id="m-1", entry=ENTRY).model_dump(mode="json")],
+         "failure": None, "note": "", "usage": Usage().model_dump(), "seconds": 0.1}
+    ],
 }  # fmt: skip
 
 
@@ -57,6 +63,7 @@ STATE: dict[str, Any] = {
 @example(STATE | {"attempts": 5})
 @example(STATE | {"recalls": [], "feedback": "x", "written": {"a": 1}})
 @example(STATE | {"attempts": [{"number": 2, "text": "a"}, {"number": True}, {"number": -1}]})
+@example(STATE | {"judged": [{"number": 1, "operations": [1], "credited": 3, "verdict": []}]})
 @example(STATE | {"answer": 7, "stopped_because": [], "limits": 3, "status": {}})
 def test_what_can_be_read_of_a_state_is_shown(state: Any) -> None:
     cleaned, problems = clean_state(state)

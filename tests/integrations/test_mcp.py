@@ -35,7 +35,7 @@ from vitarmm_agent.verifiers.human import Human
 
 TOKEN = "a-token-that-is-long-enough"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-TOOLS = {"solve", "resume", "explain", "recall", "remember", "forget"}
+TOOLS = {"solve", "resume", "judge", "explain", "teach", "recall", "remember", "forget"}
 JUDGED_RIGHT = {
     "structured": {
         "steps": [{"step": 1, "check": "5 * 5 = 25", "verdict": "right"}],
@@ -199,7 +199,7 @@ async def test_a_tenant_for_all_clients(make_agent: MakeAgent, memory: Reasoning
 async def test_without_memory_there_are_no_memory_tools(make_agent: MakeAgent) -> None:
     async with Client(build_mcp_server(make_agent(memory="off"))) as client:
         tools = {tool.name for tool in (await client.list_tools()).tools}
-    assert tools == {"solve", "resume", "explain"}
+    assert tools == {"solve", "resume", "judge", "explain"}
 
 
 def leaked_tasks() -> list[str]:

@@ -100,6 +100,9 @@ def test_a_client_that_names_itself_another_is_the_servers_to_refuse(
     for someone in ({"user_id": "bob"}, {}):
         with pytest.raises(InputError, match=r"stays with whom|needs 'user_id'"):
             agent.resume("t", "pass", configurable=someone)
+        with pytest.raises(InputError, match=r"stays with whom|needs 'user_id'"):
+            agent.judge("t", "fail", configurable=someone)
+        assert agent.result("t").status == "interrupted"  # nobody else's verdict was taken
     assert entries(memory, "ada") == entries(memory, "bob") == []
     assert agent.resume("t", "pass", configurable={"user_id": "ada"}).passed
     assert len(entries(memory, "ada")) == 1

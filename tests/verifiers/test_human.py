@@ -193,3 +193,22 @@ def test_it_works_in_async_runs() -> None:
         return await built.ainvoke(Command(resume="pass"), config)
 
     assert asyncio.run(both())["feedback"]["verdict"] == "pass"
+
+
+def test_the_request_has_the_forms_of_inboxes() -> None:
+    """Agent Inbox shows what has its schema; LangChain's human review has types for its own."""
+    from langchain.agents.middleware.human_in_the_loop import HITLRequest
+    from pydantic import TypeAdapter
+
+    built, config = graph(InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    request = built.invoke({}, config)["__interrupt__"][0].value
+    review = {name: request[name] for name in ("action_requests", "review_configs")}
+    TypeAdapter(HITLRequest).validate_python(review, strict=True)
+    allowed = {"allow_ignore", "allow_respond", "allow_edit", "allow_accept"}
+    assert set(request["config"]) == allowed and all(request["config"].values())
+    assert set(request["action_request"]) == {"action", "args"}
+    assert request["description"]
+    edited = {**request["action_request"], "args": {"solution": "1. 20 / 4 = 5\nAnswer: 25"}}
+    state = built.invoke(Command(resume=[{"type": "edit", "args": edited}]), config)
+    said = next(p for p in state["feedback"]["parts"] if p["source"] == "human")
+    assert (said["verdict"], said["solution"]) == ("fail", "1. 20 / 4 = 5\nAnswer: 25")

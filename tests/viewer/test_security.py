@@ -46,6 +46,7 @@ def test_every_answer_carries_the_policy(client: TestClient) -> None:
 def test_a_change_needs_the_token_of_this_session(client: TestClient) -> None:
     token = csrf(client)
     paths = ("/solve", "/memory/undo", "/runs/x/delete", "/runs/x/fork", "/runs/x/resume",
+             "/runs/x/judge",
              "/memory/entry/x/edit", "/memory/entry/x/forget", "/memory/entry/x/review")  # fmt: skip
     for path in paths:
         assert client.post(path, data={"text": QUESTION}).status_code == 403

@@ -13,9 +13,11 @@ from vitarmm_agent.cli import (
     demo,
     doctor,
     evaluate,
+    judge,
     mcp,
     memory,
     models,
+    serve,
     simulate,
     solve,
     teach,
@@ -49,6 +51,7 @@ app.command("resume", rich_help_panel=RUN)(solve.resume)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
 app.command("teach", rich_help_panel=LEARNED)(teach.teach)
+app.command("judge", rich_help_panel=LEARNED)(judge.judge)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )
@@ -57,6 +60,7 @@ app.command("simulate", context_settings=EITHER, rich_help_panel=MEASURE)(simula
 app.command("train", context_settings=EITHER, rich_help_panel=MEASURE)(train.train)
 app.command("ui", rich_help_panel=SERVE)(ui.ui)
 app.command("mcp", rich_help_panel=SERVE)(mcp.mcp)
+app.command("serve", rich_help_panel=SERVE)(serve.serve)
 app.add_typer(
     models.app, name="models", help="Fetch and list local model weights.", rich_help_panel=SETUP
 )

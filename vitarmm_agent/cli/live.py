@@ -180,6 +180,23 @@ def print_teach(console: Console, update: Record, streamed: bool = False) -> Non
     console.print(Text.assemble("    ", safe(taught.note or ", ".join(kept))))
 
 
+def print_judged(console: Console, record: Record) -> None:
+    """A verdict that was given when the run was over, and what came of it."""
+    mark, colour = MARKS.get(record["verdict"], ("", ""))
+    heading(console, "judge", f"{record['verdict']} by {record['by']}, {record['at']}")
+    what = f" attempt {record['attempt']}  {record['message']}"
+    console.print(Text.assemble("    ", (mark, colour), safe(what)))
+    for word, ids in (("taken back", record["taken_back"]), ("counted for", record["credited"])):
+        if ids:
+            console.print(Text.assemble(f"    {word} ", safe(", ".join(ids))))
+    for done in record["operations"]:
+        console.print(
+            Text.assemble("    ", safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
+        )
+    if why := record["failure"] or record["note"]:
+        console.print(Text.assemble("    ", safe(why)))
+
+
 PRINTERS: dict[str, Callable[[Console, Record, bool], None]] = {
     "recall": print_recall,
     "reason": print_reason,

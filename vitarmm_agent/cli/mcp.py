@@ -50,7 +50,7 @@ def mcp(
             "or listen at 127.0.0.1"
         )
     keep_secret(token)
-    configurable = dict(_pair(given) for given in set_ or [])
+    configurable = pairs(set_)
     settings = Settings.load(**given)
     agent = open_agent(settings, quiet=not http)
     server = build_mcp_server(agent, configurable=configurable)
@@ -74,8 +74,16 @@ def _serve_http(app: Any, host: str, port: int, token: str) -> None:
     uvicorn.run(app, host=host, port=port, log_level="info")
 
 
-def _pair(given: str) -> tuple[str, str]:
-    name, separator, value = given.partition("=")
-    if not separator or not name.isidentifier():
-        raise InputError(f"--set takes NAME=VALUE, got {given!r}")
-    return name, value
+def pairs(given: list[str] | None) -> dict[str, str]:
+    """What ``--set NAME=VALUE`` sets.
+
+    Raises:
+        InputError: one is malformed.
+    """
+    values = {}
+    for one in given or ():
+        name, separator, value = one.partition("=")
+        if not separator or not name.isidentifier():
+            raise InputError(f"--set takes NAME=VALUE, got {one!r}")
+        values[name] = value
+    return values

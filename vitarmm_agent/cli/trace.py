@@ -258,6 +258,8 @@ def print_run(result: Result, *, prompt: bool = False, last_only: bool = False) 
             live.print_remember(out, {"written": [result.written[number].model_dump(mode="json")]})
     if result.taught is not None:
         live.print_teach(out, {"taught": result.taught.model_dump()})
+    for record in result.judged:
+        live.print_judged(out, record)
 
 
 def _print_prompt(prompt: Sequence[Mapping[str, Any]]) -> None:

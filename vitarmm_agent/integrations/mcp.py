@@ -1,41 +1,41 @@
 """The agent as an MCP server: its tools, and its runs and entries as resources.
 
-Tools: ``solve``, ``resume``, ``explain``, ``recall``, ``remember``, ``forget``.
+Tools: ``solve``, ``resume``, ``judge``, ``explain``, ``teach``, ``recall``, ``remember``, ``forget``.
 Resources: ``vitarmm://runs``, ``vitarmm://runs/{thread}``, ``vitarmm://entries/{entry_id}``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing
-from functools import wraps
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
 from vitarmm_agent import __version__
-from vitarmm_agent.agent import ReasoningAgent, new_thread
+from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.effects import arun
-from vitarmm_agent.errors import InputError, MissingExtraError, ModelError, UserError
+from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.integrations.explain import explain as explain_result
+from vitarmm_agent.integrations.own_runs import OwnRuns
 from vitarmm_agent.memory_store.schema import EntryType
-from vitarmm_agent.memory_store.store.names import namespace_text
-from vitarmm_agent.nodes.events import Event
-from vitarmm_agent.nodes.tenancy import own_namespace
-from vitarmm_agent.problem import Problem, Status
-from vitarmm_agent.result import Result
-from vitarmm_agent.traces import RunFilter, RunSummary, Trace, list_runs, read_trace
+from vitarmm_agent.problem import Problem
 
 try:
     from mcp.server import MCPServer
-    from mcp.server.mcpserver import Context
-    from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
     from mcp.server.transport_security import TransportSecuritySettings
     from mcp_types import ToolAnnotations
+
+    from vitarmm_agent.integrations.mcp_solving import (
+        CLIENT,
+        add_solving,
+        add_verdicts,
+        or_not_found,
+        told_to_client,
+        written_ids,
+    )
 except ImportError as error:
     raise MissingExtraError("the MCP server", "mcp") from error
 
@@ -43,35 +43,9 @@ INSTRUCTIONS = (
     "Solves problems step by step, checks its own attempts and remembers what it learned. "
     "Use solve for a problem, explain to see why a run answered as it did."
 )
-STAGES = {
-    "recalled": 1,
-    "attempt_token": 2,
-    "verdict": 3,
-    "written": 4,
-    "taught": 4,
-    "stopped_because": 4,
-}
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an HTTP request: room for an image as a data URL."""
 READS = ToolAnnotations(read_only_hint=True)
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Solved(BaseModel):
-    """What ``solve`` and ``resume`` answer with.
-
-    Attributes:
-        thread: name of the run; ``explain`` takes it, and ``resume`` when it did not finish.
-    """
-
-    answer: str | None
-    status: Status
-    stopped_because: str
-    thread: str
-    attempts: int
-    recalled: list[str]
-    written: list[str]
 
 
 def build_mcp_server(
@@ -89,88 +63,39 @@ def build_mcp_server(
         name: what the server calls itself.
     """
     server = MCPServer[Any](name, instructions=INSTRUCTIONS, version=__version__)
-    runs = _OwnRuns(agent, configurable or {})
-    _add_solving(server, agent, runs)
+    runs = OwnRuns(agent, configurable or {})
+    add_solving(server, agent, runs)
+    add_verdicts(server, agent, runs)
     _add_traces(server, runs)
     if agent.memory is not None:
-        _add_memory(server, CallerMemory(agent.memory, configurable or {}, writer="MCP client"))
+        _add_teaching(server, agent, runs)
+        _add_memory(server, CallerMemory(agent.memory, configurable or {}, writer=CLIENT))
     return server
 
 
-class _OwnRuns:
-    """The runs that were begun for whom this server serves; of others it says that there are none."""
-
-    def __init__(self, agent: ReasoningAgent, configurable: dict[str, Any]) -> None:
-        self.configurable = configurable
-        self._checkpoints: Any = agent.graph.checkpointer
-        template = agent.memory.namespace if agent.memory else agent.settings.namespace
-        self._namespace = tuple(own_namespace(template, configurable))
-
-    async def newest(self) -> list[RunSummary]:
-        where = RunFilter(namespace=namespace_text(self._namespace))
-        return await asyncio.to_thread(list_runs, self._checkpoints, where=where)
-
-    async def trace(self, thread: str) -> Trace:
-        """One run.
-
-        Raises:
-            InputError: there is none of this name here; the same whether it is missing or another's.
-        """
-        try:
-            trace = await asyncio.to_thread(read_trace, self._checkpoints, thread)
-        except InputError:
-            trace = None
-        if trace is None or trace.namespace != self._namespace:
-            raise InputError(f"there is no run {thread!r}; vitarmm://runs lists those there are")
-        return trace
-
-
-def _add_solving(server: MCPServer[Any], agent: ReasoningAgent, runs: _OwnRuns) -> None:
-    iterations = agent.settings.max_iterations
-
+def _add_teaching(server: MCPServer[Any], agent: ReasoningAgent, runs: OwnRuns) -> None:
     @server.tool()
-    @_told
-    async def solve(
-        problem: Annotated[str, Field(description="The problem in full.")],
-        ctx: Context[Any, Any],
-        images: Annotated[
-            list[str] | None, Field(description="Images as data URLs, or paths where allowed.")
-        ] = None,
-        choices: Annotated[
-            list[str] | None, Field(description="Options of a multiple-choice problem, in order.")
-        ] = None,
-    ) -> Solved:
-        """Solve one problem and say what the answer rests on; reports progress."""
-        fields = {"text": problem, "images": images or [], "choices": choices or []}
-        _refuse_files(fields["images"], agent.settings.local_files)
-        parsed, thread = Problem.parse(fields), new_thread()
-        events = agent.astream(
-            parsed, thread_id=thread, stream_mode="custom", configurable=runs.configurable
-        )
-        await _report(ctx, events, iterations)
-        return _solved(await agent.aresult(thread))
-
-    @server.tool()
-    @_told
-    async def resume(
-        thread: Annotated[str, Field(description="The run to go on with.")],
-        verdict: Annotated[
-            Literal["pass", "fail"] | None,
-            Field(description="Your verdict, when the run waits for one."),
-        ] = None,
-        message: Annotated[str, Field(description="Grounds for the verdict.")] = "",
-        step: Annotated[int | None, Field(description="Number of the wrong step.")] = None,
-    ) -> Solved:
-        """Go on with a run that was cut off or waits for a person's verdict."""
-        reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
-        await runs.trace(thread)
-        resumed = await agent.aresume(thread, reply, configurable=runs.configurable)
-        return _solved(resumed)
+    @told_to_client
+    async def teach(
+        solution: Annotated[
+            str, Field(description="A right one: steps, a line each, then 'Answer: …'.")
+        ],
+        thread: Annotated[str, Field(description="The run whose problem it solves.")] = "",
+        problem: Annotated[str, Field(description="The problem, where there is no run.")] = "",
+    ) -> list[str]:
+        """Keep a right solution; it is shown to problems of its kind. Returns ids of entries."""
+        if bool(thread) == bool(problem):
+            raise InputError("name a run as thread, or give a problem; one of the two")
+        if thread:
+            await runs.trace(thread)
+        solved = thread or Problem.parse(problem)
+        taught = await agent.ateach(solved, solution, by=CLIENT, configurable=runs.configurable)
+        return written_ids(taught.operations)
 
 
-def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
+def _add_traces(server: MCPServer[Any], own: OwnRuns) -> None:
     @server.tool(annotations=READS)
-    @_told
+    @told_to_client
     async def explain(
         thread: Annotated[str, Field(description="The run, as solve named it.")],
     ) -> str:
@@ -183,7 +108,7 @@ def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
         return _json([summary.model_dump(mode="json") for summary in await own.newest()])
 
     @server.resource("vitarmm://runs/{thread}", name="run", mime_type="application/json")
-    @_found
+    @or_not_found
     async def run(thread: str) -> str:
         """The whole trace of one run."""
         return _json((await own.trace(thread)).model_dump(mode="json"))
@@ -191,7 +116,7 @@ def _add_traces(server: MCPServer[Any], own: _OwnRuns) -> None:
 
 def _add_memory(server: MCPServer[Any], caller: CallerMemory) -> None:
     @server.tool(annotations=READS)
-    @_told
+    @told_to_client
     async def recall(
         question: Annotated[str, Field(description="The problem at hand, in its own words.")],
     ) -> str:
@@ -199,7 +124,7 @@ def _add_memory(server: MCPServer[Any], caller: CallerMemory) -> None:
         return recall_in_words(await arun(caller.recall(question)))
 
     @server.tool()
-    @_told
+    @told_to_client
     async def remember(
         content: Annotated[str, Field(description="What to do or know, one to three sentences.")],
         title: Annotated[str, Field(description="A few words.")] = "",
@@ -220,7 +145,7 @@ def _add_memory(server: MCPServer[Any], caller: CallerMemory) -> None:
         return written_in_words(done)
 
     @server.tool(annotations=ToolAnnotations(destructive_hint=True, idempotent_hint=True))
-    @_told
+    @told_to_client
     async def forget(
         entry_id: Annotated[str, Field(description="Id of the entry, as recall shows it.")],
     ) -> str:
@@ -228,84 +153,10 @@ def _add_memory(server: MCPServer[Any], caller: CallerMemory) -> None:
         return await arun(caller.forget(entry_id))
 
     @server.resource("vitarmm://entries/{entry_id}", name="entry", mime_type="application/json")
-    @_found
+    @or_not_found
     async def entry(entry_id: str) -> str:
         """One memory entry."""
         return _json((await arun(caller.entry(entry_id))).model_dump(mode="json"))
-
-
-async def _report(ctx: Context[Any, Any], events: AsyncIterator[Event], iterations: int) -> None:
-    """Report progress as ``stage of all stages``; a client that leaves ends the run here."""
-    total = iterations * 4
-    last: tuple[int, str] | None = None
-    async with aclosing(events) as open_events:  # type: ignore[type-var]
-        async for event in open_events:
-            here = (event["iteration"], event["event"])
-            if here == last:
-                continue
-            last = here
-            done = total if here[1] == "stopped_because" else (here[0] - 1) * 4 + STAGES[here[1]]
-            await ctx.report_progress(done, total, _progress_message(event))
-
-
-def _progress_message(event: Event) -> str:
-    match event["event"]:
-        case "recalled":
-            return f"iteration {event['iteration']}: recalled {len(event['entries'])} entries"
-        case "attempt_token":
-            return f"iteration {event['iteration']}: the model is answering"
-        case "verdict":
-            return f"iteration {event['iteration']}: {event['verdict']} ({event['source']})"
-        case "written":
-            return f"iteration {event['iteration']}: {len(event['operations'])} memory changes"
-        case "taught":
-            return f"taught by {event['by']}"
-        case "stopped_because":
-            return event["reason"]
-
-
-def _solved(result: Result) -> Solved:
-    return Solved(
-        answer=result.answer,
-        status=result.status,
-        stopped_because=result.stopped_because,
-        thread=result.thread_id,
-        attempts=len(result.attempts),
-        recalled=[r.entry.id for recall in result.recalled for r in recall.entries],
-        written=[done.entry_id for record in result.written for done in record.operations],
-    )
-
-
-def _refuse_files(images: Any, local_files: bool) -> None:
-    if not local_files and any(image[:5].lower() != "data:" for image in images):
-        raise InputError("this server reads no files; pass each image as a data: URL")
-
-
-def _told(tool: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Tell the client what went wrong, when it is not a bug of ours."""
-
-    @wraps(tool)
-    async def told(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await tool(*args, **kwargs)
-        except (UserError, ModelError) as error:
-            raise ToolError(str(error)) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ToolError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-    return told
-
-
-def _found(resource: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    @wraps(resource)
-    async def found(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await resource(*args, **kwargs)
-        except UserError as error:
-            raise ResourceNotFoundError(str(error)) from error
-
-    return found
 
 
 def _json(data: Any) -> str:

@@ -70,4 +70,5 @@ def _begin(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         "feedback": [],
         "written": [],
         "taught": {},
+        "judged": [],
     }

@@ -26,6 +26,7 @@ from vitarmm_agent.state import (
     all_feedback,
     begun_of,
     current_problem,
+    standing_attempt,
 )
 from vitarmm_agent.verifiers.stopping import is_slip
 
@@ -99,6 +100,35 @@ def _write(
         writer=model_name(writer.model),
         begun=begun_of(state),
     )
+    worked: list[Operation] = []
+    if verdicts[-1].solution:
+        worked = worked_after_a_fail(
+            problem, solution_of(problem, verdicts[-1].solution), provenance
+        )
+    elif solved_in_the_end(verdicts, deps.trusted_precision):
+        worked = worked_after_a_fail(problem, attempts[-1], provenance)
+    made = attempts, verdicts, entries_shown(state)
+    return (yield from write_lesson(memory, writer, problem, made, provenance, worked))
+
+
+Made = tuple[list[Attempt], list[Feedback], list[MemoryEntry]]
+"""The attempts up to the one that was judged, a verdict for each, and all entries they were shown."""
+
+
+def write_lesson(
+    memory: ReasoningMemory,
+    writer: MemoryWriter,
+    problem: Problem,
+    made: Made,
+    provenance: Provenance,
+    worked: list[Operation],
+) -> Flow[dict[str, Any]]:
+    """Ask the writer what the last of these attempts teaches, and write it, once for ``provenance``.
+
+    Returns:
+        What was decided and written, as a record of state's ``written``.
+    """
+    attempts, verdicts, shown = made
     related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
     decision = yield from writer.decide(
@@ -107,19 +137,14 @@ def _write(
         verdicts,
         entries,
         provenance,
-        recalled=_shown_entries(state),
+        recalled=shown,
     )
-    kept = list(decision.operations)
-    if verdicts[-1].solution:
-        kept += _worked(problem, solution_of(problem, verdicts[-1].solution), provenance)
-    elif solved_in_the_end(verdicts, deps.trusted_precision):
-        kept += _worked(problem, attempts[-1], provenance)
     written = yield from calls(
         memory.write,
         memory.awrite,
-        kept,
-        run=run.name,
-        attempt=attempts[-1].number,
+        [*decision.operations, *worked],
+        run=provenance.run,
+        attempt=provenance.attempt,
         problem_id=problem.id,
         begun=provenance.begun,
     )
@@ -138,7 +163,9 @@ def _write(
     }
 
 
-def _worked(problem: Problem, attempt: Attempt, provenance: Provenance) -> list[Operation]:
+def worked_after_a_fail(
+    problem: Problem, attempt: Attempt, provenance: Provenance
+) -> list[Operation]:
     """A right solution of what the run got wrong, where it can be shown."""
     try:
         entry = worked_entry(
@@ -152,7 +179,7 @@ def _worked(problem: Problem, attempt: Attempt, provenance: Provenance) -> list[
     return [Operation(kind="add", entry=entry, reason="a right solution after a fail")]
 
 
-def _shown_entries(state: ReasoningState) -> list[MemoryEntry]:
+def entries_shown(state: ReasoningState) -> list[MemoryEntry]:
     """Entries that the attempts of this run were shown."""
     return [
         MemoryEntry.model_validate(recalled["entry"])
@@ -162,10 +189,9 @@ def _shown_entries(state: ReasoningState) -> list[MemoryEntry]:
 
 
 def _answer_message(state: ReasoningState, run: Run) -> AIMessage:
-    answer, attempts = state.get("answer"), all_attempts(state)
-    standing = next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
+    answer = state.get("answer")
     return AIMessage(
-        standing.text or "",
+        standing_attempt(answer, all_attempts(state)).text,
         id=f"{run.name}-answer",
         additional_kwargs={"answer": answer, "status": state["status"]},
     )

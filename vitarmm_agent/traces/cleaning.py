@@ -39,6 +39,7 @@ def clean_state(values: Any) -> tuple[ReasoningState, list[str]]:
     state["feedback"] = _records(Feedback, state, "feedback", "feedback", problems)
     state["recalls"] = [_recall(r, problems) for r in _numbered(state, "recalls", problems)]
     state["written"] = [_written(r, problems) for r in _numbered(state, "written", problems)]
+    state["judged"] = [_judged(r, problems) for r in _numbered(state, "judged", problems)]
     if state.get("taught"):
         taught = clean(Taught, state["taught"], "what was taught", problems)
         state["taught"] = taught.model_dump(mode="json") if taught else {}
@@ -178,11 +179,24 @@ def _entry(value: Any, where: str, problems: list[str]) -> Record | None:
     return found.model_dump(mode="json") if found else None
 
 
-def _written(record: Record, problems: list[str]) -> Record:
+def _judged(record: Record, problems: list[str]) -> Record:
+    """A verdict that was given when the run was over, and what came of it."""
+    words = ("verdict", "message", "solution", "kind", "by", "at", "run", "before")
+    step, attempt = record.get("step"), record.get("attempt")
+    return {
+        **_written(record, problems, f"verdict {record['number']}"),
+        **{name: str(record.get(name) or "") for name in words},
+        "attempt": attempt if _is_number(attempt) else 0,
+        "step": step if _is_number(step) else None,
+        **{name: [*map(str, _items(record.get(name)))] for name in ("credited", "taken_back")},
+    }
+
+
+def _written(record: Record, problems: list[str], after: str = "") -> Record:
     number = record["number"]
     operations = []
     for item in _items(record.get("operations")):
-        where = f"an entry written after attempt {number}"
+        where = f"an entry written after {after or f'attempt {number}'}"
         shown = dict(item) if isinstance(item, dict) else {}
         if shown.get("entry") is not None:
             shown["entry"] = _entry(shown["entry"], where, problems)

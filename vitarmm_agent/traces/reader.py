@@ -143,10 +143,20 @@ def _turns(history: list[CheckpointTuple]) -> list[list[CheckpointTuple]]:
     """The runs of a thread: each begins with an input."""
     runs: list[list[CheckpointTuple]] = []
     for checkpoint in history:
-        if not runs or checkpoint.metadata.get("source") == "input":
+        if not runs or (_is_input(checkpoint) and not _is_verdict(checkpoint)):
             runs.append([])
         runs[-1].append(checkpoint)
     return runs
+
+
+def _is_input(checkpoint: CheckpointTuple) -> bool:
+    return checkpoint.metadata.get("source") == "input"
+
+
+def _is_verdict(checkpoint: CheckpointTuple) -> bool:
+    """Whether an input is a verdict on the run before it, which is over."""
+    given = checkpoint.checkpoint["channel_values"].get("__start__")
+    return isinstance(given, dict) and given.get("verdict") is not None
 
 
 def _from_input(state: Any, last: CheckpointTuple, unread: list[str]) -> tuple[Any, list[str]]:
@@ -295,8 +305,8 @@ def next_nodes(channels: dict[str, Any]) -> tuple[str, ...]:
 
 def _node(moment: CheckpointTuple, before: CheckpointTuple | None) -> str:
     """The node that ran since the checkpoint before: the one that has seen new channel versions."""
-    if moment.metadata.get("source") == "input":
-        return "input"
+    if _is_input(moment):
+        return "verdict" if _is_verdict(moment) else "input"
     if before is None:
         return "fork" if moment.metadata.get("source") == "update" else "input"
     seen = moment.checkpoint.get("versions_seen") or {}

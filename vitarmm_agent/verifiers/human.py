@@ -11,6 +11,8 @@ from vitarmm_agent.verifiers.person_reply import HumanReply, read_reply
 
 QUESTION = "Is this attempt right? Reply with a verdict (pass, fail or abstain), and why."
 
+ACTION = "judge_attempt"
+
 
 class Human:
     """Interrupts the run and waits, in the checkpoint, for a person's reply.
@@ -29,30 +31,32 @@ class Human:
             request = human_request(problem, attempt, fault)
             reply = yield from _interrupt(request)
             try:
-                return self._feedback(read_reply(reply))
+                return feedback_of(read_reply(reply))
             except InputError as error:
                 fault = str(error)
 
-    def _feedback(self, reply: HumanReply) -> Feedback:
-        errors = (
-            (
-                StepError(
-                    step=reply.step,
-                    kind=reply.kind,
-                    message=reply.message or "A person marked this as wrong.",
-                    subject=reply.message[:120],
-                ),
-            )
-            if reply.verdict == "fail"
-            else ()
+
+def feedback_of(reply: HumanReply) -> Feedback:
+    """What a person says, as a verifier says it."""
+    errors = (
+        (
+            StepError(
+                step=reply.step,
+                kind=reply.kind,
+                message=reply.message or "A person marked this as wrong.",
+                subject=reply.message[:120],
+            ),
         )
-        return Feedback(
-            verdict=reply.verdict,
-            source=self.name,
-            errors=errors,
-            message=reply.message,
-            solution=reply.solution,
-        )
+        if reply.verdict == "fail"
+        else ()
+    )
+    return Feedback(
+        verdict=reply.verdict,
+        source=Human.name,
+        errors=errors,
+        message=reply.message,
+        solution=reply.solution,
+    )
 
 
 def human_request(problem: Problem, attempt: Attempt, fault: str = "") -> dict[str, Any]:
@@ -82,6 +86,26 @@ def human_request(problem: Problem, attempt: Attempt, fault: str = "") -> dict[s
             "step": "number of the wrong step (optional)",
         },
         **({"fault": fault} if fault else {}),
+        **inbox_forms(attempt, fault),
+    }
+
+
+def inbox_forms(attempt: Attempt, fault: str = "") -> dict[str, Any]:
+    """The same request as Agent Inbox and LangChain's middleware for human review show one.
+
+    What can be edited is the solution: an edited one is taken as a right one.
+    """
+    question = f"{QUESTION}\n\n{fault}" if fault else QUESTION
+    args = {"solution": attempt.text}
+    allowed = ("ignore", "respond", "edit", "accept")
+    return {
+        "action_request": {"action": ACTION, "args": args},
+        "config": {f"allow_{what}": True for what in allowed},
+        "description": question,
+        "action_requests": [{"name": ACTION, "args": args, "description": question}],
+        "review_configs": [
+            {"action_name": ACTION, "allowed_decisions": ["approve", "edit", "reject", "respond"]}
+        ],
     }
 
 

@@ -39,6 +39,7 @@ class HumanReply(Data):
         step: number of the wrong step, or None.
         kind: kind of the error.
         solution: a right one, steps and a last line ``Answer: …``; kept as a worked example.
+        by: who says it.
     """
 
     verdict: Verdict
@@ -46,6 +47,7 @@ class HumanReply(Data):
     step: int | None = Field(None, ge=1)
     kind: ErrorKind = "other"
     solution: str = Field("", max_length=8_000)
+    by: str = Field("", max_length=200)
 
 
 def read_reply(reply: Any) -> HumanReply:
@@ -57,12 +59,39 @@ def read_reply(reply: Any) -> HumanReply:
     try:
         return _read(reply, _DEPTH)
     except ValidationError as error:
-        raise InputError(
-            "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r:.200}"
-                for e in error.errors()
-            )
-        ) from None
+        raise InputError(_faults(error)) from None
+
+
+def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
+    """A verdict in any form, with what else is said: comment, solution, step, by; as plain data.
+
+    Raises:
+        InputError: see :func:`read_reply`; or a text is too long.
+    """
+    given = {name: value for name, value in said.items() if value not in ("", None)}
+    return read_reply(read_reply(verdict).model_dump() | given).model_dump()
+
+
+class LaterVerdict(Data):
+    """A verdict as a client of HTTP sends it; ``verdict`` in any form that :func:`read_reply` reads."""
+
+    verdict: Any
+    comment: str = ""
+    solution: str = ""
+    step: int | None = None
+    by: str = ""
+
+    @classmethod
+    def parse(cls, sent: Any) -> LaterVerdict:
+        """The fields of a JSON object.
+
+        Raises:
+            InputError: it is none, or has other fields.
+        """
+        try:
+            return cls.model_validate(sent)
+        except ValidationError as error:
+            raise InputError(f"the verdict cannot be read: {_faults(error)}") from None
 
 
 def _read(reply: Any, depth: int) -> HumanReply:
@@ -148,4 +177,11 @@ def _edited(edited: Any, depth: int) -> HumanReply:
     message = fields.get("message")
     return HumanReply(
         verdict="fail", message=message if isinstance(message, str) else "", solution=solution
+    )
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r:.200}"
+        for e in error.errors()
     )

@@ -84,6 +84,8 @@ def _routes() -> list[Any]:
         Route("/runs/{thread}/resume", run_actions.resume, methods=["POST"]),
         Route("/runs/{thread}/stop", run_actions.stop, methods=["POST"]),
         Route("/runs/{thread}/column", run_pages.column),
+        Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
+        Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
         Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),
         Route("/diff", run_pages.diff),
         Route("/pair", run_pages.pair),

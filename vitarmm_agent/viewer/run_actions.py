@@ -6,16 +6,21 @@ import asyncio
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from vitarmm_agent.agent import new_thread
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, UserError
+from vitarmm_agent.json_text import parse_json
+from vitarmm_agent.result import Result
 from vitarmm_agent.traces import Edit, fork_run
+from vitarmm_agent.verifiers.person_reply import LaterVerdict
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
 from vitarmm_agent.viewer.run_pages import run_address
 from vitarmm_agent.viewer.run_view import view_of
 from vitarmm_agent.viewer.security import checked_form
 from vitarmm_agent.viewer.solve_pages import model_options
+
+JSON = "application/json"
 
 
 async def fork_form(request: Request) -> Response:
@@ -97,6 +102,48 @@ async def resume(request: Request) -> Response:
         thread, lambda: here.agent(begun.taken, **options), inputs, problem=trace.result.problem
     )
     return go(run_address(thread))
+
+
+async def judge(request: Request) -> Response:
+    """Take a verdict on a run that is over."""
+    form = await checked_form(request)
+    said = {name: one(form, name) for name in ("verdict", "comment", "solution")}
+    step = whole(one(form, "step"), "step", low=1)
+    await _judged(request, LaterVerdict(**said, step=step, by=one(form, "by")))
+    return go(run_address(request.path_params["thread"]))
+
+
+async def judge_json(request: Request) -> Response:
+    """The same for programs: a JSON object, which no form of another site can send."""
+    try:
+        if request.headers.get("content-type", "").partition(";")[0].strip() != JSON:
+            return JSONResponse({"error": f"send the verdict as {JSON}"}, 415)
+        try:
+            sent = parse_json(await request.body())
+        except ValueError as error:
+            raise InputError(f"the verdict is no JSON: {error}") from None
+        result = await _judged(request, LaterVerdict.parse(sent))
+    except UserError as error:
+        status = 404 if "no run" in str(error) else 400
+        return JSONResponse({"error": str(error)}, status)
+    told = {"thread": result.thread_id, "status": result.status, "answer": result.answer}
+    return JSONResponse({**told, "judged": result.judged[-1] if result.judged else None})
+
+
+async def _judged(request: Request, said: LaterVerdict) -> Result:
+    here, thread = site(request), request.path_params["thread"]
+    if thread in here.live.going():
+        raise InputError(f"run {thread!r} is under way; wait until it is over")
+    begun = await here.begun(thread)
+    agent = await here.agent(begun.taken)
+    return await agent.ajudge(
+        thread,
+        said.verdict,
+        comment=said.comment,
+        solution=said.solution,
+        step=said.step,
+        by=said.by or "the page",
+    )
 
 
 def _reply(form: dict[str, list[object]]) -> dict[str, Any]:

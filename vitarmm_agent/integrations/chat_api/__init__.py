@@ -1,0 +1,1 @@
+"""The agent behind OpenAI's chat completions: for any client and chat page that speaks them."""
