@@ -26,6 +26,7 @@ from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
 from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.memory_store.skill_folders import SkillFolders
 from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
 
@@ -175,6 +176,9 @@ class ReasoningMemory:
     def _curation(self) -> Curation:
         return Curation(self.entry_store, self._group, self.journal)
 
+    def _skills(self) -> SkillFolders:
+        return SkillFolders(self._curation())
+
     _get = of_part(_curation, Curation.get)
     _list = of_part(_curation, Curation.list)
     _change = of_part(_curation, Curation.change)
@@ -184,6 +188,8 @@ class ReasoningMemory:
     _merge = of_part(_curation, Curation.merge)
     _export = of_part(_curation, Curation.export)
     _import_ = of_part(_curation, Curation.import_)
+    _export_skills = of_part(_skills, SkillFolders.export_skills)
+    _import_skills = of_part(_skills, SkillFolders.import_skills)
     _undo = of_part(_curation, Curation.undo)
     _rebuild = of_part(_curation, Curation.rebuild)
 
@@ -199,5 +205,7 @@ class ReasoningMemory:
     merge, amerge = twins(_merge)
     export, aexport = twins(_export)
     import_, aimport_ = twins(_import_)
+    export_skills, aexport_skills = twins(_export_skills)
+    import_skills, aimport_skills = twins(_import_skills)
     undo, aundo = twins(_undo)
     rebuild, arebuild = twins(_rebuild)

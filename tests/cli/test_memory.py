@@ -140,6 +140,25 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     assert names == [["default", "agent"], ["other", "team"], ["third"]]
 
 
+def test_entries_become_skills_and_skills_entries(
+    vitarmm: Callable[..., Any], tmp_path: Path
+) -> None:
+    vitarmm("add", *SQUARE)
+    folder = tmp_path / "skills"
+    assert "--proven all" in vitarmm("export", "--skills", str(folder))
+    assert vitarmm("export", "--skills", str(folder), "--proven", "all") == "square-area\n"
+    assert "--force" in vitarmm("export", "--skills", str(folder), "--proven", "all", code=2)
+    done = vitarmm("export", "--skills", str(folder), "--proven", "all", "--force", "--json")
+    assert done == {"folder": str(folder), "skills": ["square-area"]}
+    (folder / "broken").mkdir()
+    (folder / "broken" / "SKILL.md").write_text("nothing")
+    taken = ("import", "--skills", str(folder), "--namespace", "other")
+    assert "skill 'broken' has no front matter" in vitarmm(*taken, code=2)
+    assert "1 added, 0 replaced, 0 skipped, 1 bad skills" in vitarmm(*taken, "--keep-good")
+    assert vitarmm(*taken, "--keep-good", "--json")["skipped"] == 1
+    assert vitarmm("list", "--namespace", "other", "--json")[0]["content"] == "Use the side."
+
+
 def test_another_embedder_is_refused_and_reindexing_changes_it(
     vitarmm: Callable[..., Any], tiny_embedder: Callable[[int], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -209,6 +228,12 @@ def test_a_damaged_journal_is_begun_anew(vitarmm: Callable[..., Any], tmp_path: 
         (["list", "--namespace", "[1]"], "namespace"),
         (["search", "x", "--as-of", "yesterday"], "--as-of"),
         (["import", "/no/such/file"], "cannot be read"),
+        (["import"], "one of the two"),
+        (["import", "file", "--skills", "folder"], "one of the two"),
+        (["import", "--skills", "/no/such/folder"], "cannot be read"),
+        (["export", "file", "--skills", "folder"], "not both"),
+        (["export", "--skills", "folder", "--proven", "often"], "--proven"),
+        (["export", "--skills", "/proc/none", "--proven", "all"], "cannot be written"),
         (["export", "/proc/none/x.jsonl"], "cannot be written"),
     ],
 )
