@@ -18,6 +18,7 @@ from langgraph.store.base import BaseStore
 
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.consolidating import Consolidating
 from vitarmm_agent.memory_store.curation import Curation, Refilled
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
@@ -179,6 +180,9 @@ class ReasoningMemory:
     def _skills(self) -> SkillFolders:
         return SkillFolders(self._curation())
 
+    def _consolidating(self) -> Consolidating:
+        return Consolidating(self.entry_store, self._group, self.journal)
+
     _get = of_part(_curation, Curation.get)
     _list = of_part(_curation, Curation.list)
     _change = of_part(_curation, Curation.change)
@@ -190,6 +194,7 @@ class ReasoningMemory:
     _import_ = of_part(_curation, Curation.import_)
     _export_skills = of_part(_skills, SkillFolders.export_skills)
     _import_skills = of_part(_skills, SkillFolders.import_skills)
+    _consolidate = of_part(_consolidating, Consolidating.consolidate)
     _undo = of_part(_curation, Curation.undo)
     _rebuild = of_part(_curation, Curation.rebuild)
 
@@ -207,5 +212,6 @@ class ReasoningMemory:
     import_, aimport_ = twins(_import_)
     export_skills, aexport_skills = twins(_export_skills)
     import_skills, aimport_skills = twins(_import_skills)
+    consolidate, aconsolidate = twins(_consolidate)
     undo, aundo = twins(_undo)
     rebuild, arebuild = twins(_rebuild)

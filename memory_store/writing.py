@@ -76,7 +76,7 @@ class Writing:
                 plan.known.setdefault(old.id, old)
             if entry is not None and operation.kind == "add":
                 similar = [e for e in plan.added() if share_words(entry, e)]
-                others |= yield from self._alike(entry, similar, {})
+                others |= yield from self.alike(entry, similar, {})
             written.append(settle(plan, operation, neighbour_list(others), origin))
         return plan, written
 
@@ -97,10 +97,10 @@ class Writing:
                     scores[old.id] = float(item.score or 0)
                     olds.append(old)
             close = [old for old in olds if scores[old.id] >= NEAR]
-            found[entry.id] = yield from self._alike(entry, close, scores)
+            found[entry.id] = yield from self.alike(entry, close, scores)
         return found
 
-    def _alike(
+    def alike(
         self, entry: MemoryEntry, others: Sequence[MemoryEntry], scores: Mapping[str, float]
     ) -> Flow[Similar]:
         """Others with their similarity in condition and content, whichever is less."""

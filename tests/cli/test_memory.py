@@ -159,6 +159,24 @@ def test_entries_become_skills_and_skills_entries(
     assert vitarmm("list", "--namespace", "other", "--json")[0]["content"] == "Use the side."
 
 
+def test_a_memory_is_gone_over(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
+    vitarmm("add", *SQUARE)
+    double = vitarmm("list", "--json")[0] | {"id": "double"}
+    useless = double | {"id": "useless", "content": "Guess.", "used": 9, "harmful": 9}
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (double, useless)))
+    vitarmm("import", str(file), "--trust")
+    shown = vitarmm("consolidate")
+    assert "merge" in shown and "retire" in shown and "--apply" in shown
+    assert vitarmm("list", "--state", "live", "--json") == vitarmm("list", "--json")
+    run = vitarmm("consolidate", "--apply", "--json")["run"]
+    assert len(vitarmm("list", "--state", "live", "--json")) == 1
+    assert "helped in 0 of 9" in vitarmm("review")
+    vitarmm("undo", run, "--yes")
+    assert len(vitarmm("list", "--state", "live", "--json")) == 3
+    assert "0 changes, 3 live entries" in vitarmm("consolidate")
+
+
 def test_another_embedder_is_refused_and_reindexing_changes_it(
     vitarmm: Callable[..., Any], tiny_embedder: Callable[[int], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -229,6 +247,8 @@ def test_a_damaged_journal_is_begun_anew(vitarmm: Callable[..., Any], tmp_path: 
         (["search", "x", "--as-of", "yesterday"], "--as-of"),
         (["import", "/no/such/file"], "cannot be read"),
         (["import"], "one of the two"),
+        (["consolidate", "--shown", "0"], "--shown"),
+        (["consolidate", "--below", "2"], "share above 0"),
         (["import", "file", "--skills", "folder"], "one of the two"),
         (["import", "--skills", "/no/such/folder"], "cannot be read"),
         (["export", "file", "--skills", "folder"], "not both"),

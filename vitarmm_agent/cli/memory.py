@@ -6,8 +6,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from vitarmm_agent.cli import memory_consolidate, memory_transfer
 from vitarmm_agent.cli import memory_tables as tables
-from vitarmm_agent.cli import memory_transfer
 from vitarmm_agent.cli.console import (
     err,
     out,
@@ -34,6 +34,7 @@ from vitarmm_agent.cli.memory_options import (
 from vitarmm_agent.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
+app.command("consolidate")(memory_consolidate.consolidate)
 app.command("export")(memory_transfer.export)
 app.command("import")(memory_transfer.import_)
 
