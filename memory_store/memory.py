@@ -140,11 +140,13 @@ class ReasoningMemory:
         attempt: int,
         problem_id: str = "",
         begun: float = 0.0,
+        undo_as: str = "",
     ) -> Flow[list[Written]]:
         """Carry out a writer's operations, consolidated with what is known, as one batch.
 
         Doing it again for the same attempt of the same run changes nothing and gives the same answer;
-        runs of one name that began at different times are different runs.
+        runs of one name that began at different times are different runs. ``undo_as`` is the name
+        that ``undo`` takes, where one is to take back what several runs wrote.
 
         Raises:
             InputError: ``run`` is no usable name.
@@ -153,7 +155,12 @@ class ReasoningMemory:
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt, begun=begun)
-        return Writing(self.entry_store, self._group).write(operations, origin)
+        return Writing(self.entry_store, self._group).write(operations, origin, undo_as)
+
+    def _written(self, *, run: str, attempt: int) -> Flow[list[Written] | None]:
+        """What :meth:`write` answered for an attempt; None where it was not called."""
+        origin = Provenance(run=run, attempt=attempt)
+        return Writing(self.entry_store, self._group).written(origin)
 
     def _credit(
         self,
@@ -200,6 +207,7 @@ class ReasoningMemory:
 
     recall, arecall = twins(_recall, "read")
     write, awrite = twins(_write)
+    written, awritten = twins(_written, "read")
     credit, acredit = twins(_credit)
     get, aget = twins(_get)
     list, alist = twins(_list)

@@ -27,16 +27,23 @@ class Writing:
     entry_store: EntryStore
     group: WriteGroup
 
-    def write(self, operations: Sequence[Operation], origin: Provenance) -> Flow[list[Written]]:
+    def write(
+        self, operations: Sequence[Operation], origin: Provenance, undo_as: str = ""
+    ) -> Flow[list[Written]]:
         """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.write`."""
 
         def plan() -> Flow[Planned]:
             return self._plan(operations, origin)
 
-        run, attempt = origin.run, origin.attempt
+        run, attempt = undo_as or origin.run, origin.attempt
         key = f"write:{origin.name}"
         answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
+
+    def written(self, origin: Provenance) -> Flow[list[Written] | None]:
+        """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.written`."""
+        answer = yield from self.entry_store.answer(f"write:{origin.name}")
+        return None if answer is None else [Written.model_validate(r) for r in answer["result"]]
 
     def credit(
         self,

@@ -12,6 +12,7 @@ from vitarmm_agent.cli import (
     demo,
     doctor,
     evaluate,
+    learn,
     mcp,
     memory,
     models,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("solve")(solve.solve)
 app.command("resume")(solve.resume)
 app.command("teach")(teach.teach)
+app.command("learn")(learn.learn)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("trust")(trust.trust)

@@ -15,7 +15,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Written
-from vitarmm_agent.memory_store.schema import Provenance
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.models.calls import ask
 from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.nodes import Run
@@ -98,18 +98,8 @@ def keep(
     """Write a solution as a worked example, unless an exact verifier fails it."""
     if taught.solution is None:
         return taught
-    objection = yield from exact_checks(policy).check(problem, [taught.solution])
     try:
-        if why := _no_solution(taught.solution):
-            raise InputError(f"there is no solution: {why}")
-        if objection.verdict == "fail":
-            raise InputError(f"the solution is wrong: {_why(objection)}")
-        entry = worked_entry(
-            problem.without_reference(),
-            taught.solution,
-            verified_by=f"{provenance.verifier} {provenance.writer}".strip(),
-            provenance=provenance,
-        )
+        entry = yield from checked_entry(problem, taught.solution, provenance, policy)
     except InputError as error:
         return taught.model_copy(update={"note": str(error)})
     batch = provenance.run if provenance.attempt else person_run("teach")
@@ -124,6 +114,30 @@ def keep(
     )
     operations = tuple(done.model_dump(mode="json") for done in written)
     return taught.model_copy(update={"operations": operations, "run": batch})
+
+
+def checked_entry(
+    problem: Problem,
+    solution: Attempt,
+    provenance: Provenance,
+    policy: FeedbackPolicy | None = None,
+) -> Flow[MemoryEntry]:
+    """The entry of a solution that no exact verifier fails.
+
+    Raises:
+        InputError: one does, or it has no steps or no answer, or is too long to be shown.
+    """
+    objection = yield from exact_checks(policy).check(problem, [solution])
+    if why := _no_solution(solution):
+        raise InputError(f"there is no solution: {why}")
+    if objection.verdict == "fail":
+        raise InputError(f"the solution is wrong: {_why(objection)}")
+    return worked_entry(
+        problem.without_reference(),
+        solution,
+        verified_by=f"{provenance.verifier} {provenance.writer}".strip(),
+        provenance=provenance,
+    )
 
 
 def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Taught]:
