@@ -1,4 +1,4 @@
-"""The agent and its memory inside other frameworks: LangChain tools, an MCP server."""
+"""The agent and its memory beside other programs: LangChain tools, an MCP server, their exports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 from vitarmm_agent.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from vitarmm_agent.integrations.exports.told import Judging
+    from vitarmm_agent.integrations.learning import alearn_runs, learn_runs
     from vitarmm_agent.integrations.mcp import build_mcp_server
     from vitarmm_agent.integrations.tool import memory_tools
 
-__all__ = ["build_mcp_server", "memory_tools"]
+__all__ = ["Judging", "alearn_runs", "build_mcp_server", "learn_runs", "memory_tools"]
 
-__getattr__ = lazy_names(__name__, {"build_mcp_server": "mcp", "memory_tools": "tool"})
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Judging": "exports.told",
+        "alearn_runs": "learning",
+        "build_mcp_server": "mcp",
+        "learn_runs": "learning",
+        "memory_tools": "tool",
+    },
+)
