@@ -196,6 +196,7 @@ def test_a_file_without_a_run(memory: ReasoningMemory, file: Path, content: byte
         ([("a", 0.7)], Judging(), "no clear verdict"),
         ([("a", 0.7)], Judging(pass_from=0.5), "pass"),
         ([("a", 0.4)], Judging(pass_from=0.5), "fail"),
+        ([("a", float("nan"))], Judging(pass_from=0.5), "no clear verdict"),
         ([("a", True)], Judging(pass_from=0.5), "pass"),
         ([("a", "Thumbs up")], Judging(), "pass"),
         ([("a", "dunno")], Judging(), "no clear verdict"),
@@ -396,10 +397,14 @@ def test_bad_spans(memory: ReasoningMemory, file: Path) -> None:
         span("b", "a", output__messages=data("[]")),
     )
     lines(file, row(solution=RIGHT), spans({"spanId": 5}), spans(span("s", input__messages=deep)),
-          {"resourceSpans": 5}, {"resourceSpans": [5]}, circle)  # fmt: skip
+          {"resourceSpans": 5}, {"resourceSpans": [5]}, circle,
+          {"resourceLogs": [{"scopeLogs": [{"logRecords": [
+              {"traceId": "gone", "attributes": [
+                  {"key": "gen_ai.evaluation.name", "value": {"stringValue": "x"}}]}]}]}]})  # fmt: skip
     learned = learn_runs(memory, file)
     reasons = " ".join(one.reason for one in learned.bad)
     assert "traceId" in reasons and "too deeply" in reasons and "no messages" in reasons
+    assert "trace 'gone', which is not here" in reasons
     assert len(learned.written) == 1
 
 

@@ -256,7 +256,7 @@ def _learn(
 ) -> Flow[Learned]:
     export: Export = yield from in_thread(read_export, file)
     if not export.runs and not export.parts:
-        why = "; ".join(map(str, export.bad[:5])) or "it is empty"
+        why = "; ".join(map(str, export.bad[:5])) or "it has no messages"
         raise InputError(f"{str(file)!r} holds no run that can be learned from: {why}")
     learning = _Learning(memory, export.sha256, writer, trusted)
     past: dict[str, _Case] = {}
@@ -285,7 +285,7 @@ def _learn(
             continue
         known, nothing = known + (done is False), nothing + (done is None)
     return Learned(
-        run=learning.run if learning.written else "",
+        run=learning.run if any(done.kind != "skipped" for done in learning.written) else "",
         sha256=export.sha256,
         runs=len(export.runs),
         parts=export.parts,

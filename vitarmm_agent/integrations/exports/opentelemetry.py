@@ -6,7 +6,7 @@ The attributes are those of the GenAI semantic conventions: ``gen_ai.input.messa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,12 +33,22 @@ class Span:
 
 
 @dataclass
+class Beside:
+    """Attributes of an event or a log record, with the trace and the span that it is about."""
+
+    trace: str
+    span: str
+    number: int
+    attributes: dict[str, Any]
+
+
+@dataclass
 class Spans:
     """The spans and evaluations of an export, which may be spread over its lines."""
 
-    spans: dict[tuple[str, str], Span] = field(default_factory=dict)
-    beside: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    """Attributes of log records and events, with the trace and the span that they are about."""
+    spans: dict[str, dict[str, Span]] = field(default_factory=dict)
+    """By trace and id."""
+    beside: list[Beside] = field(default_factory=list)
 
     def take(self, record: Mapping[str, Any], number: int) -> None:
         """Keep what one record of an export holds.
@@ -55,63 +65,80 @@ class Spans:
                 number=number,
                 attributes=_attributes(told.get("attributes")),
             )
-            self.spans[span.trace, span.id] = span
+            self.spans.setdefault(span.trace, {})[span.id] = span
             for event in _mappings(told.get("events")):
-                self.beside.append((span.trace, span.id, _attributes(event.get("attributes"))))
+                self._take_beside(span.trace, span.id, number, event)
             if EVALUATED in span.attributes and OUTPUT not in span.attributes:
-                self.beside.append((span.trace, span.parent, span.attributes))
+                self.beside.append(Beside(span.trace, span.parent, number, span.attributes))
         for told in _below(record, "resourceLogs", "scopeLogs", "logRecords"):
-            attributes = _attributes(told.get("attributes"))
-            if attributes.keys() & {EVALUATED, INPUT, OUTPUT}:
-                self.beside.append(
-                    (_id(told, "traceId"), str(told.get("spanId") or ""), attributes)
-                )
+            self._take_beside(_id(told, "traceId"), str(told.get("spanId") or ""), number, told)
+
+    def _take_beside(self, trace: str, span: str, number: int, told: Mapping[str, Any]) -> None:
+        attributes = _attributes(told.get("attributes"))
+        if attributes.keys() & {EVALUATED, INPUT, OUTPUT}:
+            self.beside.append(Beside(trace, span, number, attributes))
 
     def runs(self) -> Iterator[Told | tuple[int, InputError]]:
         """The runs: the judged spans of each trace, else its outermost; or why one is none."""
-        scores: dict[tuple[str, str], list[Score]] = {}
-        for trace, span_id, attributes in self.beside:
-            span = self.spans.get((trace, span_id))
-            if span is not None:
-                told = {k: v for k, v in attributes.items() if k in (INPUT, OUTPUT)}
+        for one in self.beside:
+            if span := self.spans.get(one.trace, {}).get(one.span):
+                told = {k: v for k, v in one.attributes.items() if k in (INPUT, OUTPUT)}
                 span.attributes = told | span.attributes
-        speaking = [s for s in self.spans.values() if s.attributes.get(OUTPUT)]
-        for trace, span_id, attributes in self.beside:
-            if EVALUATED in attributes:
-                about = self._about(trace, span_id, attributes, speaking)
-                scores.setdefault((trace, about), []).append(_score(attributes))
-        for span in sorted(speaking, key=lambda one: (one.began, one.number)):
-            judged = scores.get((span.trace, span.id))
-            if judged or (span.id == self._outermost(span.trace, speaking)):
-                yield _run(span, judged or [])
+        judged: dict[str, list[Beside]] = {}
+        for one in self.beside:
+            if EVALUATED in one.attributes:
+                judged.setdefault(one.trace, []).append(one)
+        for trace, spans in self.spans.items():
+            yield from _runs_of(spans, judged.pop(trace, []))
+        for lost in (one for some in judged.values() for one in some):
+            yield lost.number, InputError(f"evaluates trace {lost.trace!r}, which is not here")
 
-    def _about(
-        self, trace: str, span_id: str, attributes: Mapping[str, Any], speaking: list[Span]
-    ) -> str:
-        """The span that an evaluation is of: the one named, that of its response, or the outermost."""
-        ids = {span.id for span in speaking if span.trace == trace}
-        response = attributes.get("gen_ai.response.id")
-        answered = (
-            span.id for span in speaking
-            if response and span.trace == trace and span.attributes.get("gen_ai.response.id") == response
-        )  # fmt: skip
-        return span_id if span_id in ids else next(answered, self._outermost(trace, speaking))
 
-    def _outermost(self, trace: str, speaking: list[Span]) -> str:
-        own = [span for span in speaking if span.trace == trace]
-        ids = {span.id for span in own}
-        outer = [span for span in own if not ids.intersection(self._above(span))]
-        return max(outer or own, key=lambda s: (s.began, s.number)).id if own else ""
+def _runs_of(
+    spans: Mapping[str, Span], judged: list[Beside]
+) -> Iterator[Told | tuple[int, InputError]]:
+    """The runs of one trace. An evaluation is of its span, that of its response, or the outermost."""
+    speaking = sorted(
+        (span for span in spans.values() if span.attributes.get(OUTPUT)),
+        key=lambda span: (span.began, span.number),
+    )
+    ids = {span.id for span in speaking}
+    answered = {str(span.attributes.get("gen_ai.response.id")): span.id for span in speaking}
+    outermost = _outermost(speaking, spans)
+    scores: dict[str, list[Score]] = {}
+    for one in judged:
+        if not speaking:
+            yield one.number, InputError(f"evaluates trace {one.trace!r}, which has no messages")
+            continue
+        response = one.attributes.get("gen_ai.response.id")
+        named = answered.get(response) if isinstance(response, str) else None
+        about = one.span if one.span in ids else named or outermost
+        scores.setdefault(about, []).append(_score(one.attributes))
+    for span in speaking:
+        if span.id in scores or span.id == outermost:
+            yield _run(span, scores.get(span.id, []))
 
-    def _above(self, span: Span) -> Iterator[str]:
-        seen = {span.id}
-        while span.parent and span.parent not in seen:
-            yield span.parent
-            seen.add(span.parent)
-            found = self.spans.get((span.trace, span.parent))
-            if found is None:
-                return
-            span = found
+
+def _outermost(speaking: Sequence[Span], spans: Mapping[str, Span]) -> str:
+    """The last of the spans that lie below none that has messages."""
+    ids = {span.id for span in speaking}
+    below: dict[str, bool] = {}
+    for span in speaking:
+        way, at = list[str](), span
+        found = False
+        while at.id not in below:
+            below[at.id] = False  # a circle has no outermost
+            way.append(at.id)
+            parent = spans.get(at.parent)
+            if parent is None or parent.id in ids:
+                found = parent is not None
+                break
+            at = parent
+        else:
+            found = below[at.id]
+        below |= dict.fromkeys(way, found)
+    outer = [span.id for span in speaking if not below[span.id]]
+    return (outer or [span.id for span in speaking] or [""])[-1]
 
 
 def _run(span: Span, scores: list[Score]) -> Told | tuple[int, InputError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -172,6 +173,8 @@ def _verdict(value: Any, pass_from: float | None) -> Literal["pass", "fail"] | N
     if isinstance(value, str):
         word = value.strip().casefold().replace(" ", "_")
         return "pass" if word in _PASS else "fail" if word in _FAIL else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, int | float) and not isinstance(value, bool) and pass_from is not None:
         return "pass" if value >= pass_from else "fail"
     if value == 1:
