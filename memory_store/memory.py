@@ -140,13 +140,11 @@ class ReasoningMemory:
         attempt: int,
         problem_id: str = "",
         begun: float = 0.0,
-        undo_as: str = "",
     ) -> Flow[list[Written]]:
         """Carry out a writer's operations, consolidated with what is known, as one batch.
 
         Doing it again for the same attempt of the same run changes nothing and gives the same answer;
-        runs of one name that began at different times are different runs. ``undo_as`` is the name
-        that ``undo`` takes, where one is to take back what several runs wrote.
+        runs of one name that began at different times are different runs.
 
         Raises:
             InputError: ``run`` is no usable name.
@@ -155,12 +153,31 @@ class ReasoningMemory:
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt, begun=begun)
-        return Writing(self.entry_store, self._group).write(operations, origin, undo_as)
+        return Writing(self.entry_store, self._group).write(operations, origin)
 
-    def _written(self, *, run: str, attempt: int) -> Flow[list[Written] | None]:
-        """What :meth:`write` answered for an attempt; None where it was not called."""
-        origin = Provenance(run=run, attempt=attempt)
-        return Writing(self.entry_store, self._group).written(origin)
+    def _write_once(
+        self, operations: Sequence[Operation], *, key: str, run: str, problem_id: str = ""
+    ) -> Flow[list[Written]]:
+        """:meth:`write` for what is no attempt of a run: once for each ``key``.
+
+        Args:
+            operations: their entries say where they are from.
+            key: names what is written; :meth:`written` tells whether it was.
+            run: what ``undo`` takes back; several keys may share one.
+            problem_id: what was learned on.
+
+        Raises:
+            InputError: ``key`` or ``run`` is no usable name.
+            MemoryStoreError: as for :meth:`write`.
+        """
+        check_text(run, "run", 500)
+        check_text(key, "key", 500)
+        origin = Provenance(run=run, problem_id=problem_id)
+        return Writing(self.entry_store, self._group).write(operations, origin, f"once:{key}")
+
+    def _written(self, key: str) -> Flow[list[Written] | None]:
+        """What :meth:`write_once` answered for this key; None where it was not called."""
+        return Writing(self.entry_store, self._group).written(f"once:{key}")
 
     def _credit(
         self,
@@ -207,6 +224,7 @@ class ReasoningMemory:
 
     recall, arecall = twins(_recall, "read")
     write, awrite = twins(_write)
+    write_once, awrite_once = twins(_write_once)
     written, awritten = twins(_written, "read")
     credit, acredit = twins(_credit)
     get, aget = twins(_get)

@@ -28,21 +28,21 @@ class Writing:
     group: WriteGroup
 
     def write(
-        self, operations: Sequence[Operation], origin: Provenance, undo_as: str = ""
+        self, operations: Sequence[Operation], origin: Provenance, key: str = ""
     ) -> Flow[list[Written]]:
         """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.write`."""
 
         def plan() -> Flow[Planned]:
             return self._plan(operations, origin)
 
-        run, attempt = undo_as or origin.run, origin.attempt
-        key = f"write:{origin.name}"
+        run, attempt = origin.run, origin.attempt
+        key = key or f"write:{origin.name}"
         answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
 
-    def written(self, origin: Provenance) -> Flow[list[Written] | None]:
-        """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.written`."""
-        answer = yield from self.entry_store.answer(f"write:{origin.name}")
+    def written(self, key: str) -> Flow[list[Written] | None]:
+        """What was answered when something was written under this key; None if nothing was."""
+        answer = yield from self.entry_store.answer(key)
         return None if answer is None else [Written.model_validate(r) for r in answer["result"]]
 
     def credit(

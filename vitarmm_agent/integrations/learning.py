@@ -216,13 +216,12 @@ class _Learning:
         ]  # fmt: skip
         memory = self.memory
         self.written += yield from calls(
-            memory.write,
-            memory.awrite,
+            memory.write_once,
+            memory.awrite_once,
             signed,
-            run=key,
-            attempt=0,
+            key=key,
+            run=self.run,
             problem_id=case.problem.id,
-            undo_as=self.run,
         )
 
     def _open(self, name: str) -> Flow[str | None]:
@@ -230,7 +229,7 @@ class _Learning:
         memory = self.memory
         for time in range(MAX_TIMES):
             key = f"{name}:{time}" if time else name
-            before = yield from calls(memory.written, memory.awritten, run=key, attempt=0)
+            before = yield from calls(memory.written, memory.awritten, key)
             if before is None:
                 return key
             ids = [done.entry_id for done in before if done.entry_id]
