@@ -378,8 +378,8 @@ def test_spans_over_several_lines_with_events_as_records(
     lines(
         file,
         {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]},
-        spans(span("child", "root", **whole)),
-        spans(span("root", **whole), span("other")),
+        spans(span("root", **whole), span("other", "root")),
+        spans(span("child", "other", **whole)),
     )
     learned = learn_runs(
         memory, file, writer=writer(operations(LESSON)), judging=Judging(precision=0.9)

@@ -36,14 +36,16 @@ SAME = made("same", "Divide the perimeter by 4, then square the sides.", 1, used
 AGAIN = made("again", "Divide the perimeter by 4, then square the side.", 2)
 OTHER = made("other", "Divide the perimeter by 4, then cube the side.", 3)
 NOT = made("not", "Do not divide the perimeter by 4, then square the side.", 4)
+FAR = made("far", "Divided the perimeters by four, then squared the sides.", 6)
+"""The same content words, but less similar for this embedder than writing asks for."""
 NUMBER = made("number", "Divide the perimeter by 3, then square the side.", 5)
 
 
 @stores(*MEMORY_STORES)
 def test_what_says_the_same_becomes_one(memory: ReasoningMemory) -> None:
-    before = fill(memory, SAME, OLD, AGAIN, OTHER, NOT, NUMBER)
+    before = fill(memory, SAME, OLD, AGAIN, OTHER, NOT, NUMBER, FAR)
     proposed = memory.consolidate()
-    assert (proposed.examined, proposed.run) == (6, "")
+    assert (proposed.examined, proposed.run) == (7, "")
     assert [(p.kind, p.entry_id, p.into) for p in proposed.proposals] == [
         ("merge", "same", "old"), ("merge", "again", "old"),
     ]  # fmt: skip
@@ -55,7 +57,7 @@ def test_what_says_the_same_becomes_one(memory: ReasoningMemory) -> None:
     assert (kept.used, kept.helpful, kept.harmful) == (5, 4, 1)
     assert states(memory) == {
         "old": "live", "same": "superseded", "again": "superseded",
-        "other": "live", "not": "live", "number": "live",
+        "other": "live", "not": "live", "number": "live", "far": "live",
     }  # fmt: skip
     assert memory.get("same").superseded_by == "old"  # type: ignore[union-attr]
     assert memory.consolidate(apply=True).run == ""
