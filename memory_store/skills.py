@@ -80,7 +80,7 @@ def skill_text(entry: MemoryEntry, name: str) -> str:
         "description": _description(entry) or name,
         "metadata": {f"{_OWN}{key}": value for key, value in own.items() if value},
     }
-    dumped = yaml.safe_dump(front, allow_unicode=True, sort_keys=False, width=10**9)
+    dumped = yaml.dump(front, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10**9)
     parts = [entry.content, *([_example_text(entry.example)] if entry.example else [])]
     return f"---\n{dumped}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -125,6 +125,17 @@ def says_the_same(one: MemoryEntry, other: MemoryEntry) -> bool:
 
 
 # an entry's own fields, as text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes what YAML would take for the end of a line."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _slug(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.memory_store.conftest import stores
@@ -120,13 +120,14 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00
 SOME = TEXT.filter(bool)
 
 
+@example("\x85", "a\u2028 b\n---\nc\r", "\x85", None)
 @given(TEXT, TEXT, SOME, st.none() | st.tuples(SOME, st.lists(TEXT, min_size=1, max_size=3), SOME))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_an_entry_says_comes_back(
     title: str, condition: str, content: str, shown: tuple[str, list[str], str] | None
 ) -> None:
-    example = shown and Example(problem=shown[0], steps=tuple(shown[1]), answer=shown[2])
-    one = entry(content, title=title, applies_when=condition, example=example)
+    worked = shown and Example(problem=shown[0], steps=tuple(shown[1]), answer=shown[2])
+    one = entry(content, title=title, applies_when=condition, example=worked)
     (name,) = skill_names([one])
     text = skill_text(one, name)
     assert says_the_same(skill_entry(text, name), one)
