@@ -192,6 +192,22 @@ class Curation:
                 allowed; nothing was written.
         """
         entries, bad = parse_lines(read_lines(source))
+        return (
+            yield from self.take_in(
+                entries, bad, keep_good=keep_good, on_conflict=on_conflict, trust=trust
+            )
+        )
+
+    def take_in(
+        self,
+        entries: Sequence[MemoryEntry],
+        bad: Sequence[BadLine],
+        *,
+        keep_good: bool,
+        on_conflict: Conflict,
+        trust: bool,
+    ) -> Flow[Imported]:
+        """What :meth:`import_` does with what it read: the entries, and what cannot be one."""
         if bad and not keep_good:
             raise _none_taken(bad)
         taken = {e.id: e if trust else distrusted(e) for e in entries}
@@ -349,9 +365,10 @@ class Curation:
 
 
 def _none_taken(bad: Sequence[BadLine]) -> InputError:
-    lines = "; ".join(f"line {line.number} {line.reason}" for line in bad[:20])
+    lines = "; ".join(map(str, bad[:20]))
+    what = "skills" if bad[0].place else "lines"
     return InputError(
-        f"{len(bad)} of the lines cannot be imported, so none was: {lines}; "
+        f"{len(bad)} of the {what} cannot be imported, so none was: {lines}; "
         "correct them, or take the others with --keep-good"
     )
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.consolidating import Consolidating
 from vitarmm_agent.memory_store.curation import Curation, Refilled, person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
@@ -28,6 +29,7 @@ from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.skill_folders import SkillFolders
 from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
 
@@ -203,6 +205,30 @@ class ReasoningMemory:
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt, begun=begun)
         return Writing(self.entry_store, self._group).write(operations, origin)
 
+    def _write_once(
+        self, operations: Sequence[Operation], *, key: str, run: str, problem_id: str = ""
+    ) -> Flow[list[Written]]:
+        """:meth:`write` for what is no attempt of a run: once for each ``key``.
+
+        Args:
+            operations: their entries say where they are from.
+            key: names what is written; :meth:`written` tells whether it was.
+            run: what ``undo`` takes back; several keys may share one.
+            problem_id: what was learned on.
+
+        Raises:
+            InputError: ``key`` or ``run`` is no usable name.
+            MemoryStoreError: as for :meth:`write`.
+        """
+        check_text(run, "run", 500)
+        check_text(key, "key", 500)
+        origin = Provenance(run=run, problem_id=problem_id)
+        return Writing(self.entry_store, self._group).write(operations, origin, f"once:{key}")
+
+    def _written(self, key: str) -> Flow[list[Written] | None]:
+        """What :meth:`write_once` answered for this key; None where it was not called."""
+        return Writing(self.entry_store, self._group).written(f"once:{key}")
+
     def _credit(
         self,
         entry_ids: Sequence[str],
@@ -225,6 +251,12 @@ class ReasoningMemory:
     def _curation(self) -> Curation:
         return Curation(self.entry_store, self._group, self.journal)
 
+    def _skills(self) -> SkillFolders:
+        return SkillFolders(self._curation())
+
+    def _consolidating(self) -> Consolidating:
+        return Consolidating(self.entry_store, self._group, self.journal)
+
     _get = of_part(_curation, Curation.get)
     _list = of_part(_curation, Curation.list)
     _change = of_part(_curation, Curation.change)
@@ -234,6 +266,9 @@ class ReasoningMemory:
     _merge = of_part(_curation, Curation.merge)
     _export = of_part(_curation, Curation.export)
     _import_ = of_part(_curation, Curation.import_)
+    _export_skills = of_part(_skills, SkillFolders.export_skills)
+    _import_skills = of_part(_skills, SkillFolders.import_skills)
+    _consolidate = of_part(_consolidating, Consolidating.consolidate)
     _undo = of_part(_curation, Curation.undo)
     _retract = of_part(_curation, Curation.retract)
     _rebuild = of_part(_curation, Curation.rebuild)
@@ -242,6 +277,8 @@ class ReasoningMemory:
     search, asearch = twins(_search, "read")
     add, aadd = twins(_add)
     write, awrite = twins(_write)
+    write_once, awrite_once = twins(_write_once)
+    written, awritten = twins(_written, "read")
     credit, acredit = twins(_credit)
     get, aget = twins(_get)
     list, alist = twins(_list)
@@ -252,6 +289,9 @@ class ReasoningMemory:
     merge, amerge = twins(_merge)
     export, aexport = twins(_export)
     import_, aimport_ = twins(_import_)
+    export_skills, aexport_skills = twins(_export_skills)
+    import_skills, aimport_skills = twins(_import_skills)
+    consolidate, aconsolidate = twins(_consolidate)
     undo, aundo = twins(_undo)
     retract, aretract = twins(_retract)
     rebuild, arebuild = twins(_rebuild)

@@ -26,12 +26,20 @@ Conflict = Literal["skip", "replace", "fail"]
 
 
 class BadLine(BaseModel):
-    """A line that cannot be imported; ``number`` counts from 1."""
+    """A line that cannot be imported; ``number`` counts from 1.
+
+    ``place`` says what it is of where it is no line: a skill, say.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     number: int
     reason: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        """Where it is, and what is wrong with it."""
+        return f"{self.place or f'line {self.number}'} {self.reason}"
 
 
 class Imported(BaseModel):
@@ -91,6 +99,8 @@ def distrusted(entry: MemoryEntry) -> MemoryEntry:
         reason = f"imported, and it {', '.join(signs)}"
         held = {"quarantined": True, "metadata": entry.metadata | {"quarantined": reason}}
     reset = {"used": 0, "helpful": 0, "harmful": 0, "provenance": Provenance(writer="import")}
+    if entry.example is not None:
+        held["example"] = entry.example.model_copy(update={"verified_by": "import"})
     return entry.model_copy(update=reset | held)
 
 

@@ -91,6 +91,11 @@ def settle(
     return _add(plan, entry, neighbours, operation, notes)
 
 
+def has_proved_itself(entry: MemoryEntry) -> bool:
+    """Whether it surely helped in half of its uses."""
+    return wilson_lower(entry.helpful, entry.used) >= PROVEN
+
+
 def credited(entry: MemoryEntry, verdict: str, previous: str | None, now: datetime) -> MemoryEntry:
     """An entry after an attempt that was shown it."""
     turned = verdict == "fail" and previous == "pass"
@@ -227,7 +232,7 @@ def _add_example(
 def _contradict(
     plan: WritePlan, entry: MemoryEntry, old: MemoryEntry, reason: str, notes: list[str]
 ) -> Written:
-    if wilson_lower(old.helpful, old.used) >= PROVEN:
+    if has_proved_itself(old):
         return _hold(
             plan, entry, old, f"it contradicts {old.id}, which has proved itself: {reason}"
         )

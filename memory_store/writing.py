@@ -27,16 +27,23 @@ class Writing:
     entry_store: EntryStore
     group: WriteGroup
 
-    def write(self, operations: Sequence[Operation], origin: Provenance) -> Flow[list[Written]]:
+    def write(
+        self, operations: Sequence[Operation], origin: Provenance, key: str = ""
+    ) -> Flow[list[Written]]:
         """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.write`."""
 
         def plan() -> Flow[Planned]:
             return self._plan(operations, origin)
 
         run, attempt = origin.run, origin.attempt
-        key = write_key(origin)
+        key = key or write_key(origin)
         answer = yield from self.group.once(self.entry_store, key, run, attempt, plan)
         return [Written.model_validate(row) for row in answer]
+
+    def written(self, key: str) -> Flow[list[Written] | None]:
+        """What was answered when something was written under this key; None if nothing was."""
+        answer = yield from self.entry_store.answer(key)
+        return None if answer is None else [Written.model_validate(r) for r in answer["result"]]
 
     def credit(
         self,
@@ -76,7 +83,7 @@ class Writing:
                 plan.known.setdefault(old.id, old)
             if entry is not None and operation.kind == "add":
                 similar = [e for e in plan.added() if share_words(entry, e)]
-                others |= yield from self._alike(entry, similar, {})
+                others |= yield from self.alike(entry, similar, {})
             written.append(settle(plan, operation, neighbour_list(others), origin))
         return plan, written
 
@@ -97,10 +104,10 @@ class Writing:
                     scores[old.id] = float(item.score or 0)
                     olds.append(old)
             close = [old for old in olds if scores[old.id] >= NEAR]
-            found[entry.id] = yield from self._alike(entry, close, scores)
+            found[entry.id] = yield from self.alike(entry, close, scores)
         return found
 
-    def _alike(
+    def alike(
         self, entry: MemoryEntry, others: Sequence[MemoryEntry], scores: Mapping[str, float]
     ) -> Flow[Similar]:
         """Others with their similarity in condition and content, whichever is less."""

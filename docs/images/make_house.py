@@ -77,8 +77,16 @@ MEMORY = {
         "untrusted",
         "injection",
     ),
-    "pure decisions": ("ranking", "consolidation", "wording", "write_plan"),
-    "recall, write, look after": ("memory", "recalling", "writing", "curation", "entry_store"),
+    "pure decisions": ("ranking", "consolidation", "wording", "write_plan", "skills"),
+    "recall, write, look after": (
+        "memory",
+        "recalling",
+        "writing",
+        "consolidating",
+        "curation",
+        "skill_folders",
+        "entry_store",
+    ),
     "history": ("journal", "journal_rows", "identity", "write_group", "transfer", "reindex"),
     "opened": ("open", "embedding", "bert_gguf"),
 }

@@ -11,21 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.memory_store.tiny_bert import tiny_bert
 from vitarmm_agent.cli.app import run_app
-
-
-@pytest.fixture(scope="session")
-def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
-    """``tiny_embedder(dims)``: spec of a random BERT model of that length."""
-    made: dict[int, str] = {}
-
-    def make(dims: int) -> str:
-        if dims not in made:
-            made[dims] = f"local:{tiny_bert(tmp_path_factory.mktemp('embedder'), dims=dims)}"
-        return made[dims]
-
-    return make
 
 
 @pytest.fixture
@@ -140,6 +126,43 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     assert names == [["default", "agent"], ["other", "team"], ["third"]]
 
 
+def test_entries_become_skills_and_skills_entries(
+    vitarmm: Callable[..., Any], tmp_path: Path
+) -> None:
+    vitarmm("add", *SQUARE)
+    folder = tmp_path / "skills"
+    assert "--proven all" in vitarmm("export", "--skills", str(folder))
+    assert vitarmm("export", "--skills", str(folder), "--proven", "all") == "square-area\n"
+    assert "--force" in vitarmm("export", "--skills", str(folder), "--proven", "all", code=2)
+    done = vitarmm("export", "--skills", str(folder), "--proven", "all", "--force", "--json")
+    assert done == {"folder": str(folder), "skills": ["square-area"]}
+    (folder / "broken").mkdir()
+    (folder / "broken" / "SKILL.md").write_text("nothing")
+    taken = ("import", "--skills", str(folder), "--namespace", "other")
+    assert "skill 'broken' has no front matter" in vitarmm(*taken, code=2)
+    assert "1 added, 0 replaced, 0 skipped, 1 bad skills" in vitarmm(*taken, "--keep-good")
+    assert vitarmm(*taken, "--keep-good", "--json")["skipped"] == 1
+    assert vitarmm("list", "--namespace", "other", "--json")[0]["content"] == "Use the side."
+
+
+def test_a_memory_is_gone_over(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
+    vitarmm("add", *SQUARE)
+    double = vitarmm("list", "--json")[0] | {"id": "double"}
+    useless = double | {"id": "useless", "content": "Guess.", "used": 9, "harmful": 9}
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (double, useless)))
+    vitarmm("import", str(file), "--trust")
+    shown = vitarmm("consolidate")
+    assert "merge" in shown and "retire" in shown and "--apply" in shown
+    assert vitarmm("list", "--state", "live", "--json") == vitarmm("list", "--json")
+    run = vitarmm("consolidate", "--apply", "--json")["run"]
+    assert len(vitarmm("list", "--state", "live", "--json")) == 1
+    assert "helped in 0 of 9" in vitarmm("review")
+    vitarmm("undo", run, "--yes")
+    assert len(vitarmm("list", "--state", "live", "--json")) == 3
+    assert "0 changes, 3 live entries" in vitarmm("consolidate")
+
+
 def test_another_embedder_is_refused_and_reindexing_changes_it(
     vitarmm: Callable[..., Any], tiny_embedder: Callable[[int], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -209,6 +232,14 @@ def test_a_damaged_journal_is_begun_anew(vitarmm: Callable[..., Any], tmp_path: 
         (["list", "--namespace", "[1]"], "namespace"),
         (["search", "x", "--as-of", "yesterday"], "--as-of"),
         (["import", "/no/such/file"], "cannot be read"),
+        (["import"], "one of the two"),
+        (["consolidate", "--shown", "0"], "--shown"),
+        (["consolidate", "--below", "2"], "share above 0"),
+        (["import", "file", "--skills", "folder"], "one of the two"),
+        (["import", "--skills", "/no/such/folder"], "cannot be read"),
+        (["export", "file", "--skills", "folder"], "not both"),
+        (["export", "--skills", "folder", "--proven", "often"], "--proven"),
+        (["export", "--skills", "/proc/none", "--proven", "all"], "cannot be written"),
         (["export", "/proc/none/x.jsonl"], "cannot be written"),
     ],
 )

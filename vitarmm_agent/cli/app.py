@@ -14,6 +14,7 @@ from vitarmm_agent.cli import (
     doctor,
     evaluate,
     judge,
+    learn,
     mcp,
     memory,
     models,
@@ -52,6 +53,7 @@ app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
 app.command("teach", rich_help_panel=LEARNED)(teach.teach)
 app.command("judge", rich_help_panel=LEARNED)(judge.judge)
+app.command("learn", rich_help_panel=LEARNED)(learn.learn)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )

@@ -16,7 +16,7 @@ from vitarmm_agent.errors import InputError
 MAX_BYTES = 100_000
 
 
-@takes_settings("reasoner", "rmm", "base_url", "memory", "namespace")
+@takes_settings("reasoner", "rmm", "base_url", "memory", "database", "namespace")
 def judge(
     thread: Annotated[str, typer.Argument(help="The run.")],
     verdict: Annotated[str, typer.Argument(help="pass, fail, or abstain to take a verdict back.")],

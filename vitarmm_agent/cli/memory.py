@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import typer
 
+from vitarmm_agent.cli import memory_consolidate, memory_transfer
 from vitarmm_agent.cli import memory_tables as tables
 from vitarmm_agent.cli.console import (
-    Force,
-    data_out,
     err,
     out,
     print_json,
     read_input,
     safe,
-    unused,
 )
 from vitarmm_agent.cli.memory_options import (
     EntryId,
@@ -37,6 +33,9 @@ from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
+app.command("consolidate")(memory_consolidate.consolidate)
+app.command("export")(memory_transfer.export)
+app.command("import")(memory_transfer.import_)
 
 
 @app.command("list")
@@ -249,67 +248,6 @@ def stats(given: Given = NOTHING, as_json: Json = False) -> None:
 
 
 @app.command()
-@takes_settings(*PLACE)
-def export(
-    file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
-    given: Given = NOTHING,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Write all entries as JSON Lines."""
-    if file != "-":
-        unused(Path(file), force=force)
-    with opened(**given) as found:
-        count = found.export(data_out() if file == "-" else file)
-    if as_json and file != "-":
-        print_json({"file": file, "entries": count})
-    else:
-        err.print(f"{count} entries")
-
-
-@app.command("import")
-@takes_settings(*PLACE)
-def import_(
-    file: Annotated[str, typer.Argument(help="JSON Lines; - is standard input.")],
-    keep_good: Annotated[
-        bool, typer.Option("--keep-good", help="Take the good lines of a file with bad ones.")
-    ] = False,
-    on_conflict: Annotated[
-        str, typer.Option(help="An id that is here with other content: fail, skip or replace.")
-    ] = "fail",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Take counts, provenance and state as the file says.")
-    ] = False,
-    given: Given = NOTHING,
-    as_json: Json = False,
-) -> None:
-    """Take in entries from JSON Lines.
-
-    Anyone may have written the file: counts and provenance are reset, and what seems to instruct the
-    model waits for review, unless the file is your own and you say --trust.
-    """
-    one_of("--on-conflict", on_conflict, ("fail", "skip", "replace"))
-    choice = cast(Literal["fail", "skip", "replace"], on_conflict)
-    with opened(**given) as found:
-        source = sys.stdin if file == "-" else file
-        report = found.import_(source, keep_good=keep_good, on_conflict=choice, trust=trust)
-    if as_json:
-        print_json(report.model_dump(mode="json"))
-        return
-    for bad in report.bad:
-        err.print(safe(f"line {bad.number} {bad.reason}"))
-    for note in report.notes:
-        err.print(safe(note))
-    out.print(f"{report.added} added, {report.replaced} replaced, {report.skipped} skipped, "
-              f"{len(report.bad)} bad lines")  # fmt: skip
-    if report.quarantined:
-        out.print(f"{report.quarantined} wait for review: vitarmm memory review")
-    if report.run:
-        out.print(f"undo with: vitarmm memory undo {report.run}")
-
-
-@app.command()
-@takes_settings(*PLACE)
 def reindex(
     embedder: Annotated[
         str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.schema import MemoryEntry
     from vitarmm_agent.settings import Settings
 
-MemoryOption = Annotated[str | None, typer.Option("--memory", help="Memory folder or server URL.")]
-NamespaceOption = Annotated[
-    str | None,
-    typer.Option("--namespace", help='Whose memory: team/agent, or as JSON ["team", "a/b"].'),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EntryId = Annotated[str, typer.Argument(help="Id of the entry.")]

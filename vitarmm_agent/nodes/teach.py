@@ -131,7 +131,7 @@ def checked_entry(
     """The entry of a solution that no exact verifier fails.
 
     Raises:
-        InputError: it has no steps or no answer, or an equation in it is wrong.
+        InputError: one does, or it has no steps or no answer, or is too long to be shown.
     """
     objection = yield from exact_checks(policy).check(problem, [solution])
     if why := _no_solution(solution):
