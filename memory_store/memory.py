@@ -185,6 +185,7 @@ class ReasoningMemory:
     _export = of_part(_curation, Curation.export)
     _import_ = of_part(_curation, Curation.import_)
     _undo = of_part(_curation, Curation.undo)
+    _repeat = of_part(_curation, Curation.repeat)
     _rebuild = of_part(_curation, Curation.rebuild)
 
     recall, arecall = twins(_recall, "read")
@@ -200,4 +201,5 @@ class ReasoningMemory:
     export, aexport = twins(_export)
     import_, aimport_ = twins(_import_)
     undo, aundo = twins(_undo)
+    repeat, arepeat = twins(_repeat)
     rebuild, arebuild = twins(_rebuild)
