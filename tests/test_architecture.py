@@ -51,7 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 HEAVY = {
     "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
-    "PIL", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
+    "PIL", "rapidocr_onnxruntime", "ray", "safetensors", "scipy", "sentence_transformers", "sympy",
     "math_verify", "torch", "transformers", "trl", "xgrammar", "xllamacpp",
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.

@@ -70,27 +70,16 @@ def test_an_address_where_no_head_answers() -> None:
             Session(Cluster(f"127.0.0.1:{port}"))
 
 
-@pytest.mark.parametrize("option", [["--cluster", "local"], ["--processes", "2"]])
-def test_without_ray_the_extra_is_named(tmp_path: Path, option: list[str]) -> None:
-    """And an evaluation in one process needs none."""
+def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError('not here')")
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"id": "a", "text": "2 + 3?", "reference": "5", "answer_type": "integer"}\n')
-    replies = tmp_path / "replies.json"
-    replies.write_text('["1. 2 + 3 = 5\\nAnswer: 5"]')
     command = [sys.executable, "-m", "vitarmm_agent.cli", "eval", "--problems-path", str(rows)]
-    command += ["--arms", "single", "--reasoner", f"scripted:{replies}", "--output-dir"]
+    command += ["--arms", "single", "--output-dir", str(tmp_path / "out"), "--processes", "2"]
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    run = [[*command, str(tmp_path / "out"), *option], [*command, str(tmp_path / "one")]]
-    refused, done = [
-        subprocess.run(
-            words,
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        for words in run
-    ]
-    assert refused.returncode == 2 and 'pip install "vitarmm-agent[cluster]"' in refused.stderr
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "--processes 2 is --cluster local --actors 2" in done.stderr
+    assert 'pip install "vitarmm-agent[cluster]"' in " ".join(done.stderr.split())

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 import vitarmm_agent
-from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, operations, script
-from vitarmm_agent import ReasoningAgent, Settings
+from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, nothing, operations, script
+from vitarmm_agent import Problem, ReasoningAgent, Settings
 from vitarmm_agent.errors import InputError, InternalError, MemoryStoreError, ModelServerError
 from vitarmm_agent.evals.cluster.actor import code_sha256, differences, facts, portable
 from vitarmm_agent.evals.cluster.parcels import Arrivals, Freight, Parcel, Place
 from vitarmm_agent.evals.worklist import http_status
 
+HALVED = "1. The side is 20 / 2 = 10.\n2. The area is 10 * 10 = 100.\nAnswer: 100"
 PLACE = Place("memory", ("default", "agent"))
 
 
@@ -43,11 +44,12 @@ def freight(folder: Path) -> Iterator[Freight]:
 def packed(tmp_path: Path) -> Parcel:
     """What a run left that failed, was right, and learned something."""
     agent = ReasoningAgent.open(
-        reasoner=script(tmp_path / "solver.json", WRONG, RIGHT),
-        rmm=script(tmp_path / "writer.json", operations(LESSON), operations(LESSON)),
-        settings=settings(tmp_path / "actor", retry_temperature=0),
+        reasoner=script(tmp_path / "solver.json", HALVED, RIGHT),
+        rmm=script(tmp_path / "writer.json", operations(LESSON), nothing()),
+        settings=settings(tmp_path / "actor", oracle=True),
     )
-    assert agent.solve(QUESTION, thread_id="run").written
+    problem = Problem(text=QUESTION, reference="25")
+    assert agent.solve(problem, thread_id="run").status == "passed"
     assert agent.memory is not None
     agent.memory.close()
     with freight(tmp_path / "actor") as there:
@@ -62,8 +64,9 @@ def test_a_run_and_what_it_learned_arrive_whole(tmp_path: Path, packed: Parcel) 
         here.take_in(packed)
         again = here.batches(PLACE, 0)[0]
         assert here.runs(["run"]) == packed.runs and again == packed.batches
-    theirs = ReasoningAgent.open(settings=settings(tmp_path / "actor"), reasoner="scripted:none")
-    ours = ReasoningAgent.open(settings=settings(tmp_path / "driver"), reasoner="scripted:none")
+    mute = script(tmp_path / "mute.json")
+    theirs = ReasoningAgent.open(settings=settings(tmp_path / "actor"), reasoner=mute)
+    ours = ReasoningAgent.open(settings=settings(tmp_path / "driver"), reasoner=mute)
     assert ours.memory is not None and theirs.memory is not None
     try:
         assert ours.result("run") == theirs.result("run")
