@@ -161,17 +161,18 @@ def one_line(error: BaseException) -> str:
 
 
 def _import_ray(address: str) -> None:
-    """Import Ray, which decides at import what this machine's address is, and by what token it is known.
+    """Import Ray, and say whether it is to know this machine by its loopback address.
 
-    Where a program has imported it before, a cluster of our own takes calls of every user of this
-    machine, as Ray's do.
+    What it reads at import it is told then. Where a program has imported it before, a cluster of our own
+    takes calls of every user of this machine.
     """
     local = address == LOCAL
     if local and "ray" not in sys.modules:
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    with _environment(QUIET):
+        from ray._private import ray_constants
     loopback = local or _is_loopback(_host_and_port(address)[0])
-    with _environment(QUIET | (LOOPBACK if loopback else {})):
-        import ray  # noqa: F401
+    ray_constants.ENABLE_RAY_CLUSTER = not loopback
 
 
 def _is_loopback(host: str) -> bool:

@@ -25,6 +25,7 @@ EXTRAS = {
     "ui": ("starlette", "uvicorn"),
     "mcp": ("mcp",),
     "server": ("langgraph-cli",),
+    "cluster": ("ray",),
     "quantized": ("bitsandbytes",),
 }
 

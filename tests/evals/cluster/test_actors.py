@@ -7,14 +7,15 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, chdir
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.evals.cluster.served import actors, pupil, rays, served_plan
-from tests.evals.pupil import Pupil, models_of, timeless
+from tests.evals.pupil import TEXTS, Pupil, benchmark_of, models_of, problems_of, timeless
 from vitarmm_agent.errors import InputError, InternalError, OutputError
 from vitarmm_agent.evals.cluster.actor import Errand
 from vitarmm_agent.evals.cluster.actors import Actors
@@ -22,16 +23,29 @@ from vitarmm_agent.evals.cluster.session import Cluster, Session
 from vitarmm_agent.evals.run.runner import evaluate
 from vitarmm_agent.settings import Settings
 
-pytest.importorskip("ray")
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed", allow_module_level=True)
 TWO = Cluster(actors=2)
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory that came with someone else's repository."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("vitarmm_agent", "multiprocessing", "psutil", "yaml"):
+        (folder / f"{name}.py").write_text(
+            f"open({str(folder / 'ran')!r}, 'w'); raise SystemExit(9)"
+        )
+    return folder
+
+
 @pytest.fixture(scope="module", autouse=True)
-def session() -> Iterator[Session]:
+def session(clone: Path) -> Iterator[Session]:
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # actors have no tests
-    session = Session(TWO)
+    with chdir(clone):
+        session = Session(TWO)
     yield session
     session.close()
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
@@ -113,19 +127,21 @@ async def test_what_actors_answer_and_what_befalls_them(
 
 
 async def test_an_evaluation_loses_nothing_with_an_actor(tmp_path: Path) -> None:
-    with served_plan(tmp_path / "alone") as plan:
+    few: dict[str, Any] = {"arms": "within,online", "orders": 1}
+    few["benchmarks"] = (benchmark_of(problems_of(TEXTS[:2])),)
+    with served_plan(tmp_path / "alone", **few) as plan:
         alone = await evaluate(plan)
     killed = list[int]()
-    left = iter(range(12))
+    left = iter(range(6))
 
     def reply(request: dict[str, Any]) -> str:
-        if next(left, None) == 11:
+        if next(left, None) == 5:
             victim = actors()[0]
             killed.append(victim.pid)
             victim.kill()
         return pupil(request)
 
-    with served_plan(tmp_path / "spread", reply=reply, cluster=TWO) as plan:
+    with served_plan(tmp_path / "spread", reply=reply, cluster=TWO, **few) as plan:
         spread = await evaluate(plan)
     assert killed and spread.stopped is None
     assert timeless(spread.samples) == timeless(alone.samples)
@@ -182,6 +198,10 @@ def test_nobody_else_can_reach_it() -> None:
     assert ports and {c.laddr.ip.removeprefix("::ffff:") for c in ports} <= {"127.0.0.1", "::1"}
     folders = {f for p in rays() for f in Path("/tmp").glob("vitarmm-*") if p.is_running()}
     assert folders and all(f.stat().st_mode & 0o077 == 0 for f in folders if f.is_dir())
+
+
+def test_nothing_that_lay_in_the_working_directory_ran(clone: Path) -> None:
+    assert not (clone / "ran").exists()
 
 
 Weights = Callable[[str], Path]

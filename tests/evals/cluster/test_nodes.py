@@ -32,7 +32,6 @@ from vitarmm_agent.problem import Problem
 from vitarmm_agent.training.simulate import simulate
 from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RED = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJg"
@@ -46,11 +45,10 @@ def nodes(monkeypatch: pytest.MonkeyPatch, weights: Callable[[str], Path]) -> It
     weights("all-minilm-l6-v2")
     for name, value in (QUIET | LOOPBACK).items():
         monkeypatch.setenv(name, value)
-    from ray.cluster_utils import Cluster as Nodes
+    Nodes = pytest.importorskip("ray.cluster_utils").Cluster
 
     small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
     found = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, **small})
-    found.small = small
     for _ in range(2):
         found.add_node(num_cpus=2, object_store_memory=80 * 2**20)
     found.wait_for_nodes()
