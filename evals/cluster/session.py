@@ -145,7 +145,7 @@ class Session:
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(self._folder or empty):
             try:
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-            except (RuntimeError, ConnectionError, ValueError, OSError, TimeoutError) as error:
+            except Exception as error:  # Ray raises that very class when a node is slow to begin
                 self.close()
                 raise InputError(
                     f"the Ray cluster {self.cluster.address!r} cannot be used: {one_line(error)}"
