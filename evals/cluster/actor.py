@@ -7,8 +7,6 @@ import hashlib
 import os
 import pickle
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,18 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import vitarmm_agent
 from vitarmm_agent.errors import InternalError
-from vitarmm_agent.evals.cluster.parcels import Freight, Parcel, Place
+from vitarmm_agent.evals.cluster.parcels import Freight, Parcel, Place, named
+from vitarmm_agent.evals.cluster.scratch import Scratch
 from vitarmm_agent.evals.worklist import http_status
-from vitarmm_agent.private import FILE, write_privately
+from vitarmm_agent.private import write_privately
 from vitarmm_agent.redaction import redact_logs
 
 if TYPE_CHECKING:
-    from filelock import FileLock
-
     from vitarmm_agent.settings import Settings
 
 OURS = "VITARMM_"
-PREFIX, LOCK = "vitarmm-actor-", ".lock"
 NOT_INSTALLED = ("speed", "studies")
 """Folders of ``evals`` that a checkout has and a wheel does not."""
 
@@ -83,7 +79,7 @@ class Actor:
         """Keep a folder for what it works with, until :meth:`close`."""
         write_privately()
         redact_logs()
-        self._folder, self._lock = _own_folder()
+        self._scratch = Scratch("actor")
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="freight")
         self._marks: dict[Place, int] = {}
 
@@ -99,7 +95,7 @@ class Actor:
         Settings are the driver's alone, but for where this machine keeps its weights.
         """
         try:
-            settings = _here(settings, self._folder / "data")
+            settings = _here(settings, self._scratch.path / "data")
             self._freight = Freight(settings)
             self._worker = await asyncio.to_thread(open_worker, settings)
         except Exception as error:  # told by the driver
@@ -122,8 +118,7 @@ class Actor:
         with suppress(AttributeError):  # it was not opened
             self._worker.close()
             await self._off_loop(self._freight.close)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._lock.release()
+        self._scratch.close()
 
     def _take_in(self, errand: Errand, parcel: Parcel) -> set[str]:
         self._freight.take_in(parcel)
@@ -132,31 +127,16 @@ class Actor:
     def _pack(self, errand: Errand, known: set[str]) -> Parcel:
         """What the driver lacks; it is packed once, and checkpoints are not kept here."""
         runs = self._freight.runs(errand.threads)
-        place = errand.place
-        if place is None:
-            batches = list[Any]()
-        else:
+        place, batches = errand.place, list[Any]()
+        if place is not None:
             batches, mark = self._freight.batches(place, self._marks.get(place, 0))
             batches = [batch for batch in batches if batch["key"] not in known]
             self._marks[place] = mark
         self._freight.forget(errand.threads)
-        return Parcel(runs, [place.folder, list(place.namespace)] if place else [], batches)
+        return Parcel(runs, named(place), batches)
 
     async def _off_loop(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *args)
-
-
-def _own_folder() -> tuple[Path, FileLock]:
-    """A new folder, and the lock that says that it is in use; those of killed actors are deleted."""
-    from filelock import FileLock, Timeout
-
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
-        with suppress(Timeout, OSError), FileLock(left, timeout=0):
-            shutil.rmtree(left.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = FileLock(folder / LOCK, timeout=0, mode=FILE)
-    lock.acquire()
-    return folder, lock
 
 
 def _here(settings: Settings, data_dir: Path) -> Settings:

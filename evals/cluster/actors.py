@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from vitarmm_agent.errors import InputError, InternalError, ModelServerError, UserError
+from vitarmm_agent.errors import InputError, InternalError, ModelServerError
 from vitarmm_agent.evals.cluster.actor import (
     Actor,
     Errand,
@@ -25,7 +25,7 @@ from vitarmm_agent.evals.cluster.actor import (
     differences,
     facts,
 )
-from vitarmm_agent.evals.cluster.parcels import Arrivals, Freight, Parcel, Place
+from vitarmm_agent.evals.cluster.parcels import Arrivals, Freight, Parcel, Place, named
 from vitarmm_agent.evals.cluster.session import Session, one_line
 from vitarmm_agent.evals.worklist import side_by_side
 
@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 TRIES = 3
 """Actors that one errand may cost before it counts as crashed."""
-ROOM_WITHIN = 60.0
-"""Seconds in which Ray must find room for an actor at the start."""
+ROOM_WITHIN = 120.0
+"""Seconds in which Ray must find room for an actor at the start, and begin its process."""
 NOBODY = 120.0
 """Seconds without any actor after which the work ends."""
 LOOK = 5.0
@@ -49,25 +49,36 @@ GOODBYE = 10.0
 
 
 @dataclass(eq=False)
+class _Begun:
+    """One actor, and what it was sent.
+
+    Attributes:
+        handle: Ray's.
+        marks: by memory, up to which batch of the driver's journal it has it.
+        files: by path.
+    """
+
+    handle: Any
+    marks: dict[Place, int] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
 class _Seat:
     """The place of one actor, which may be lost and replaced.
 
     Attributes:
-        actor: Ray's handle; None while there is none.
-        ready: it has loaded its models.
+        actor: who has it now.
+        ready: that one has loaded its models.
         busy: errands under way.
         alone: kept for one errand.
-        marks: by memory, up to which batch of the driver's journal it has it.
-        files: that it was sent.
-        failure: why there will be none any more.
+        failure: why there will be no actor any more.
     """
 
-    actor: Any = None
+    actor: _Begun
     ready: bool = False
     busy: int = 0
     alone: bool = False
-    marks: dict[Place, int] = field(default_factory=dict)
-    files: set[str] = field(default_factory=set)
     failure: str = ""
 
 
@@ -79,11 +90,11 @@ class Actors:
     ) -> None:
         """Use :meth:`open`."""
         self._session, self._settings, self._open_worker = session, settings, open_worker
-        self._runs = runs
+        self._runs, self._facts = runs, facts()
         self._freight = Freight(settings)
         self._arrivals = Arrivals(self._freight)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="freight")
-        self._seats = [_Seat() for _ in range(session.cluster.actors)]
+        self._seats = [_Seat(self._new()) for _ in range(session.cluster.actors)]
         self._streams: dict[Hashable, _Seat] = {}
         self._changed = asyncio.Condition()
         self._replacing = set[asyncio.Task[None]]()
@@ -108,10 +119,12 @@ class Actors:
         """
         from ray.exceptions import RayError
 
-        actors = cls(session, settings, open_worker, runs)
         try:
-            for seat in actors._seats:
-                seat.actor = actors._new()
+            actors = cls(session, settings, open_worker, runs)
+        except BaseException:
+            session.close()
+            raise
+        try:
             await side_by_side(*(actors._make_ready(seat, ROOM_WITHIN) for seat in actors._seats))
         except RayError as error:
             actors.close()
@@ -135,7 +148,7 @@ class Actors:
             seat = await self._take(errand.stream, alone=lost > 0)
             actor = seat.actor
             try:
-                return await self._done_by(seat, errand)
+                return await self._done_by(actor, errand)
             except RayActorError as error:
                 reason = why(error)
                 logger.warning("an actor was lost at %s: %s", ", ".join(errand.threads), reason)
@@ -163,7 +176,7 @@ class Actors:
 
         for task in self._replacing:
             task.cancel()
-        actors = [seat.actor for seat in self._seats if seat.actor is not None]
+        actors = [seat.actor.handle for seat in self._seats]
         with suppress(Exception):  # whatever keeps one from ending: it is killed
             ray.wait(
                 [actor.close.remote() for actor in actors], num_returns=len(actors), timeout=GOODBYE
@@ -176,30 +189,27 @@ class Actors:
 
     # one errand
 
-    async def _done_by(self, seat: _Seat, errand: Errand) -> Any:
-        parcel = await self._off_loop(self._pack, seat, errand)
-        reply: Reply = await _answer(seat.actor.do.remote(errand, parcel))
-        seat.files |= parcel.files.keys()
-        await asyncio.shield(self._off_loop(self._take_in, seat, errand, reply.parcel))
+    async def _done_by(self, actor: _Begun, errand: Errand) -> Any:
+        parcel, mark = await self._off_loop(self._pack, actor, errand)
+        reply: Reply = await _answer(actor.handle.do.remote(errand, parcel))
+        actor.files |= parcel.files.keys()
+        await asyncio.shield(self._off_loop(self._take_in, actor, errand, reply.parcel, mark))
         if reply.error is not None:
             raise reply.error
         return reply.value
 
-    def _pack(self, seat: _Seat, errand: Errand) -> Parcel:
-        """What the seat's actor lacks of what the errand needs."""
-        place = errand.place
-        batches, mark = self._freight.batches(place, seat.marks.get(place, 0)) if place else ([], 0)
-        if place:
-            seat.marks[place] = mark
-        files = self._freight.contents(path for path in errand.files if path not in seat.files)
-        where = [place.folder, list(place.namespace)] if place else []
-        return Parcel(self._freight.runs(errand.threads), where, batches, files)
+    def _pack(self, actor: _Begun, errand: Errand) -> tuple[Parcel, int]:
+        """What an actor lacks of what the errand needs, and the mark of the last batch it then has."""
+        place, batches, mark = errand.place, list[Any](), 0
+        if place is not None:
+            batches, mark = self._freight.batches(place, actor.marks.get(place, 0))
+        files = self._freight.contents(path for path in errand.files if path not in actor.files)
+        return Parcel(self._freight.runs(errand.threads), named(place), batches, files), mark
 
-    def _take_in(self, seat: _Seat, errand: Errand, parcel: Parcel) -> None:
+    def _take_in(self, actor: _Begun, errand: Errand, parcel: Parcel, mark: int) -> None:
         self._arrivals.take_in(parcel)
-        if errand.place:
-            _, mark = self._freight.batches(errand.place, seat.marks[errand.place])
-            seat.marks[errand.place] = mark
+        if errand.place is not None:
+            actor.marks[errand.place] = self._freight.batches(errand.place, mark)[1]
 
     # seats
 
@@ -250,14 +260,14 @@ class Actors:
                     await self._changed.wait()
         return value
 
-    def _replace(self, seat: _Seat, actor: Any, reason: str) -> None:
+    def _replace(self, seat: _Seat, actor: _Begun, reason: str) -> None:
         """Begin another actor in place of one, unless another errand saw to it."""
         import ray
 
         if seat.actor is not actor:
             return
-        ray.kill(actor)  # it may only have been out of reach
-        seat.actor, seat.ready = None, False
+        ray.kill(actor.handle)  # it may only have been out of reach
+        seat.actor, seat.ready = self._new(), False
         task = asyncio.create_task(self._begin_again(seat, reason))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
@@ -265,17 +275,14 @@ class Actors:
     async def _begin_again(self, seat: _Seat, reason: str) -> None:
         from ray.exceptions import RayError
 
-        seat.marks, seat.files = {}, set()
         for _ in range(TRIES):
-            seat.actor = self._new()
             try:
                 await self._make_ready(seat, None)
-            except UserError as error:
-                reason = str(error)
-                break
             except RayError as error:
-                reason = why(error)
+                reason, seat.actor = why(error), self._new()
                 continue
+            except Exception as error:  # whatever keeps it from loading: told when nobody is left
+                reason = str(error)
             break
         if not seat.ready:
             seat.failure = reason
@@ -283,30 +290,28 @@ class Actors:
         async with self._changed:
             self._changed.notify_all()
 
-    def _new(self) -> Any:
+    def _new(self) -> _Begun:
         import ray
 
-        cluster = self._session.cluster
-        # Tasks are counted here, so Ray queues none: one errand may wait for another's memory.
-        return ray.remote(Actor).options(
-            num_cpus=1, num_gpus=cluster.gpus_per_actor, max_concurrency=self._runs + 4,
-            max_restarts=0, scheduling_strategy="SPREAD",
-        ).remote()  # fmt: skip
+        gpus = self._session.cluster.gpus_per_actor
+        options = {"max_concurrency": self._runs + 4, "scheduling_strategy": "SPREAD"}
+        made = ray.remote(Actor).options(num_cpus=1, num_gpus=gpus, max_restarts=0, **options)
+        return _Begun(made.remote())
 
     async def _make_ready(self, seat: _Seat, room_within: float | None) -> None:
         try:
             async with asyncio.timeout(room_within):
-                theirs = await seat.actor.facts.remote()
+                theirs = await seat.actor.handle.facts.remote()
         except TimeoutError:
             raise InputError(
                 f"there was no room for {len(self._seats)} actors within {room_within:g} s: "
                 f"{self._session.room()}; ask for fewer actors, or wait for others to end"
             ) from None
-        if other := differences(facts(), theirs):
+        if other := differences(self._facts, theirs):
             raise InputError(
                 f"node {theirs['node']} of the cluster runs {other}; install the same on all nodes"
             )
-        failed = await seat.actor.open.remote(self._open_worker, self._settings)
+        failed = await seat.actor.handle.open.remote(self._open_worker, self._settings)
         if failed is not None:
             raise failed
         seat.ready = True

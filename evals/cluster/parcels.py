@@ -57,6 +57,11 @@ class Parcel:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
+def named(place: Place | None) -> list[Any]:
+    """A memory as a parcel names it."""
+    return [] if place is None else [place.folder, list(place.namespace)]
+
+
 class Freight:
     """The files of one data folder, as far as they travel. Its calls follow one another."""
 
@@ -76,10 +81,8 @@ class Freight:
         found = {thread: self._run(thread) for thread in threads}
         return {thread: rows for thread, rows in found.items() if rows}
 
-    def batches(self, place: Place | None, mark: int) -> tuple[list[Any], int]:
+    def batches(self, place: Place, mark: int) -> tuple[list[Any], int]:
         """Batches of a memory after a mark of its journal, and the mark of the last."""
-        if place is None:
-            return [], mark
         rows = history(self._memory(place).journal, "a cluster").since(place.namespace, mark)
         found = _BATCHES.dump_python([batch for _, batch in rows], mode="json")
         return found, max([mark, *(number for number, _ in rows)])

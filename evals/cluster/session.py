@@ -10,16 +10,15 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.evals.cluster.scratch import Scratch
 
 LOCAL = "local"
 ANSWERS_WITHIN = 10.0
@@ -80,7 +79,7 @@ class Session:
         except ImportError:
             raise MissingExtraError("a cluster", "cluster") from None
         self.cluster = cluster
-        self._folder: Path | None = None
+        self._scratch: Scratch | None = None
         self._joined = not ray.is_initialized()
         if self._joined:
             self._begin() if cluster.address == LOCAL else self._join()
@@ -96,8 +95,8 @@ class Session:
 
         if self._joined:
             ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.close()
 
     def room(self) -> str:
         """In words, what the cluster has, and what of it is free."""
@@ -124,11 +123,11 @@ class Session:
             )
 
     def _begin(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="vitarmm-ray-"))  # Ray opens its own to all
+        self._scratch = Scratch("ray")  # Ray opens its own to all
         with _environment(QUIET | LOOPBACK | {"PYTHONSAFEPATH": "1"}):
             self._init(
                 address=LOCAL, num_cpus=self.cluster.actors, object_store_memory=STORE,
-                include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=str(self._folder / "r"),
+                include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=str(self._scratch.path / "r"),
             )  # fmt: skip
 
     def _join(self) -> None:
@@ -142,7 +141,7 @@ class Session:
         from ray._private.worker import global_worker
 
         # Ray's workers look for modules in the directory that this process is in at that moment.
-        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(self._folder or empty):
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
             try:
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
             except Exception as error:  # Ray raises that very class when a node is slow to begin
@@ -175,6 +174,11 @@ def _import_ray(address: str) -> None:
     ray_constants.ENABLE_RAY_CLUSTER = not loopback
 
 
+def _encrypted() -> bool:
+    """Whether Ray is told to use TLS; then nobody else can greet for it."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or host.startswith("127.")
 
@@ -194,7 +198,7 @@ def _check_answers(host: str, port: int) -> None:
     try:
         with socket.create_connection((host, port), timeout=ANSWERS_WITHIN) as connection:
             connection.sendall(HTTP2)
-            answer = connection.recv(9)
+            answer = b"\0\0\0\x04" if _encrypted() else connection.recv(9)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"no Ray head answers at {host}:{port}: {reason}; {hint}") from None

@@ -136,9 +136,9 @@ def run_simulation(
     folder: Path,
     *,
     workers: int,
-    cluster: Cluster | None,
     resume: bool,
     quiet: bool,
+    cluster: Cluster | None = None,
 ) -> Summary:
     """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
     from vitarmm_agent.training.simulate import simulate as run
