@@ -126,6 +126,7 @@ async def test_what_actors_answer_and_what_befalls_them(
     assert "(raylet)" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 async def test_an_evaluation_loses_nothing_with_an_actor(tmp_path: Path) -> None:
     few: dict[str, Any] = {"arms": "within,online", "orders": 1}
     few["benchmarks"] = (benchmark_of(problems_of(TEXTS[:2])),)
