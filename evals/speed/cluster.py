@@ -29,7 +29,7 @@ from vitarmm_agent.settings import Settings
 
 
 def measure(folder: Path, actors: int, workers: int, samples: int, latency: float) -> float:
-    """Samples per second, from the first round's last sample to the last that began with all at work."""
+    """Samples per second after the first of each worker."""
     script = folder / f"{actors}.json"
     script.write_text(json.dumps([{"content": ATTEMPT, "delay": latency}] * samples * actors))
     times: list[float] = []
@@ -44,7 +44,8 @@ def measure(folder: Path, actors: int, workers: int, samples: int, latency: floa
     )
     outcome = asyncio.run(evaluate(plan, on_sample=lambda _: times.append(time.perf_counter())))
     assert all(sample.correct for sample in outcome.samples), "the scripted answers are right"
-    return (len(times) - 1 - workers) / (times[-1] - times[workers])
+    # Replies come in waves, so whole waves are counted: all but the first, from its last sample on.
+    return (len(times) - workers) / (times[-1] - times[workers - 1])
 
 
 def main(workers: int = 8, samples: int = 64, latency: float = 2.0) -> None:
