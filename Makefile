@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip
 # On Linux the default torch wheel brings several GB of CUDA libraries; this index has the CPU build.
 # With an NVIDIA GPU: make demo TORCH_INDEX=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-EXTRAS      ?= torch,openai,ocr,ui,mcp,postgres,server,docs,eval,inspect,train
+EXTRAS      ?= torch,openai,ocr,ui,mcp,postgres,server,docs,eval,cluster,inspect,train
 DEMO_MODELS := qwen2.5-coder-0.5b-instruct all-minilm-l6-v2
 MODELS      ?= $(DEMO_MODELS) smollm2-135m-instruct
 

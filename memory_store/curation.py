@@ -319,6 +319,29 @@ class Curation:
                 if entry is not None and entry.provenance.name == effect.origin.name:
                     plan.put("undo", entry_id, None, reason)
 
+    def repeat(self, batches: Sequence[Batch]) -> Flow[None]:
+        """Carry out batches as another journal of this memory has them, those known already left out.
+
+        Raises:
+            InputError: there is no journal.
+        """
+        journal, namespace = history(self.journal, "repeat"), self.entry_store.namespace
+
+        def journalled() -> builtins.list[Batch]:
+            new = [batch for batch in batches if journal.batch(namespace, batch.key) is None]
+            journal.append_all([(namespace, batch) for batch in new])
+            return journal.pending(namespace)
+
+        turn = Turn(self.group.lock([namespace]))
+        try:
+            yield from turn.take()
+            pending = yield from in_thread(journalled)
+            yield from self.entry_store.carry_out_all([(self.entry_store, b) for b in pending])
+            keys = [(namespace, batch.key) for batch in pending]
+            yield from in_thread(journal.mark_all_applied, keys)
+        finally:
+            turn.give_back()
+
     def rebuild(self) -> Flow[int]:
         """Make the store's entries again from the journal; returns how many come from there.
 

@@ -163,6 +163,12 @@ class Journal:
         rows = self._query(found, self._name(namespace))
         return [self._batch(row) for row in rows]
 
+    def since(self, namespace: Sequence[str], mark: int) -> list[tuple[int, Batch]]:
+        """Batches that were written after the one of this number, each with its own; 0 for all."""
+        found = f"{_BATCH} WHERE namespace = ? AND id > ? ORDER BY id"
+        rows = self._query(found, self._name(namespace), mark)
+        return [(row[0], self._batch(row)) for row in rows]
+
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
         """What comes before a batch of this key: :meth:`pending` ones, and the one of this key."""
         return self.pending(namespace), self.batch(namespace, key)

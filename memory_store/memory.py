@@ -271,6 +271,7 @@ class ReasoningMemory:
     _consolidate = of_part(_consolidating, Consolidating.consolidate)
     _undo = of_part(_curation, Curation.undo)
     _retract = of_part(_curation, Curation.retract)
+    _repeat = of_part(_curation, Curation.repeat)
     _rebuild = of_part(_curation, Curation.rebuild)
 
     recall, arecall = twins(_recall, "read")
@@ -294,4 +295,5 @@ class ReasoningMemory:
     consolidate, aconsolidate = twins(_consolidate)
     undo, aundo = twins(_undo)
     retract, aretract = twins(_retract)
+    repeat, arepeat = twins(_repeat)
     rebuild, arebuild = twins(_rebuild)

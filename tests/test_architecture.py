@@ -55,7 +55,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 HEAVY = {
     "accelerate", "bitsandbytes", "chromadb", "datasets", "gguf", "langmem", "matplotlib", "peft",
-    "PIL", "psycopg", "psycopg_pool", "rapidocr_onnxruntime", "safetensors", "scipy", "sentence_transformers", "sympy",
+    "PIL", "psycopg", "psycopg_pool", "rapidocr_onnxruntime", "ray", "safetensors", "scipy",
+    "sentence_transformers", "sympy",
     "math_verify", "torch", "transformers", "trl", "xgrammar", "xllamacpp",
 }  # fmt: skip
 # Modules that are themselves only ever imported where they are used.

@@ -118,7 +118,7 @@ def files_of(folder: str) -> tuple[str, ...]:
 
 def evaluations() -> dict[str, tuple[str, ...]]:
     """The folders of ``evals`` that an installation has, and the files beside them."""
-    names = ("run", "datasets", "metrics", "report", "writers")
+    names = ("run", "cluster", "datasets", "metrics", "report", "writers")
     return {f"{name}/": files_of(f"evals/{name}") for name in names} | {"": files_of("evals")}
 
 

@@ -124,7 +124,7 @@ class Agents:
         self._memories: dict[str, ArmMemory] = {}
 
     def broken(self) -> None:
-        """Nothing can befall it that ends the evaluation; see :meth:`AgentProcesses.broken`."""
+        """Nothing can befall it that ends the evaluation; see :meth:`AgentCluster.broken`."""
 
     def close(self) -> None:
         """Release the files."""
@@ -162,10 +162,10 @@ class Agents:
         key = ("vote", number)
         if key not in self._agents:
             self._agents[key] = self._pass(self.models.vote(number))
-        return await self._finish(self._agents[key], task, f"{task.thread_id}-vote{number}")
+        return await self._finish(self._agents[key], task, vote_thread(task, number))
 
     async def _finish(self, agent: ReasoningAgent, task: Task, thread_id: str) -> Result:
-        stream = {"stream": _stream(task)}
+        stream = {"stream": stream_of(task)}
         try:
             await agent.aresult(thread_id)
         except InputError:
@@ -184,14 +184,14 @@ class Agents:
         return self._agents[key]
 
     def _loop(self, arm: Arm, order: int) -> ReasoningAgent:
-        # What is learned for the frozen arm is what that arm recalls.
-        place = "frozen" if arm == LEARNING else f"{arm.name}-{order}" if arm.ordered else arm.name
         rule = Rule(arm.keeps, self._withhold, self._seed, self._alike)
         if arm == LEARNING:
             rule = Rule(arm.keeps)
         if arm.keeps == "shown":
             rule = replace(rule, shown=read_shown(self._folder.memories, arm))
-        memory = open_arm_memory(self._folder.memories / place, rule, self._settings)
+        memory = open_arm_memory(
+            self._folder.memories / memory_of(arm, order), rule, self._settings
+        )
         self._memories[f"{arm.name}-{order}"] = memory
         update: dict[str, Any] = {"oracle": arm.oracle}
         policy = self._policy(arm)
@@ -236,7 +236,17 @@ def as_shown(problem: Problem, *, oracle: bool) -> Problem:
     return bare.model_copy(update={"reference": problem.reference}) if oracle else bare
 
 
-def _stream(task: Task) -> str:
+def memory_of(arm: Arm, order: int) -> str:
+    """The folder of an arm's memory; what is learned for the frozen arm is what that arm recalls."""
+    return "frozen" if arm == LEARNING else f"{arm.name}-{order}" if arm.ordered else arm.name
+
+
+def vote_thread(task: Task, number: int) -> str:
+    """The run that gives a task's n-th vote, from 1."""
+    return f"{task.thread_id}-vote{number}"
+
+
+def stream_of(task: Task) -> str:
     """Whose memory a task works with, within its arm and order."""
     if task.arm.keeps == "own":
         return f"problem-{hashlib.sha256(task.problem.id.encode()).hexdigest()[:16]}"

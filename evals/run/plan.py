@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.contamination import THRESHOLD
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.run.agents import vote_temperature
@@ -21,7 +22,6 @@ from vitarmm_agent.evals.run.folder import (
     describe,
     problems_sha256,
 )
-from vitarmm_agent.evals.run.processes import check_count
 from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER
 from vitarmm_agent.evals.worklist import PATIENCE
 
@@ -38,7 +38,7 @@ class EvaluationPlan:
         orders: how many task orders the ordered arms are run in.
         withhold: probability with which a run has one recalled entry withheld.
         workers: runs at a time; they change no number.
-        processes: over which the runs are spread; each loads the models itself.
+        cluster: of actors, over which the runs are spread; default: they go on in this process.
         time_limit: seconds for one run; over it, the sample counts as crashed.
         patience: seconds for which a failing model server is asked again.
         first_wait: the first pause before it is asked again.
@@ -58,7 +58,7 @@ class EvaluationPlan:
     withhold: float = 0.0
     prices: Prices | None = None
     workers: int = 8
-    processes: int = 1
+    cluster: Cluster | None = None
     budget: Budget | None = None
     time_limit: float | None = None
     patience: float = PATIENCE
@@ -89,7 +89,8 @@ def checked(plan: EvaluationPlan) -> EvaluationPlan:
         raise InputError(f"withhold is a probability from 0 to 1, got {plan.withhold}")
     if "human" in [name.strip() for name in plan.settings.feedback.split(",")]:
         raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
-    check_count(plan.processes, plan.workers)
+    if plan.cluster:
+        plan.cluster.check(plan.workers)
     if plan.orders < 1:
         raise InputError(f"orders must be 1 or more, got {plan.orders}")
     if any(arm.keeps == "learned" for arm in plan.arms):

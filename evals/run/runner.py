@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.contamination import copies, families, near_sources
 from vitarmm_agent.evals.datasets.groups import group_of
 from vitarmm_agent.evals.datasets.records import Benchmark, policy_of
+from vitarmm_agent.evals.run.agent_cluster import AgentCluster
 from vitarmm_agent.evals.run.agents import Agents, Models
 from vitarmm_agent.evals.run.arms import (
     COST_REFERENCES,
@@ -29,18 +29,12 @@ from vitarmm_agent.evals.run.arms import (
     votes_at_equal_cost,
 )
 from vitarmm_agent.evals.run.budget import Meter
-from vitarmm_agent.evals.run.folder import (
-    EvaluationConfig,
-)
+from vitarmm_agent.evals.run.folder import EvaluationConfig
 from vitarmm_agent.evals.run.plan import EvaluationPlan, checked, configuration
-from vitarmm_agent.evals.run.processes import AgentProcesses
 from vitarmm_agent.evals.run.recording import Task, sample_of_crash
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.run.teaching import TEACHER, paid_lessons, prepare, taught_entries
 from vitarmm_agent.evals.worklist import Job, WorkList, side_by_side
-
-if TYPE_CHECKING:
-    pass
 
 LEDGER_OF_LEARNING = "learning.jsonl"
 LEDGER_OF_TEACHING = "teaching.jsonl"
@@ -74,13 +68,13 @@ async def evaluate(
 
     Args:
         plan: what is to be evaluated.
-        models: loaded already, where the plan has one process; default: those of its settings.
+        models: loaded already, where the plan has no cluster; default: those of its settings.
         resume: go on with the evaluation that lies in the folder.
         on_sample: is told of each sample, those of earlier sessions first.
 
     Raises:
         InputError: the plan cannot be run, or the folder holds something else, or loaded models are
-            to be shared by several processes.
+            to be used on a cluster.
         UserError: a model cannot be loaded.
         ModelServerError: the model server denies every request alike.
     """
@@ -97,8 +91,8 @@ async def evaluate(
     return Outcome(config, tuple(run.samples.done.values()), stopped)
 
 
-async def _agents(plan: EvaluationPlan, models: Models | None) -> Agents | AgentProcesses:
-    """What solves the plan's tasks: here, or in processes of its own."""
+async def _agents(plan: EvaluationPlan, models: Models | None) -> Agents | AgentCluster:
+    """What solves the plan's tasks: here, or on a cluster."""
     choices: dict[str, Any] = {
         "prices": plan.prices,
         "withhold": plan.withhold,
@@ -106,19 +100,20 @@ async def _agents(plan: EvaluationPlan, models: Models | None) -> Agents | Agent
         "alike": _alike(plan.benchmarks),
         "one_pass": plan.one_pass,
     }
-    if plan.processes == 1:
+    if plan.cluster is None:
         return Agents(plan.folder, plan.settings, models, **choices)
     if models is not None:
-        raise InputError("models that are loaded already cannot be shared by several processes")
-    open_agents = partial(Agents, plan.folder, plan.settings, **choices)
-    return await AgentProcesses.open(plan.processes, open_agents)
+        raise InputError("models that are loaded in this process cannot be used on a cluster")
+    return await AgentCluster.open(
+        plan.cluster, plan.folder, plan.settings, runs=plan.workers, **choices
+    )
 
 
 class _Run:
     """One session of an evaluation."""
 
     def __init__(
-        self, plan: EvaluationPlan, agents: Agents | AgentProcesses, on_sample: OnSample
+        self, plan: EvaluationPlan, agents: Agents | AgentCluster, on_sample: OnSample
     ) -> None:
         self.plan, self.agents, self.on_sample = plan, agents, on_sample
         self.samples = WorkList(plan.folder.samples_path, Sample)

@@ -4,9 +4,10 @@ The server is OpenAI-compatible, a process of its own, and answers each call aft
 many are waiting. With ``w`` workers no more than ``w / 0.1`` calls a second are possible. The
 evaluation is the production one: LangChain's OpenAI client, the graph with its checkpoints on disk,
 grading, and a synced line for each sample. It needs the processor's time too, here as much as the
-server does: the table says how many processes it is spread over, and on how many cores.
+server does: the table says over how many actors of a local Ray cluster it is spread (0: it stays in this
+process), and on how many cores.
 
-Run: ``python -m vitarmm_agent.evals.speed.throughput [WORKERS] [SAMPLES] [PROCESSES] [LATENCY]``.
+Run: ``python -m vitarmm_agent.evals.speed.throughput [WORKERS] [SAMPLES] [ACTORS] [LATENCY]``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.run.arms import choose_arms
 from vitarmm_agent.evals.run.folder import EvaluationFolder
@@ -97,7 +99,7 @@ def benchmark(samples: int) -> Benchmark:
 
 
 def measure(
-    url: str, folder: Path, workers: int, samples: int, processes: int = 1, latency: float = LATENCY
+    url: str, folder: Path, workers: int, samples: int, actors: int = 0, latency: float = LATENCY
 ) -> Throughput:
     """Run the single pass over so many problems, and time it from the first call to the last line."""
     settings = Settings.load(reasoner="openai:scripted", base_url=url)
@@ -108,7 +110,7 @@ def measure(
         arms=choose_arms("single"),
         settings=settings,
         workers=workers,
-        processes=processes,
+        cluster=Cluster(actors=actors) if actors else None,
     )
     before = os.times()
     outcome = asyncio.run(evaluate(plan, on_sample=lambda _: times.append(time.perf_counter())))
@@ -120,15 +122,13 @@ def measure(
     return Throughput(reached, workers / latency, spent / samples)
 
 
-def main(
-    workers: int = 32, samples: int = 2000, processes: int = 1, latency: float = LATENCY
-) -> None:
+def main(workers: int = 32, samples: int = 2000, actors: int = 0, latency: float = LATENCY) -> None:
     """Print the table."""
     with server_process(latency) as url, tempfile.TemporaryDirectory() as folder:
         settle()
-        measured = measure(url, Path(folder), workers, samples, processes, latency)
+        measured = measure(url, Path(folder), workers, samples, actors, latency)
     row = Row(
-        f"{workers} workers in {processes} processes, {os.cpu_count()} cores, "
+        f"{workers} workers on {actors or 'no'} actors, {os.cpu_count()} cores, "
         f"{samples} samples, one call each of {latency * 1000:.0f} ms",
         measured.reached, measured.ideal, "samples/s", "the server alone", "≥ 0.95",
     )  # fmt: skip

@@ -16,8 +16,6 @@ from tests.scripts import QUESTION, RIGHT, script
 from tests.security.servers import EchoServer, echo_server
 from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.run.agents import Agents
-from vitarmm_agent.evals.run.processes import AgentProcesses
 from vitarmm_agent.settings import Settings
 
 Capture = pytest.CaptureFixture[str]
@@ -161,14 +159,3 @@ def test_no_command_imports_what_lies_here(clone: Path, module: str, command: li
     )  # fmt: skip
     assert (done.returncode, (clone / "ran").exists()) == (2, False), done.stderr[-2000:]
     assert "unexpected" not in done.stderr
-
-
-async def test_no_process_of_an_evaluation_imports_what_lies_here(clone: Path) -> None:
-    (clone / "multiprocessing.py").write_text("open('ran', 'w'); raise SystemExit(9)")
-    with pytest.raises(InputError, match="no agents here"):
-        await AgentProcesses.open(1, refuse)
-    assert not (clone / "ran").exists()
-
-
-def refuse() -> Agents:
-    raise InputError("no agents here")

@@ -102,7 +102,7 @@ def test_a_prompt_is_what_the_writer_was_sent(tmp_path: Path) -> None:
     from vitarmm_agent.models.scripted import ScriptedChatModel
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.training.simulate import as_chat
+    from vitarmm_agent.training.simulator import as_chat
 
     writer = ScriptedChatModel.of(operations(LESSON), nothing())
     problem = Problem(text=GARDEN, reference="25", metadata={"benchmark": "gsm8k"})

@@ -26,6 +26,7 @@ EXTRAS = {
     "mcp": ("mcp",),
     "server": ("langgraph-cli",),
     "postgres": ("langgraph-checkpoint-postgres", "psycopg", "psycopg-pool"),
+    "cluster": ("ray",),
     "quantized": ("bitsandbytes",),
 }
 

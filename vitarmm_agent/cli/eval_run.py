@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
 from vitarmm_agent.cli.console import err, out, print_json, safe
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.errors import InputError, ModelServerError
@@ -102,9 +103,10 @@ def evaluate(
     ] = None,
     train_size: Annotated[int, typer.Option(help="How many of them; -1 is all.")] = TRAIN_SIZE,
     workers: Annotated[int, typer.Option(help="Runs at a time.")] = 8,
-    processes: Annotated[
-        int, typer.Option(help="Over which the runs are spread; each loads the models.")
-    ] = 1,
+    cluster: Address = None,
+    actors: ActorCount = None,
+    gpus_per_actor: GpuShare = None,
+    processes: Annotated[int, typer.Option(help="As --cluster local --actors of this number.")] = 1,
     seed: Annotated[int, typer.Option(help="Of samples, orders, withholding and decoding.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
     budget: Annotated[
@@ -182,7 +184,9 @@ def make_plan(given: dict[str, Any]) -> EvaluationPlan:
             withhold=given["withhold"],
             prices=_prices(given["price_in"], given["price_out"]),
             workers=given["workers"],
-            processes=given["processes"],
+            cluster=cluster_of(
+                given["cluster"], given["actors"], given["gpus_per_actor"], given["processes"]
+            ),
             budget=Budget.parse(given["budget"]) if given["budget"] else None,
             time_limit=given["time_limit"],
             taught_by=given["taught_by"],
@@ -297,7 +301,7 @@ def run_plan(plan: EvaluationPlan, *, resume: bool, quiet: bool) -> Outcome:
 
     plan.folder.refuse_unless_usable(resume=resume)
     models = None
-    if plan.processes == 1:
+    if plan.cluster is None:
         with err.status(f"loading {plan.settings.reasoner}"):
             models = Models.load(plan.settings)
     expected = plan.expected()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
 from vitarmm_agent.cli.console import err, out, print_json, safe
 from vitarmm_agent.cli.sources import (
     Gsm8kPath,
@@ -20,6 +21,7 @@ from vitarmm_agent.cli.sources import (
 )
 
 if TYPE_CHECKING:
+    from vitarmm_agent.evals.cluster.session import Cluster
     from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig, Summary
 
 SHOWN_REASONS = 8
@@ -51,6 +53,9 @@ def simulate(
         int, typer.Option("--num_samples", help="Problems per benchmark; -1 means all.")
     ] = -1,
     workers: Annotated[int, typer.Option(help="Problems at a time.")] = 1,
+    cluster: Address = None,
+    actors: ActorCount = None,
+    gpus_per_actor: GpuShare = None,
     seed: Annotated[int, typer.Option(help="Of the draw and of sampled decisions.")] = 0,
     candidates: Annotated[int, typer.Option(help="Decisions per situation.")] = 3,
     temperature: Annotated[float, typer.Option(help="Of sampled decisions.")] = 0.8,
@@ -109,7 +114,14 @@ def simulate(
         oracle=oracle,
         test_only_allowed=i_have_the_right_to_train_on_mathvista,
     )
-    summary = run_simulation(config, output_dir, workers=workers, resume=resume, quiet=as_json)
+    summary = run_simulation(
+        config,
+        output_dir,
+        workers=workers,
+        cluster=cluster_of(cluster, actors, gpus_per_actor),
+        resume=resume,
+        quiet=as_json,
+    )
     if as_json:
         print_json(summary.model_dump(mode="json"))
         return
@@ -120,7 +132,13 @@ def simulate(
 
 
 def run_simulation(
-    config: SimulationConfig, folder: Path, *, workers: int, resume: bool, quiet: bool
+    config: SimulationConfig,
+    folder: Path,
+    *,
+    workers: int,
+    resume: bool,
+    quiet: bool,
+    cluster: Cluster | None = None,
 ) -> Summary:
     """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
     from vitarmm_agent.training.simulate import simulate as run
@@ -129,7 +147,10 @@ def run_simulation(
         on_start: Callable[[int, int], None] | None = None,
         on_row: Callable[[SimulatedRow], None] | None = None,
     ) -> Summary:
-        flow = run(config, folder, workers=workers, resume=resume, on_start=on_start, on_row=on_row)
+        flow = run(
+            config, folder, workers=workers, cluster=cluster, resume=resume,
+            on_start=on_start, on_row=on_row,
+        )  # fmt: skip
         return asyncio.run(flow)
 
     if quiet:

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
-from vitarmm_agent.effects import arun
-from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.output_folder import begin, write_text
 from vitarmm_agent.evals.worklist import Job, WorkList
-from vitarmm_agent.evals.writers.cases import Case, cases_of
-from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, sampled
-from vitarmm_agent.memory_store.operations import Operation
-from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Problem, Usage
+from vitarmm_agent.evals.writers.replay import Neighbours
+from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.result import Result
-from vitarmm_agent.rmm.audit import leak_of
-from vitarmm_agent.rmm.schema import written_json
-from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.training.labels import combined, label_of, preferences
-from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect, write_rows
+from vitarmm_agent.training.labels import preferences
+from vitarmm_agent.training.rows import write_rows
 from vitarmm_agent.training.sampling import ProblemDrawn, Problems, load_problems
 from vitarmm_agent.training.simulated import (
     HELD_OUT,
@@ -35,13 +25,8 @@ from vitarmm_agent.training.simulated import (
     Summary,
     summarise,
 )
-
-if TYPE_CHECKING:
-    from langchain_core.messages import BaseMessage
-
-    from vitarmm_agent.agent import ReasoningAgent
-
-ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+from vitarmm_agent.training.simulator import Baselines, Simulator, own_settings
+from vitarmm_agent.training.simulator_cluster import SimulatorCluster
 
 
 async def simulate(
@@ -50,6 +35,7 @@ async def simulate(
     *,
     settings: Settings | None = None,
     workers: int = 1,
+    cluster: Cluster | None = None,
     resume: bool = False,
     on_start: Callable[[int, int], None] | None = None,
     on_row: Callable[[SimulatedRow], None] | None = None,
@@ -61,6 +47,8 @@ async def simulate(
         folder: where everything goes; new, empty, or with ``resume`` that of the same simulation.
         settings: everything that the configuration leaves open, such as decoding.
         workers: problems at a time.
+        cluster: over which they are spread. Then each of the workers has a memory of its own and takes
+            its problems one after another, so that rows depend on no actor's speed.
         resume: go on with an interrupted simulation; finished problems are not run again.
         on_start: is told how many problems there are, and how many are finished.
         on_row: is told of each finished problem.
@@ -70,271 +58,71 @@ async def simulate(
             that cannot be used.
         ModelServerError: a server denies every request.
     """
+    if cluster is not None:
+        cluster.check(workers)
+        config = config.model_copy(update={"lanes": workers})
     problems = await asyncio.to_thread(load_problems, config)
     begin(folder, config, resume=resume, what="simulation")
     work = WorkList(folder / LEDGER, SimulatedRow)
-    simulator = await asyncio.to_thread(Simulator.open, config, folder, problems, settings)
-    for row in work.done.values():
-        simulator.replayer.remember(row.baselines)
     jobs = [Job(task.key, task) for task in problems.tasks]
+    lanes = [jobs[n :: config.lanes] for n in range(config.lanes)]
+    lane_of = {job.key: n for n, lane in enumerate(lanes) for job in lane}
+    settings = own_settings(config, folder, settings)
+    known = {key: right for row in work.done.values() for key, right in row.baselines.items()}
+    similar = await asyncio.to_thread(Similar, config, problems, settings)
+    simulator = await _simulator(cluster, config, known, settings, workers)
     if on_start:
         on_start(len(jobs), sum(job.key in work.done for job in jobs))
-    stopped = await work.run(
-        [[job] for job in jobs], simulator.row, workers=workers, crashed=_crashed, on_row=on_row
-    )
+
+    async def row(job: Job) -> SimulatedRow:
+        task: ProblemDrawn = job.payload
+        others = [] if task.held_out else await asyncio.to_thread(similar.to, task.problem)
+        return await simulator.row(task, others, lane_of[job.key])
+
+    try:
+        stopped = await work.run(
+            lanes if config.lanes > 1 else [[job] for job in jobs],
+            row, workers=workers, crashed=_crashed, on_row=on_row, stop=simulator.broken,
+        )  # fmt: skip
+    finally:
+        simulator.close()
     rows = [work.done[job.key] for job in jobs if job.key in work.done]
     return write_results(folder, rows, problems.skipped, stopped)
 
 
-class Simulator:
-    """Runs one problem after another; any number at a time on one event loop."""
+async def _simulator(
+    cluster: Cluster | None,
+    config: SimulationConfig,
+    known: Baselines,
+    settings: Settings,
+    runs: int,
+) -> Simulator | SimulatorCluster:
+    """What runs the problems: here, or on a cluster."""
+    if cluster is None:
+        return await asyncio.to_thread(Simulator.open, config, known, settings)
+    return await SimulatorCluster.open(cluster, config, known, settings, runs=runs)
 
-    def __init__(
-        self,
-        config: SimulationConfig,
-        agents: dict[bool, ReasoningAgent],
-        writers: Sequence[MemoryWriter],
-        replayer: Replayer,
-        neighbours: dict[str, Neighbours],
-    ) -> None:
-        """Run with ``agents``, by whether a problem is held out.
 
-        ``writers`` decide; the first is the agents' own.
-        """
-        self.config = config
-        self.agents = agents
-        self.writers = writers
-        self.replayer = replayer
-        self.neighbours = neighbours
+class Similar:
+    """Finds the training problem of the same benchmark that is most like a problem."""
 
-    @classmethod
-    def open(
-        cls,
-        config: SimulationConfig,
-        folder: Path,
-        problems: Problems,
-        settings: Settings | None = None,
-    ) -> Simulator:
-        """Load the models, and open memories that only this simulation uses.
-
-        Held-out problems have one of their own, so that nothing learned on them is in training rows.
+    def __init__(self, config: SimulationConfig, problems: Problems, settings: Settings) -> None:
+        """Embed the problems, where entries are tried on any.
 
         Raises:
-            UserError: a model or the embedder cannot be had.
+            UserError: the embedder cannot be had.
         """
-        from vitarmm_agent.agent import ReasoningAgent
-        from vitarmm_agent.graphs.checkpoints import open_checkpoints
-        from vitarmm_agent.media import MediaStore
         from vitarmm_agent.memory_store.embedding import load_embeddings
-        from vitarmm_agent.models import load_chat_model
 
-        settings = own_settings(config, folder, settings)
-        reasoner = load_chat_model(config.vita_model, settings=settings)
-        model = load_chat_model(config.rmm or config.feedback_model, settings=settings)
-        writers = [MemoryWriter(model, think=config.think)]
-        for number in range(1, config.candidates):
-            varied = sampled(model, config.temperature, config.seed + number)
-            writers.append(MemoryWriter(varied, think=config.think))
-        kept = open_checkpoints(settings.checkpoints_path)
-        agents = {
-            held_out: ReasoningAgent.open(
-                reasoner=reasoner,
-                rmm=writers[0],
-                memory=settings.data_dir / ("memory-heldout" if held_out else "memory"),
-                checkpointer=kept,
-                settings=settings,
-            )
-            for held_out in {task.held_out for task in problems.tasks}
-        }
-        replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir, local_files=True))
-        neighbours = {}
+        self._among: dict[str, Neighbours] = {}
         if config.replay:
             embeddings = load_embeddings(settings.embedder, settings)
-            neighbours = {name: Neighbours(p, embeddings) for name, p in problems.pool.items()}
-        return cls(config, agents, writers, replayer, neighbours)
+            self._among = {name: Neighbours(p, embeddings) for name, p in problems.pool.items()}
 
-    async def row(self, job: Job) -> SimulatedRow:
-        """Run a problem, take its decisions, and try them.
-
-        Raises:
-            VitaRMMError: as the models raise.
-        """
-        task: ProblemDrawn = job.payload
-        result = await self._run(task)
-        cases = cases_of(result, task.problem)
-        shared: dict[str, Any] = {
-            "key": job.key,
-            "held_out": task.held_out,
-            "thread_id": result.thread_id,
-            "passed": result.passed,
-            "situations": tuple(case.situation for case in cases),
-            "feedback_failures": sum(feedback.failure is not None for feedback in result.feedback),
-            "writer_failures": sum(case.decided is None for case in cases),
-        }
-        if task.held_out:
-            return SimulatedRow(**shared, cases=tuple(cases), usage=result.usage)
-        tally = _Tally(result.usage)
-        similar = await self._similar(task.problem)
-        decisions = [row for case in cases for row in await self._decisions(case, similar, tally)]
-        known = self.replayer.baselines
-        tried = [task.problem.fingerprint, *(problem.fingerprint for problem in similar)]
-        return SimulatedRow(
-            **shared,
-            decisions=tuple(decisions),
-            leaks=dict(tally.leaks),
-            dropped=dict(tally.dropped),
-            baselines={key: known[key] for key in tried if key in known},
-            usage=tally.usage,
-        )
-
-    async def _run(self, task: ProblemDrawn) -> Result:
-        """The problem's run; one that an interrupted simulation began is gone on with."""
-        agent, thread = self.agents[task.held_out], f"simulate-{task.key}"
-        try:
-            await agent.aresult(thread)
-        except InputError:  # it was not begun
-            return await agent.asolve(task.problem, thread_id=thread)
-        return await agent.aresume(thread)
-
-    async def _similar(self, problem: Problem) -> list[Problem]:
-        among = self.neighbours.get(str(problem.metadata.get("benchmark", "")))
-        return await asyncio.to_thread(among.nearest, problem) if among else []
-
-    async def _decisions(
-        self, case: Case, similar: Sequence[Problem], tally: _Tally
-    ) -> list[DecisionRow]:
-        rows, seen = list[DecisionRow](), set[str]()
-        for number, writer in enumerate(self.writers):
-            operations, thought = await self._decided(case, number, writer, tally)
-            kept = None if operations is None else audited(operations, case.problem, tally.leaks)
-            if kept is None:
-                tally.dropped["unusable" if operations is None else "leak"] += 1
-                continue
-            text = written_json(kept, case.related, thought)
-            if text in seen:
-                tally.dropped["said before"] += 1
-                continue
-            seen.add(text)
-            rows.append(await self._decision(case, number, kept, text, similar))
-        return rows
-
-    async def _decided(
-        self, case: Case, number: int, writer: MemoryWriter, tally: _Tally
-    ) -> tuple[tuple[Operation, ...] | None, str]:
-        """What a writer asks for; the first writer decided in the run itself."""
-        if number == 0:
-            return case.decided, case.thought
-        flow = writer.decide(
-            case.problem.without_reference(),
-            case.attempts,
-            case.feedback,
-            case.related,
-            case.provenance("simulation"),
-            recalled=case.recalled,
-        )
-        try:
-            decision = await arun(flow)
-        except ModelError:
-            return None, ""
-        tally.usage += decision.usage
-        return (None if decision.failure else decision.operations), decision.thought
-
-    async def _decision(
-        self,
-        case: Case,
-        number: int,
-        operations: Sequence[Operation],
-        text: str,
-        similar: Sequence[Problem],
-    ) -> DecisionRow:
-        entries = [operation.entry for operation in operations if operation.entry is not None]
-        own = await self._effect(entries, [case.problem])
-        other = await self._effect(entries, similar)
-        return DecisionRow(
-            prompt=as_chat(case.messages(think=self.config.think)),
-            completion=(ChatMessage(role="assistant", content=text),),
-            benchmark=case.benchmark,
-            problem_id=case.problem.id,
-            attempt=case.attempts[-1].number,
-            situation=case.situation,
-            verdict_before=case.feedback[-1].verdict,
-            verdict_after=case.verdict_after if number == 0 else None,
-            label=label_of(own, other),
-            effect_own=own,
-            effect_similar=other,
-            oracle=case.oracle,
-            thread_id=case.thread_id,
-            key=f"{case.key}/{number}",
-        )
-
-    async def _effect(self, entries: Sequence[MemoryEntry], problems: Sequence[Problem]) -> Effect:
-        if not self.config.replay:
-            return "untried"
-        effects = list[Effect]()
-        for problem in problems:
-            for entry in entries:
-                try:
-                    effects.append((await self.replayer.trial(problem, entry)).effect)
-                except ModelError:  # the model declined: nothing is known of this entry
-                    return "untried"
-        return combined(effects)
-
-
-class _Tally:
-    """What is counted while one problem's decisions are made."""
-
-    def __init__(self, usage: Usage) -> None:
-        self.usage = usage
-        self.leaks: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-
-
-def audited(
-    operations: Sequence[Operation], problem: Problem, leaks: Counter[str]
-) -> tuple[Operation, ...] | None:
-    """The operations whose entries give nothing of the problem away; None when none is left.
-
-    ``leaks`` counts the others by reason. A decision to keep nothing is left as it is.
-    """
-    kept = list[Operation]()
-    for operation in operations:
-        entry = operation.entry
-        leak = entry and leak_of(f"{entry.title}\n{entry.applies_when}\n{entry.content}", problem)
-        if leak:
-            leaks[leak] += 1
-        else:
-            kept.append(operation)
-    return tuple(kept) if kept or not operations else None
-
-
-def as_chat(messages: Sequence[BaseMessage]) -> tuple[ChatMessage, ...]:
-    """LangChain messages in the form that chat templates take."""
-    return tuple(
-        ChatMessage(role=cast("Any", ROLES[message.type]), content=message.text)
-        for message in messages
-    )
-
-
-def own_settings(
-    config: SimulationConfig, folder: Path, settings: Settings | None = None
-) -> Settings:
-    """Settings of a simulation: its models, and a memory and traces of its own in ``folder``."""
-    given = (settings or Settings.load()).model_dump(exclude_unset=True)
-    return Settings.load(
-        **given
-        | {
-            "reasoner": config.vita_model,
-            "judge": config.feedback_model,
-            "rmm": config.rmm or config.feedback_model,
-            "feedback": config.feedback,
-            "max_iterations": config.max_iterations,
-            "oracle": config.oracle,
-            "rmm_think": config.think,
-            "data_dir": folder / "data",
-            "database": "off",
-            "namespace": ("simulation",),
-        }
-    )
+    def to(self, problem: Problem) -> list[Problem]:
+        """The nearest problem, or none."""
+        among = self._among.get(str(problem.metadata.get("benchmark", "")))
+        return among.nearest(problem) if among else []
 
 
 def write_results(

@@ -51,6 +51,7 @@ class SimulationConfig(Data):
         think: the writer is asked for a thought before it decides.
         settings: how models decode, and the embedder.
         test_only_allowed: rows whose licence allows testing only may become training data.
+        lanes: memories that the problems are spread over; of each, one problem follows another.
     """
 
     sources: tuple[Source, ...]
@@ -70,6 +71,7 @@ class SimulationConfig(Data):
     think: bool = False
     settings: dict[str, Any] = {}
     test_only_allowed: bool = False
+    lanes: int = Field(1, ge=1)
 
     @classmethod
     def of(cls, settings: Settings | None = None, **options: Any) -> SimulationConfig:
