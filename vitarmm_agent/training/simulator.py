@@ -294,6 +294,7 @@ def own_settings(
             "oracle": config.oracle,
             "rmm_think": config.think,
             "data_dir": folder / "data",
+            "database": "off",
             "namespace": NAMESPACE if config.lanes == 1 else LANES,
         }
     )
