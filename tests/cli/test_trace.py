@@ -87,3 +87,26 @@ def test_a_deleted_run_is_no_longer_listed(capsys: Capture) -> None:
     assert run_app(["trace", "delete", "two", "--yes"]) == 0
     capsys.readouterr()
     assert listed(capsys) == ["one"]
+
+
+def test_a_run_is_called_by_a_part_of_its_name_that_no_other_has(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    for _ in range(2):
+        reasoner = script(tmp_path / "more.json", RIGHT)
+        assert run_app(["solve", QUESTION, "--reasoner", reasoner, *ALONE]) == 0
+    capsys.readouterr()
+    newest, other = listed(capsys)[:2]
+    short = newest.rpartition("-")[2]
+    assert run_app(["trace", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert short in shown and newest not in shown and "scripted:more" in shown
+    assert run_app(["trace", "show", short]) == 0
+    assert f"vitarmm trace show {newest}" in capsys.readouterr().out
+    assert run_app(["trace", "show", newest[:8]]) == 2
+    assert "2 runs begin or end with" in capsys.readouterr().err
+    assert run_app(["resume", short, "--own-settings"]) == 0
+    assert run_app(["trace", "diff", short, other]) == 0
+    assert run_app(["trace", "delete", short, "--yes"]) == 0
+    assert newest not in listed(capsys)
+    assert run_app(["trace", "show", "one"]) == 0, "and by all of it"

@@ -41,9 +41,12 @@ def judge(
     from vitarmm_agent.cli.trace import checkpoints
     from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces import whole_id
 
     text = _text(solution)
-    begun = begun_with(checkpoints(), thread)
+    kept = checkpoints(given.get("database"))
+    thread = whole_id(kept, thread)
+    begun = begun_with(kept, thread)
     agent = open_agent(Settings.load(**{**begun.taken, **given}), quiet=as_json)
     result = agent.judge(
         thread,

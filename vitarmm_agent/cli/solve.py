@@ -98,8 +98,11 @@ def resume(
     from vitarmm_agent.cli.trace import checkpoints, print_run
     from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces import whole_id
 
-    begun = begun_with(checkpoints(given.get("database")), thread)
+    kept = checkpoints(given.get("database"))
+    thread = whole_id(kept, thread)
+    begun = begun_with(kept, thread)
     settings = Settings.load(**{**begun.taken, **given})
     if not own_settings:
         others = {k: v for k, v in begun.differing(settings).items() if k not in given}

@@ -30,15 +30,14 @@ def teach(
     from vitarmm_agent.effects import run
     from vitarmm_agent.nodes.teach import teach_by_hand
     from vitarmm_agent.problem import Problem
-    from vitarmm_agent.traces import read_trace
+    from vitarmm_agent.traces import read_trace, whole_id
 
     if bool(thread) == bool(problem):
         raise InputError("name a run, or give a --problem; one of the two")
-    solved = (
-        read_trace(checkpoints(given.get("database")), thread).result.problem
-        if thread
-        else Problem(text=problem)
-    )
+    if thread:
+        kept = checkpoints(given.get("database"))
+        thread = whole_id(kept, thread)
+    solved = read_trace(kept, thread).result.problem if thread else Problem(text=problem)
     text = read_input() if solution == "-" else solution
     with opened(**given) as found:
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
+WIDE = 100
+"""Columns of a terminal from which the list says what was shown and written of memory."""
+CELL = 14
+"""Characters of an answer or a model in the list."""
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
@@ -44,7 +48,7 @@ def list_(
     given: Given = NOTHING,
 ) -> None:
     """List runs, the newest first."""
-    from vitarmm_agent.traces import RunFilter
+    from vitarmm_agent.traces import RunFilter, short_id
 
     where = RunFilter(
         text=text,
@@ -60,14 +64,17 @@ def list_(
         print_json([run.model_dump() for run in page.runs])
         return
     run_id, problem = Column("run", no_wrap=True), Column("problem", no_wrap=True, ratio=1)
+    counted = ("used", "new") if out.width >= WIDE else ()
     table = Table(
-        run_id, "status", "answer", "tries", "used", "new", problem, box=None, expand=True
+        run_id, "status", "by", "answer", "model", "time", *counted, problem, box=None, expand=True
     )
     for run in page.runs:
-        counts = (str(run.attempts), str(run.recalled), str(run.written))
-        answer = safe(run.answer if run.answer is not None else "")
+        answer, by, model = (safe(_cut(t or "")) for t in (run.answer, run.judged_by, run.model))
+        seconds = f"{run.seconds:.0f} s" if run.seconds else ""
+        counts = (str(run.recalled or ""), str(run.written or ""))[: len(counted)]
         shown = safe(f"cannot be read: {run.unreadable}" if run.unreadable else _line(run))
-        table.add_row(safe(run.thread_id), run.status, answer, *counts, shown)
+        name = safe(short_id(run.thread_id))
+        table.add_row(name, run.status, by, answer, model, seconds, *counts, shown)
     out.print(table if page.runs else "no runs yet" if where.empty else "no run matches")
     if page.total > offset + len(page.runs):
         out.print(f"{page.total} runs; the next page: --offset {offset + len(page.runs)}")
@@ -84,9 +91,11 @@ def show(
     given: Given = NOTHING,
 ) -> None:
     """Print one run, step by step."""
-    from vitarmm_agent.traces import read_trace
+    from vitarmm_agent.traces import read_trace, whole_id
 
-    trace = read_trace(checkpoints(**given), thread)
+    kept = checkpoints(**given)
+    trace = read_trace(kept, whole_id(kept, thread))
+    thread = trace.result.thread_id
     if as_json:
         print_json(trace.model_dump(mode="json"))
         return
@@ -113,10 +122,10 @@ def diff(
     given: Given = NOTHING,
 ) -> None:
     """Compare two runs: figures, memory shown, and the words of their last attempts."""
-    from vitarmm_agent.traces import read_trace, word_diff
+    from vitarmm_agent.traces import read_trace, whole_id, word_diff
 
     kept = checkpoints(**given)
-    one, other = read_trace(kept, a).result, read_trace(kept, b).result
+    one, other = (read_trace(kept, whole_id(kept, name)).result for name in (a, b))
     table = Table("", Column(safe(a)), Column(safe(b)))
     for name, *values in (
         ("problem", *(r.problem.text[:60] for r in (one, other))),
@@ -152,11 +161,13 @@ def export(
     """Write one run as a self-contained HTML file, or as JSON."""
     from vitarmm_agent.open_media import open_media
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.traces import read_trace
+    from vitarmm_agent.traces import read_trace, whole_id
 
     if as_html == as_json:
         raise InputError("say how to export: either --html or --json")
-    trace = read_trace(checkpoints(**given), thread)
+    kept = checkpoints(**given)
+    trace = read_trace(kept, whole_id(kept, thread))
+    thread = trace.result.thread_id
     if as_json and output is None:
         print_json(trace.model_dump(mode="json"))
         return
@@ -182,9 +193,10 @@ def delete(
     given: Given = NOTHING,
 ) -> None:
     """Delete one run's checkpoints; what it wrote to memory stays."""
-    from vitarmm_agent.traces import read_trace
+    from vitarmm_agent.traces import read_trace, whole_id
 
     kept = checkpoints(**given, write=True)
+    thread = whole_id(kept, thread)
     read_trace(kept, thread)
     if not yes:
         typer.confirm(f"Delete run {thread}?", abort=True)
@@ -282,6 +294,10 @@ def _index(given: Given) -> RunIndex:
     from vitarmm_agent.traces import RunIndex
 
     return RunIndex(checkpoints(**given), Settings.load(**given).index_path)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
 def _line(run: RunSummary) -> str:

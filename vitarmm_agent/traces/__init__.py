@@ -9,7 +9,7 @@ from vitarmm_agent.lazy import lazy_names
 if TYPE_CHECKING:
     from vitarmm_agent.traces.diff import Stretch, word_diff
     from vitarmm_agent.traces.fork import Edit, fork_run
-    from vitarmm_agent.traces.reader import Moment, Trace, read_trace
+    from vitarmm_agent.traces.reader import Moment, Trace, read_trace, short_id, whole_id
     from vitarmm_agent.traces.runs import RunIndex, RunPage, list_runs
     from vitarmm_agent.traces.summary import RunFilter, RunSummary
 
@@ -25,6 +25,8 @@ __all__ = [
     "fork_run",
     "list_runs",
     "read_trace",
+    "short_id",
+    "whole_id",
     "word_diff",
 ]
 
@@ -33,7 +35,7 @@ __getattr__ = lazy_names(
     {
         **dict.fromkeys(("Stretch", "word_diff"), "diff"),
         **dict.fromkeys(("Edit", "fork_run"), "fork"),
-        **dict.fromkeys(("Moment", "Trace", "read_trace"), "reader"),
+        **dict.fromkeys(("Moment", "Trace", "read_trace", "short_id", "whole_id"), "reader"),
         **dict.fromkeys(("RunIndex", "RunPage", "list_runs"), "runs"),
         **dict.fromkeys(("RunFilter", "RunSummary"), "summary"),
     },

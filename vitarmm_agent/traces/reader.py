@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -25,6 +26,9 @@ DAMAGE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplemen
 """What checkpointers raise on a checkpoint whose bytes cannot be decoded."""
 ERROR = "__error__"
 """Where LangGraph keeps the error of a task."""
+SHORTEST = 4
+"""Characters of a part of a thread's name by which it may be called."""
+_OWN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 COUNTED = ("recalls", "attempts", "feedback", "written")
 
 
@@ -137,6 +141,42 @@ def read_trace(
         turns=len(runs),
         problems=tuple(dict.fromkeys([*problems, *unread])),
     )
+
+
+def whole_id(checkpointer: BaseCheckpointSaver[str], name: str) -> str:
+    """The thread that is meant: of that name, or the only one whose name begins or ends so.
+
+    Raises:
+        InputError: several do.
+    """
+    if len(name) < SHORTEST:
+        return name
+    ids = _threads(checkpointer)
+    found = [thread for thread in ids if thread.startswith(name) or thread.endswith(name)]
+    if name in found or not found:
+        return name
+    if len(found) > 1:
+        some = ", ".join(found[:3])
+        raise InputError(
+            f"{len(found)} runs begin or end with {name!r}: {some}; give more of the one"
+        )
+    return found[0]
+
+
+def _threads(checkpointer: BaseCheckpointSaver[str]) -> list[str]:
+    """Names of all threads, where they are told without decoding checkpoints."""
+    if isinstance(checkpointer, KnowsRuns):
+        return [thread for thread, _, _ in checkpointer.heads()]
+    connection = getattr(checkpointer, "conn", None)
+    if not isinstance(connection, sqlite3.Connection):
+        return []
+    rows = connection.execute("SELECT DISTINCT thread_id FROM checkpoints WHERE checkpoint_ns = ''")
+    return [str(row[0]) for row in rows.fetchall()]
+
+
+def short_id(thread: str) -> str:
+    """The end of an id that was made here, by which commands know it; another's as it is."""
+    return thread.rpartition("-")[2] if _OWN.fullmatch(thread) else thread
 
 
 def _turns(history: list[CheckpointTuple]) -> list[list[CheckpointTuple]]:
