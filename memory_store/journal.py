@@ -12,96 +12,43 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, cast
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.memory_store.journal_records import (
+    Batch,
+    Change,
+    JournalEvent,
+    damaged,
+    entry_json,
+    read_change,
+    read_entry,
+    read_event,
+)
+from vitarmm_agent.memory_store.journal_schema import (
+    ALTERED,
+    ANY_ALTERED,
+    BATCH,
+    EVENT,
+    SCHEMA,
+    TRIGGERS,
+)
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
+from vitarmm_agent.memory_store.store.soundness import (
+    add_sums,
+    check_structure,
+    checksum,
+    is_damage,
+    sound,
+    vacuum,
+)
 from vitarmm_agent.private import private_database
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace TEXT NOT NULL,
-    key TEXT NOT NULL,
-    run TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    time REAL NOT NULL,
-    result TEXT NOT NULL,
-    applied INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (namespace, key)
-);
-CREATE INDEX IF NOT EXISTS batches_by_run ON batches (namespace, run);
-CREATE INDEX IF NOT EXISTS batches_pending ON batches (namespace, id) WHERE applied = 0;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    batch INTEGER NOT NULL REFERENCES batches (id),
-    namespace TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    entry_id TEXT NOT NULL,
-    before TEXT,
-    after TEXT,
-    reason TEXT NOT NULL,
-    time REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_entry ON events (namespace, entry_id, seq);
-CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch);
-CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-"""
-
-
-class Change(BaseModel):
-    """One entry before and after; None where it did not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
-    entry_id: str
-    before: MemoryEntry | None
-    after: MemoryEntry | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Changes made together.
-
-    Attributes:
-        key: unique in its memory, so that the same batch is never carried out twice.
-        run: what made them: a run's thread id, or a name for a person's command.
-        result: what the caller was answered, as JSON.
-    """
-
-    key: str
-    run: str
-    attempt: int
-    changes: tuple[Change, ...]
-    result: Any = None
-    time: float = 0.0
-
-
-@dataclass(frozen=True)
-class JournalEvent:
-    """A change as it stands in the journal."""
-
-    seq: int
-    kind: str
-    entry_id: str
-    before: MemoryEntry | None
-    after: MemoryEntry | None
-    reason: str
-    time: datetime
-    run: str
-    attempt: int
+__all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]
 
 
 class Journal:
@@ -118,7 +65,11 @@ class Journal:
         self._lock = threading.RLock()
         with self._guarded():
             self._db = private_database(path)
-            self._db.executescript(_SCHEMA)
+            check_structure(self._db, path)
+            self._db.executescript(SCHEMA)
+            for trigger in TRIGGERS:
+                self._db.execute(trigger)
+            add_sums(self._db, "batches", "events")
 
     def append(self, namespace: Sequence[str], batch: Batch) -> None:
         """Write a batch; durable when this returns.
@@ -139,27 +90,23 @@ class Journal:
                 self._append(db, namespace_text(tuple(namespace)), batch)
 
     def _append(self, db: sqlite3.Connection, text: str, batch: Batch) -> None:
-        row = db.execute(
-            "INSERT INTO batches (namespace, key, run, attempt, time, result)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
-        )
+        said = (text, batch.key, batch.run, batch.attempt, float(batch.time))
+        result = json.dumps(batch.result)
+        number = db.execute(
+            "INSERT INTO batches (namespace, key, run, attempt, time, result, applied, total)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+            (*said, result, checksum(*said, result)),
+        ).lastrowid
+        rows = [
+            (number, text, change.kind, change.entry_id, entry_json(change.before), entry_json(change.after),
+             change.reason, float(batch.time))
+            for change in batch.changes
+        ]  # fmt: skip
         db.executemany(
-            "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    row.lastrowid,
-                    text,
-                    change.kind,
-                    change.entry_id,
-                    _json(change.before),
-                    _json(change.after),
-                    change.reason,
-                    batch.time,
-                )
-                for change in batch.changes
-            ],
+            "INSERT INTO events"
+            " (batch, namespace, kind, entry_id, before, after, reason, time, total)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row, checksum(*row)) for row in rows],
         )
 
     def mark_applied(self, namespace: Sequence[str], key: str) -> None:
@@ -184,19 +131,50 @@ class Journal:
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
-        found = f"{_BATCH} WHERE namespace = ? AND key = ?"
-        rows = self._query(found, namespace_text(tuple(namespace)), key)
+        found = f"{BATCH} WHERE namespace = ? AND key = ?"
+        rows = self._sound(found, namespace_text(tuple(namespace)), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
-        found = f"{_BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
-        rows = self._query(found, namespace_text(tuple(namespace)))
+        found = f"{BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
+        rows = self._sound(found, namespace_text(tuple(namespace)))
         return [self._batch(row) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
         """What comes before a batch of this key: :meth:`pending` ones, and the one of this key."""
         return self.pending(namespace), self.batch(namespace, key)
+
+    def last_key(self, namespace: Sequence[str]) -> str | None:
+        """Key of the newest batch; None where there is none."""
+        rows = self.query(
+            "SELECT key FROM batches WHERE namespace = ? ORDER BY id DESC LIMIT 1",
+            namespace_text(tuple(namespace)),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def applied_after(self, namespace: Sequence[str], key: str | None) -> int | None:
+        """How many batches that a store has are newer than the one of this key, or than none.
+
+        None: it is unknown.
+        """
+        text, found = namespace_text(tuple(namespace)), [(0,)]
+        if key is not None:
+            by_key = "SELECT id FROM batches WHERE namespace = ? AND key = ?"
+            found = cast("list[tuple[int]]", self.query(by_key, text, key))
+        newer = "SELECT count(*) FROM batches WHERE id > ? AND +namespace = ? AND applied = 1"
+        return int(self.query(newer, found[0][0], text)[0][0]) if found else None
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, for what looks after the file."""
+        with self._guarded(), self._transaction() as db:
+            yield db
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back to the disk."""
+        with self._guarded(), self._lock:
+            vacuum(self._db)
 
     def events(
         self,
@@ -208,9 +186,9 @@ class Journal:
     ) -> list[JournalEvent]:
         """Events of a memory, newest first."""
         return [
-            _event(row)
-            for row in self._query(
-                f"SELECT {_EVENT} WHERE e.namespace = ? AND (? IS NULL OR e.entry_id = ?) "
+            read_event(row)
+            for row in self._sound(
+                f"SELECT {EVENT} WHERE e.namespace = ? AND (? IS NULL OR e.entry_id = ?) "
                 "AND (? IS NULL OR b.run = ?) ORDER BY e.seq DESC LIMIT ?",
                 namespace_text(tuple(namespace)),
                 entry_id,
@@ -223,12 +201,12 @@ class Journal:
 
     def run_events(self, namespace: Sequence[str], run: str) -> list[JournalEvent]:
         """Events of one run, oldest first."""
-        rows = self._query(
-            f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
+        rows = self._sound(
+            f"SELECT {EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
             namespace_text(tuple(namespace)),
             run,
         )
-        return [_event(row) for row in rows]
+        return [read_event(row) for row in rows]
 
     def states(
         self, namespace: Sequence[str], entry_ids: Sequence[str], moment: datetime
@@ -236,14 +214,14 @@ class Journal:
         """These entries as they were at ``moment``; those that did not exist are left out."""
         found: dict[str, MemoryEntry] = {}
         last = (
-            "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
-            "ORDER BY seq DESC LIMIT 1"
+            f"SELECT after, {ALTERED} FROM events e WHERE namespace = ? AND entry_id = ? "
+            "AND time <= ? ORDER BY seq DESC LIMIT 1"
         )
         text, until = namespace_text(tuple(namespace)), moment.timestamp()
         for entry_id in entry_ids:
-            rows = self._query(last, text, entry_id, until)
+            rows = self._sound(last, text, entry_id, until)
             if rows and rows[0][0] is not None:
-                found[entry_id] = _entry(rows[0][0])
+                found[entry_id] = read_entry(rows[0][0])
         return found
 
     def entries(
@@ -251,25 +229,25 @@ class Journal:
     ) -> Iterator[MemoryEntry]:
         """All entries as they are, or were at ``moment``, in the order they were first written."""
         until = float("inf") if moment is None else moment.timestamp()
-        rows = self._query(
-            "SELECT e.after FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
+        rows = self._sound(
+            f"SELECT e.after, {ALTERED} FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
             "FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
             "ON e.seq = l.last WHERE e.after IS NOT NULL ORDER BY l.first",
             namespace_text(tuple(namespace)),
             until,
         )
-        return (_entry(after) for (after,) in rows)
+        return (read_entry(after) for (after,) in rows)
 
     def unknown(
         self, namespace: Sequence[str], entries: Sequence[MemoryEntry]
     ) -> dict[str, MemoryEntry]:
         """Those of these entries that are as no event left or found them, by id: another's work."""
         left = {entry.id: entry for entry in entries}
-        for entry_id, *states in self._query(
-            "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
+        for entry_id, *states in self._sound(
+            f"SELECT entry_id, after, before, {ALTERED} FROM events e WHERE namespace = ? ORDER BY seq DESC",
             namespace_text(tuple(namespace)),
         ):
-            if entry_id in left and any(s and _entry(s) == left[entry_id] for s in states):
+            if entry_id in left and any(s and read_entry(s) == left[entry_id] for s in states):
                 del left[entry_id]
         return left
 
@@ -277,23 +255,35 @@ class Journal:
         """Entries as they once were, one for each text that is no longer a live entry's."""
         current = {e.id: e.index_text for e in self.entries(namespace) if e.live}
         seen = set(current.items())
-        for (after,) in self._query(
-            "SELECT after FROM events WHERE namespace = ? AND after IS NOT NULL ORDER BY seq",
+        for (after,) in self._sound(
+            f"SELECT after, {ALTERED} FROM events e WHERE namespace = ? AND after IS NOT NULL "
+            "ORDER BY seq",
             namespace_text(tuple(namespace)),
         ):
-            entry = _entry(after)
+            entry = read_entry(after)
             if (entry.id, entry.index_text) not in seen:
                 seen.add((entry.id, entry.index_text))
                 yield entry
 
     def has_applied(self) -> bool:
         """Whether a store was given any batch."""
-        return bool(self._query("SELECT 1 FROM batches WHERE applied = 1 LIMIT 1"))
+        return bool(self.query("SELECT 1 FROM batches WHERE applied = 1 LIMIT 1"))
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
-        rows = self._query("SELECT DISTINCT namespace FROM batches")
+        rows = self.query("SELECT DISTINCT namespace FROM batches")
         return sorted(namespace_labels(row[0]) for row in rows)
+
+    def check(self) -> None:
+        """Look at every page and row of the file.
+
+        Raises:
+            MemoryStoreError: one is not as it was written.
+        """
+        with self._guarded(), self._lock:
+            check_structure(self._db, self.path, wholly=True)
+        for sql in ANY_ALTERED:
+            self._sound(sql)
 
     def close(self) -> None:
         """Close the file."""
@@ -301,8 +291,9 @@ class Journal:
             self._db.close()
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
-        changes = self._query(
-            "SELECT kind, entry_id, reason, before, after FROM events WHERE batch = ? ORDER BY seq",
+        changes = self._sound(
+            f"SELECT kind, entry_id, reason, before, after, {ALTERED} FROM events e "
+            "WHERE batch = ? ORDER BY seq",
             row[0],
         )
         return Batch(
@@ -311,12 +302,17 @@ class Journal:
             attempt=row[3],
             time=row[4],
             result=json.loads(row[5]),
-            changes=tuple(_change(*change) for change in changes),
+            changes=tuple(read_change(*change) for change in changes),
         )
 
-    def _query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows that a statement finds."""
         with self._guarded(), self._lock:
             return self._db.execute(sql, parameters).fetchall()
+
+    def _sound(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._guarded(), self._lock:
+            return sound(self._db.execute(sql, parameters).fetchall())
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -334,15 +330,12 @@ class Journal:
         self._opened.check()
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise damaged(f"journal {str(self.path)!r}", error) from error
             raise MemoryStoreError(
                 f"journal {str(self.path)!r} cannot be used: {error}; "
                 "check that the folder exists, can be written and has space"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise MemoryStoreError(
-                f"journal {str(self.path)!r} is damaged: {error}; move it away and begin a new one "
-                "from the entries as they are with: vitarmm memory reindex"
             ) from error
 
 
@@ -355,38 +348,3 @@ def history(journal: Journal | None, what: str) -> Journal:
     if journal is None:
         raise InputError(f"{what} needs a journal, which this memory does not keep")
     return journal
-
-
-_BATCH = "SELECT id, key, run, attempt, time, result FROM batches"
-_EVENT = (
-    "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "
-    "FROM events e JOIN batches b ON b.id = e.batch"
-)
-
-
-def _event(row: tuple[Any, ...]) -> JournalEvent:
-    seq, kind, entry_id, before, after, reason, time, run, attempt = row
-    return JournalEvent(
-        seq=seq,
-        kind=kind,
-        entry_id=entry_id,
-        before=before and _entry(before),
-        after=after and _entry(after),
-        reason=reason,
-        time=datetime.fromtimestamp(time, UTC),
-        run=run,
-        attempt=attempt,
-    )
-
-
-def _change(kind: str, entry_id: str, reason: str, *states: str | None) -> Change:
-    before, after = (state and _entry(state) for state in states)
-    return Change(kind=kind, entry_id=entry_id, before=before, after=after, reason=reason)
-
-
-def _json(entry: MemoryEntry | None) -> str | None:
-    return None if entry is None else entry.model_dump_json()
-
-
-def _entry(text: str) -> MemoryEntry:
-    return MemoryEntry.model_validate_json(text)

@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "thinking",
         "wilson",
     ),
-    ("config_file", "servers"),
+    ("ages", "config_file", "servers"),
     ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
     ("problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),

@@ -48,6 +48,7 @@ from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.store.server_backend import ServerBackend
+    from vitarmm_agent.memory_store.store.sqlite_items import Items
 
 SCORE_DECIMALS = 4
 """Similarities agree to this in whatever way they were computed; equal ones are told apart by key."""
@@ -147,6 +148,11 @@ class ChromaStore(BaseStore):
         """Bring a folder's Chroma index up to date now, rather than with the next batches."""
         if isinstance(self._backend, LocalBackend):  # a server keeps its own
             self._backend.flush()
+
+    @property
+    def file(self) -> Items | None:
+        """What a folder keeps its items in; None for a server."""
+        return getattr(self._backend, "items", None)
 
     def rebuild_index(self) -> None:
         """Make the Chroma index again from the stored vectors; nothing is embedded anew."""

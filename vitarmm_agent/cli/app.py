@@ -14,6 +14,8 @@ from vitarmm_agent.cli import (
     evaluate,
     mcp,
     memory,
+    memory_check,
+    memory_compact,
     models,
     simulate,
     solve,
@@ -46,6 +48,8 @@ app.command("mcp")(mcp.mcp)
 app.command("ui")(ui.ui)
 app.command("simulate", context_settings=EITHER)(simulate.simulate)
 app.command("train", context_settings=EITHER)(train.train)
+memory.app.command("check")(memory_check.check)
+memory.app.command("compact")(memory_compact.compact)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.")
 app.add_typer(memory.app, name="memory", help="Look after what was learned.")
 app.add_typer(models.app, name="models", help="Fetch and list local model weights.")
