@@ -175,6 +175,14 @@ class SqliteCheckpoints(SqliteSaver):
             return False
         return True
 
+    def spare(self) -> float:
+        """The share of the file that :meth:`shrink` would give back."""
+        pages, free = (
+            int(self.conn.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count")
+        )
+        return free / max(pages, 1)
+
     @contextmanager
     def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[sqlite3.Cursor]:
         """Have values written in parts, in one transaction with them."""

@@ -341,7 +341,7 @@ class Curation:
                 journal,
                 namespace,
             )
-            if not dry_run:
+            if not dry_run and (gone or any(done)):
                 yield from in_thread(journal.shrink)
                 store = self.entry_store.store
                 if isinstance(store, ChromaStore) and store.file is not None:

@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nodes",),
     ("graphs",),
     ("agent", "traces"),
-    ("integrations", "viewer", "evals"),
+    ("integrations", "viewer", "evals", "graphs.server"),
     ("training",),
     ("cli", "evals.speed", "evals.studies"),
 )
