@@ -121,9 +121,16 @@ class EntryStore:
         """Make the changes of a batch; doing it again changes nothing."""
         return (yield from self.carry_out_all([(self, batch)]))
 
-    def carry_out_all(self, batches: Sequence[tuple[EntryStore, Batch]]) -> Flow[None]:
-        """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
+    def carry_out_all(
+        self, batches: Sequence[tuple[EntryStore, Batch]], *, journalled: bool = False
+    ) -> Flow[None]:
+        """:meth:`carry_out` for batches of several shelves of this store, in one call of it.
+
+        Those that are in a journal are noted as the last of their memory.
+        """
         ops = [op for entry_store, batch in batches for op in entry_store._ops(batch)]
+        if journalled:
+            ops += [entry_store._last(batch.key) for entry_store, batch in batches]
         for part in self._parts(ops):
             yield from self.batch(part)
         return None
@@ -159,8 +166,7 @@ class EntryStore:
 
     def _ops(self, batch: Batch) -> list[PutOp]:
         ops = [op for change in batch.changes for op in self._put(change)]
-        done = PutOp(self.batches, batch.key, {"result": batch.result}, index=False)
-        return [*ops, done, self._last(batch.key)]
+        return [*ops, PutOp(self.batches, batch.key, {"result": batch.result}, index=False)]
 
     def _last(self, key: str) -> PutOp:
         return PutOp(self.batches, LAST, {"key": key}, index=False)

@@ -32,6 +32,7 @@ WORDS = {
     "prompts": "for models",
     "thinking": "told from words",
     "wilson": "how sure",
+    "ages": "90d",
     "config_file": "vitarmm.toml",
     "servers": "model servers of others",
     "settings": "one frozen model",
@@ -54,6 +55,7 @@ WORDS = {
     "agent": "ReasoningAgent",
     "traces": "runs read back",
     "integrations": "tools, MCP",
+    "graphs.server": "LangGraph's server",
     "viewer": "the page",
     "training": "simulate, train, publish",
     "cli": "the command vitarmm",
@@ -70,7 +72,16 @@ MEMORY = {
     ),
     "pure decisions": ("ranking", "consolidation", "wording", "write_plan"),
     "recall, write, look after": ("memory", "recalling", "writing", "curation", "entry_store"),
-    "history": ("journal", "write_group", "transfer", "reindex"),
+    "history": (
+        "journal",
+        "journal_schema",
+        "journal_records",
+        "agreement",
+        "compaction",
+        "write_group",
+        "transfer",
+        "reindex",
+    ),
     "opened": ("open", "embedding", "bert_gguf"),
 }
 """The files of ``memory_store`` by what they are for; those of its folder ``store`` are read from disk."""

@@ -120,6 +120,17 @@ def test_entries_of_an_older_copy_are_told(tmp_path: Path) -> None:
     open_memory(folder).close()
 
 
+def test_what_was_written_without_a_journal_is_opened_with_one(tmp_path: Path) -> None:
+    first = ReasoningMemory(unchecked(tmp_path).store, NAMESPACE)
+    write(first, 1)
+    first.close()
+    memory = open_memory(tmp_path)
+    write(memory, 2)
+    assert compare(memory, NAMESPACE).unknown == ("e1",)
+    memory.close()
+    open_memory(tmp_path).close()
+
+
 def test_the_command_looks_at_everything(cut: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(["memory", "check", "--memory", str(cut), "--json"]) == 2
     printed = capsys.readouterr()
