@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.soundness import check_structure
+from vitarmm_agent.memory_store.store.soundness import FAULTS, check_structure
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ def warn_of_damage(connection: sqlite3.Connection, path: Path) -> None:
     """Warn of a damaged file that is only looked at: what can be read of it is still shown."""
     try:
         check_structure(connection, path)
-    except sqlite3.DatabaseError as error:
+    except FAULTS as error:
         logger.warning("traces in %r are damaged, and what follows may lack some: %s", path, error)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from langchain_core.runnables import RunnableConfig
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.soundness import add_sums, is_damage
+from vitarmm_agent.memory_store.store.soundness import FAULTS, add_sums, is_damage
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError)
 """What is raised over a checkpoint whose bytes cannot be decoded."""
@@ -78,7 +78,7 @@ def telling(connection: sqlite3.Connection, *, of_reading: bool = False) -> Iter
         yield
     except InputError:
         raise
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise InputError(f"traces in {_file(connection)!r} {words(error)}") from error
     except UNREADABLE as error:
         if not of_reading:
@@ -89,7 +89,7 @@ def telling(connection: sqlite3.Connection, *, of_reading: bool = False) -> Iter
         ) from error
 
 
-def words(error: sqlite3.Error) -> str:
+def words(error: Exception) -> str:
     """What is wrong with a file of traces, and what to do."""
     if not is_damage(error):
         return f"cannot be kept or read: {error}; check that the disk has space and can be written"
@@ -102,7 +102,7 @@ def words(error: sqlite3.Error) -> str:
 def _file(connection: sqlite3.Connection) -> str:
     try:
         return str(connection.execute("PRAGMA database_list").fetchone()[2])
-    except sqlite3.Error:
+    except FAULTS:
         return "the file"
 
 

@@ -29,7 +29,8 @@ from vitarmm_agent.graphs.checkpoint_sums import CheckpointSums, telling, words
 from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
-from vitarmm_agent.memory_store.store.soundness import add_functions, check_structure, vacuum
+from vitarmm_agent.memory_store.store import soundness
+from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
@@ -170,18 +171,17 @@ class SqliteCheckpoints(SqliteSaver):
     def shrink(self) -> bool:
         """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
         try:
-            vacuum(self.conn)
+            soundness.vacuum(self.conn)
         except sqlite3.OperationalError:
             return False
         return True
 
     def spare(self) -> float:
         """The share of the file that :meth:`shrink` would give back."""
-        pages, free = (
-            int(self.conn.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count")
+        find = (
+            "SELECT freelist_count * 1.0 / page_count FROM pragma_freelist_count, pragma_page_count"
         )
-        return free / max(pages, 1)
+        return float(self.conn.execute(find).fetchone()[0])
 
     @contextmanager
     def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[sqlite3.Cursor]:
@@ -357,13 +357,13 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
         private_file(path)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
         plain_tables(connection, path)
-        check_structure(connection, path)
+        soundness.check_structure(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS, mode=FILE):
             checkpoints.setup()
-    except sqlite3.DatabaseError as error:
+    except FAULTS as error:
         raise InputError(f"traces in {str(path)!r} {words(error)}") from None
     except OSError as error:
         raise InputError(
@@ -390,8 +390,8 @@ def read_checkpoints(path: Path) -> SqliteCheckpoints:
         if not {"checkpoints", "writes"} <= plain_tables(connection, path):
             raise InputError(f"{str(path)!r} holds no traces")
         warn_of_damage(connection, path)
-        add_functions(connection)
-    except (OSError, sqlite3.Error) as error:
+        soundness.add_functions(connection)
+    except (OSError, *FAULTS) as error:
         raise InputError(f"traces cannot be read from {str(path)!r}: {error}") from None
     checkpoints = SqliteCheckpoints(connection)
     checkpoints.is_setup = True

@@ -39,6 +39,7 @@ from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.soundness import (
+    FAULTS,
     add_sums,
     check_structure,
     checksum,
@@ -330,7 +331,7 @@ class Journal:
         self._opened.check()
         try:
             yield
-        except sqlite3.Error as error:
+        except FAULTS as error:
             if is_damage(error):
                 raise damaged(f"journal {str(self.path)!r}", error) from error
             raise MemoryStoreError(

@@ -43,12 +43,12 @@ from vitarmm_agent.memory_store.store.records import (
     dump,
     search_item,
 )
+from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.memory_store.store.unindexed import as_matrix
 from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.store.server_backend import ServerBackend
-    from vitarmm_agent.memory_store.store.sqlite_items import Items
 
 SCORE_DECIMALS = 4
 """Similarities agree to this in whatever way they were computed; equal ones are told apart by key."""
@@ -118,6 +118,7 @@ class ChromaStore(BaseStore):
             self._backend = LocalBackend(
                 folder, embedder=embedder, dims=self._dims, batch=index_batch
             )
+        self.file: Items | None = getattr(self._backend, "items", None)  # of a folder
         where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
         self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)
         self._sweeping: threading.Event | None = None
@@ -148,11 +149,6 @@ class ChromaStore(BaseStore):
         """Bring a folder's Chroma index up to date now, rather than with the next batches."""
         if isinstance(self._backend, LocalBackend):  # a server keeps its own
             self._backend.flush()
-
-    @property
-    def file(self) -> Items | None:
-        """What a folder keeps its items in; None for a server."""
-        return getattr(self._backend, "items", None)
 
     def rebuild_index(self) -> None:
         """Make the Chroma index again from the stored vectors; nothing is embedded anew."""

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 
 OWN_DATABASE = "chroma.sqlite3"
@@ -77,7 +78,7 @@ def _hash(path: Path, own: bool) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
         try:
             return _hash_database(path, file)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             return f"cannot be read: {error}"
 
 

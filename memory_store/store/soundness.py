@@ -22,6 +22,10 @@ NOT_DAMAGE = {
 }  # fmt: skip
 
 
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What Python's SQLite raises; the second over a name in a damaged file, which its own error would hold."""
+
+
 class UnsoundError(sqlite3.DatabaseError):
     """A file, or a row of it, is not as it was written."""
 
@@ -80,8 +84,10 @@ def check_structure(db: sqlite3.Connection, path: Path | None, *, wholly: bool =
         raise UnsoundError("; ".join(str(row[0]) for row in found)[:300])
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error says that a file is not as it was written, rather than a full disk or a lock."""
+    if not isinstance(error, sqlite3.Error):
+        return True
     if isinstance(error, sqlite3.ProgrammingError):  # closed
         return False
     return getattr(error, "sqlite_errorcode", 1) & 0xFF not in NOT_DAMAGE

@@ -36,6 +36,7 @@ from vitarmm_agent.memory_store.store.records import (
     read_item,
 )
 from vitarmm_agent.memory_store.store.soundness import (
+    FAULTS,
     UnsoundError,
     add_sums,
     check_structure,
@@ -65,7 +66,7 @@ class Items:
             check_structure(self._db, path)
             self._db.executescript(SCHEMA)
             add_sums(self._db, "items", "vectors", "meta")
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._unusable(error) from error
 
     @contextmanager
@@ -106,9 +107,8 @@ class Items:
             try:
                 return self._db.execute(sql, parameters).fetchall()
             except UnicodeEncodeError:
-                raise InputError(
-                    f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
-                ) from None
+                words = f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
+                raise InputError(words) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -371,7 +371,7 @@ class Items:
         with self._lock:
             try:
                 yield
-            except sqlite3.Error as error:
+            except FAULTS as error:
                 raise self._unusable(error) from error
 
     def _check_same_file(self) -> None:
@@ -386,7 +386,7 @@ class Items:
             "(perhaps by `vitarmm memory reindex`); open the memory again"
         )
 
-    def _unusable(self, error: sqlite3.Error) -> MemoryStoreError:
+    def _unusable(self, error: Exception) -> MemoryStoreError:
         where = str(self.path or "memory")
         if not is_damage(error):
             return MemoryStoreError(

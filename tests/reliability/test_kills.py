@@ -30,7 +30,6 @@ from tests.reliability.helpers import (
     word,
 )
 from vitarmm_agent import ReasoningAgent
-from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.agreement import compare
 
@@ -110,11 +109,8 @@ def work(folder: Path, *, loop: bool, nth: int) -> list[str]:
 
 
 def begun(agent: ReasoningAgent, thread: str) -> bool:
-    try:
-        agent.result(thread)
-    except InputError:
-        return False
-    return True
+    state = agent.graph.get_state(agent._config(thread))
+    return bool(state.values or state.tasks)
 
 
 def acknowledged(folder: Path) -> list[str]:

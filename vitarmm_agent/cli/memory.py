@@ -149,7 +149,7 @@ def add(
     if as_json:
         print_json(written.model_dump(mode="json") | {"run": run})
         return
-    out.print(f"{written.kind}", safe(written.entry_id), safe(written.reason))
+    out.print(written.kind, safe(written.entry_id), safe(written.reason))
 
 
 @app.command()
@@ -167,13 +167,8 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change an entry."""
-    given = {
-        "content": content,
-        "title": title,
-        "applies_when": when,
-        "entry_type": entry_type,
-        "confidence": confidence,
-    }
+    given = {"content": content, "title": title, "applies_when": when, "entry_type": entry_type,
+             "confidence": confidence}  # fmt: skip
     fields = {name: value for name, value in given.items() if value is not None}
     if expires is not None:
         fields["expires_at"] = expiry(expires)
