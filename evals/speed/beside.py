@@ -77,7 +77,7 @@ def main() -> None:
         for _ in range(4):  # in turn, so that a noisy machine hits both alike
             alone += [recall() for _ in range(REPEAT // 4)]
             stop = threading.Event()
-            asking = threading.Thread(target=lambda s=stop: asyncio.run(ask_until(s)))  # type: ignore[misc]
+            asking = threading.Thread(target=lambda s=stop: asyncio.run(ask_until(s)))
             asking.start()
             time.sleep(0.3)
             beside += [recall() for _ in range(REPEAT // 4)]

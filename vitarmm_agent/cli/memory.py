@@ -169,7 +169,7 @@ def edit(
     """Change an entry."""
     given = {"content": content, "title": title, "applies_when": when, "entry_type": entry_type,
              "confidence": confidence}  # fmt: skip
-    fields = {name: value for name, value in given.items() if value is not None}
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if expires is not None:
         fields["expires_at"] = expiry(expires)
     if not fields:
