@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from copy import copy
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from langgraph.store.base import BaseStore
@@ -126,7 +126,8 @@ class ReasoningMemory:
         """
         if k < 0:
             raise InputError(f"k must be 0 or more, got {k}")
-        refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader)
+        moment = as_of or datetime.now(UTC)
+        refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader, moment)
         recalling = Recalling(self.entry_store, self.journal, self.config)
         return recalling.recall(problem_text, k, refused, as_of)
 
@@ -186,6 +187,7 @@ class ReasoningMemory:
     _import_ = of_part(_curation, Curation.import_)
     _undo = of_part(_curation, Curation.undo)
     _rebuild = of_part(_curation, Curation.rebuild)
+    _compact = of_part(_curation, Curation.compact)
 
     recall, arecall = twins(_recall, "read")
     write, awrite = twins(_write)
@@ -201,3 +203,4 @@ class ReasoningMemory:
     import_, aimport_ = twins(_import_)
     undo, aundo = twins(_undo)
     rebuild, arebuild = twins(_rebuild)
+    compact, acompact = twins(_compact)

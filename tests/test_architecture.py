@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "thinking",
         "wilson",
     ),
-    ("config_file", "postgres", "servers"),
+    ("ages", "config_file", "postgres", "servers"),
     ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
     ("open_media", "problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),
@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nodes",),
     ("graphs",),
     ("agent", "traces"),
-    ("integrations", "viewer", "evals"),
+    ("integrations", "viewer", "evals", "graphs.server"),
     ("training",),
     ("cli", "evals.speed", "evals.studies"),
 )

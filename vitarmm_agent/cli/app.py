@@ -15,6 +15,8 @@ from vitarmm_agent.cli import (
     evaluate,
     mcp,
     memory,
+    memory_check,
+    memory_compact,
     models,
     simulate,
     solve,
@@ -49,6 +51,8 @@ app.command("resume", rich_help_panel=RUN)(solve.resume)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
 app.command("teach", rich_help_panel=LEARNED)(teach.teach)
+memory.app.command("check")(memory_check.check)
+memory.app.command("compact")(memory_compact.compact)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )
