@@ -127,9 +127,9 @@ def test_a_number_of_batches_stays(memory: ReasoningMemory) -> None:
         memory.compact()
     with (
         pytest.raises(MemoryStoreError, match="append-only"),
-        memory.journal.changing() as db,
+        memory.journal._transaction([]) as statements,
     ):
-        db.execute("DELETE FROM events")
+        statements.execute("DELETE FROM events", ())
 
 
 def test_a_compaction_that_is_killed_is_done_again() -> None:

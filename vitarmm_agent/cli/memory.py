@@ -166,13 +166,8 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Change an entry."""
-    said = {
-        "content": content,
-        "title": title,
-        "applies_when": when,
-        "entry_type": entry_type,
-        "confidence": confidence,
-    }
+    said = {"content": content, "title": title, "applies_when": when, "entry_type": entry_type,
+            "confidence": confidence}  # fmt: skip
     fields: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     if expires is not None:
         fields["expires_at"] = expiry(expires)

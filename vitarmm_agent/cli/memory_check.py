@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitarmm_agent.cli.console import out, print_json, safe
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json, safe
 from vitarmm_agent.cli.memory_options import Json, memory_settings
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
-from vitarmm_agent.errors import MemoryStoreError
 
 SHOWN = 5
 WORDS = {
@@ -50,7 +51,8 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
             out.print(safe(f"{'/'.join(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
         out.print("no memories" if not compared else "")
     if any(compared.values()):
-        raise MemoryStoreError(f"journal and entries do not tell the same; {REMEDY}")
+        err.print(f"journal and entries do not tell the same; {REMEDY}")
+        raise typer.Exit(2)
 
 
 def _words(wrong: Any) -> str:
