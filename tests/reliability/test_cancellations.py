@@ -60,7 +60,7 @@ def check(agent: ReasoningAgent, noted: list[int], runs: list[int]) -> list[str]
     memory = agent.memory
     assert memory is not None and memory.journal is not None
     wrong = [f"lost e{n}" for n in noted if memory.get(f"e{n}") is None]
-    lock, patience = memory._group.lock, time.monotonic() + 30
+    lock, patience = memory._group.lock([memory.namespace]), time.monotonic() + 30
     while not lock.acquire(blocking=False):  # a write that was under way is finished in its thread
         if time.monotonic() > patience:
             return [*wrong, "the lock is kept"]
