@@ -26,6 +26,10 @@ class Checkpoints(BaseCheckpointSaver[str]):
         """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
         raise NotImplementedError
 
+    def spare(self) -> float:
+        """The share of the space that :meth:`shrink` would give back."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Finish what is under way and close."""
         raise NotImplementedError

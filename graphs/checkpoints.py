@@ -13,15 +13,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.graphs.any_checkpoints import Checkpoints
+from vitarmm_agent.graphs.checkpoint_files import plain_tables, warn_of_damage
+from vitarmm_agent.graphs.checkpoint_sums import CheckpointSums, telling, words
 from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
+from vitarmm_agent.memory_store.store import soundness
+from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
@@ -48,6 +57,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         """
         self._parts = PartedSerializer(serde or PlainDataSerializer(), conn)
         super().__init__(conn, serde=self._parts)
+        self._sums = CheckpointSums(conn)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._together = GroupCommit[_Write](self._write_group)
         self._grouping = threading.local()
@@ -57,6 +67,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         if not self.is_setup:
             super().setup()
             self.conn.execute(SCHEMA)
+            self._sums.prepare()
 
     def put(
         self,
@@ -66,8 +77,10 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As in the base class; what the thread holds already is kept once."""
-        with self._kept(config, [checkpoint]):
-            return super().put(config, checkpoint, metadata, new_versions)
+        with self._kept(config, [checkpoint]) as cursor:
+            kept = super().put(config, checkpoint, metadata, new_versions)
+            self._sums.note(cursor, "checkpoints", kept)
+            return kept
 
     def put_writes(
         self,
@@ -77,8 +90,31 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         task_path: str = "",
     ) -> None:
         """As in the base class; what the thread holds already is kept once."""
-        with self._kept(config, [value for _, value in writes]):
+        with self._kept(config, [value for _, value in writes]) as cursor:
             super().put_writes(config, writes, task_id, task_path)
+            self._sums.note(cursor, "writes", config)
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As in the base class; what is not as it was written is refused."""
+        with telling(self.conn, of_reading=True):
+            found = super().get_tuple(config)
+            if found is not None:
+                self._sums.check(found.config)
+        return found
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """As in the base class; what is not as it was written is refused."""
+        with telling(self.conn, of_reading=True):
+            for found in super().list(config, filter=filter, before=before, limit=limit):
+                self._sums.check(found.config)
+                yield found
 
     def delete_thread(self, thread_id: str) -> None:
         """As in the base class; the space is used again, and given back by :meth:`shrink`."""
@@ -117,18 +153,24 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
     def shrink(self) -> bool:
         """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
         try:
-            self.conn.execute("VACUUM")
-            self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            soundness.vacuum(self.conn)
         except sqlite3.OperationalError:
             return False
         return True
 
+    def spare(self) -> float:
+        """The share of the file that :meth:`shrink` would give back."""
+        find = (
+            "SELECT freelist_count * 1.0 / page_count FROM pragma_freelist_count, pragma_page_count"
+        )
+        return float(self.conn.execute(find).fetchone()[0])
+
     @contextmanager
-    def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[None]:
+    def _kept(self, config: RunnableConfig, values: Sequence[Any]) -> Iterator[sqlite3.Cursor]:
         """Have values written in parts, in one transaction with them."""
         thread_id = str(config["configurable"]["thread_id"])
         with self._alone() as cursor, self._parts.kept(cursor, thread_id, values):
-            yield
+            yield cursor
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Cursor]:
@@ -139,7 +181,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         if getattr(self._grouping, "on", False):
             yield self.conn.cursor()
             return
-        with super().cursor() as cursor:
+        with telling(self.conn), super().cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             self._grouping.on = True
             try:
@@ -176,7 +218,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
         """As in the base class; within a group of writes, the group holds the lock and commits."""
         if not getattr(self._grouping, "on", False):
-            with super().cursor(transaction) as cursor:
+            with telling(self.conn), super().cursor(transaction) as cursor:
                 yield cursor
             return
         cursor = self.conn.cursor()
@@ -198,7 +240,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
             with self._alone():
                 for write in group:
                     write.carry_out()
-        except sqlite3.Error as error:  # of the commit: nothing was written
+        except (sqlite3.Error, UserError) as error:  # of the commit: nothing was written
             self.conn.rollback()
             for write in group:
                 write.fail(write.error or error)
@@ -254,13 +296,16 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
         private_folder(path.parent)
         private_file(path)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
-        _tables(connection, path)
+        plain_tables(connection, path)
+        soundness.check_structure(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS, mode=FILE):
             checkpoints.setup()
-    except (OSError, sqlite3.Error) as error:
+    except FAULTS as error:
+        raise InputError(f"traces in {str(path)!r} {words(error)}") from None
+    except OSError as error:
         raise InputError(
             f"traces cannot be kept in {str(path)!r}: {error}; check the folder, or set "
             "VITARMM_DATA_DIR to another"
@@ -282,32 +327,12 @@ def read_checkpoints(path: Path) -> SqliteCheckpoints:
             f"{path.as_uri()}?mode=ro{alone}", uri=True, check_same_thread=False,
             timeout=BUSY_SECONDS,
         )  # fmt: skip
-        if not {"checkpoints", "writes"} <= _tables(connection, path):
+        if not {"checkpoints", "writes"} <= plain_tables(connection, path):
             raise InputError(f"{str(path)!r} holds no traces")
-    except (OSError, sqlite3.Error) as error:
+        warn_of_damage(connection, path)
+        soundness.add_functions(connection)
+    except (OSError, *FAULTS) as error:
         raise InputError(f"traces cannot be read from {str(path)!r}: {error}") from None
     checkpoints = SqliteCheckpoints(connection)
     checkpoints.is_setup = True
     return checkpoints
-
-
-def _tables(connection: sqlite3.Connection, path: Path) -> set[str]:
-    """The tables of a file that holds nothing which works when it is read.
-
-    Raises:
-        InputError: it has views, triggers, virtual tables or computed columns; ours have none.
-    """
-    connection.execute("PRAGMA trusted_schema=OFF")
-    rows = connection.execute("SELECT type, name, rootpage FROM sqlite_master").fetchall()
-    tables = {name for kind, name, _ in rows if kind == "table"}
-    odd = [name for kind, name, page in rows if kind not in ("table", "index") or not page]
-    for name in tables - set(odd):
-        columns = connection.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,))
-        odd += [name] if any(hidden for (hidden,) in columns) else []
-    if odd:
-        connection.close()
-        raise InputError(
-            f"{str(path)!r} is no plain file of traces: {', '.join(map(repr, odd[:5]))} would be "
-            "carried out by reading it. Do not trust where it comes from"
-        )
-    return tables

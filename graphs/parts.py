@@ -94,12 +94,14 @@ class PartedSerializer(SerializerProtocol):
         if type(number) is not int:
             raise InputError(_DAMAGED)
         try:
-            found = self._connection.execute("SELECT data FROM parts WHERE id = ?", (number,))
+            found = self._connection.execute("SELECT data, sha FROM parts WHERE id = ?", (number,))
             row = found.fetchone()
         except sqlite3.Error as error:
             raise InputError(f"{_DAMAGED}: {error}") from None
         if row is None or not isinstance(row[0], bytes):
             raise InputError(_DAMAGED)
+        if hashlib.sha256(row[0]).digest() != row[1]:
+            raise InputError("a part of a checkpoint is not as it was written: the file is damaged")
         return row[0]
 
 

@@ -144,6 +144,10 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
             connection.execute(f"VACUUM {', '.join(_TABLES)}")
         return True
 
+    def spare(self) -> float:
+        """None that the server does not use again by itself."""
+        return 0.0
+
     def close(self) -> None:
         """Finish what is under way; the database closes when nobody uses it any more."""
         self.worker.shutdown()

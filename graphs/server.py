@@ -21,6 +21,7 @@ from vitarmm_agent.private import write_privately
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.any_checkpoints import Checkpoints
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
+    from vitarmm_agent.traces.upkeep import Upkeep
 
 _opening = threading.Lock()
 
@@ -42,10 +43,11 @@ async def open_server_checkpoints() -> AsyncIterator[Checkpoints]:
     then for this user alone, too.
     """
     write_privately()
-    checkpoints = await asyncio.to_thread(_checkpoints)
+    checkpoints, upkeep = await asyncio.to_thread(_checkpoints)
     try:
         yield checkpoints
     finally:
+        await asyncio.to_thread(upkeep.stop)
         await asyncio.to_thread(checkpoints.close)
 
 
@@ -70,8 +72,13 @@ def _graph_once() -> ReasoningGraph:
     return graph
 
 
-def _checkpoints() -> Checkpoints:
+def _checkpoints() -> tuple[Checkpoints, Upkeep]:
     from vitarmm_agent.graphs.open_checkpoints import open_traces
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces.upkeep import Upkeep
 
-    return open_traces(Settings.load())
+    settings = Settings.load()
+    checkpoints = open_traces(settings)
+    upkeep = Upkeep(settings, checkpoints)
+    upkeep.start()
+    return checkpoints, upkeep

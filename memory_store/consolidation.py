@@ -96,12 +96,19 @@ def merge(old: MemoryEntry, new: MemoryEntry, now: datetime | None = None) -> Me
                 dict.fromkeys(i for i in (*old.related_to, *new.related_to) if i != old.id)
             ),
             "metadata": new.metadata | old.metadata,
+            "expires_at": _later(old.expires_at, new.expires_at),
             "used": old.used + new.used,
             "helpful": old.helpful + new.helpful,
             "harmful": old.harmful + new.harmful,
             "updated_at": now or datetime.now(UTC),
         }
     )
+
+
+def _later(*times: datetime | None) -> datetime | None:
+    """The last of these; None is never over."""
+    given = [time for time in times if time is not None]
+    return max(given) if len(given) == len(times) else None
 
 
 def closest(

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,11 +17,13 @@ from pydantic import ValidationError
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
+from vitarmm_agent.memory_store.compaction import Shortened, check_undo, shorten
 from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal, history
 from vitarmm_agent.memory_store.operations import VerdictEffect, Written
 from vitarmm_agent.memory_store.schema import MemoryEntry, State
+from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.memory_store.store.locks import Turn
 from vitarmm_agent.memory_store.transfer import (
     BadLine,
@@ -50,6 +53,14 @@ class Refilled(NamedTuple):
     left: int
 
 
+class Compacted(NamedTuple):
+    """What went: entries that had expired, changes of the history, and batches without any left."""
+
+    expired: tuple[str, ...]
+    changes: int
+    batches: int
+
+
 @dataclass(frozen=True)
 class Curation:
     """What a person does with a memory."""
@@ -72,12 +83,15 @@ class Curation:
         offset: int = 0,
     ) -> Flow[builtins.list[MemoryEntry]]:
         """Entries of one type or state, in the store's order (Chroma: last changed first)."""
-        wanted = {"entry_type": entry_type, "state": state}
+        expires = state in ("live", "expired")  # the store does not know what time it is
+        wanted = {"entry_type": entry_type, "state": "live" if expires else state}
         conditions = {name: value for name, value in wanted.items() if value is not None}
-        options = {} if limit is None else {"limit": limit}
-        return (
-            yield from self.entry_store.scan(filter=conditions or None, offset=offset, **options)
-        )
+        options = {} if limit is None or expires else {"limit": limit, "offset": offset}
+        found = yield from self.entry_store.scan(filter=conditions or None, **options)
+        if expires:
+            now = datetime.now(UTC)
+            found = [entry for entry in found if entry.expired(now) == (state == "expired")]
+        return found[offset:][:limit] if "limit" not in options else found
 
     def change(
         self,
@@ -250,12 +264,11 @@ class Curation:
         What later runs changed stays.
 
         Raises:
-            InputError: there is no journal, or it knows no such run.
+            InputError: there is no journal, it knows no such run, or its history was compacted.
         """
         journal = history(self.journal, "undo")
+        yield from in_thread(check_undo, journal, self.entry_store.namespace, run)
         events = yield from in_thread(journal.run_events, self.entry_store.namespace, run)
-        if not events:
-            raise InputError(f"the journal knows no run {run!r}; see: vitarmm memory log")
         first = {event.entry_id: event for event in reversed(events)}
         last = {event.entry_id: event for event in events}
 
@@ -372,6 +385,9 @@ class Curation:
             part = tuple(changes[start : start + BULK])
             yield from self.entry_store.carry_out(Batch("rebuild", "rebuild", 0, part))
         yield from self.entry_store.put_beside(ours, past)
+        last = yield from in_thread(journal.last_key, namespace)
+        if last is not None:
+            yield from self.entry_store.note_last_batch(last)
         if left:
             logger.warning(
                 "%d entries of memory %s are not as this journal knows them, and stay as they are",
@@ -379,6 +395,47 @@ class Curation:
                 namespace,
             )
         return Refilled(len(ours), len(left))
+
+    def compact(
+        self, *, since: datetime | None = None, keep_batches: int = 0, dry_run: bool = False
+    ) -> Flow[Compacted]:
+        """Remove what has expired, and history from before ``since``, or but the last so many batches.
+
+        Entries that have expired go as if forgotten: until their history goes too, ``undo`` brings
+        them back. Killed in between, it is done again.
+
+        Raises:
+            InputError: nothing says how much history stays, or there is no journal.
+        """
+        if since is None and keep_batches < 1:
+            raise InputError(
+                "say how much history stays: back to a time (--keep-since 90d), or so many batches "
+                "(--keep-batches 1000)"
+            )
+        journal, namespace = history(self.journal, "compact"), self.entry_store.namespace
+        gone = yield from self.list(state="expired")
+        run = ""
+        for start in range(0, 0 if dry_run else len(gone), BULK):
+            part = dict.fromkeys(entry.id for entry in gone[start : start + BULK])
+            run = yield from self.change(
+                part, kind="expire", reason="its time was over", run=run, part=start // BULK
+            )
+        turn = Turn(self.group.lock([namespace]))
+        try:
+            yield from turn.take()
+            done: Shortened = yield from in_thread(
+                partial(shorten, since=since, keep_batches=keep_batches, dry_run=dry_run),
+                journal,
+                namespace,
+            )
+            if not dry_run and (gone or any(done)):
+                yield from in_thread(journal.shrink)
+                store = self.entry_store.store
+                if isinstance(store, ChromaStore) and store.file is not None:
+                    yield from in_thread(store.file.shrink)
+        finally:
+            turn.give_back()
+        return Compacted(tuple(entry.id for entry in gone), *done)
 
     def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
         entry = (yield from self.entry_store.get([entry_id])).get(entry_id)

@@ -29,6 +29,8 @@ from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 
 ENTRIES, PAST, EXAMPLES, BATCHES = "entries", "past", "examples", "batches"
+LAST = "%last"
+"""Key, among the batches, of the one that was carried out last."""
 EVERYTHING = 10_000_000
 CHUNK = 1_000
 """Operations of one store call."""
@@ -100,13 +102,35 @@ class EntryStore:
         (item,) = yield from self.batch([GetOp(self.batches, key)])
         return None if item is None else item.value
 
+    def last_batch(self) -> Flow[str | None]:
+        """Key of the batch that was carried out last; None where an earlier version did."""
+        found = yield from self.answer(LAST)
+        return None if found is None else str(found["key"])
+
+    def has_batches(self) -> Flow[bool]:
+        """Whether any batch was carried out."""
+        (items,) = yield from self.batch([SearchOp(self.batches, limit=1)])
+        return bool(items)
+
+    def note_last_batch(self, key: str) -> Flow[None]:
+        """Note that all batches up to the one of this key were carried out."""
+        yield from self.batch([self._last(key)])
+        return None
+
     def carry_out(self, batch: Batch) -> Flow[None]:
         """Make the changes of a batch; doing it again changes nothing."""
         return (yield from self.carry_out_all([(self, batch)]))
 
-    def carry_out_all(self, batches: Sequence[tuple[EntryStore, Batch]]) -> Flow[None]:
-        """:meth:`carry_out` for batches of several shelves of this store, in one call of it."""
+    def carry_out_all(
+        self, batches: Sequence[tuple[EntryStore, Batch]], *, journalled: bool = False
+    ) -> Flow[None]:
+        """:meth:`carry_out` for batches of several shelves of this store, in one call of it.
+
+        Those that are in a journal are noted as the last of their memory.
+        """
         ops = [op for entry_store, batch in batches for op in entry_store._ops(batch)]
+        if journalled:
+            ops += [entry_store._last(batch.key) for entry_store, batch in batches]
         for part in self._parts(ops):
             yield from self.batch(part)
         return None
@@ -143,6 +167,9 @@ class EntryStore:
     def _ops(self, batch: Batch) -> list[PutOp]:
         ops = [op for change in batch.changes for op in self._put(change)]
         return [*ops, PutOp(self.batches, batch.key, {"result": batch.result}, index=False)]
+
+    def _last(self, key: str) -> PutOp:
+        return PutOp(self.batches, LAST, {"key": key}, index=False)
 
     def _put(self, change: Change) -> list[PutOp]:
         before, after = change.before, change.after

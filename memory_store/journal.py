@@ -9,67 +9,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.journal_records import (
+    Batch,
+    Change,
+    JournalEvent,
+    entry_json,
+    read_change,
+    read_entry,
+    read_event,
+)
 from vitarmm_agent.memory_store.journal_rows import JournalRows, Row, SqliteRows, Statements
+from vitarmm_agent.memory_store.journal_schema import ALTERED, BATCH, EVENT, OURS
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import Lock, OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 
+__all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]
+
 ALL = 2**62
 """Events, where there is no limit."""
-
-
-class Change(BaseModel):
-    """One entry before and after; None where it did not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str
-    entry_id: str
-    before: MemoryEntry | None
-    after: MemoryEntry | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Changes made together.
-
-    Attributes:
-        key: unique in its memory, so that the same batch is never carried out twice.
-        run: what made them: a run's thread id, or a name for a person's command.
-        result: what the caller was answered, as JSON.
-    """
-
-    key: str
-    run: str
-    attempt: int
-    changes: tuple[Change, ...]
-    result: Any = None
-    time: float = 0.0
-
-
-@dataclass(frozen=True)
-class JournalEvent:
-    """A change as it stands in the journal."""
-
-    seq: int
-    kind: str
-    entry_id: str
-    before: MemoryEntry | None
-    after: MemoryEntry | None
-    reason: str
-    time: datetime
-    run: str
-    attempt: int
 
 
 class Journal:
@@ -85,6 +49,11 @@ class Journal:
         self._rows: JournalRows = (
             SqliteRows(place) if place is None or isinstance(place, Path) else place
         )
+
+    @property
+    def joined_later(self) -> bool:
+        """Whether a memory may have been written before it had a history here."""
+        return self._rows.joined_later
 
     def lock(self, namespaces: Iterable[Sequence[str]]) -> Lock | None:
         """What keeps all other writers of these memories out, wherever they are; None: nobody else.
@@ -113,28 +82,17 @@ class Journal:
                 self._append(statements, name, batch)
 
     def _append(self, statements: Statements, text: str, batch: Batch) -> None:
-        ((number,),) = statements.execute(
-            "INSERT INTO batches (namespace, key, run, attempt, time, result)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-            (text, batch.key, batch.run, batch.attempt, batch.time, json.dumps(batch.result)),
-        )
-        statements.execute_many(
-            "INSERT INTO events (batch, namespace, kind, entry_id, before, after, reason, time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        time = float(batch.time)
+        said = (text, batch.key, batch.run, batch.attempt, time, json.dumps(batch.result))
+        number = statements.add("batches", said)
+        statements.add_all(
+            "events",
             [
-                (
-                    number,
-                    text,
-                    change.kind,
-                    change.entry_id,
-                    _json(change.before),
-                    _json(change.after),
-                    change.reason,
-                    batch.time,
-                )
+                (number, text, change.kind, change.entry_id, entry_json(change.before),
+                 entry_json(change.after), change.reason, time)
                 for change in batch.changes
             ],
-        )
+        )  # fmt: skip
 
     def mark_applied(self, namespace: Sequence[str], key: str) -> None:
         """Note that the store has the batch of this key."""
@@ -153,20 +111,20 @@ class Journal:
 
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
-        found = f"{_BATCH} WHERE namespace = ? AND key = ?"
-        rows = self._query(found, self._name(namespace), key)
+        found = f"{BATCH} WHERE namespace = ? AND key = ?"
+        rows = self._sound(found, self._name(namespace), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
-        found = f"{_BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
-        rows = self._query(found, self._name(namespace))
+        found = f"{BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
+        rows = self._sound(found, self._name(namespace))
         return [self._batch(row) for row in rows]
 
     def since(self, namespace: Sequence[str], mark: int) -> list[tuple[int, Batch]]:
         """Batches that were written after the one of this number, each with its own; 0 for all."""
-        found = f"{_BATCH} WHERE namespace = ? AND id > ? ORDER BY id"
-        rows = self._query(found, self._name(namespace), mark)
+        found = f"{BATCH} WHERE namespace = ? AND id > ? ORDER BY id"
+        rows = self._sound(found, self._name(namespace), mark)
         return [(row[0], self._batch(row)) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
@@ -183,9 +141,9 @@ class Journal:
     ) -> list[JournalEvent]:
         """Events of a memory, newest first."""
         return [
-            _event(row)
-            for row in self._query(
-                f"SELECT {_EVENT} WHERE e.namespace = ? AND e.entry_id = coalesce(?, e.entry_id) "
+            read_event(row)
+            for row in self._sound(
+                f"SELECT {EVENT} WHERE e.namespace = ? AND e.entry_id = coalesce(?, e.entry_id) "
                 "AND b.run = coalesce(?, b.run) ORDER BY e.seq DESC LIMIT ?",
                 self._name(namespace),
                 entry_id,
@@ -196,12 +154,12 @@ class Journal:
 
     def run_events(self, namespace: Sequence[str], run: str) -> list[JournalEvent]:
         """Events of one run, oldest first."""
-        rows = self._query(
-            f"SELECT {_EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
+        rows = self._sound(
+            f"SELECT {EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
             self._name(namespace),
             run,
         )
-        return [_event(row) for row in rows]
+        return [read_event(row) for row in rows]
 
     def states(
         self, namespace: Sequence[str], entry_ids: Sequence[str], moment: datetime
@@ -209,14 +167,14 @@ class Journal:
         """These entries as they were at ``moment``; those that did not exist are left out."""
         found: dict[str, MemoryEntry] = {}
         last = (
-            "SELECT after FROM events WHERE namespace = ? AND entry_id = ? AND time <= ? "
-            "ORDER BY seq DESC LIMIT 1"
+            f"SELECT after, {ALTERED} FROM events e WHERE namespace = ? AND entry_id = ? "
+            "AND time <= ? ORDER BY seq DESC LIMIT 1"
         )
         text, until = self._name(namespace), moment.timestamp()
         for entry_id in entry_ids:
-            rows = self._query(last, text, entry_id, until)
+            rows = self._sound(last, text, entry_id, until)
             if rows and rows[0][0] is not None:
-                found[entry_id] = _entry(rows[0][0])
+                found[entry_id] = read_entry(rows[0][0])
         return found
 
     def entries(
@@ -224,25 +182,26 @@ class Journal:
     ) -> Iterator[MemoryEntry]:
         """All entries as they are, or were at ``moment``, in the order they were first written."""
         until = float("inf") if moment is None else moment.timestamp()
-        rows = self._query(
-            "SELECT e.after FROM events e JOIN (SELECT max(seq) AS last, min(seq) AS first "
-            "FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
+        rows = self._sound(
+            f"SELECT e.after, {ALTERED} FROM events e "
+            "JOIN (SELECT max(seq) AS last, min(seq) AS first FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
             "ON e.seq = l.last WHERE e.after IS NOT NULL ORDER BY l.first",
             self._name(namespace),
             until,
         )
-        return (_entry(after) for (after,) in rows)
+        return (read_entry(after) for (after,) in rows)
 
     def unknown(
         self, namespace: Sequence[str], entries: Sequence[MemoryEntry]
     ) -> dict[str, MemoryEntry]:
         """Those of these entries that are as no event left or found them, by id: another's work."""
         left = {entry.id: entry for entry in entries}
-        for entry_id, *states in self._query(
-            "SELECT entry_id, after, before FROM events WHERE namespace = ? ORDER BY seq DESC",
+        for entry_id, *states in self._sound(
+            f"SELECT entry_id, after, before, {ALTERED} FROM events e WHERE namespace = ? "
+            "ORDER BY seq DESC",
             self._name(namespace),
         ):
-            if entry_id in left and any(s and _entry(s) == left[entry_id] for s in states):
+            if entry_id in left and any(s and read_entry(s) == left[entry_id] for s in states):
                 del left[entry_id]
         return left
 
@@ -250,25 +209,90 @@ class Journal:
         """Entries as they once were, one for each text that is no longer a live entry's."""
         current = {e.id: e.index_text for e in self.entries(namespace) if e.live}
         seen = set(current.items())
-        for (after,) in self._query(
-            "SELECT after FROM events WHERE namespace = ? AND after IS NOT NULL ORDER BY seq",
+        for (after,) in self._sound(
+            f"SELECT after, {ALTERED} FROM events e WHERE namespace = ? AND after IS NOT NULL "
+            "ORDER BY seq",
             self._name(namespace),
         ):
-            entry = _entry(after)
+            entry = read_entry(after)
             if (entry.id, entry.index_text) not in seen:
                 seen.add((entry.id, entry.index_text))
                 yield entry
 
     def has_applied(self) -> bool:
         """Whether a store was given any batch."""
-        found = f"SELECT 1 FROM batches WHERE applied = 1 AND {_OURS} LIMIT 1"
+        found = f"SELECT 1 FROM batches WHERE applied = 1 AND {OURS} LIMIT 1"
         return bool(self._query(found, self._rows.memory, self._rows.memory))
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
         memory = self._rows.memory
-        rows = self._query(f"SELECT DISTINCT namespace FROM batches WHERE {_OURS}", memory, memory)
+        rows = self._query(f"SELECT DISTINCT namespace FROM batches WHERE {OURS}", memory, memory)
         return sorted(namespace_labels(row[0][len(memory) :]) for row in rows)
+
+    def last_key(self, namespace: Sequence[str], *, applied: bool = False) -> str | None:
+        """Key of the newest batch, or of the newest that a store has; None where there is none."""
+        rows = self._query(
+            "SELECT key FROM batches WHERE namespace = ? AND applied >= ? ORDER BY id DESC LIMIT 1",
+            self._name(namespace),
+            int(applied),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def applied_between(
+        self, namespace: Sequence[str], first: str | None, last: str | None
+    ) -> int | None:
+        """How many batches that a store has are newer than ``first``, up to ``last``.
+
+        None: the journal does not know ``first``. Without ``first`` all are newer.
+        """
+        text, known = self._name(namespace), [(0,)]
+        number = "SELECT id FROM batches WHERE namespace = ? AND key = ?"
+        if first is not None:
+            known = self._query(number, text, first)
+        if not known:
+            return None
+        ((count,),) = self._query(
+            # an index on namespaces would be gone through from its beginning
+            f"SELECT count(*) FROM batches WHERE id > ? AND id <= ({number}) "
+            "AND namespace || '' = ? AND applied = 1",
+            known[0][0], text, last, text,
+        )  # fmt: skip
+        return int(count)
+
+    def horizon(self, namespace: Sequence[str]) -> tuple[int, float] | None:
+        """First batch of a history that was compacted, and its time; None for a whole one."""
+        found = "SELECT first, time FROM horizons WHERE namespace = ?"
+        rows = self._query(found, self._name(namespace))
+        return (int(rows[0][0]), float(rows[0][1])) if rows else None
+
+    def first_batch(self, namespace: Sequence[str], run: str) -> int | None:
+        """Number of the first batch of a run; None where there is none."""
+        found = "SELECT min(id) FROM batches WHERE namespace = ? AND run = ?"
+        ((first,),) = self._query(found, self._name(namespace), run)
+        return None if first is None else int(first)
+
+    @contextmanager
+    def deleting(self, namespace: Sequence[str]) -> Iterator[tuple[Statements, str]]:
+        """A transaction in which events may be deleted, and the memory's name in the rows."""
+        self._opened.check()
+        name = self._name(namespace)
+        with self._rows.deleting([name]) as statements:
+            yield statements, name
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back."""
+        self._opened.check()
+        self._rows.shrink()
+
+    def check(self) -> None:
+        """Look at every page and row of a file; a database has a server that does.
+
+        Raises:
+            MemoryStoreError: one is not as it was written.
+        """
+        self._opened.check()
+        self._rows.check()
 
     def close(self) -> None:
         """Close the file or the database."""
@@ -278,8 +302,9 @@ class Journal:
         return self._rows.memory + namespace_text(tuple(namespace))
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
-        changes = self._query(
-            "SELECT kind, entry_id, reason, before, after FROM events WHERE batch = ? ORDER BY seq",
+        changes = self._sound(
+            f"SELECT kind, entry_id, reason, before, after, {ALTERED} FROM events e "
+            "WHERE batch = ? ORDER BY seq",
             row[0],
         )
         return Batch(
@@ -288,12 +313,17 @@ class Journal:
             attempt=row[3],
             time=row[4],
             result=json.loads(row[5]),
-            changes=tuple(_change(*change) for change in changes),
+            changes=tuple(read_change(*change) for change in changes),
         )
 
     def _query(self, sql: str, *values: Any) -> list[Row]:
         self._opened.check()
         return self._rows.query(sql, values)
+
+    def _sound(self, sql: str, *values: Any) -> list[Row]:
+        """Rows without their last column, which says whether one was altered."""
+        self._opened.check()
+        return self._rows.sound(sql, values)
 
     def _transaction(
         self, names: Sequence[str], *, durable: bool = True
@@ -311,39 +341,3 @@ def history(journal: Journal | None, what: str) -> Journal:
     if journal is None:
         raise InputError(f"{what} needs a journal, which this memory does not keep")
     return journal
-
-
-_OURS = "substr(namespace, 1, length(?)) = ?"
-_BATCH = "SELECT id, key, run, attempt, time, result FROM batches"
-_EVENT = (
-    "e.seq, e.kind, e.entry_id, e.before, e.after, e.reason, e.time, b.run, b.attempt "
-    "FROM events e JOIN batches b ON b.id = e.batch"
-)
-
-
-def _event(row: tuple[Any, ...]) -> JournalEvent:
-    seq, kind, entry_id, before, after, reason, time, run, attempt = row
-    return JournalEvent(
-        seq=seq,
-        kind=kind,
-        entry_id=entry_id,
-        before=before and _entry(before),
-        after=after and _entry(after),
-        reason=reason,
-        time=datetime.fromtimestamp(time, UTC),
-        run=run,
-        attempt=attempt,
-    )
-
-
-def _change(kind: str, entry_id: str, reason: str, *states: str | None) -> Change:
-    before, after = (state and _entry(state) for state in states)
-    return Change(kind=kind, entry_id=entry_id, before=before, after=after, reason=reason)
-
-
-def _json(entry: MemoryEntry | None) -> str | None:
-    return None if entry is None else entry.model_dump_json()
-
-
-def _entry(text: str) -> MemoryEntry:
-    return MemoryEntry.model_validate_json(text)

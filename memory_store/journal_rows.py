@@ -6,7 +6,6 @@ meanwhile, and what an error means.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.memory_store.journal_records import damaged
+from vitarmm_agent.memory_store.journal_schema import (
+    ALTERED,
+    ANY_ALTERED,
+    BATCH_ALTERED,
+    COLUMNS,
+    SCHEMA,
+    TRIGGERS,
+)
 from vitarmm_agent.memory_store.store.locks import FolderLock, Lock
+from vitarmm_agent.memory_store.store.soundness import (
+    FAULTS,
+    add_sums,
+    check_structure,
+    checksum,
+    is_damage,
+    sound,
+    vacuum,
+)
 from vitarmm_agent.private import private_database
 
 if TYPE_CHECKING:
@@ -23,39 +40,6 @@ if TYPE_CHECKING:
     from vitarmm_agent.postgres.database import Postgres
 
 Row = tuple[Any, ...]
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace TEXT NOT NULL,
-    key TEXT NOT NULL,
-    run TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    time REAL NOT NULL,
-    result TEXT NOT NULL,
-    applied INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (namespace, key)
-);
-CREATE INDEX IF NOT EXISTS batches_by_run ON batches (namespace, run);
-CREATE INDEX IF NOT EXISTS batches_pending ON batches (namespace, id) WHERE applied = 0;
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    batch INTEGER NOT NULL REFERENCES batches (id),
-    namespace TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    entry_id TEXT NOT NULL,
-    before TEXT,
-    after TEXT,
-    reason TEXT NOT NULL,
-    time REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_entry ON events (namespace, entry_id, seq);
-CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch);
-CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-"""
-"""Of a file; Postgres has the same tables, see :mod:`vitarmm_agent.postgres.database`."""
 
 
 class Statements(Protocol):
@@ -69,18 +53,36 @@ class Statements(Protocol):
         """The same statement for many rows of values."""
         ...
 
+    def add(self, table: str, row: Row, /) -> int:
+        """Add a row of :data:`~vitarmm_agent.memory_store.journal_schema.COLUMNS`; its number."""
+        ...
+
+    def add_all(self, table: str, rows: Sequence[Row], /) -> None:
+        """Add such rows."""
+        ...
+
 
 class JournalRows(Protocol):
     """The tables of journals.
 
     Attributes:
         memory: which memory's rows are meant, before each namespace; files have one memory's only.
+        joined_later: whether a memory may be older than its first row here.
     """
 
     memory: str
+    joined_later: bool
 
     def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:
         """The rows that a statement finds."""
+        ...
+
+    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+        """The same without their last column, which says whether a row was altered.
+
+        Raises:
+            MemoryStoreError: one was.
+        """
         ...
 
     def transaction(
@@ -89,8 +91,24 @@ class JournalRows(Protocol):
         """All that is carried out within, or nothing; ``names`` are the namespaces it is about."""
         ...
 
+    def deleting(self, names: Iterable[str]) -> AbstractContextManager[Statements]:
+        """A transaction that may delete events, which no other may."""
+        ...
+
     def lock(self, names: Iterable[str]) -> Lock | None:
         """What keeps all other writers of these namespaces out; None: there are none."""
+        ...
+
+    def check(self) -> None:
+        """Look at every page and row, where that is not a server's work.
+
+        Raises:
+            MemoryStoreError: one is not as it was written.
+        """
+        ...
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back."""
         ...
 
     def close(self) -> None:
@@ -102,6 +120,7 @@ class SqliteRows:
     """A file, or the memory of this process. Safe for threads and processes."""
 
     memory = ""
+    joined_later = False
 
     def __init__(self, path: Path | None) -> None:
         """Open or make the file.
@@ -114,12 +133,21 @@ class SqliteRows:
         self._writers = None if path is None else FolderLock(path.with_suffix(".lock"))
         with self._guarded():
             self.connection = private_database(path)
+            check_structure(self.connection, path)
             self.connection.executescript(SCHEMA)
+            for trigger in TRIGGERS:
+                self.connection.execute(trigger)
+            add_sums(self.connection, "batches", "events")
 
     def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:
         """See :class:`JournalRows`."""
         with self._guarded(), self._lock:
             return self.connection.execute(sql, values).fetchall()
+
+    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+        """See :class:`JournalRows`."""
+        with self._guarded(), self._lock:
+            return sound(self.connection.execute(sql, values).fetchall())
 
     @contextmanager
     def transaction(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
@@ -147,9 +175,39 @@ class SqliteRows:
         """See :class:`Statements`."""
         self.connection.executemany(sql, rows)
 
+    def add(self, table: str, row: Row, /) -> int:
+        """See :class:`Statements`; a sum of the row goes with it."""
+        values = (*row, checksum(*row))
+        return int(self.connection.execute(_insert(table, "total"), values).lastrowid or 0)
+
+    def add_all(self, table: str, rows: Sequence[Row], /) -> None:
+        """See :class:`Statements`; a sum of each row goes with it."""
+        self.execute_many(_insert(table, "total"), [(*row, checksum(*row)) for row in rows])
+
+    @contextmanager
+    def deleting(self, names: Iterable[str]) -> Iterator[Statements]:
+        """See :class:`JournalRows`."""
+        with self.transaction(names) as statements:
+            self.connection.execute("DROP TRIGGER IF EXISTS events_stay")
+            yield statements
+            for trigger in TRIGGERS:
+                self.connection.execute(trigger)
+
     def lock(self, names: Iterable[str]) -> Lock | None:
         """The lock of the file, whatever the namespaces."""
         return self._writers
+
+    def check(self) -> None:
+        """See :class:`JournalRows`."""
+        with self._guarded(), self._lock:
+            check_structure(self.connection, self._path, wholly=True)
+        for sql in ANY_ALTERED:
+            self.sound(sql, ())
+
+    def shrink(self) -> None:
+        """See :class:`JournalRows`."""
+        with self._guarded(), self._lock:
+            vacuum(self.connection)
 
     def close(self) -> None:
         """Close the file."""
@@ -160,20 +218,19 @@ class SqliteRows:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except FAULTS as error:
+            if is_damage(error):
+                raise damaged(f"journal {str(self._path)!r}", error) from error
             raise MemoryStoreError(
                 f"journal {str(self._path)!r} cannot be used: {error}; "
                 "check that the folder exists, can be written and has space"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise MemoryStoreError(
-                f"journal {str(self._path)!r} is damaged: {error}; move it away and begin a new one "
-                "from the entries as they are with: vitarmm memory reindex"
             ) from error
 
 
 class PostgresRows:
     """Rows of one memory in a team's database. Safe for threads, processes and machines."""
+
+    joined_later = True
 
     def __init__(self, database: Postgres, memory: str, *, one_lock: bool = False) -> None:
         """Use those of the memory that is known by this name.
@@ -194,6 +251,10 @@ class PostgresRows:
         with self._database.connection() as connection:
             return connection.execute(_marked(sql), values).fetchall()
 
+    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+        """See :class:`JournalRows`; that the rows are as they were written is the server's care."""
+        return [row[:-1] for row in self.query(sql, values)]
+
     @contextmanager
     def transaction(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
         """See :class:`JournalRows`; a lock that was taken for these names must still be there."""
@@ -202,9 +263,24 @@ class PostgresRows:
                 connection.execute("SET LOCAL synchronous_commit = off")
             yield _PostgresStatements(connection)
 
+    @contextmanager
+    def deleting(self, names: Iterable[str]) -> Iterator[Statements]:
+        """See :class:`JournalRows`."""
+        with self.transaction(names) as statements:
+            statements.execute("SET LOCAL vitarmm.deleting = 'on'", ())
+            yield statements
+
     def lock(self, names: Iterable[str]) -> Lock | None:
         """One lock for each namespace, taken together."""
         return self._database.locks.lock(self._locks(names))
+
+    def check(self) -> None:
+        """Nothing is to be done: pages have the server's own checksums, where it was set up with them."""
+
+    def shrink(self) -> None:
+        """Have the space of what was deleted used again; the server does so by itself, too."""
+        with self._database.connection() as connection:
+            connection.execute("VACUUM batches, events")
 
     def _locks(self, names: Iterable[str]) -> Iterable[str]:
         return [self.memory] if self._one_lock else names
@@ -225,8 +301,23 @@ class _PostgresStatements:
         with self._connection.cursor() as cursor:
             cursor.executemany(_marked(sql), [_texts(row) for row in rows])
 
+    def add(self, table: str, row: Row, /) -> int:
+        ((number,),) = self.execute(f"{_insert(table)} RETURNING id", row)
+        return int(number)
+
+    def add_all(self, table: str, rows: Sequence[Row], /) -> None:
+        self.execute_many(_insert(table), rows)
+
+
+def _insert(table: str, *more: str) -> str:
+    columns = (*COLUMNS[table], *more)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
 
 def _marked(sql: str) -> str:
+    """A statement in Postgres's words: its marks of values, and no sums."""
+    for sums in (ALTERED, BATCH_ALTERED):
+        sql = sql.replace(sums, "false")
     return sql.replace("?", "%s")
 
 

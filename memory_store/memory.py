@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from copy import copy
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from langgraph.store.base import BaseStore
@@ -130,7 +130,8 @@ class ReasoningMemory:
         """
         if k < 0:
             raise InputError(f"k must be 0 or more, got {k}")
-        refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader)
+        moment = as_of or datetime.now(UTC)
+        refused = Refused(frozenset(exclude), frozenset(exclude_problems), reader, moment)
         recalling = Recalling(self.entry_store, self.journal, self.config)
         return recalling.recall(problem_text, k, refused, as_of)
 
@@ -273,6 +274,7 @@ class ReasoningMemory:
     _retract = of_part(_curation, Curation.retract)
     _repeat = of_part(_curation, Curation.repeat)
     _rebuild = of_part(_curation, Curation.rebuild)
+    _compact = of_part(_curation, Curation.compact)
 
     recall, arecall = twins(_recall, "read")
     search, asearch = twins(_search, "read")
@@ -297,3 +299,4 @@ class ReasoningMemory:
     retract, aretract = twins(_retract)
     repeat, arepeat = twins(_repeat)
     rebuild, arebuild = twins(_rebuild)
+    compact, acompact = twins(_compact)

@@ -7,7 +7,8 @@ import logging
 import re
 from pathlib import Path
 
-from vitarmm_agent.errors import MemoryStoreError, UserError
+from vitarmm_agent.errors import InputError, MemoryStoreError, UserError
+from vitarmm_agent.memory_store.agreement import check_last
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.identity import identity, is_url
 from vitarmm_agent.memory_store.journal import Journal
@@ -56,15 +57,41 @@ def open_memory(settings: Settings) -> ReasoningMemory | None:
         journal=journal,
         config=RecallConfig.for_embedder(settings.embedder),
     )
-    if is_url(location) and settings.database_address is None:
-        logger.warning("memory %s: %s", public_address(location), history_place(settings))
-    elif not is_url(location) and journal.has_applied() and not store.list_namespaces(limit=1):
+    try:
+        if is_url(location):
+            if settings.database_address is None:
+                logger.warning("memory %s: %s", public_address(location), history_place(settings))
+        elif journal.has_applied() and not store.list_namespaces(limit=1):
+            raise MemoryStoreError(
+                f"memory folder {location!r} has lost what its journal says was written to it; copy "
+                "it anew, or make it again from the journal with: vitarmm memory reindex"
+            )
+        else:
+            check_last(memory)
+    except UserError:
         memory.close()
-        raise MemoryStoreError(
-            f"memory folder {location!r} has lost what its journal says was written to it; copy it "
-            "anew, or make it again from the journal with: vitarmm memory reindex"
-        )
+        raise
     return memory
+
+
+def open_to_look(settings: Settings) -> ReasoningMemory:
+    """The same without its embedder, and without a look at whether all is well with it.
+
+    Raises:
+        InputError: memory is off.
+        MemoryStoreError: the folder or server cannot be used.
+        DatabaseError: the database cannot be used.
+    """
+    location = settings.memory_location
+    if location == "off":
+        raise InputError("memory is off; name its folder or server with --memory")
+    remote = is_url(location)
+    store = ChromaStore(None if remote else location, url=location if remote else None)
+    try:
+        return ReasoningMemory(store, settings.namespace, journal=open_journal(settings))
+    except UserError:
+        store.close()
+        raise
 
 
 def open_journal(settings: Settings) -> Journal:

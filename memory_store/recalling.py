@@ -9,6 +9,7 @@ from datetime import datetime
 from langgraph.store.base import SearchItem
 
 from vitarmm_agent.effects import Flow, in_thread
+from vitarmm_agent.memory_store.compaction import check_horizon
 from vitarmm_agent.memory_store.entry_store import ENTRIES, EXAMPLES, PAST, EntryStore, candidates
 from vitarmm_agent.memory_store.journal import Journal, history
 from vitarmm_agent.memory_store.masking import general
@@ -30,16 +31,19 @@ WIDEST = 1_024
 
 @dataclass(frozen=True)
 class Refused:
-    """Entries that one recall must not give: by id, by the problem they come from, by who asks."""
+    """Entries that one recall must not give: by id, by their problem, by who asks, by when they expire."""
 
     ids: frozenset[str]
     problems: frozenset[str]
     reader: Provenance | None
+    moment: datetime
 
     def __contains__(self, entry: MemoryEntry) -> bool:
         """Whether ``entry`` is one of them."""
         origin = entry.provenance
         if entry.id in self.ids or origin.problem_id in self.problems:
+            return True
+        if entry.expired(self.moment):
             return True
         reader = self.reader
         if reader is None or not reader.run:
@@ -60,6 +64,10 @@ class Recalling:
         self, problem_text: str, k: int, refused: Refused, as_of: datetime | None
     ) -> Flow[Recall]:
         """See :meth:`vitarmm_agent.memory_store.memory.ReasoningMemory.recall`."""
+        if as_of is not None:
+            yield from in_thread(
+                check_horizon, history(self.journal, "as_of"), self.entry_store.namespace, as_of
+            )
         query = _searchable(problem_text)
         if not query:
             return Recall(query=query, note="there is no text to search for")

@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from vitarmm_agent.by_name import ByName
 
 EntryType = Literal["correction", "insight", "fact"]
-State = Literal["live", "quarantined", "superseded"]
-SCHEMA_VERSION = 2
-"""2: an entry may carry an example. Entries of earlier versions are read as they are."""
+State = Literal["live", "expired", "quarantined", "superseded"]
+SCHEMA_VERSION = 3
+"""2: an entry may carry an example. 3: it may expire, and its example may have images.
+
+Entries of earlier versions are read as they are.
+"""
 MAX_CONTENT = 4_000
 MAX_TITLE = 200
 MAX_METADATA = 16_384
@@ -146,6 +149,7 @@ class MemoryEntry(ByName, BaseModel):
         example: a worked problem, found by its text and shown to problems of its kind; the entry is
             then shown in no other way.
         superseded_by: id of the entry that replaced it; such an entry is never recalled.
+        expires_at: when it is no longer recalled; None is never. It stays until it is removed.
         quarantined: it turned a pass into a fail or failed an audit; not recalled until reviewed.
     """
 
@@ -166,6 +170,7 @@ class MemoryEntry(ByName, BaseModel):
     harmful: int = Field(0, ge=0)
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    expires_at: datetime | None = None
     superseded_by: str | None = None
     quarantined: bool = False
     schema_version: int = SCHEMA_VERSION
@@ -191,22 +196,28 @@ class MemoryEntry(ByName, BaseModel):
             raise ValueError(f"has {size:,} bytes; the limit is {MAX_METADATA:,}")
         return cast("dict[str, Any]", json.loads(text))
 
-    @field_validator("created_at", "updated_at")
+    @field_validator("created_at", "updated_at", "expires_at")
     @classmethod
-    def _zoned(cls, value: datetime) -> datetime:
+    def _zoned(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
     @property
     def state(self) -> State:
-        """Whether recall may return it, and if not, why."""
+        """Whether recall may return it until it expires, and if not, why."""
         if self.superseded_by is not None:
             return "superseded"
         return "quarantined" if self.quarantined else "live"
 
     @property
     def live(self) -> bool:
-        """Whether recall may return it."""
+        """Whether recall may return it until it expires."""
         return self.superseded_by is None and not self.quarantined
+
+    def expired(self, moment: datetime | None = None) -> bool:
+        """Whether it is no longer recalled at ``moment`` (default: now), since its time is over."""
+        return self.expires_at is not None and self.expires_at <= (moment or datetime.now(UTC))
 
     @property
     def index_text(self) -> str:

@@ -216,7 +216,8 @@ class WriteGroup:
         """Change the store, and then note in the journal that it is."""
         first, _ = planned[0]
         yield from first.entry_store.carry_out_all(
-            [(job.entry_store, batch) for job, batch in planned]
+            [(job.entry_store, batch) for job, batch in planned],
+            journalled=self._journal is not None,
         )
         if self._journal is not None:
             keys = [(job.entry_store.namespace, batch.key) for job, batch in planned]

@@ -147,7 +147,7 @@ def taken_back(
         for name in ("used", "helpful", "harmful")
     }
     fields = ("entry_type", "title", "applies_when", "content", "confidence", "related_to",
-              "metadata", "example", "superseded_by", "quarantined")  # fmt: skip
+              "metadata", "example", "expires_at", "superseded_by", "quarantined")  # fmt: skip
     kept = {
         name: getattr(before if getattr(current, name) == getattr(left, name) else current, name)
         for name in fields
@@ -194,9 +194,9 @@ def _add(
             if relation.kind in ("exact", "duplicate") and old.quarantined:
                 reason = f"{old.id} says the same and waits for review"
                 return Written(kind="skipped", entry_id=old.id, reason=reason, entry=old)
-        elif relation.kind == "exact":
+        elif relation.kind == "exact" and not old.expired(plan.now):
             return Written(kind="skipped", entry_id=old.id, reason=relation.reason, entry=old)
-        elif relation.kind == "duplicate":
+        elif relation.kind in ("exact", "duplicate"):
             merged = merge(old, entry, plan.now)
             plan.put("merge", old.id, merged, relation.reason)
             return _written("merged", merged, relation.reason, notes)

@@ -121,7 +121,7 @@ class MediaStore:
         image_format, width, height = inspect_image(data, name)
         digest = hashlib.sha256(data).hexdigest()
         target = self.folder / digest[:2] / f"{digest}{SUFFIXES[image_format]}"
-        if not target.exists():
+        if not _holds(target, digest):
             _write_atomically(target, data)
         if self._shelf is not None:
             self._shelf.keep(digest, target.suffix, data)
@@ -178,8 +178,13 @@ class MediaStore:
             data = b"" if path is None else _read_bounded(path)
         except (OSError, InputError):
             data = b""
-        if path is None or hashlib.sha256(data).hexdigest() != sha256:
+        if path is None or not data:
             raise InputError(f"there is no image {sha256[:100]!r} in the image folder")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise InputError(
+                f"image {sha256!r} in the image folder is damaged, or another file under its name; "
+                "give the image again to have it kept anew"
+            )
         return data, MIME_OF[path.suffix]
 
     def data_url(self, sha256: str) -> str:
@@ -308,6 +313,14 @@ def _read_bounded(path: Path) -> bytes:
         if facts.st_size > MAX_BYTES:
             raise InputError(_too_large(path.name, facts.st_size))
         return _bounded(file.read(MAX_BYTES + 1), path.name)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a file has the bytes of this hash; a damaged one is written anew."""
+    try:
+        return hashlib.sha256(_read_bounded(path)).hexdigest() == digest
+    except (OSError, InputError):
+        return False
 
 
 def _write_atomically(target: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from vitarmm_agent.ages import age
 from vitarmm_agent.config_file import read_config
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.nearest import did_you_mean
@@ -186,6 +187,19 @@ class Settings(BaseSettings):
         ("default", "agent"), description="Namespace of the memory: whose it is."
     )
 
+    # upkeep of a server that runs for long
+    upkeep_hours: float | None = Field(
+        None,
+        gt=0,
+        description="Hours between rounds in which the page, the MCP and the LangGraph server delete old "
+        "runs, expired entries and old history; default: never.",
+    )
+    keep_runs: str = Field("90d", description="Age at which such a round deletes a run.")
+    keep_history: str = Field(
+        "365d",
+        description="How far back such a round leaves the history of the memory, for `undo` and `as_of`.",
+    )
+
     @classmethod
     def load(cls, **explicit: Any) -> Settings:
         """Read settings from all sources; values of ``None`` in ``explicit`` are left to them.
@@ -214,6 +228,12 @@ class Settings(BaseSettings):
         """Order the sources: explicit, environment, file."""
         file = InitSettingsSource(settings_cls, init_kwargs=read_config())
         return init_settings, env_settings, file
+
+    @field_validator("keep_runs", "keep_history")
+    @classmethod
+    def _is_age(cls, value: str) -> str:
+        age(value)
+        return value
 
     @field_validator("home", "data_dir", "memory", mode="before")
     @classmethod

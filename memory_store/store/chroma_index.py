@@ -29,6 +29,7 @@ import numpy as np
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.clients import chroma_errors, close_client, embedded_client
 from vitarmm_agent.memory_store.store.index_files import IndexFiles
+from vitarmm_agent.memory_store.store.items_schema import put_meta
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.store.names import collection_name, namespace_labels
 from vitarmm_agent.memory_store.store.records import Namespace, VectorRow
@@ -324,14 +325,9 @@ class ChromaIndex:
         last = rows[-1].seq
         with self.items.transaction() as db:
             db.execute("DELETE FROM vectors WHERE vector IS NULL AND seq <= ?", (applied,))
-            db.executemany(
-                "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
-                [
-                    ("applied", str(last)),
-                    ("pruned", str(applied)),
-                    ("files", self._files.digest()),
-                    ("opening", ""),
-                ],
+            put_meta(
+                db,
+                {"applied": last, "pruned": applied, "files": self._files.digest(), "opening": ""},
             )
         self._cut_unindexed(last)
 

@@ -43,6 +43,7 @@ from vitarmm_agent.memory_store.store.records import (
     dump,
     search_item,
 )
+from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.memory_store.store.unindexed import as_matrix
 from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
 
@@ -117,6 +118,7 @@ class ChromaStore(BaseStore):
             self._backend = LocalBackend(
                 folder, embedder=embedder, dims=self._dims, batch=index_batch
             )
+        self.file: Items | None = getattr(self._backend, "items", None)  # of a folder
         where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
         self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)
         self._sweeping: threading.Event | None = None

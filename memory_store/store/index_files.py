@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 
 OWN_DATABASE = "chroma.sqlite3"
-"""Changes whenever Chroma opens it, and SQLite notices damage by itself."""
+OPENED = "acquire_write"
+"""Its table that changes whenever Chroma opens it; it says nothing of what the index holds."""
 
 
 class IndexFiles:
@@ -58,15 +62,34 @@ class IndexFiles:
         known = {} if afresh else self._hashed
         self._hashed = {}
         for path in sorted(self._folder.rglob("*")) if self._folder else ():
-            if path.is_file() and not path.name.startswith(OWN_DATABASE):
+            own = path.name.startswith(OWN_DATABASE)
+            if path.is_file() and (not own or path.name == OWN_DATABASE):
                 stat = path.stat()
                 seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
                 before, text = known.get(path, (None, ""))
-                self._hashed[path] = seen, text if before == seen else _hash(path)
+                self._hashed[path] = seen, text if before == seen else _hash(path, own)
         found = {"/".join(p.parts[-2:]): text for p, (_, text) in self._hashed.items()}
         return json.dumps(found) if found else ""
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Path, own: bool) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if not own:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            return _hash_database(path, file)
+        except FAULTS as error:
+            return f"cannot be read: {error}"
+
+
+def _hash_database(path: Path, file: BinaryIO) -> str:
+    """Of all pages but the first, which counts changes, and the one that :data:`OPENED` is on."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        ((size,),) = db.execute("PRAGMA page_size").fetchall()
+        tables = db.execute("SELECT type, name, rootpage, sql FROM sqlite_master").fetchall()
+    passed_over = {1, *(row[2] for row in tables if row[1] == OPENED)}
+    whole = hashlib.sha256(repr(tables).encode("utf-8", "replace"))
+    for number, page in enumerate(iter(lambda: file.read(size), b""), start=1):
+        if number not in passed_over:
+            whole.update(page)
+    return whole.hexdigest()

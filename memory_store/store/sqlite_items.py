@@ -18,6 +18,13 @@ from typing import Any, cast
 from langgraph.store.base import Item
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
+from vitarmm_agent.memory_store.store.items_schema import (
+    ALTERED_VECTOR,
+    ANY_ALTERED,
+    ITEM,
+    SCHEMA,
+    put_meta,
+)
 from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.records import (
@@ -28,38 +35,17 @@ from vitarmm_agent.memory_store.store.records import (
     VectorRow,
     read_item,
 )
+from vitarmm_agent.memory_store.store.soundness import (
+    FAULTS,
+    UnsoundError,
+    add_sums,
+    check_structure,
+    checksum,
+    is_damage,
+    sound,
+    vacuum,
+)
 from vitarmm_agent.private import private_database
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS namespaces (id INTEGER PRIMARY KEY, labels TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS items (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace INTEGER NOT NULL REFERENCES namespaces (id),
-    key TEXT NOT NULL,
-    value BLOB NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    expires_at REAL,
-    ttl REAL,
-    UNIQUE (namespace, key)
-);
-CREATE INDEX IF NOT EXISTS items_by_time ON items (namespace, updated_at);
-CREATE INDEX IF NOT EXISTS items_expiring ON items (expires_at) WHERE expires_at IS NOT NULL;
--- A vector of NULL says that the record is gone; it stays until every index has heard of it.
-CREATE TABLE IF NOT EXISTS vectors (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    namespace INTEGER NOT NULL REFERENCES namespaces (id),
-    record TEXT NOT NULL,
-    key TEXT NOT NULL,
-    digest TEXT NOT NULL DEFAULT '',
-    vector BLOB,
-    UNIQUE (namespace, record)
-);
-CREATE INDEX IF NOT EXISTS vectors_by_key ON vectors (namespace, key);
--- Counting through it reads no vectors, which are nearly all of the file.
-CREATE INDEX IF NOT EXISTS vectors_there ON vectors (namespace, seq) WHERE vector IS NOT NULL;
-"""
 
 
 class Items:
@@ -77,8 +63,10 @@ class Items:
         try:
             self._db = private_database(path)
             self._inode = path.stat().st_ino if path else 0
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+            check_structure(self._db, path)
+            self._db.executescript(SCHEMA)
+            add_sums(self._db, "items", "vectors", "meta")
+        except FAULTS as error:
             raise self._unusable(error) from error
 
     @contextmanager
@@ -89,18 +77,22 @@ class Items:
             MemoryStoreError: the file is damaged or cannot be written.
         """
         self._opened.check()
-        with self._lock:
+        with self._guarded():
             self._check_same_file()
+            self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                except BaseException:
-                    self._db.execute("ROLLBACK")
-                    raise
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _sound(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of one SELECT whose last column says whether a row was altered."""
+        try:
+            return sound(self.query(sql, *parameters))
+        except UnsoundError as error:
+            raise self._unusable(error) from None
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of one SELECT.
@@ -110,21 +102,34 @@ class Items:
             MemoryStoreError: the file is damaged.
         """
         self._opened.check()
-        with self._lock:
+        with self._guarded():
             self._check_same_file()
             try:
                 return self._db.execute(sql, parameters).fetchall()
             except UnicodeEncodeError:
-                raise InputError(
-                    f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
-                ) from None
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
+                words = f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
+                raise InputError(words) from None
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def check(self) -> None:
+        """Look at every page and row of the file.
+
+        Raises:
+            MemoryStoreError: one is not as it was written.
+        """
+        with self._guarded():
+            check_structure(self._db, self.path, wholly=True)
+        for sql in ANY_ALTERED:
+            self._sound(sql)
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back to the disk."""
+        with self._guarded():
+            vacuum(self._db)
 
     # what the store reads
 
@@ -134,9 +139,8 @@ class Items:
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            rows = self.query(
-                "SELECT key, value, created_at, updated_at FROM items JOIN namespaces n "
-                f"ON n.id = namespace WHERE n.labels = ? AND key IN ({marks})",
+            rows = self._sound(
+                f"SELECT {ITEM} FROM items JOIN namespaces n ON n.id = namespace WHERE n.labels = ? AND key IN ({marks})",
                 namespace_text(namespace),
                 *chunk,
             )
@@ -149,8 +153,8 @@ class Items:
         marks = ",".join("?" * len(names))
         after: tuple[float, int] = (float("inf"), 1 << 62)
         while True:
-            rows = self.query(
-                "SELECT id, namespace, key, value, created_at, updated_at FROM items "
+            rows = self._sound(
+                f"SELECT id, namespace, {ITEM} FROM items "
                 f"WHERE namespace IN ({marks}) AND (updated_at, id) < (?, ?) "
                 "ORDER BY updated_at DESC, id DESC LIMIT ?",
                 *names,
@@ -238,6 +242,11 @@ class Items:
             )
         except UnicodeEncodeError:
             raise InputError(f"key {put.key!r} holds a lone surrogate; remove it") from None
+        db.execute(
+            "UPDATE items SET total = checksum(key, value, created_at, updated_at)"
+            " WHERE namespace = ? AND key = ?",
+            (number, put.key),
+        )
         for vector in put.vectors:
             self._put_vector(db, number, put.key, vector)
         self._retire(db, number, put.key, keep={vector.record for vector in put.vectors})
@@ -254,9 +263,16 @@ class Items:
         if vector.data is None:
             raise StaleVectorError(key)
         db.execute(
-            "INSERT OR REPLACE INTO vectors (namespace, record, key, digest, vector)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (number, vector.record, key, vector.digest, vector.data),
+            "INSERT OR REPLACE INTO vectors (namespace, record, key, digest, vector, total)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                vector.record,
+                key,
+                vector.digest,
+                vector.data,
+                checksum(vector.record, key, vector.digest, vector.data),
+            ),  # fmt: skip
         )
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
@@ -270,8 +286,9 @@ class Items:
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            rows = self.query(
-                "SELECT record, digest, vector FROM vectors JOIN namespaces n ON n.id = namespace "
+            rows = self._sound(
+                f"SELECT record, digest, vector, {ALTERED_VECTOR} "
+                "FROM vectors v JOIN namespaces n ON n.id = namespace "
                 f"WHERE n.labels = ? AND key IN ({marks}) AND vector IS NOT NULL",
                 labels,
                 *chunk,
@@ -305,9 +322,9 @@ class Items:
 
     def changes(self, after: int, *, limit: int = -1) -> list[VectorRow]:
         """Vector changes with a number above ``after``, oldest first."""
-        rows = self.query(
-            "SELECT seq, namespace, record, key, vector FROM vectors WHERE seq > ? "
-            "ORDER BY seq LIMIT ?",
+        rows = self._sound(
+            f"SELECT seq, namespace, record, key, vector, {ALTERED_VECTOR} FROM vectors v "
+            "WHERE seq > ? ORDER BY seq LIMIT ?",
             after,
             limit,
         )
@@ -335,16 +352,27 @@ class Items:
     def metas(self, *names: str) -> list[str]:
         """Notes about the store as they stand at one moment; an empty text for one that is not there."""
         marks = ",".join("?" * len(names))
-        found = dict(self.query(f"SELECT name, value FROM meta WHERE name IN ({marks})", *names))
+        found = dict(
+            self._sound(
+                "SELECT name, value, altered(total, name, value) FROM meta "
+                f"WHERE name IN ({marks})",
+                *names,
+            )
+        )
         return [cast(str, found.get(name, "")) for name in names]
 
     def set_meta(self, **values: object) -> None:
         """Write notes about the store."""
         with self.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
-                [(name, str(value)) for name, value in values.items()],
-            )
+            put_meta(db, values)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except FAULTS as error:
+                raise self._unusable(error) from error
 
     def _check_same_file(self) -> None:
         """Refuse to go on in a file that another process has replaced."""
@@ -358,9 +386,9 @@ class Items:
             "(perhaps by `vitarmm memory reindex`); open the memory again"
         )
 
-    def _unusable(self, error: sqlite3.Error) -> MemoryStoreError:
+    def _unusable(self, error: Exception) -> MemoryStoreError:
         where = str(self.path or "memory")
-        if isinstance(error, sqlite3.OperationalError):
+        if not is_damage(error):
             return MemoryStoreError(
                 f"memory file {where!r} cannot be used: {error}; "
                 "check that the folder exists, can be written and has space"

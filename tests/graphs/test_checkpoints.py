@@ -16,6 +16,7 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
 
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints, open_checkpoints
 
 
@@ -88,7 +89,7 @@ async def test_a_failed_commit_is_told_to_all_and_leaves_nothing_half_done(
     other = sqlite3.connect(tmp_path / "traces.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ended = await asyncio.gather(*(put(kept, n, n) for n in range(4)), return_exceptions=True)
-    assert all(isinstance(end, sqlite3.OperationalError) for end in ended)
+    assert all(isinstance(end, InputError) for end in ended)
     other.execute("ROLLBACK")
     other.close()
     await put(kept, 9, 9)

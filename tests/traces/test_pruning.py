@@ -10,10 +10,11 @@ import pytest
 
 from tests.scripts import QUESTION, RIGHT, script
 from vitarmm_agent import ReasoningAgent
+from vitarmm_agent.ages import age
 from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints
-from vitarmm_agent.traces.pruning import age, prunable
+from vitarmm_agent.traces.pruning import prunable
 from vitarmm_agent.verifiers import FeedbackPolicy, Function, Human
 
 

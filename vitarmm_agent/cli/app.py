@@ -17,6 +17,8 @@ from vitarmm_agent.cli import (
     learn,
     mcp,
     memory,
+    memory_check,
+    memory_compact,
     models,
     serve,
     simulate,
@@ -54,6 +56,8 @@ app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_
 app.command("teach", rich_help_panel=LEARNED)(teach.teach)
 app.command("judge", rich_help_panel=LEARNED)(judge.judge)
 app.command("learn", rich_help_panel=LEARNED)(learn.learn)
+memory.app.command("check")(memory_check.check)
+memory.app.command("compact")(memory_compact.compact)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -43,6 +43,7 @@ def mcp(
     from vitarmm_agent.cli.ui import checked_token
     from vitarmm_agent.integrations.mcp import build_mcp_server, http_app
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.traces.upkeep import Upkeep
 
     if http and host not in LOOPBACK and not token:
         raise InputError(
@@ -54,13 +55,14 @@ def mcp(
     settings = Settings.load(**given)
     agent = open_agent(settings, quiet=not http)
     server = build_mcp_server(agent, configurable=configurable)
-    if http:
+    with Upkeep(settings, cast(Any, agent.graph.checkpointer)):
+        if not http:
+            server.run("stdio")
+            return
         hosts = (*settings.server_hosts, *(allow_host or ()))
         token = checked_token(token)
         app = http_app(server, host=host, token=token, hosts=hosts, origins=settings.server_origins)
         _serve_http(app, host, port, token)
-    else:
-        server.run("stdio")
 
 
 def _serve_http(app: Any, host: str, port: int, token: str) -> None:

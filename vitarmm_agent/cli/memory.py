@@ -17,12 +17,14 @@ from vitarmm_agent.cli.console import (
 )
 from vitarmm_agent.cli.memory_options import (
     EntryId,
+    Expires,
     Json,
     Reason,
     TypeOption,
     Yes,
     entry_from,
     existing,
+    expiry,
     memory_settings,
     moment,
     one_of,
@@ -43,7 +45,7 @@ app.command("import")(memory_transfer.import_)
 def list_(
     entry_type: TypeOption = None,
     state: Annotated[
-        str | None, typer.Option(help="live, quarantined or superseded; default: all.")
+        str | None, typer.Option(help="live, expired, quarantined or superseded; default: all.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Entries per page.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="Entries to pass over.")] = 0,
@@ -52,7 +54,7 @@ def list_(
 ) -> None:
     """List entries, the last changed first."""
     one_of("--type", entry_type, ("correction", "insight", "fact"))
-    one_of("--state", state, ("live", "quarantined", "superseded"))
+    one_of("--state", state, ("live", "expired", "quarantined", "superseded"))
     with opened(**given) as found:
         entries = found.list(
             entry_type=entry_type, state=cast(Any, state), limit=limit, offset=offset
@@ -121,6 +123,7 @@ def add(
     when: Annotated[str, typer.Option(help="The condition under which it helps.")] = "",
     confidence: Annotated[float, typer.Option(help="0 to 1.")] = 0.9,
     related: Annotated[list[str] | None, typer.Option(help="Id of a linked entry.")] = None,
+    expires: Expires = None,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
@@ -135,6 +138,7 @@ def add(
         content=read_input() if content == "-" else content,
         confidence=confidence,
         related_to=tuple(related or ()),
+        expires_at=expiry(expires),
         provenance={"writer": "person"},
     )
     with opened(**given) as found:
@@ -143,7 +147,7 @@ def add(
     if as_json:
         print_json(written.model_dump(mode="json") | {"run": run})
         return
-    out.print(f"{written.kind}", safe(written.entry_id), safe(written.reason))
+    out.print(written.kind, safe(written.entry_id), safe(written.reason))
 
 
 @app.command()
@@ -155,19 +159,17 @@ def edit(
     when: Annotated[str | None, typer.Option(help="New condition.")] = None,
     entry_type: TypeOption = None,
     confidence: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    expires: Expires = None,
     reason: Reason = "",
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Change an entry."""
-    said = {
-        "content": content,
-        "title": title,
-        "applies_when": when,
-        "entry_type": entry_type,
-        "confidence": confidence,
-    }
-    fields = {name: value for name, value in said.items() if value is not None}
+    said = {"content": content, "title": title, "applies_when": when, "entry_type": entry_type,
+            "confidence": confidence}  # fmt: skip
+    fields: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if expires is not None:
+        fields["expires_at"] = expiry(expires)
     if not fields:
         raise InputError("nothing to change: give --content, --title, --when, --type, …")
     with opened(**given) as found:

@@ -21,6 +21,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EntryId = Annotated[str, typer.Argument(help="Id of the entry.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="correction, insight or fact.")]
+Expires = Annotated[
+    str | None,
+    typer.Option(help="No longer recalled after this time, or so long from now (90d); or never."),
+]
 Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 
 
@@ -98,6 +102,37 @@ def moment(text: str | None) -> datetime | None:
     except ValueError:
         raise InputError(f"--as-of must be a time such as 2026-01-31T12:00, got {text!r}") from None
     return found.astimezone(UTC)
+
+
+def expiry(text: str | None) -> datetime | None:
+    """When an entry expires: a time, an age from now on, or never.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if text is None or text.strip().lower() == "never":
+        return None
+    return when(text, option="--expires", past=False)
+
+
+def when(text: str, *, option: str, past: bool) -> datetime:
+    """A time, or so long ago or from now (``90d``, ``12h``).
+
+    Raises:
+        InputError: it is neither.
+    """
+    from vitarmm_agent.ages import age
+
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        pass
+    try:
+        return datetime.now(UTC) + (-age(text) if past else age(text))
+    except (InputError, OverflowError):
+        raise InputError(
+            f"{option} must be a time such as 2027-01-31, or an age such as 90d or 12h, got {text!r}"
+        ) from None
 
 
 def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> None:

@@ -56,6 +56,7 @@ def entry_details(entry: MemoryEntry) -> Table:
         "linked to": ", ".join(entry.related_to),
         "superseded by": entry.superseded_by or "",
         "metadata": str(entry.metadata or ""),
+        "expires": f"{entry.expires_at:%Y-%m-%d %H:%M:%S}" if entry.expires_at else "",
         "made": f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
         "changed": f"{entry.updated_at:%Y-%m-%d %H:%M:%S}",
     }
@@ -127,7 +128,7 @@ def event_data(event: JournalEvent) -> dict[str, Any]:
 
 def statistics(entries: Sequence[MemoryEntry]) -> dict[str, Any]:
     """Counts over all entries."""
-    live = [entry for entry in entries if entry.live]
+    live = [entry for entry in entries if entry.live and not entry.expired()]
     return {
         "entries": len(entries),
         "by_state": dict(Counter(_state(entry) for entry in entries)),
@@ -173,7 +174,9 @@ def _id_column() -> Column:
 def _state(entry: MemoryEntry) -> str:
     if entry.superseded_by is not None:
         return "superseded"
-    return "quarantined" if entry.quarantined else "live"
+    if entry.quarantined:
+        return "quarantined"
+    return "expired" if entry.expired() else "live"
 
 
 def _short(text: str, width: int = WIDTH) -> str:

@@ -220,7 +220,8 @@ def prune(
 
     Runs that wait for a person, or were stopped and can be resumed, stay.
     """
-    from vitarmm_agent.traces.pruning import age, prunable
+    from vitarmm_agent.ages import age
+    from vitarmm_agent.traces.pruning import prunable
 
     kept = checkpoints(**given, write=not dry_run)
     found = prunable(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import settings_in
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
-DAMAGE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError,
-          sqlite3.DatabaseError)  # fmt: skip
-"""What checkpointers raise on a checkpoint whose bytes cannot be decoded."""
 ERROR = "__error__"
 """Where LangGraph keeps the error of a task."""
 SHORTEST = 4

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.traces.reader import DAMAGE, KnowsRuns, config_of
+from vitarmm_agent.traces.reader import KnowsRuns, config_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from vitarmm_agent.open_media import open_media
 from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
+from vitarmm_agent.traces.upkeep import Upkeep
 from vitarmm_agent.viewer.live import LiveRuns
 from vitarmm_agent.viewer.render import compile_templates
 from vitarmm_agent.weights import CATALOG
@@ -54,6 +55,8 @@ class Site:
         self._lock = threading.Lock()
         self._opening = asyncio.Lock()
         self._closing = threading.Event()
+        self._upkeep = Upkeep(settings, self.checkpointer)
+        self._upkeep.start()
         self._reading = asyncio.create_task(asyncio.to_thread(self._read_ahead))
 
     def _read_ahead(self) -> None:
@@ -141,6 +144,7 @@ class Site:
         self._closing.set()
         await self.live.stop()
         await self._reading
+        await asyncio.to_thread(self._upkeep.stop)
         self.index.close()
         if self._memory is not None:
             self._memory.close()

@@ -16,6 +16,7 @@ from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.store.embedded_once import EmbeddedOnce, awaits
 from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.verifiers import FeedbackPolicy, Function
 
 
 class Counted(WordEmbeddings):
@@ -141,3 +142,21 @@ def test_a_problem_that_teaches_embeds_each_of_its_texts_once(tmp_path: Path) ->
     assert len(inner.documents) == 3, "the problem, as it is and masked, and the lesson"
     assert set(inner.documents.values()) == {1}
     assert inner.queries == Counter()
+
+
+def test_a_run_of_three_attempts_embeds_its_problem_once(tmp_path: Path) -> None:
+    """Recall asks for the same vectors in each attempt, as text and as the problem of an example."""
+    inner = Counted()
+    index = {"embed": EmbeddedOnce(inner), "dims": DIMS, "fields": ["index_text"]}
+    store = ChromaStore(tmp_path / "memory", index=index)  # type: ignore[arg-type]
+    memory = ReasoningMemory(store, journal=Journal(tmp_path / "journal.sqlite"))
+    agent = ReasoningAgent.open(
+        reasoner=ScriptedChatModel.of(*["1. 5 * 5 = 25\nAnswer: 25"] * 3),
+        rmm=ScriptedChatModel.of(*[{"structured": {"operations": []}}] * 3),
+        feedback=FeedbackPolicy((Function(lambda problem, attempt: False),)),
+        memory=memory, max_iterations=3, data_dir=tmp_path,
+    )  # fmt: skip
+    question = "A square has a side of 5 cm. What is its area?"
+    assert len(agent.solve(question).attempts) == 3
+    assert inner.queries[question] == 1 and set(inner.queries.values()) == {1}
+    memory.close()

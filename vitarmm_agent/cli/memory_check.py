@@ -1,0 +1,64 @@
+"""``vitarmm memory check``: whether what was learned is as it was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.memory_options import Json, memory_settings
+from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+
+SHOWN = 5
+WORDS = {
+    "missing": "in the journal, but not here",
+    "unknown": "not as the journal knows them",
+    "outdated": "as they once were",
+}
+
+
+@takes_settings("memory", "database")
+def check(given: Given = NOTHING, as_json: Json = False) -> None:
+    """Look at every entry and every change of it, and whether both tell the same.
+
+    Each row is compared with its sum, each file with its own structure, and the entries of all memories
+    with the journal; in a database, rows and files are its server's care. Nothing is changed. Exit code 2: something is wrong.
+    """
+    from vitarmm_agent.memory_store.agreement import REMEDY, compare
+    from vitarmm_agent.memory_store.open import open_to_look
+    from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
+
+    found = open_to_look(memory_settings(**given))
+    try:
+        if isinstance(found.store, ChromaStore) and found.store.file is not None:
+            found.store.file.check()
+        known = found.journal.namespaces() if found.journal else []
+        if found.journal:
+            found.journal.check()
+        sizes = found.namespaces()
+        names = sorted({*known, *sizes})
+        compared = {name: compare(found, name) for name in names}
+    finally:
+        found.close()
+    if as_json:
+        rows = [
+            {"namespace": n, "entries": sizes.get(n, 0)} | d._asdict() for n, d in compared.items()
+        ]
+        print_json(rows)
+    else:
+        for name, wrong in compared.items():
+            out.print(safe(f"{'/'.join(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
+        out.print("no memories" if not compared else "")
+    if any(compared.values()):
+        err.print(f"journal and entries do not tell the same; {REMEDY}")
+        raise typer.Exit(2)
+
+
+def _words(wrong: Any) -> str:
+    found = [wrong.order] if wrong.order else []
+    for what, words in WORDS.items():
+        if ids := getattr(wrong, what):
+            more = ", …" if len(ids) > SHOWN else ""
+            found.append(f"{len(ids)} {words} ({', '.join(ids[:SHOWN])}{more})")
+    return "; ".join(found) or "as the journal says"
