@@ -21,11 +21,12 @@ from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidating import Consolidating
-from vitarmm_agent.memory_store.curation import Curation, Refilled, person_run
+from vitarmm_agent.memory_store.curation import Curation, person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.namespaces import check_text
 from vitarmm_agent.memory_store.operations import Operation, Recall, Written
+from vitarmm_agent.memory_store.past import Past, Refilled
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
@@ -100,7 +101,7 @@ class ReasoningMemory:
 
     def refill(self) -> Flow[Refilled]:
         """:meth:`rebuild` for a caller that holds the journal's lock."""
-        return self._curation().refill()
+        return self._past().refill()
 
     def _recall(
         self,
@@ -252,6 +253,9 @@ class ReasoningMemory:
     def _curation(self) -> Curation:
         return Curation(self.entry_store, self._group, self.journal)
 
+    def _past(self) -> Past:
+        return Past(self.entry_store, self._group, self.journal, self._curation())
+
     def _skills(self) -> SkillFolders:
         return SkillFolders(self._curation())
 
@@ -270,11 +274,11 @@ class ReasoningMemory:
     _export_skills = of_part(_skills, SkillFolders.export_skills)
     _import_skills = of_part(_skills, SkillFolders.import_skills)
     _consolidate = of_part(_consolidating, Consolidating.consolidate)
-    _undo = of_part(_curation, Curation.undo)
-    _retract = of_part(_curation, Curation.retract)
-    _repeat = of_part(_curation, Curation.repeat)
-    _rebuild = of_part(_curation, Curation.rebuild)
-    _compact = of_part(_curation, Curation.compact)
+    _undo = of_part(_past, Past.undo)
+    _retract = of_part(_past, Past.retract)
+    _repeat = of_part(_past, Past.repeat)
+    _rebuild = of_part(_past, Past.rebuild)
+    _compact = of_part(_past, Past.compact)
 
     recall, arecall = twins(_recall, "read")
     search, asearch = twins(_search, "read")

@@ -12,7 +12,7 @@ from langgraph.store.base import Item, PutOp
 
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.curation import Refilled, person_run
+from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.entry_store import (
     BATCHES,
     CHUNK,
@@ -28,6 +28,7 @@ from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
 from vitarmm_agent.memory_store.open import open_journal, open_store
+from vitarmm_agent.memory_store.past import Refilled
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.memory_store.store.folder_files import (
     FRESH,

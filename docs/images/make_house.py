@@ -96,6 +96,7 @@ MEMORY = {
         "journal_records",
         "agreement",
         "compaction",
+        "past",
         "identity",
         "write_group",
         "transfer",
