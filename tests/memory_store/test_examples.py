@@ -134,8 +134,10 @@ def test_a_file_carries_examples(memory: ReasoningMemory) -> None:
     memory.export(file)
     other = memory.with_namespace((memory.namespace[0], "other"))
     other.import_(io.StringIO(file.getvalue()))
-    assert other.recall(SIBLING).entries[0].entry.example == EXAMPLE
-    old = file.getvalue().replace('"schema_version":2', '"schema_version":1')
+    found = other.recall(SIBLING).entries[0].entry.example
+    assert found == EXAMPLE.model_copy(update={"verified_by": "import"}), "nor is that believed"
+    old = file.getvalue().replace('"schema_version":3', '"schema_version":1')
+    assert old != file.getvalue()
     third = memory.with_namespace((memory.namespace[0], "third"))
     assert third.import_(io.StringIO(old)).added == 1
 

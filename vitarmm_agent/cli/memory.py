@@ -250,6 +250,7 @@ def stats(given: Given = NOTHING, as_json: Json = False) -> None:
 
 
 @app.command()
+@takes_settings(*PLACE)
 def reindex(
     embedder: Annotated[
         str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")
