@@ -108,5 +108,6 @@ def test_a_run_is_called_by_a_part_of_its_name_that_no_other_has(
     assert run_app(["resume", short, "--own-settings"]) == 0
     assert run_app(["trace", "diff", short, other]) == 0
     assert run_app(["trace", "delete", short, "--yes"]) == 0
+    capsys.readouterr()
     assert newest not in listed(capsys)
     assert run_app(["trace", "show", "one"]) == 0, "and by all of it"
