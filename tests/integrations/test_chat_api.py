@@ -297,7 +297,7 @@ async def test_a_client_that_leaves_stops_the_run(make_agent: MakeAgent, stream:
         await client.close()
         await asyncio.sleep(2.5)
         (run,) = list_runs(agent.graph.checkpointer)  # type: ignore[arg-type]
-    assert (run.status, run.attempts) == ("running", 0)
+    assert (run.status, run.died, run.attempts) == ("died", "it was cancelled", 0)
 
 
 def test_a_thumb_comes_the_day_after(make_agent: MakeAgent, memory: ReasoningMemory) -> None:
