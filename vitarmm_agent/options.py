@@ -54,7 +54,11 @@ class OpenOptions(TypedDict, total=False):
     thumbnail: bool | None
     home: str | Path | None
     data_dir: str | Path | None
+    database: str | None
     namespace: tuple[str, ...] | None
+    upkeep_hours: float | None
+    keep_runs: str | None
+    keep_history: str | None
 
 
 def check_names(options: Mapping[str, Any], others: Iterable[str]) -> None:

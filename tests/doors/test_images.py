@@ -125,7 +125,7 @@ def test_bytes_leave_the_store_only_under_their_own_hash(tmp_path: Path, secret:
         (store.folder / name[:2] / f"{name}.png").symlink_to(other)
     (store.folder / kept.sha256[:2] / f"{kept.sha256}.png").write_bytes(SECRET)
     for name in ("b" * 64, "c" * 64, "d" * 64, kept.sha256, "../secret.png"):
-        with pytest.raises(InputError, match="no image"):
+        with pytest.raises(InputError, match="no image|damaged"):
             store.read(name)
 
 

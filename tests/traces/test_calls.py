@@ -56,10 +56,10 @@ def test_in_the_trace(settings: Settings) -> None:
     assert QUESTION in call.prompt[0]["content"] and call.usage.total_tokens
     assert [(tick.step, tick.verdict) for tick in judge.ticks] == [(1, "wrong"), (2, "unsure")]
     assert not trace.result.feedback[0].calls, "they stand once, in the part"
-    first, second = trace.result.written[0]["calls"]
-    assert first["reply"] == NO_JSON
-    assert [turn["role"] for turn in second["prompt"]] == ["system", "user", "assistant", "user"]
-    assert "reference" not in json.dumps([call.prompt, first["prompt"]])
+    first, second = trace.result.written[0].calls
+    assert first.reply == NO_JSON
+    assert [turn["role"] for turn in second.prompt] == ["system", "user", "assistant", "user"]
+    assert "reference" not in json.dumps([call.prompt, first.prompt])
     assert trace.settings["feedback"] == "judge" and trace.settings["max_iterations"] == 1
 
 
