@@ -25,7 +25,7 @@ from vitarmm_agent import Settings
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = {"python", "bash", "json", "toml"}
 PLAIN = {"", "text", "console"}
-MAY_BE_LEFT_OUT = 8
+MAY_BE_LEFT_OUT = 16
 
 
 class Block(NamedTuple):

@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.docs.conftest import ATTEMPT, JUDGEMENT, LESSON, ROOT, opening
 
@@ -40,6 +41,7 @@ RUN_HERE = {
 RUN_ELSEWHERE = {
     "train_rmm.sh",  # tests/training/test_script.py
     "langgraph.json",  # tests/integrations/test_own_app.py
+    "compose.yaml",  # needs Docker: read below, and not run
     "later_verdicts.py", "openai_client.py", "mcp_person.py",  # tests/docs/test_later_verdicts.py
 }  # fmt: skip
 pytestmark = pytest.mark.weights
@@ -47,6 +49,15 @@ pytestmark = pytest.mark.weights
 
 def run_example(name: str) -> dict[str, Any]:
     return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_the_compose_file_names_the_servers_of_the_page_on_scaling() -> None:
+    services = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))["services"]
+    assert set(services) == {"postgres", "chroma", "vllm"}
+    for service in services.values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), (
+            "open to nobody else"
+        )
 
 
 def test_no_example_is_left_out() -> None:
