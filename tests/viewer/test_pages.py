@@ -385,6 +385,6 @@ def test_a_run_under_way_is_stopped_and_goes_on(client: TestClient, tmp_path: Pa
     assert "stopped by hand" in stopped and "Go on from the last checkpoint" in stopped
     again = client.post(f"/runs/{thread}/stop", data={"csrf": csrf(client)})
     assert again.status_code == 400 and "not under way" in again.text
-    quick = script(tmp_path / "slow.json", RIGHT)
+    quick = script(tmp_path / "quick.json", RIGHT)
     send(client, f"/runs/{thread}/resume", reasoner=quick)
     assert "25" in finished(client, thread)
