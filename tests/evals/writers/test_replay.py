@@ -119,7 +119,7 @@ def test_a_local_model_is_sampled_by_its_seed(tmp_path: Path) -> None:
     assert said(1) == said(1) != said(2)
     schema = {"title": "Word", "type": "object", "properties": {"w": {"enum": ["a", "b"]}},
               "required": ["w"], "additionalProperties": False}  # fmt: skip
-    found = {run(ask_structured(sampled(local, 5.0, n), schema, prompt)).text for n in range(12)}
+    found = {run(ask_structured(sampled(local, 5.0, n), schema, prompt)).said for n in range(12)}
     assert len(found) > 1
 
 
