@@ -8,9 +8,19 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+
+from vitarmm_agent.errors import InputError
 
 T = TypeVar("T")
+STRATEGIES = ("keep_latest", "delete")
+"""What pruning leaves of a thread: its newest checkpoint, or nothing."""
 
 
 class Checkpoints(BaseCheckpointSaver[str]):
@@ -52,9 +62,42 @@ class Checkpoints(BaseCheckpointSaver[str]):
             for task_id, writes in tasks.items():
                 self.put_writes(copied, writes, task_id)
 
+    def check_strategy(self, strategy: str) -> None:
+        """Refuse a strategy of pruning that is not known.
+
+        Raises:
+            InputError: it is not.
+        """
+        if strategy not in STRATEGIES:
+            raise InputError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
+
     async def off_loop(self, function: Callable[..., T], *args: Any) -> T:
         """What a function returns that is called in a worker."""
         return await asyncio.get_running_loop().run_in_executor(self.worker, function, *args)
+
+    async def write_off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        """The same of one that writes."""
+        return await self.off_loop(function, *args)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As :meth:`put`."""
+        return await self.write_off_loop(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As :meth:`put_writes`."""
+        await self.write_off_loop(self.put_writes, config, writes, task_id, task_path)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As :meth:`get_tuple`."""

@@ -137,8 +137,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         Raises:
             InputError: another strategy.
         """
-        if strategy not in ("keep_latest", "delete"):
-            raise InputError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
+        self.check_strategy(strategy)
         for thread_id in map(str, thread_ids):
             if strategy == "delete":
                 self.delete_thread(thread_id)
@@ -227,7 +226,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         finally:
             cursor.close()
 
-    async def _with_others(self, function: Callable[..., T], *args: Any) -> T:
+    async def write_off_loop(self, function: Callable[..., T], *args: Any) -> T:
         """Carry out a write in the worker, in one transaction with all that wait by then."""
         write = _Write(lambda: function(*args))
         await self._together.ajoin(write, self.worker, leaves=False)
@@ -244,26 +243,6 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
             self.conn.rollback()
             for write in group:
                 write.fail(write.error or error)
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """As :meth:`put`."""
-        return await self._with_others(self.put, config, checkpoint, metadata, new_versions)
-
-    async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        """As :meth:`put_writes`."""
-        await self._with_others(self.put_writes, config, writes, task_id, task_path)
 
 
 @dataclass(eq=False)

@@ -20,7 +20,6 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
-from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.any_checkpoints import Checkpoints
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.postgres.database import CONNECTIONS, Postgres
@@ -113,8 +112,7 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
         Raises:
             InputError: another strategy than ``keep_latest`` or ``delete``.
         """
-        if strategy not in ("keep_latest", "delete"):
-            raise InputError(f"strategy must be 'keep_latest' or 'delete', got {strategy!r}")
+        self.check_strategy(strategy)
         super().prune(thread_ids, strategy=strategy)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -175,26 +173,6 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
                 return -1
             row = cursor.execute("SELECT max(v) AS v FROM checkpoint_migrations").fetchone()
         return -1 if row is None or row["v"] is None else int(row["v"])
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """As :meth:`put`."""
-        return await self.off_loop(self.put, config, checkpoint, metadata, new_versions)
-
-    async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        """As :meth:`put_writes`."""
-        await self.off_loop(self.put_writes, config, writes, task_id, task_path)
 
 
 class _Kept:
