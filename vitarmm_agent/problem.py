@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -232,6 +233,11 @@ class Attempt(Data):
     def kept_text(self) -> str:
         """What was kept of the attempt before."""
         return self.text[: self.kept]
+
+
+def standing_attempt(answer: str | None, attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt whose answer the run gives: the latest that has it."""
+    return next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
 
 
 class StepError(Data):

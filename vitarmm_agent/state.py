@@ -244,11 +244,6 @@ def error_in_words(kept: Any) -> str:
     return redact(f"{name}: {said}" if isinstance(said, str) and said else told)[:MAX_ERROR]
 
 
-def standing_attempt(answer: str | None, attempts: Sequence[Attempt]) -> Attempt:
-    """The attempt whose answer the run gives: the latest that has it."""
-    return next((a for a in reversed(attempts) if a.answer == answer), attempts[-1])
-
-
 def _read(model: type[Model], record: Any, key: str) -> Model:
     try:
         return model.model_validate(record)

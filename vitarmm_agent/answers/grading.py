@@ -13,7 +13,7 @@ from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
 from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show
-from vitarmm_agent.problem import Attempt, Problem
+from vitarmm_agent.problem import Attempt, Problem, standing_attempt
 
 if TYPE_CHECKING:
     from vitarmm_agent.result import Result
@@ -100,8 +100,7 @@ def grade_result(result: Result) -> Grade | None:
     """Grade the answer that stands at the end of a run; None without a reference or an attempt."""
     if result.problem.reference is None or not result.attempts:
         return None
-    standing = (a for a in reversed(result.attempts) if a.answer == result.answer)
-    return grade_attempt(result.problem, next(standing, result.attempts[-1]))
+    return grade_attempt(result.problem, standing_attempt(result.answer, result.attempts))
 
 
 def _with_words_of(problem: Problem) -> Problem:

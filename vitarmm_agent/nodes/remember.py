@@ -17,7 +17,7 @@ from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.teach import solution_of, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
+from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, standing_attempt
 from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import (
@@ -26,7 +26,6 @@ from vitarmm_agent.state import (
     all_feedback,
     begun_of,
     current_problem,
-    standing_attempt,
 )
 from vitarmm_agent.verifiers.stopping import is_slip
 

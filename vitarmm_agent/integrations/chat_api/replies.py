@@ -9,8 +9,8 @@ from typing import Any
 
 from vitarmm_agent.integrations.chat_api.requests import MODEL
 from vitarmm_agent.nodes.events import Event
+from vitarmm_agent.problem import standing_attempt
 from vitarmm_agent.result import Result
-from vitarmm_agent.state import standing_attempt
 
 PREFIX = "chatcmpl-"
 DONE = b"data: [DONE]\n\n"
