@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
 
 ERROR = "__error__"
 """Where LangGraph keeps the error of a task."""
+_HEADS = """
+WITH RECURSIVE threads(id) AS (
+    SELECT min(thread_id) FROM checkpoints
+    UNION ALL
+    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
+    FROM threads WHERE threads.id IS NOT NULL
+), ends(id, born, last) AS (
+    SELECT id,
+        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
+        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
+    FROM threads WHERE id IS NOT NULL
+)
+SELECT id, born, last, (SELECT count(*) FROM writes
+    WHERE thread_id = id AND checkpoint_ns = '' AND checkpoint_id = last)
+FROM ends WHERE last IS NOT NULL ORDER BY born DESC
+"""
 SHORTEST = 4
 """Characters of a part of a thread's name by which it may be called."""
 _OWN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
@@ -41,6 +58,39 @@ class KnowsRuns(Protocol):
     def checkpoint_ids(self, thread_id: str) -> list[str]:
         """Ids of a thread's own checkpoints, newest first."""
         ...
+
+
+@dataclass(frozen=True)
+class _SqliteRuns:
+    """The same of any checkpointer on a SQLite file."""
+
+    saver: Any
+
+    def heads(self) -> list[tuple[str, str, str]]:
+        with self.saver.cursor(transaction=False) as cursor:
+            rows = cursor.execute(_HEADS).fetchall()
+        return [(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
+
+    def checkpoint_ids(self, thread_id: str) -> list[str]:
+        rows = self.saver.conn.execute(
+            "SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' "
+            "ORDER BY checkpoint_id DESC",
+            (thread_id,),
+        )
+        return [row[0] for row in rows.fetchall()]
+
+
+def runs_known(checkpointer: BaseCheckpointSaver[str]) -> KnowsRuns | None:
+    """What tells of a checkpointer's runs without decoding checkpoints; not every one can."""
+    if isinstance(checkpointer, KnowsRuns):
+        return checkpointer
+    return _SqliteRuns(checkpointer) if sqlite_of(checkpointer) is not None else None
+
+
+def sqlite_of(checkpointer: BaseCheckpointSaver[str]) -> sqlite3.Connection | None:
+    """The connection of a checkpointer on a SQLite file."""
+    connection = getattr(checkpointer, "conn", None)
+    return connection if isinstance(connection, sqlite3.Connection) else None
 
 
 class Moment(BaseModel):
@@ -149,7 +199,8 @@ def whole_id(checkpointer: BaseCheckpointSaver[str], name: str) -> str:
     """
     if len(name) < SHORTEST:
         return name
-    ids = _threads(checkpointer)
+    known = runs_known(checkpointer)
+    ids = [thread for thread, _, _ in known.heads()] if known else []
     found = [thread for thread in ids if thread.startswith(name) or thread.endswith(name)]
     if name in found or not found:
         return name
@@ -159,17 +210,6 @@ def whole_id(checkpointer: BaseCheckpointSaver[str], name: str) -> str:
             f"{len(found)} runs begin or end with {name!r}: {some}; give more of the one"
         )
     return found[0]
-
-
-def _threads(checkpointer: BaseCheckpointSaver[str]) -> list[str]:
-    """Names of all threads, where they are told without decoding checkpoints."""
-    if isinstance(checkpointer, KnowsRuns):
-        return [thread for thread, _, _ in checkpointer.heads()]
-    connection = getattr(checkpointer, "conn", None)
-    if not isinstance(connection, sqlite3.Connection):
-        return []
-    rows = connection.execute("SELECT DISTINCT thread_id FROM checkpoints WHERE checkpoint_ns = ''")
-    return [str(row[0]) for row in rows.fetchall()]
 
 
 def short_id(thread: str) -> str:
@@ -287,7 +327,8 @@ def _salvage(
 ) -> tuple[list[CheckpointTuple], list[str]]:
     """Newest first: each checkpoint that can be read by itself."""
     found, lost = [], 0
-    for checkpoint_id in _ids(checkpointer, thread_id):
+    known = runs_known(checkpointer)
+    for checkpoint_id in known.checkpoint_ids(thread_id) if known else ():
         try:
             checkpoint = checkpointer.get_tuple(config_of(thread_id, checkpoint_id))
         except DAMAGE:
@@ -296,20 +337,6 @@ def _salvage(
         if checkpoint is not None:
             found.append(checkpoint)
     return found, [f"{lost} checkpoints cannot be read"] if lost else []
-
-
-def _ids(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> Iterator[str]:
-    """Checkpoint ids, newest first, without decoding checkpoints; not every checkpointer tells them."""
-    if isinstance(checkpointer, KnowsRuns):
-        yield from checkpointer.checkpoint_ids(thread_id)
-    connection = getattr(checkpointer, "conn", None)
-    if isinstance(connection, sqlite3.Connection):
-        rows = connection.execute(
-            "SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' "
-            "ORDER BY checkpoint_id DESC",
-            (thread_id,),
-        )
-        yield from (row[0] for row in rows.fetchall())
 
 
 def _moments(history: list[CheckpointTuple]) -> Iterator[Moment]:

@@ -19,7 +19,7 @@ from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.traces.reader import KnowsRuns, config_of
+from vitarmm_agent.traces.reader import config_of, runs_known, sqlite_of
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
 if TYPE_CHECKING:
@@ -38,22 +38,6 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
-"""
-_HEADS = """
-WITH RECURSIVE threads(id) AS (
-    SELECT min(thread_id) FROM checkpoints
-    UNION ALL
-    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
-    FROM threads WHERE threads.id IS NOT NULL
-), ends(id, born, last) AS (
-    SELECT id,
-        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
-        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
-    FROM threads WHERE id IS NOT NULL
-)
-SELECT id, born, last, (SELECT count(*) FROM writes
-    WHERE thread_id = id AND checkpoint_ns = '' AND checkpoint_id = last)
-FROM ends WHERE last IS NOT NULL ORDER BY born DESC
 """
 
 
@@ -197,24 +181,16 @@ class RunIndex:
 
     def _token(self) -> tuple[int, int] | None:
         """What changes with every write to a SQLite file, by us or another; None elsewhere."""
-        connection = self._sqlite()
+        connection = sqlite_of(self._checkpointer)
         if connection is None:
             return None
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         return int(version), connection.total_changes
 
-    def _sqlite(self) -> sqlite3.Connection | None:
-        connection = getattr(self._checkpointer, "conn", None)
-        return connection if isinstance(connection, sqlite3.Connection) else None
-
     def _all_heads(self) -> list[Head]:
-        if isinstance(self._checkpointer, KnowsRuns):
-            return [Head(*head) for head in self._checkpointer.heads()]
-        if self._sqlite() is None:
-            return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
-        with self._checkpointer.cursor(transaction=False) as cursor:  # type: ignore[attr-defined]
-            rows = cursor.execute(_HEADS).fetchall()
-        return [Head(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
+        if (known := runs_known(self._checkpointer)) is not None:
+            return [Head(*head) for head in known.heads()]
+        return sorted(self._any_heads(), key=lambda head: head.born, reverse=True)
 
     def _any_heads(self) -> Iterator[Head]:
         """From any checkpointer: by what begins a run, an input or the update that forks it."""
