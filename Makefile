@@ -39,8 +39,11 @@ postgres:
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } || \
 	  echo "Postgres is not here and cannot be installed: its tests take the wheel pgserver, or are skipped"
 
+# Tests wait for locks, servers and disks more than they compute: three processes keep two cores at work.
+# One file after the other, with their times: make test TEST_PROCESSES=0
+TEST_PROCESSES ?= 3
 test: weights postgres
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30
 
 test-slow: weights postgres
 	$(BIN)/python -m pytest -m slow

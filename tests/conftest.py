@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait spin: beside others they slow all
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

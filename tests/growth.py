@@ -95,7 +95,7 @@ def too_slow(used: Used) -> str | None:
             text = head + (pump * (size // len(pump) + 1))[:size] + suffix  # noqa: B023
             return _run(used.pattern, method, text)  # noqa: B023
 
-        if grows_too_fast(read, 3_000):
+        if grows_too_fast(read, 1_500):
             return f"{used.where} {method}: {head!r} + {pump!r} * … + {suffix!r}"
     return None
 

@@ -100,9 +100,14 @@ def unit_of(module: str) -> tuple[int, str] | None:
     return best
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imports_of(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[str, int]]:
     """Modules that a file imports, with line numbers; imports for type checking only are left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     for node in _statements(tree.body, into_functions=not top_level_only):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -163,7 +168,7 @@ def test_the_store_knows_nothing_of_memory() -> None:
     imported = {
         f"{name} imports {node.module}"
         for name, path in store.items()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom)
         and (node.module or "").startswith("vitarmm_agent.memory_store")
         and unit_of((node.module or "").removeprefix("vitarmm_agent.")) != unit_of(name)

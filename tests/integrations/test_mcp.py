@@ -180,7 +180,8 @@ async def test_a_client_that_leaves_ends_the_call_and_the_run_can_be_resumed(
             async with asyncio.timeout(0.5):
                 await client.call_tool("solve", {"problem": PROBLEM})
         (run,) = await read_json(client, "vitarmm://runs")
-        assert run["status"] == "running"
+        assert run["status"] == "died"
+        assert agent.result(run["thread_id"]).stopped_because == "it was cancelled"
         resumed = answer_of(await client.call_tool("resume", {"thread": run["thread_id"]}))
     assert resumed["answer"] == "25"
     assert leaked_tasks() == []

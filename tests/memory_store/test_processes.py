@@ -122,18 +122,18 @@ async def test_tasks_share_a_memory(tmp_path: Path) -> None:
 
 
 def test_processes_share_a_folder(tmp_path: Path) -> None:
-    work_together(str(tmp_path / "memory"), tmp_path, writers=4, count=60)
+    work_together(str(tmp_path / "memory"), tmp_path, writers=3, count=30)
 
 
 def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
-    survive_kills(str(tmp_path / "memory"), tmp_path, kills=3, count=300)
+    survive_kills(str(tmp_path / "memory"), tmp_path, kills=2, count=200)
 
 
 def test_a_killed_group_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     for _ in range(3):
-        process = start("tenants", str(tmp_path / "memory"), "g", 60, tmp_path)
-        _wait_for_lines(tmp_path / "g.ack", len(acknowledged) + 40, process)
+        process = start("tenants", str(tmp_path / "memory"), "g", 30, tmp_path)
+        _wait_for_lines(tmp_path / "g.ack", len(acknowledged) + 20, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
         memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
@@ -142,12 +142,12 @@ def test_a_killed_group_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
             own = memory.with_namespace(("team", entry_id.partition("-")[0]))
             assert own.get(entry_id) is not None, f"{entry_id} was acknowledged and is lost"
         memory.close()
-    finished(start("tenants", str(tmp_path / "memory"), "g", 60, tmp_path))
+    finished(start("tenants", str(tmp_path / "memory"), "g", 30, tmp_path))
     memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
     assert memory.journal is not None
     for tenant in (f"t{n}" for n in range(TENANTS)):
         own = memory.with_namespace(("team", tenant))
-        wanted = sorted(f"{tenant}-{number}" for number in range(60))
+        wanted = sorted(f"{tenant}-{number}" for number in range(30))
         assert sorted(entry.id for entry in own.list()) == wanted
         assert sorted(e.entry_id for e in memory.journal.events(own.namespace)) == wanted
         assert memory.journal.pending(own.namespace) == []

@@ -236,6 +236,7 @@ try:
         for chunk in model.stream("Hi", max_tokens=200):
             print(model.server.pid, flush=True)
 except KeyboardInterrupt:
+    print()  # the line before may have been cut off
     print(len(model.invoke("Hi", max_tokens=3).text) > 0, flush=True)
 """
     running = subprocess.Popen(

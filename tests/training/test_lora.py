@@ -152,6 +152,7 @@ def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(make: Make, tmp_pat
         assert torch.equal(ours[name], value), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(make: Make, tmp_path: Path) -> None:
     """Two processes of half the accumulation see the same rows in each step."""
     alone = make(tmp_path / "alone", lora_dropout=0.0)
