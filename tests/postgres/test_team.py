@@ -16,6 +16,7 @@ from tests.memory_store.test_two_machines import by_id, learn, left, opened
 from tests.postgres.conftest import Machine
 from tests.scripts import QUESTION, RIGHT, WRONG, nothing, script
 from vitarmm_agent import ReasoningAgent
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.open_checkpoints import open_traces
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.reindex import reindex
@@ -37,6 +38,8 @@ def test_the_history_is_one(machine: Machine, caplog: pytest.LogCaptureFixture) 
     learn(one, "later", "a train")
     assert two.undo("later") == ["later-0"]  # a run of the other machine
     assert list(by_id(one)) == ["one-0"]
+    with pytest.raises(InputError, match="taken back before"):
+        one.undo("later")  # nor twice, by two who see the same fault
     for memory in (one, two):
         memory.close()
 
