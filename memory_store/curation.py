@@ -103,9 +103,8 @@ class Curation:
     ) -> Flow[str]:
         """:meth:`change`, where what an entry becomes depends on what it is.
 
-        Args:
-            entry_ids: which entries; those that there are, as they are, ``changes`` is given while no
-                other can write, so what others count or edit meanwhile is not lost.
+        Those of ``entry_ids`` that there are, as they are, are given to ``changes`` while no other can
+        write, so that what others count or edit meanwhile is not lost.
         """
         run = run or person_run(kind)
 
