@@ -349,7 +349,7 @@ def http_status(error: BaseException) -> int | None:
 
 
 def read_rows(path: Path, row: type[Row]) -> list[Row]:
-    """The rows of a ledger; a last line that a killed process left torn is dropped.
+    """The rows of a ledger, each once; a last line that a killed process left torn is dropped.
 
     Raises:
         InputError: the file cannot be read, or another line is no ``row``.
@@ -361,7 +361,8 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     lines = data[: _whole(data)].splitlines()
-    return [_row(line, row, path, number) for number, line in enumerate(lines, 1)]
+    rows = (_row(line, row, path, number) for number, line in enumerate(lines, 1))
+    return [*{row.key: row for row in rows}.values()]
 
 
 def _row(line: bytes, row: type[Row], path: Path, number: int) -> Row:

@@ -114,10 +114,18 @@ def _later(*times: datetime | None) -> datetime | None:
 def closest(
     new: MemoryEntry, neighbours: Sequence[tuple[MemoryEntry, float]]
 ) -> tuple[MemoryEntry, Relation] | None:
-    """The neighbour that matters most: an exact copy, a duplicate, then a contradiction."""
+    """The neighbour that matters most: an exact copy, a duplicate, then a contradiction.
+
+    What is not recalled any more contradicts nothing.
+    """
     order: dict[RelationKind, int] = {"exact": 0, "duplicate": 1, "contradiction": 2}
     related = [(old, relate(new, old, similarity)) for old, similarity in neighbours]
-    telling = [(old, relation) for old, relation in related if relation.kind in order]
+    telling = [
+        (old, relation)
+        for old, relation in related
+        if relation.kind in order
+        and (relation.kind != "contradiction" or (old.live and not old.expired()))
+    ]
     return min(telling, key=lambda pair: order[pair[1].kind], default=None)
 
 

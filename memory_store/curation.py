@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,11 +85,32 @@ class Curation:
 
         This does not consolidate: what is given is what is kept.
         """
+        return (
+            yield from self.decide(
+                list(changes), lambda _: changes, kind=kind, reason=reason, run=run, part=part
+            )
+        )
+
+    def decide(
+        self,
+        entry_ids: Sequence[str],
+        changes: Callable[[Mapping[str, MemoryEntry]], Mapping[str, MemoryEntry | None]],
+        *,
+        kind: str,
+        reason: str,
+        run: str = "",
+        part: int = 0,
+    ) -> Flow[str]:
+        """:meth:`change`, where what an entry becomes depends on what it is.
+
+        Those of ``entry_ids`` that there are, as they are, are given to ``changes`` while no other can
+        write, so that what others count or edit meanwhile is not lost.
+        """
         run = run or person_run(kind)
 
         def plan() -> Flow[Planned]:
-            plan = WritePlan((yield from self.entry_store.get(list(changes))))
-            for entry_id, entry in changes.items():
+            plan = WritePlan((yield from self.entry_store.get(entry_ids)))
+            for entry_id, entry in changes(plan.known).items():
                 plan.put(kind, entry_id, entry, reason)
             return plan, []
 
@@ -102,8 +123,11 @@ class Curation:
         Raises:
             InputError: there is no such entry.
         """
-        yield from self._needed(entry_id)
-        return (yield from self.change({entry_id: None}, kind="forget", reason=reason))
+
+        def forgotten(known: Mapping[str, MemoryEntry]) -> Mapping[str, None]:
+            return {_needed(known, entry_id).id: None}
+
+        return (yield from self.decide([entry_id], forgotten, kind="forget", reason=reason))
 
     def edit(self, entry_id: str, fields: Mapping[str, Any], *, reason: str = "") -> Flow[str]:
         """Change fields of an entry, given by name; returns the run that ``undo`` takes.
@@ -111,13 +135,16 @@ class Curation:
         Raises:
             InputError: there is no such entry, or a field or value is not allowed.
         """
-        entry = yield from self._needed(entry_id)
-        data = entry.model_dump() | dict(fields) | {"id": entry_id, "updated_at": datetime.now(UTC)}
-        try:
-            changed = MemoryEntry.model_validate(data)
-        except ValidationError as error:
-            raise InputError(f"entry {entry_id}: {error_lines(error)}") from None
-        return (yield from self.change({entry_id: changed}, kind="edit", reason=reason))
+
+        def edited(known: Mapping[str, MemoryEntry]) -> Mapping[str, MemoryEntry]:
+            data = _needed(known, entry_id).model_dump() | dict(fields)
+            data |= {"id": entry_id, "updated_at": datetime.now(UTC)}
+            try:
+                return {entry_id: MemoryEntry.model_validate(data)}
+            except ValidationError as error:
+                raise InputError(f"entry {entry_id}: {error_lines(error)}") from None
+
+        return (yield from self.decide([entry_id], edited, kind="edit", reason=reason))
 
     def review(self, entry_id: str, *, accept: bool, reason: str = "") -> Flow[str]:
         """Decide on a quarantined entry: recall it again, or forget it.
@@ -125,14 +152,17 @@ class Curation:
         Raises:
             InputError: there is no such entry, or it is not quarantined.
         """
-        entry = yield from self._needed(entry_id)
-        if not entry.quarantined:
-            raise InputError(f"entry {entry_id!r} is not quarantined; nothing to review")
-        metadata = {k: v for k, v in entry.metadata.items() if k != "quarantined"}
-        update = {"quarantined": False, "metadata": metadata, "updated_at": datetime.now(UTC)}
-        after = entry.model_copy(update=update) if accept else None
+
+        def reviewed(known: Mapping[str, MemoryEntry]) -> Mapping[str, MemoryEntry | None]:
+            entry = _needed(known, entry_id)
+            if not entry.quarantined:
+                raise InputError(f"entry {entry_id!r} is not quarantined; nothing to review")
+            metadata = {k: v for k, v in entry.metadata.items() if k != "quarantined"}
+            update = {"quarantined": False, "metadata": metadata, "updated_at": datetime.now(UTC)}
+            return {entry_id: entry.model_copy(update=update) if accept else None}
+
         kind = "accept" if accept else "reject"
-        return (yield from self.change({entry_id: after}, kind=kind, reason=reason))
+        return (yield from self.decide([entry_id], reviewed, kind=kind, reason=reason))
 
     def merge(self, entry_id: str, other_id: str, *, reason: str = "") -> Flow[str]:
         """Merge the second entry into the first; it stays, superseded.
@@ -142,11 +172,13 @@ class Curation:
         """
         if entry_id == other_id:
             raise InputError(f"give two different entries to merge, got {entry_id!r} twice")
-        one = yield from self._needed(entry_id)
-        other = yield from self._needed(other_id)
-        gone = {"superseded_by": one.id, "updated_at": datetime.now(UTC)}
-        changes = {one.id: merge(one, other), other.id: other.model_copy(update=gone)}
-        return (yield from self.change(changes, kind="merge", reason=reason))
+
+        def merged(known: Mapping[str, MemoryEntry]) -> Mapping[str, MemoryEntry]:
+            one, other = _needed(known, entry_id), _needed(known, other_id)
+            gone = {"superseded_by": one.id, "updated_at": datetime.now(UTC)}
+            return {one.id: merge(one, other), other.id: other.model_copy(update=gone)}
+
+        return (yield from self.decide([entry_id, other_id], merged, kind="merge", reason=reason))
 
     # transfer
 
@@ -235,11 +267,11 @@ class Curation:
             notes=tuple(notes),
         )
 
-    def _needed(self, entry_id: str) -> Flow[MemoryEntry]:
-        entry = (yield from self.entry_store.get([entry_id])).get(entry_id)
-        if entry is None:
-            raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
-        return entry
+
+def _needed(known: Mapping[str, MemoryEntry], entry_id: str) -> MemoryEntry:
+    if entry_id not in known:
+        raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
+    return known[entry_id]
 
 
 def _none_taken(bad: Sequence[BadLine]) -> InputError:

@@ -152,14 +152,10 @@ class Journal:
             )
         ]
 
-    def run_events(self, namespace: Sequence[str], run: str) -> list[JournalEvent]:
-        """Events of one run, oldest first."""
-        rows = self._sound(
-            f"SELECT {EVENT} WHERE b.namespace = ? AND b.run = ? ORDER BY e.seq",
-            self._name(namespace),
-            run,
-        )
-        return [read_event(row) for row in rows]
+    def of_run(self, namespace: Sequence[str], run: str) -> list[Batch]:
+        """Batches of one run, oldest first."""
+        found = f"{BATCH} WHERE namespace = ? AND run = ? ORDER BY id"
+        return [self._batch(row) for row in self._sound(found, self._name(namespace), run)]
 
     def states(
         self, namespace: Sequence[str], entry_ids: Sequence[str], moment: datetime

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 from vitarmm_agent.effects import Flow, in_thread
@@ -54,76 +54,86 @@ class Past:
     def undo(self, run: str) -> Flow[list[str]]:
         """Take back what one run wrote; returns the ids of the entries that changed.
 
-        What later runs changed stays.
+        What other runs changed stays. What was taken back before is not taken back again, unless that
+        was undone.
 
         Raises:
-            InputError: there is no journal, it knows no such run, or its history was compacted.
+            InputError: there is no journal, it knows no such run, its history was compacted, or all
+                was taken back before.
         """
-        journal = history(self.journal, "undo")
-        yield from in_thread(check_undo, journal, self.entry_store.namespace, run)
-        events = yield from in_thread(journal.run_events, self.entry_store.namespace, run)
-        first = {event.entry_id: event for event in reversed(events)}
-        last = {event.entry_id: event for event in events}
-
-        def plan() -> Flow[Planned]:
-            known = yield from self.entry_store.get(list(first))
-            plan = WritePlan(known)
-            for entry_id, event in first.items():
-                left = last[entry_id].after
-                entry = taken_back(known.get(entry_id), event.before, left, plan.now)
-                plan.put("undo", entry_id, entry, f"takes back {run}")
-            return plan, []
-
-        yield from self.group.once(
-            self.entry_store, f"undo:{uuid.uuid4().hex}", person_run("undo"), 0, plan
-        )
-        return list(first)
+        journal, namespace = history(self.journal, "undo"), self.entry_store.namespace
+        yield from in_thread(check_undo, journal, namespace, run)
+        found = yield from in_thread(journal.of_run, namespace, run)
+        batches = [batch for batch in found if batch.changes]
+        reason, undone = f"takes back {run}", list[str]()
+        by = person_run("undo")
+        for batch in reversed(batches):
+            undone += yield from self._taken_back(batch, by, reason)
+        if batches and not undone:
+            raise InputError(f"run {run!r} was taken back before; see: vitarmm memory log")
+        return [*dict.fromkeys(reversed(undone))]
 
     def retract(self, effects: Sequence[VerdictEffect], *, by: str) -> Flow[list[str]]:
         """Take back what verdicts counted and what was written on them, once for each ``by``.
 
-        With a journal exactly; what later runs changed stays. Without one, the counts, and the entries
+        With a journal exactly; what other runs changed stays. Without one, the counts, and the entries
         that were added.
 
         Returns:
             Ids of the entries that changed.
         """
+        run, journal, changed = f"{by}/retract", self.journal, list[str]()
+        if journal is None:
+            return (yield from self._uncounted(effects, f"retract:{by}", run))
+        for effect in effects:
+            reason = _why(effect)
+            for key in (write_key(effect.origin), credit_key(effect.origin)):
+                batch = yield from in_thread(journal.batch, self.entry_store.namespace, key)
+                if batch is not None:
+                    yield from self._taken_back(batch, run, reason)
+                    changed += [change.entry_id for change in batch.changes]
+        return [*dict.fromkeys(changed)]
+
+    def _taken_back(self, batch: Batch, by: str, reason: str) -> Flow[list[str]]:
+        """Take one batch back as the run ``by``, unless it was: the ids of its entries, the last first."""
+        journal = history(self.journal, "undo")
+        key, stands = yield from in_thread(_taker, journal, self.entry_store.namespace, batch.key)
+        if not stands:
+            return []
+        changes = batch.changes[::-1]
 
         def plan() -> Flow[Planned]:
-            plan = WritePlan({})
-            for effect in effects:
-                yield from self._retracted(plan, effect)
-            changed = [change.entry_id for change in plan.changes()]
-            return plan, [Written(kind="updated", entry_id=entry_id) for entry_id in changed]
-
-        key, run = f"retract:{by}", f"{by}/retract"
-        answer = yield from self.group.once(self.entry_store, key, run, 0, plan)
-        return [Written.model_validate(row).entry_id for row in answer]
-
-    def _retracted(self, plan: WritePlan, effect: VerdictEffect) -> Flow[None]:
-        """Plan to take back one effect, the last change first."""
-        ids, batches = [*effect.shown, *effect.written], list[Batch]()
-        for key in (write_key(effect.origin), credit_key(effect.origin)):
-            if self.journal is not None:
-                batch = yield from in_thread(self.journal.batch, self.entry_store.namespace, key)
-                batches += [batch] if batch else []
-        ids += [change.entry_id for batch in batches for change in batch.changes]
-        known = yield from self.entry_store.get([i for i in ids if i not in plan.known])
-        plan.known |= known
-        reason = f"takes back the {effect.verdict} of {effect.origin.run}"
-        for batch in batches:
-            for change in batch.changes:
+            known = yield from self.entry_store.get([change.entry_id for change in changes])
+            plan = WritePlan(known)
+            for change in changes:
                 current = plan.get(change.entry_id)
                 after = taken_back(current, change.before, change.after, plan.now)
                 plan.put("undo", change.entry_id, after, reason)
-        if self.journal is None:
-            for entry_id in effect.shown:
-                if (entry := plan.get(entry_id)) is not None:
-                    plan.put("undo", entry_id, uncredited(entry, effect.verdict, plan.now), reason)
-            for entry_id in effect.written:
-                entry = plan.get(entry_id)
-                if entry is not None and entry.provenance.name == effect.origin.name:
-                    plan.put("undo", entry_id, None, reason)
+            return plan, []
+
+        yield from self.group.once(self.entry_store, key, by, 0, plan)
+        return [change.entry_id for change in changes]
+
+    def _uncounted(self, effects: Sequence[VerdictEffect], key: str, run: str) -> Flow[list[str]]:
+        """What of effects can be taken back without a journal, in one batch."""
+
+        def plan() -> Flow[Planned]:
+            ids = [i for effect in effects for i in (*effect.shown, *effect.written)]
+            plan = WritePlan((yield from self.entry_store.get(ids)))
+            for effect in effects:
+                for entry_id in effect.shown:
+                    if (entry := plan.get(entry_id)) is not None:
+                        less = uncredited(entry, effect.verdict, plan.now)
+                        plan.put("undo", entry_id, less, _why(effect))
+                for entry_id in effect.written:
+                    entry = plan.get(entry_id)
+                    if entry is not None and entry.provenance.name == effect.origin.name:
+                        plan.put("undo", entry_id, None, _why(effect))
+            changed = [change.entry_id for change in plan.changes()]
+            return plan, [Written(kind="updated", entry_id=entry_id) for entry_id in changed]
+
+        answer = yield from self.group.once(self.entry_store, key, run, 0, plan)
+        return [Written.model_validate(row).entry_id for row in answer]
 
     def repeat(self, batches: Sequence[Batch]) -> Flow[None]:
         """Carry out batches as another journal of this memory has them, those known already left out.
@@ -194,8 +204,9 @@ class Past:
     ) -> Flow[Compacted]:
         """Remove what has expired, and history from before ``since``, or but the last so many batches.
 
-        Entries that have expired go as if forgotten: until their history goes too, ``undo`` brings
-        them back. Killed in between, it is done again.
+        Entries that have expired go as if forgotten, in whatever state they are: until their history
+        goes too, ``undo`` brings them back. What they had replaced is recalled again, or what replaced
+        them replaces it. Killed in between, it is done again.
 
         Raises:
             InputError: nothing says how much history stays, or there is no journal.
@@ -206,12 +217,16 @@ class Past:
                 "(--keep-batches 1000)"
             )
         journal, namespace = history(self.journal, "compact"), self.entry_store.namespace
-        gone = yield from self.curation.list(state="expired")
-        run = ""
-        for start in range(0, 0 if dry_run else len(gone), BULK):
-            part = dict.fromkeys(entry.id for entry in gone[start : start + BULK])
-            run = yield from self.curation.change(
-                part, kind="expire", reason="its time was over", run=run, part=start // BULK
+        gone, freed = _expiry((yield from self.entry_store.scan()), datetime.now(UTC))
+        ids, run = [*freed, *gone], ""
+        for start in range(0, 0 if dry_run else len(ids), BULK):
+            run = yield from self.curation.decide(
+                ids[start : start + BULK],
+                lambda known: {i: _without(entry, gone) for i, entry in known.items()},
+                kind="expire",
+                reason="a time was over",
+                run=run,
+                part=start // BULK,
             )
         turn = Turn(self.group.lock([namespace]))
         try:
@@ -228,8 +243,47 @@ class Past:
                     yield from in_thread(store.file.shrink)
         finally:
             turn.give_back()
-        return Compacted(tuple(entry.id for entry in gone), *done)
+        return Compacted(tuple(gone), *done)
 
 
 def _made(entry_id: str, before: MemoryEntry | None, after: MemoryEntry | None) -> Change:
     return Change(kind="rebuild", entry_id=entry_id, before=before, after=after)
+
+
+def _expiry(
+    entries: Sequence[MemoryEntry], now: datetime
+) -> tuple[dict[str, str | None], list[str]]:
+    """What has expired, each with what replaced it; and the ids of what it had replaced itself."""
+    gone = {entry.id: entry.superseded_by for entry in entries if entry.expired(now)}
+    freed = [e.id for e in entries if e.id not in gone and e.superseded_by in gone]
+    return gone, freed
+
+
+def _without(entry: MemoryEntry, gone: Mapping[str, str | None]) -> MemoryEntry | None:
+    """An entry once others are gone: replaced by what replaced those; None when it goes itself."""
+    now = datetime.now(UTC)
+    if entry.id in gone:
+        return None if entry.expired(now) else entry
+    heir = entry.superseded_by
+    for _ in range(len(gone)):  # at most: an imported file may have made a circle
+        heir = gone.get(heir, heir) if heir is not None else None
+    heir = None if heir in gone else heir
+    return entry.model_copy(update={"superseded_by": heir, "updated_at": now})
+
+
+def _why(effect: VerdictEffect) -> str:
+    return f"takes back the {effect.verdict} of {effect.origin.run}"
+
+
+def _taker(journal: Journal, namespace: Sequence[str], key: str) -> tuple[str, bool]:
+    """Key of the batch that takes a batch back, and whether that is still to be done.
+
+    A batch stands until one takes it back that stands itself; so taking that one back brings it back.
+    """
+    for number in count():
+        taker = f"undo:{number}:{key}"
+        if journal.batch(namespace, taker) is None:
+            return taker, True
+        if _taker(journal, namespace, taker)[1]:
+            return taker, False
+    raise AssertionError("a count ends nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
 from vitarmm_agent.memory_store.open import open_journal, open_store
 from vitarmm_agent.memory_store.past import Refilled
+from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 from vitarmm_agent.memory_store.store.folder_files import (
     FRESH,
@@ -54,9 +56,8 @@ class Reindexed:
     Attributes:
         entries: entries by memory.
         others: items of a folder that belong to no memory, carried over.
-        adopted: entries of a folder that the journal did not know and now does.
-        left: by memory, entries of a server that this machine's journal does not know, and that
-            are as they were.
+        adopted: entries that the journal did not know and now does.
+        left: by memory, entries of a server that the journal does not know, and that are as they were.
         damaged: why the old files could not be read, or empty.
     """
 
@@ -71,9 +72,10 @@ def reindex(settings: Settings) -> Reindexed:
     """Make the store of the settings' location again, with the settings' embedder.
 
     Entries come from the journal. What it does not know stays as well: in a folder the journal takes
-    it in; on a server it may be another machine's, so it is left alone, and only the memory that the
-    settings name and those with a history here get new vectors. Until the new store or its vectors
-    are whole, the old ones stay; a process that still has an old folder open is told so.
+    it in. On a server it may be another's, so only the memory that the settings name and those with a
+    history here get new vectors, and only a journal in a database, which all machines share, takes in
+    what these hold; the rest is left alone. Until the new store or its vectors are whole, the old ones
+    stay; a process that still has an old folder open is told so.
 
     Raises:
         InputError: memory is off, or there is nothing to make it from.
@@ -100,7 +102,10 @@ def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reind
     with holding(folder_lock(folder)):
         finish_renaming(folder)
     old, damaged = _read_folder(folder)
-    adopted = _adopt(journal, old)
+    parts = {name: items for name, items in old.items() if name[-1] == f"%{ENTRIES}"}
+    adopted = _adopt(
+        journal, {decode_namespace(n): [read_entry(i) for i in parts[n]] for n in parts}
+    )
     fresh = folder / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     store = open_store(settings.model_copy(update={"memory": str(fresh)}))
@@ -127,6 +132,10 @@ def _reindex_server(settings: Settings, journal: Journal) -> Reindexed:
         for name in store.list_namespaces(limit=EVERYTHING):
             if name[-1] in PARTS and decode_namespace(name) in ours:
                 store.renew_vectors(name, lambda i: indexed_put(i.namespace, i.key, i.value))
+        adopted = 0
+        if journal.joined_later:
+            memories = (ReasoningMemory(store, name) for name in ours)
+            adopted = _adopt(journal, {memory.namespace: memory.list() for memory in memories})
         filled = _fill(store, journal)
     finally:
         store.close()
@@ -134,7 +143,7 @@ def _reindex_server(settings: Settings, journal: Journal) -> Reindexed:
         raise _nothing()
     left = {name: size for name, size in sizes.items() if name not in filled}
     left |= {name: done.left for name, done in filled.items() if done.left}
-    return Reindexed({name: done.entries for name, done in filled.items()}, 0, 0, "", left)
+    return Reindexed({name: done.entries for name, done in filled.items()}, 0, adopted, "", left)
 
 
 def _read_folder(folder: Path) -> tuple[dict[Namespace, list[Item]], str]:
@@ -151,13 +160,10 @@ def _read_folder(folder: Path) -> tuple[dict[Namespace, list[Item]], str]:
         return {}, str(error)
 
 
-def _adopt(journal: Journal, old: dict[Namespace, list[Item]]) -> int:
+def _adopt(journal: Journal, memories: Mapping[Namespace, Sequence[MemoryEntry]]) -> int:
     """Tell the journal about entries as it does not know them; returns how many."""
     adopted = 0
-    for name, items in old.items():
-        if name[-1] != f"%{ENTRIES}":
-            continue
-        memory, found = decode_namespace(name), [read_entry(item) for item in items]
+    for memory, found in memories.items():
         strange = journal.unknown(memory, found).values()
         if not strange:
             continue

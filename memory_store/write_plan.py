@@ -130,18 +130,18 @@ def uncredited(entry: MemoryEntry, verdict: str, now: datetime) -> MemoryEntry:
 def taken_back(
     current: MemoryEntry | None, before: MemoryEntry | None, left: MemoryEntry | None, now: datetime
 ) -> MemoryEntry | None:
-    """An entry without what one run did to it.
+    """An entry without one change of it; what others changed since stays.
 
     Args:
         current: as it is now.
-        before: as it was before the run's first change of it; None if the run added it.
-        left: as the run left it.
-        now: time of the change.
+        before: as it was before the change; None if that added it.
+        left: as the change left it; None if that deleted it.
+        now: time of the taking back.
     """
-    if before is None or current is None:
-        return before
     if left is None:
-        return before
+        return before if current is None else current
+    if before is None or current is None:
+        return None
     counts = {
         name: max(getattr(before, name) + getattr(current, name) - getattr(left, name), 0)
         for name in ("used", "helpful", "harmful")
@@ -187,7 +187,7 @@ def _add(
     current = [(plan.get(old.id) or old, similarity) for old, similarity in neighbours]
     if entry.example is not None:
         return _add_example(plan, entry, [old for old, _ in current], operation, notes)
-    found = closest(entry, current)
+    found = None if entry.expired(plan.now) else closest(entry, current)
     if found is not None:
         old, relation = found
         if not old.live:

@@ -21,6 +21,12 @@ def test_explicit_beats_environment_beats_file_beats_default(
     assert Settings.load(max_iterations=None).max_iterations == 5
 
 
+def test_the_address_of_a_memory_is_read_as_it_is_meant() -> None:
+    assert Settings.load(memory=" HTTP://chroma:8000 ").memory == "http://chroma:8000"
+    for folder in ("off", "mine:2", "a/b:80", "C:8"):
+        assert Settings.load(memory=folder).memory == folder
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.load().seed = 1  # type: ignore[misc]
@@ -33,6 +39,8 @@ def test_settings_are_frozen() -> None:
         ("max_iteration = 3\n", "max_iteration"),
         ("temperature = 'hot'\n", "temperature.*'hot'"),
         ("this is no toml\n", "vitarmm.toml"),
+        ("memory = 'htp://chroma:8000'\n", "memory.*http://HOST:PORT.*'htp://chroma:8000'"),
+        ("memory = 'chroma.example.org:8000'\n", "memory.*http://HOST:PORT"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(tmp_path: Path, file: str, says: str) -> None:

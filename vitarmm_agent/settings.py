@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -240,6 +241,20 @@ class Settings(BaseSettings):
     def _at_home(cls, value: Any) -> Any:
         """``~`` is the home folder; no shell has seen a value of a file."""
         return os.path.expanduser(value) if isinstance(value, str | Path) else value
+
+    @field_validator("memory")
+    @classmethod
+    def _folder_or_server(cls, value: str | None) -> str | None:
+        """A mistyped address would be a folder that is made, and an empty memory."""
+        place = (value or "").strip()
+        scheme, found, rest = place.rpartition("://")
+        if found and scheme.lower() in ("http", "https"):
+            return f"{scheme.lower()}://{rest}"
+        if found or re.fullmatch(r"[\w.-]{2,}:\d{2,5}/?", place):
+            raise ValueError(
+                "a memory is `off`, a folder, or the http://HOST:PORT of a Chroma server"
+            )
+        return value
 
     @field_validator("database")
     @classmethod

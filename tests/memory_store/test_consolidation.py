@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from vitarmm_agent.memory_store.consolidation import closest, differences, facts, merge, relate
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.write_plan import WritePlan, settle
 
 
 def entry(content: str, **fields: Any) -> MemoryEntry:
@@ -71,6 +74,25 @@ def test_the_closest_is_the_one_that_says_most() -> None:
     found = closest(new, [(against, 0.99), (same, 0.9), (entry("Other."), 0.1)])
     assert found is not None and found[0] is same and found[1].kind == "exact"
     assert closest(new, [(entry("Other."), 0.1)]) is None
+
+
+def test_what_is_not_recalled_contradicts_nothing() -> None:
+    new, live = entry("A foot is 12 inches."), entry("A foot is 10 inches.")
+    over = [
+        entry("A foot is 11 inches.", superseded_by="m-other"),
+        entry("A foot is 13 inches.", expires_at=datetime(2026, 1, 1, tzinfo=UTC)),
+    ]
+    found = closest(new, [(old, 0.97) for old in (*over, live)])
+    assert found is not None and found[0] == live
+    assert closest(new, [(old, 0.97) for old in over]) is None
+
+
+def test_what_is_over_before_it_is_written_replaces_nothing() -> None:
+    live = entry("A foot is 12 inches.")
+    new = entry("A foot is 10 inches.", expires_at=datetime(2026, 1, 1, tzinfo=UTC))
+    plan = WritePlan({live.id: live})
+    written = settle(plan, Operation(kind="add", entry=new), [(live, 0.97)], Provenance(run="r"))
+    assert written.kind == "added" and [change.kind for change in plan.changes()] == ["add"]
 
 
 def test_merging_sums_experience_and_keeps_the_surer_words() -> None:

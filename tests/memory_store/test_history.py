@@ -14,7 +14,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.entry_store import entry_value
 from vitarmm_agent.memory_store.journal import Batch, Journal
-from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.operations import Operation, VerdictEffect
+from vitarmm_agent.memory_store.schema import Provenance
 
 
 @stores("in-memory", "sqlite", "chroma-folder")
@@ -64,6 +65,63 @@ def test_undo_takes_back_what_one_run_wrote(memory: ReasoningMemory) -> None:
     assert memory.get(old.id) == after
     with pytest.raises(InputError, match="no run"):
         memory.undo("no such run")
+
+
+@stores("in-memory", "chroma-folder")
+def test_undo_leaves_what_other_runs_did_in_between(memory: ReasoningMemory) -> None:
+    """Two runs of two machines count, in turns, for an entry that a person edits meanwhile."""
+    one = entry("The side is the perimeter divided by 4.")
+    memory.write(add(one), run="first", attempt=1)
+    memory.credit([one.id], "pass", run="a", attempt=1)
+    memory.credit([one.id], "pass", run="b", attempt=1)
+    memory.edit(one.id, {"title": "Sides"})
+    memory.credit([one.id], "fail", run="a", attempt=2)
+    assert memory.undo("a") == [one.id]
+    left = memory.get(one.id)
+    assert left is not None and (left.used, left.helpful, left.harmful) == (1, 1, 0)
+    assert left.title == "Sides"
+    memory.forget(one.id)
+    assert memory.undo("b") == [one.id] and memory.get(one.id) is None  # it is not brought back
+
+
+@stores("in-memory", "chroma-folder")
+def test_a_run_is_taken_back_once(memory: ReasoningMemory) -> None:
+    """However often, and by whichever command, it is asked for; unless the undo is undone."""
+    assert memory.journal is not None
+    one = entry("The side is the perimeter divided by 4.")
+    memory.write(add(one), run="first", attempt=1)
+    for run in ("a", "b", "a/judged-1"):
+        memory.credit([one.id], "pass", run=run, attempt=1)
+
+    def used() -> int:
+        found = memory.get(one.id)
+        assert found is not None
+        return found.used
+
+    memory.undo("a")
+    with pytest.raises(InputError, match="'a' was taken back before"):
+        memory.undo("a")
+    assert used() == 2
+    undone = memory.journal.events(memory.namespace)[0].run
+    memory.undo(undone)
+    assert used() == 3  # a counts again
+    memory.undo("a")
+    assert used() == 2
+    memory.credit([one.id], "pass", run="a", attempt=2)  # the run went on
+    memory.undo("a")
+    assert used() == 2
+    judged = VerdictEffect(Provenance(run="a/judged-1", attempt=1), "pass", (one.id,))
+    memory.undo("a/judged-1")
+    assert memory.retract([judged], by="a/judged-2") == [one.id] and used() == 1
+    with pytest.raises(InputError, match="taken back before"):
+        memory.undo("a/judged-1")
+    kept = memory.forget(one.id)
+    memory.undo(kept)
+    memory.edit(one.id, {"title": "Sides"})
+    with pytest.raises(InputError, match="taken back before"):
+        memory.undo(kept)
+    left = memory.get(one.id)
+    assert left is not None and left.title == "Sides"
 
 
 @stores("in-memory", "sqlite", "chroma-folder")

@@ -16,6 +16,7 @@ from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.agreement import compare
+from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION
 
 SOON = timedelta(days=1)
@@ -60,6 +61,26 @@ def test_what_is_learned_again_after_its_time_is_recalled_again(memory: Reasonin
     assert recalled(memory) == [old.id]
     memory.undo("again")
     assert recalled(memory) == []
+
+
+def replacing(memory: ReasoningMemory, old: str, new: MemoryEntry) -> None:
+    memory.write([Operation(kind="supersede", target=old, entry=new)], run=new.id, attempt=1)
+
+
+def test_what_it_had_replaced_comes_back_when_it_goes(memory: ReasoningMemory) -> None:
+    """And it goes in whatever state it is."""
+    lasting = entry("Squares have 4 sides.")
+    memory.write(add(lasting), run="a", attempt=1)
+    replacing(memory, lasting.id, entry("It is closed today.", id="m-b", expires_at=now() + SOON))
+    replacing(memory, "m-b", entry("It is late today.", id="m-c", expires_at=now() + SOON))
+    assert recalled(memory) == ["m-c"]
+    memory.edit("m-b", {"expires_at": now()})
+    assert memory.compact(since=now() - SOON).expired == ("m-b",)
+    was = memory.get(lasting.id)
+    assert was is not None and was.superseded_by == "m-c"  # which had replaced what replaced it
+    memory.edit("m-c", {"expires_at": now()})
+    assert memory.compact(since=now() - SOON).expired == ("m-c",)
+    assert recalled(memory) == [lasting.id] and not any(compare(memory, NAMESPACE))
 
 
 def test_when_it_expires_travels_and_older_entries_never_do(memory: ReasoningMemory) -> None:

@@ -146,3 +146,21 @@ async def test_a_cancelled_write_leaves_the_others(
     for number in range(10):  # the cancelled ones may be written again, to no effect
         await tenant(memory, number).awrite(lesson(number), run="r", attempt=1)
         assert [e.id for e in tenant(memory, number).list()] == [f"e{number}"]
+
+
+def test_what_is_counted_while_a_person_edits_is_counted(memory: ReasoningMemory) -> None:
+    """Both change the same entry; neither writes what it had read before the other wrote."""
+    memory.write(lesson(0), run="r", attempt=1)
+    with ThreadPoolExecutor(2) as pool:
+        edits = [pool.submit(memory.edit, "e0", {"title": f"Edit {n}"}) for n in range(10)]
+        credits = [
+            pool.submit(memory.credit, ["e0"], "pass", run=f"c{n}", attempt=1) for n in range(10)
+        ]
+        for done in [*edits, *credits]:
+            done.result()
+    for n in range(10):  # one of each at a time
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(memory.edit, "e0", {"title": f"Later {n}"})
+            pool.submit(memory.credit, ["e0"], "pass", run=f"d{n}", attempt=1)
+    left = memory.get("e0")
+    assert left is not None and (left.title, left.helpful) == ("Later 9", 20)

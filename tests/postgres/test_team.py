@@ -16,7 +16,10 @@ from tests.memory_store.test_two_machines import by_id, learn, left, opened
 from tests.postgres.conftest import Machine
 from tests.scripts import QUESTION, RIGHT, WRONG, nothing, script
 from vitarmm_agent import ReasoningAgent
+from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.open_checkpoints import open_traces
+from vitarmm_agent.memory_store.agreement import compare
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.reindex import reindex
 from vitarmm_agent.open_media import open_media
@@ -37,6 +40,8 @@ def test_the_history_is_one(machine: Machine, caplog: pytest.LogCaptureFixture) 
     learn(one, "later", "a train")
     assert two.undo("later") == ["later-0"]  # a run of the other machine
     assert list(by_id(one)) == ["one-0"]
+    with pytest.raises(InputError, match="taken back before"):
+        one.undo("later")  # nor twice, by two who see the same fault
     for memory in (one, two):
         memory.close()
 
@@ -111,6 +116,26 @@ def test_a_memory_is_made_again_whole(machine: Machine, how: str) -> None:
     assert by_id(one) == by_id(two) == wanted
     assert two.recall("a square").entries[0].entry.id == "one-0"
     assert list(by_id(theirs)) == ["theirs-0"]
+
+
+def test_what_was_there_before_the_database_is_taken_in(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two machines wrote to a server, each with a journal of its own; then a database is named."""
+    for name, text in (("one", "a square"), ("two", "a train")):
+        learn(opened(machine(name, database="off")), name, text)
+    settings = machine("one")
+    command = ["memory", "check", "--memory", str(settings.memory), "--database"]
+    assert run_app([*command, "off"]) == 0  # as it must be there
+    assert run_app([*command, str(settings.database)]) == 2
+    assert "reindex --namespace NAME, for each of" in capsys.readouterr().err
+    done = reindex(settings)
+    assert done.entries == {settings.namespace: 2} and done.adopted == 2
+    two = opened(machine("two"))
+    assert left(done, two) == {} and not compare(two, two.namespace)
+    assert two.journal is not None
+    (adopted,) = {event.run for event in two.journal.events(two.namespace)}
+    assert set(two.undo(adopted)) == {"one-0", "two-0"} and by_id(two) == {}
 
 
 @pytest.mark.slow

@@ -277,7 +277,9 @@ def reindex(
     for name, count in counts.items():
         out.print(safe(f"{name}: {count} entries"))
     for name, count in left.items():
-        out.print(safe(f"{name}: {count} entries that this machine's journal does not know, left"))
+        out.print(safe(f"{name}: {count} entries that the journal does not know, left"))
+    if done.adopted:
+        out.print(f"{done.adopted} entries that the journal did not know, taken in")
     out.print(safe(f"embedder: {settings.embedder}"))
 
 
