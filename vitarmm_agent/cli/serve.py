@@ -15,6 +15,7 @@ from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.cli.ui import checked_token, listen
 from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.hosts import LOOPBACK
+from vitarmm_agent.integrations.chat_api import RUNS_PER_CLIENT
 from vitarmm_agent.redaction import keep_secret
 
 KEY = "VITARMM_API_KEY"
@@ -39,6 +40,10 @@ def serve(
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
     ] = None,
+    runs_per_client: Annotated[
+        int,
+        typer.Option(min=1, help="Runs that one client may have under way; more are refused: 429."),
+    ] = RUNS_PER_CLIENT,
     given: Given = NOTHING,
 ) -> None:
     """Serve the agent at /v1 to any client of OpenAI's chat completions. Ctrl-C stops it."""
@@ -57,7 +62,9 @@ def serve(
     settings = Settings.load(**given)
     hosts = (*settings.server_hosts, *(allow_host or ()), *([host] if host not in LOOPBACK else []))
     agent = open_agent(settings.model_copy(update={"server_hosts": hosts}), quiet=False)
-    app = create_chat_app(agent, api_key=key, configurable=configurable)
+    app = create_chat_app(
+        agent, api_key=key, configurable=configurable, runs_per_client=runs_per_client
+    )
     listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     err.print(safe(f"vitarmm serve at http://{shown}:{listening.getsockname()[1]}/v1"))
