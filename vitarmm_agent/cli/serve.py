@@ -13,7 +13,7 @@ from vitarmm_agent.cli.mcp import pairs
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.cli.ui import checked_token, listen
-from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.hosts import LOOPBACK
 from vitarmm_agent.integrations.chat_api import RUNS_PER_CLIENT
 from vitarmm_agent.redaction import keep_secret
@@ -47,14 +47,9 @@ def serve(
     given: Given = NOTHING,
 ) -> None:
     """Serve the agent at /v1 to any client of OpenAI's chat completions. Ctrl-C stops it."""
-    try:
-        import uvicorn
+    import uvicorn
 
-        from vitarmm_agent.integrations.chat_api.app import create_chat_app
-    except ImportError as error:
-        if error.name and error.name.startswith("vitarmm_agent"):
-            raise
-        raise MissingExtraError("the chat server", "serve") from None
+    from vitarmm_agent.integrations.chat_api.app import create_chat_app
     from vitarmm_agent.settings import Settings
 
     key, configurable = _key(api_key_env, host, no_key), pairs(set_)
