@@ -43,11 +43,11 @@ class HumanReply(Data):
     """
 
     verdict: Verdict
-    message: str = Field("", max_length=4_000)
-    step: int | None = Field(None, ge=1)
+    message: str = Field(default="", max_length=4_000)
+    step: int | None = Field(default=None, ge=1)
     kind: ErrorKind = "other"
-    solution: str = Field("", max_length=8_000)
-    by: str = Field("", max_length=200)
+    solution: str = Field(default="", max_length=8_000)
+    by: str = Field(default="", max_length=200)
 
 
 def read_reply(reply: Any) -> HumanReply:
