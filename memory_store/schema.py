@@ -100,9 +100,9 @@ class Example(BaseModel):
     problem: str = Field(min_length=1, max_length=MAX_EXAMPLE)
     steps: tuple[str, ...] = Field(min_length=1, max_length=MAX_LINKS)
     answer: str = Field(min_length=1, max_length=500)
-    verified_by: str = Field("", max_length=MAX_TITLE)
+    verified_by: str = Field(default="", max_length=MAX_TITLE)
     images: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
-        (), max_length=MAX_IMAGES
+        default=(), max_length=MAX_IMAGES
     )
 
     @field_validator("problem", "answer", "verified_by", "steps")
@@ -157,17 +157,17 @@ class MemoryEntry(ByName, BaseModel):
 
     id: str = Field(default_factory=new_id, min_length=1, max_length=200)
     entry_type: EntryType
-    title: str = Field("", max_length=MAX_TITLE)
-    applies_when: str = Field("", max_length=MAX_CONTENT)
+    title: str = Field(default="", max_length=MAX_TITLE)
+    applies_when: str = Field(default="", max_length=MAX_CONTENT)
     content: str = Field(min_length=1, max_length=MAX_CONTENT)
-    confidence: float = Field(0.5, ge=0, le=1)
-    related_to: tuple[str, ...] = Field((), max_length=MAX_LINKS)
+    confidence: float = Field(default=0.5, ge=0, le=1)
+    related_to: tuple[str, ...] = Field(default=(), max_length=MAX_LINKS)
     metadata: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance = Provenance()
     example: Example | None = None
-    used: int = Field(0, ge=0)
-    helpful: int = Field(0, ge=0)
-    harmful: int = Field(0, ge=0)
+    used: int = Field(default=0, ge=0)
+    helpful: int = Field(default=0, ge=0)
+    harmful: int = Field(default=0, ge=0)
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     expires_at: datetime | None = None

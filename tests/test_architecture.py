@@ -322,3 +322,14 @@ def test_a_problem_takes_no_longer_trip_through_the_files(tmp_path: Path) -> Non
     assert all(trip.files(node) for node in NODES)
     assert len(trip.files()) <= 102
     assert trip.changes() <= 3_400
+
+
+def test_defaults_of_models_are_named() -> None:
+    """A type checker without pydantic's plugin takes ``Field(None)`` for a field that must be given."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Field" and node.args
+    ]
+    assert wrong == []

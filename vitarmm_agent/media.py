@@ -61,8 +61,8 @@ class ImageRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
-    mime: str = Field("", pattern=rf"^({'|'.join(MIMES.values())})?$")
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    mime: str = Field(default="", pattern=rf"^({'|'.join(MIMES.values())})?$")
     width: int = 0
     height: int = 0
     name: str = ""

@@ -61,10 +61,10 @@ class Problem(Data):
 
     id: str = ""
     text: str = ""
-    images: tuple[ImageRef, ...] = Field((), max_length=MAX_IMAGES)
-    choices: tuple[str, ...] = Field((), max_length=MAX_CHOICES)
+    images: tuple[ImageRef, ...] = Field(default=(), max_length=MAX_IMAGES)
+    choices: tuple[str, ...] = Field(default=(), max_length=MAX_CHOICES)
     answer_type: AnswerType = "text"
-    precision: int | None = Field(None, ge=0, le=12)
+    precision: int | None = Field(default=None, ge=0, le=12)
     unit: str | None = None
     reference: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -219,7 +219,7 @@ class Attempt(Data):
     prompt: tuple[dict[str, Any], ...] = ()
     prompt_hash: str = ""
     recalled: tuple[str, ...] = ()
-    kept: int = Field(0, ge=0)
+    kept: int = Field(default=0, ge=0)
     usage: Usage = Usage()
     seconds: float = 0.0
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -306,10 +306,10 @@ class Feedback(Data):
 
     verdict: Verdict
     source: str
-    score: float | None = Field(None, ge=0, le=1)
+    score: float | None = Field(default=None, ge=0, le=1)
     errors: tuple[StepError, ...] = ()
     message: str = ""
-    precision: float | None = Field(None, ge=0, le=1)
+    precision: float | None = Field(default=None, ge=0, le=1)
     solution: str = ""
     advice: bool = False
     mended: str = ""

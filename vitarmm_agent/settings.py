@@ -47,126 +47,145 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VITARMM_", extra="forbid", frozen=True)
 
     # who does what
-    reasoner: str = Field(DEFAULT_CHAT_MODEL, description="Chat model that solves the problem.")
+    reasoner: str = Field(
+        default=DEFAULT_CHAT_MODEL, description="Chat model that solves the problem."
+    )
     feedback: str = Field(
-        DEFAULT_FEEDBACK,
+        default=DEFAULT_FEEDBACK,
         description="Verifiers in order, by name; `judge` asks the judge model.",
     )
-    judge: str | None = Field(None, description="Judging chat model; default: the reasoner.")
+    judge: str | None = Field(
+        default=None, description="Judging chat model; default: the reasoner."
+    )
     judge_pass_precision: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=1,
         description="Measured share of the judge's passes on such problems that are right; from 0.5 on "
         "they decide, else (and unmeasured) they are advice.",
     )
     judge_fail_precision: float | None = Field(
-        None, ge=0, le=1, description="The same of its fails."
+        default=None, ge=0, le=1, description="The same of its fails."
     )
     teacher: str | None = Field(
-        None,
+        default=None,
         description="Stronger chat model that is asked once for a right solution where a run ends "
         "without a pass; it is remembered, and shown to problems of its kind.",
     )
     trusted_precision: float = Field(
-        0.95,
+        default=0.95,
         ge=0,
         le=1,
         description="Measured precision of a pass from which a run's own solution, after a fail, is "
         "remembered as a worked example; a person's pass always is enough.",
     )
     teacher_calls: int | None = Field(
-        None, ge=0, description="How often one agent may ask the teacher; default: no limit."
+        default=None,
+        ge=0,
+        description="How often one agent may ask the teacher; default: no limit.",
     )
-    rmm: str | None = Field(None, description="Memory-writing chat model; default: the reasoner.")
+    rmm: str | None = Field(
+        default=None, description="Memory-writing chat model; default: the reasoner."
+    )
     rmm_think: bool = Field(
-        False, description="Let the memory writer write a thought before it decides."
+        default=False, description="Let the memory writer write a thought before it decides."
     )
-    embedder: str = Field(DEFAULT_EMBEDDER, description="Embedding model of the memory.")
+    embedder: str = Field(default=DEFAULT_EMBEDDER, description="Embedding model of the memory.")
     embedder_base_url: str | None = Field(
-        None,
+        default=None,
         description="OpenAI-compatible server of an `openai:` embedder; default: `base_url`.",
     )
     # the loop
-    max_iterations: int = Field(3, ge=1, le=100, description="Attempts per problem at most.")
-    oracle: bool = Field(False, description="Let the reference verifier see the gold answer.")
-    max_seconds: float | None = Field(None, gt=0, description="Time budget of one run.")
-    max_run_tokens: int | None = Field(None, gt=0, description="Token budget of one run.")
+    max_iterations: int = Field(
+        default=3, ge=1, le=100, description="Attempts per problem at most."
+    )
+    oracle: bool = Field(
+        default=False, description="Let the reference verifier see the gold answer."
+    )
+    max_seconds: float | None = Field(default=None, gt=0, description="Time budget of one run.")
+    max_run_tokens: int | None = Field(default=None, gt=0, description="Token budget of one run.")
     images: Literal["model", "ocr"] = Field(
-        "model",
+        default="model",
         description="`model` hands images to the reasoner; `ocr` reads them to text first.",
     )
     server_hosts: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Names in the Host header that the LangGraph and MCP servers answer besides localhost "
         "(and bare addresses, the LangGraph server), such as that of a proxy in front.",
     )
     server_origins: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Web origins whose pages may use the LangGraph and MCP servers, such as "
         "`https://smith.langchain.com` for LangGraph Studio.",
     )
     page_models: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Models that visitors of the page may choose besides those of the settings, the "
         "catalogue's, and others of the settings' hosted providers; `*` is any.",
     )
     run_models: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Models, by spec, that a run's or an assistant's context may choose as `reasoner`, "
         "`judge`, `rmm` or `teacher`.",
     )
     run_verifiers: tuple[str, ...] = Field(
-        (), description="Verifiers, by name, that it may choose as `feedback`."
+        default=(), description="Verifiers, by name, that it may choose as `feedback`."
     )
     run_memories: tuple[str, ...] = Field(
-        (), description="Folders or URLs that it may choose as `memory`, or `off`."
+        default=(), description="Folders or URLs that it may choose as `memory`, or `off`."
     )
     local_files: bool = Field(
-        False,
+        default=False,
         description="Read image files that graph input and MCP clients name by path; a Python "
         "caller's `agent.solve` and `--image` read them in any case.",
     )
     # decoding
-    temperature: float = Field(0.0, ge=0, description="0 is greedy.")
+    temperature: float = Field(default=0.0, ge=0, description="0 is greedy.")
     retry_temperature: float = Field(
-        0.7,
+        default=0.7,
         ge=0,
         description="Of another attempt that has no mended one to go on from, where `temperature` is 0.",
     )
-    max_tokens: int = Field(512, ge=1, description="New tokens per model call at most.")
-    seed: int | None = Field(None, description="Seed of sampling.")
-    base_url: str | None = Field(None, description="OpenAI-compatible server of `openai:` models.")
+    max_tokens: int = Field(default=512, ge=1, description="New tokens per model call at most.")
+    seed: int | None = Field(default=None, description="Seed of sampling.")
+    base_url: str | None = Field(
+        default=None, description="OpenAI-compatible server of `openai:` models."
+    )
     extra_body: dict[str, Any] | None = Field(
-        None, description="Further fields of each request to that server, as JSON."
+        default=None, description="Further fields of each request to that server, as JSON."
     )
     # local GGUF models, on llama.cpp
     context: int = Field(
-        4096,
+        default=4096,
         ge=256,
         le=1_048_576,
         description="Tokens that one call can hold, prompt and reply together.",
     )
     parallel: int = Field(
-        4, ge=1, le=64, description="Calls answered at once; each takes memory for its context."
+        default=4,
+        ge=1,
+        le=64,
+        description="Calls answered at once; each takes memory for its context.",
     )
     threads: int | None = Field(
-        None, ge=1, description="Threads that generate; default: half of the cores."
+        default=None, ge=1, description="Threads that generate; default: half of the cores."
     )
     prefix_cache_mb: int = Field(
-        512,
+        default=512,
         ge=0,
         description="Memory for the beginnings of prompts that may come again, per model, in MiB.",
     )
     # vita: models
     vita_model_type: str | None = Field(
-        None,
+        default=None,
         description="`qwen2p5_instruct`, `qwen2p5_fo_instruct`, `mixtral-8x7b` or `nemo`; "
         "default: what the checkpoint says.",
     )
-    min_tiles: int = Field(1, ge=1, le=64, description="Tiles per image at least.")
-    max_tiles: int = Field(12, ge=1, le=64, description="Tiles per image at most.")
-    thumbnail: bool = Field(True, description="Add the whole image, small, behind its tiles.")
+    min_tiles: int = Field(default=1, ge=1, le=64, description="Tiles per image at least.")
+    max_tiles: int = Field(default=12, ge=1, le=64, description="Tiles per image at most.")
+    thumbnail: bool = Field(
+        default=True, description="Add the whole image, small, behind its tiles."
+    )
     # where things lie
     home: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("vitarmm"),
@@ -177,27 +196,28 @@ class Settings(BaseSettings):
         description="Memory, traces and images.",
     )
     memory: str | None = Field(
-        None, description="Folder or http(s) URL of the memory, or `off`; default: DATA_DIR/memory."
+        default=None,
+        description="Folder or http(s) URL of the memory, or `off`; default: DATA_DIR/memory.",
     )
     database: str | None = Field(
-        None,
+        default=None,
         description="`postgresql://` address of a database that holds traces, images and the memory's "
         "history for several machines, or `off`; default: files under DATA_DIR.",
     )
     namespace: tuple[str, ...] = Field(
-        ("default", "agent"), description="Namespace of the memory: whose it is."
+        default=("default", "agent"), description="Namespace of the memory: whose it is."
     )
 
     # upkeep of a server that runs for long
     upkeep_hours: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Hours between rounds in which the page, the MCP and the LangGraph server delete old "
         "runs, expired entries and old history; default: never.",
     )
-    keep_runs: str = Field("90d", description="Age at which such a round deletes a run.")
+    keep_runs: str = Field(default="90d", description="Age at which such a round deletes a run.")
     keep_history: str = Field(
-        "365d",
+        default="365d",
         description="How far back such a round leaves the history of the memory, for `undo` and `as_of`.",
     )
 

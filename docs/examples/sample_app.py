@@ -6,7 +6,9 @@ Run: CHAT_MODEL=openai:gpt-5-mini python sample_app.py
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from pathlib import Path
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -17,12 +19,20 @@ from langgraph.checkpoint.memory import InMemorySaver
 from vitarmm_agent import Attempt, Feedback, Problem, ReasoningAgent, Result, Settings
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.graphs import build_reasoning_graph
-from vitarmm_agent.integrations import ReasoningMemoryMiddleware, memory_tools
+from vitarmm_agent.integrations import (
+    ReasoningMemoryMiddleware,
+    build_mcp_server,
+    learn_runs,
+    memory_tools,
+)
+from vitarmm_agent.integrations.chat_api.app import create_chat_app
+from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.state import RunContext
 
 PROBLEM = "A square has a perimeter of 20 cm. What is its area?"
 TABLE = {"20 cm": "25"}
+RUN = [{"role": "user", "content": PROBLEM}, {"role": "assistant", "content": "Answer: 25"}]
 
 
 def is_positive(problem: Problem, attempt: Attempt) -> str | None:
@@ -72,10 +82,21 @@ def solve(judge: BaseChatModel) -> None:
         retry_temperature=0.5,
         namespace=("sample", "app"),
     ) as agent:
-        tell(agent.solve(PROBLEM))
+        solved = agent.solve(PROBLEM)
+        tell(solved)
         if agent.memory is not None:
             agent.memory.add("A perimeter has four sides.", title="Sides", confidence=0.8)
             print(len(agent.memory.search(PROBLEM)) > 0, len(memory_tools(agent.memory)))
+            look_after(agent.memory)
+        print(agent.judge(solved.thread_id, "fail", comment="In cm², please.", by="ada").status)
+        print(len(create_chat_app(agent).routes), build_mcp_server(agent).name)
+
+
+def look_after(memory: ReasoningMemory) -> None:
+    """Learn from a run made elsewhere, go over the memory, and share it."""
+    Path("runs.jsonl").write_text(json.dumps({"messages": RUN, "verdict": "pass"}))
+    print(len(learn_runs(memory, "runs.jsonl").written), memory.consolidate(apply=True).proposals)
+    print(memory.export_skills("skills", proof="all"))
 
 
 async def chat(model: BaseChatModel) -> None:

@@ -46,7 +46,12 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
-WITH_BLOCKS = [page for page in PAGES if any(b.language in RUN for b in blocks_of(page))]
+RUN_ELSEWHERE = ROOT / "docs" / "use-it-from.md"  # each block alone: test_use_it_from.py
+WITH_BLOCKS = [
+    page
+    for page in PAGES
+    if page != RUN_ELSEWHERE and any(b.language in RUN for b in blocks_of(page))
+]
 
 
 @pytest.mark.weights

@@ -381,3 +381,23 @@ def test_the_command_prints_where_it_is_and_the_key(tmp_path: Path, own_data_dir
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+async def test_a_client_has_so_many_runs_at_once(make_agent: MakeAgent) -> None:
+    agent = make_agent(*[{"content": RIGHT, "delay": 0.5}] * 7, writes=[NOTHING] * 7)
+    with serving(create_chat_app(agent, api_key=KEY, runs_per_client=2)) as url:
+        client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+        ask = client.chat.completions.create
+        under_way = [asyncio.create_task(ask(**BODY, user="ada")) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        for more in ({"stream": True}, {}):
+            with pytest.raises(openai.RateLimitError, match="2 runs under way") as refused:
+                await ask(**BODY, user="ada", **more)
+        assert int(refused.value.response.headers["retry-after"]) > 0
+        assert refused.value.code == "rate_limit_exceeded"
+        await asyncio.gather(*under_way, ask(**BODY, user="bob"), ask(**BODY))
+        for _ in range(3):  # who is answered makes room, and who leaves
+            with pytest.raises(openai.APITimeoutError):
+                await ask(**BODY, user="ada", timeout=0.2)
+            await asyncio.sleep(0.2)
+        await client.close()

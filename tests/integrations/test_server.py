@@ -24,6 +24,7 @@ pytest.importorskip("langgraph_api", reason="needs the extra `server`")
 
 from langgraph_sdk import get_client
 
+from tests.docs.test_code_blocks import blocks_of
 from tests.integrations.conftest import LESSON, PROBLEM, RIGHT, WRONG
 from tests.integrations.test_subgraph import png
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
@@ -216,12 +217,21 @@ async def test_a_killed_server_resumes_the_thread(server: DevServer) -> None:
         assert time.monotonic() < deadline, server.log[-3000:]
     server.kill()
 
-    client = server.start([RIGHT, judged("right")], **JUDGED)
+    client = server.start([RIGHT, judged("right"), RIGHT, judged("right")], **JUDGED)
     await client.threads.create(thread_id=thread_id, if_exists="do_nothing")
     final = await client.runs.wait(thread_id, "reasoning", input=None)
     assert (final["answer"], final["status"]) == ("25", "passed"), server.log[-3000:]
     assert [attempt["answer"] for attempt in final["attempts"]] == ["20", "25"]
+    assert documented_program(server.url) == "25\n"
     assert "Blocking call" not in server.log
+
+
+def documented_program(url: str) -> str:
+    """What the row "a LangGraph server" of ``docs/use-it-from.md`` prints."""
+    (code,) = (b.code for b in blocks_of(ROOT / "docs" / "use-it-from.md") if "sdk" in b.code)
+    own = code.replace("http://127.0.0.1:2024", url)
+    assert own != code
+    return subprocess.run([sys.executable, "-c", own], stdout=subprocess.PIPE, text=True).stdout
 
 
 @pytest.mark.weights

@@ -20,6 +20,7 @@ from tests.integrations.conftest import (
     PROBLEM,
     RIGHT,
     WRONG,
+    MakeAgent,
     WordEmbeddings,
     is_25,
 )  # fmt: skip
@@ -141,6 +142,29 @@ async def test_interrupts_surface_to_the_parent(memory: ReasoningMemory) -> None
     state = await parent.ainvoke(Command(resume="pass"), thread())
     assert "__interrupt__" not in state
     assert state["messages"][-1].additional_kwargs["status"] == "passed"
+
+
+def test_a_conversation_streams_nothing_that_judge_writer_and_teacher_say(
+    make_agent: MakeAgent,
+) -> None:
+    judge = ScriptedChatModel.of({"structured": {"steps": [], "verdict": "unsure"}})
+    agent = make_agent(
+        WRONG,
+        *["a sample"] * 5,
+        feedback="judge,self_consistency",
+        judge=judge,
+        teacher=ScriptedChatModel.of(RIGHT),
+        max_iterations=1,
+        writes=[LESSON],
+    )
+    heard: dict[str, str] = {}
+    for chunk, told in agent.graph.stream(
+        said(PROBLEM), {"configurable": {"thread_id": "one"}}, stream_mode="messages"
+    ):
+        node = told["langgraph_node"]
+        heard[node] = heard.get(node, "") + chunk.text
+    assert heard == {"reason": WRONG, "remember": WRONG}  # its tokens, and the message that answers
+    assert agent.result("one").taught is not None and judge.left == 0
 
 
 def test_events_reach_the_parents_stream(memory: ReasoningMemory) -> None:

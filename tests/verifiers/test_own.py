@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.verifiers.helpers import RIGHT, SQUARE, WRONG, attempt
@@ -89,13 +90,43 @@ def judge(problem: Problem, attempt: Attempt) -> bool:
     return True
 
 
+class OneArgument:
+    name = "one"
+
+    def check(self, attempt: Attempt) -> Flow[bool]:
+        yield from ()
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "message"),
+    [
+        (np.True_, "pass", ""),
+        (np.isclose(1, 2), "fail", "The check 'own' does not hold."),
+        ("pass", "pass", ""),
+        ("Incorrect.", "fail", "The check 'own' does not hold."),
+        ("unsure", "abstain", ""),
+        ("  ", "abstain", ""),
+        ("Fail safe is off.", "fail", "Fail safe is off."),
+        (Feedback(verdict="fail", source=""), "fail", "The check 'own' does not hold."),
+        ("x" * 5_000, "fail", "x" * 3_999 + "…"),
+    ],
+)
+def test_what_a_check_may_answer(answer: Any, verdict: str, message: str) -> None:
+    said = run(Function(lambda problem, attempt: answer, name="own").check(SQUARE, attempt(RIGHT)))
+    assert (said.verdict, said.message) == (verdict, message)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["arithmetik"], r"'arithmetik' is unknown \(did you mean 'arithmetic'\?\)"),
         (["arithmetic", Plain], r"is a class; give an instance of it: Plain\(\)"),
         (["arithmetic", 7], "verifier 7 has no check and is no function"),
-        ([is_25, is_25], "one twice"),
+        ([is_25, is_25], r"one twice.*Function\(check, name=…\)"),
+        ([lambda answer: True], r"takes \(answer\); it is called with \(problem, attempt\)"),
+        ([len], r"'len' takes \(obj, /\)"),
+        ([OneArgument()], r"'one' takes \(attempt: "),
         ([judge], "has the name of a verifier that there is, 'judge'"),
         (is_25, "put a single one in a list"),
         ("reference", "only an oracle run"),

@@ -18,11 +18,10 @@ from vitarmm_agent.private import private_folder
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
 
+BASE = ("langgraph", "langchain-core", "langchain-openai", "chromadb", "math-verify", "xllamacpp")
 EXTRAS = {
     "torch": ("torch", "transformers", "xgrammar", "sentence-transformers", "peft"),
-    "openai": ("langchain-openai",),
     "ocr": ("rapidocr-onnxruntime",),
-    "ui": ("starlette", "uvicorn"),
     "mcp": ("mcp",),
     "server": ("langgraph-cli",),
     "postgres": ("langgraph-checkpoint-postgres", "psycopg", "psycopg-pool"),
@@ -70,7 +69,7 @@ def doctor(
 
 
 def _packages() -> Iterator[Check]:
-    for package in ("langgraph", "langchain-core", "chromadb", "math-verify", "xllamacpp"):
+    for package in BASE:
         version = _version(package)
         yield Check(package, version is not None, version or "not installed", needed=True)
     for extra, packages in EXTRAS.items():

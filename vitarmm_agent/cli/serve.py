@@ -13,8 +13,9 @@ from vitarmm_agent.cli.mcp import pairs
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.cli.ui import checked_token, listen
-from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.hosts import LOOPBACK
+from vitarmm_agent.integrations.chat_api import RUNS_PER_CLIENT
 from vitarmm_agent.redaction import keep_secret
 
 KEY = "VITARMM_API_KEY"
@@ -39,17 +40,16 @@ def serve(
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
     ] = None,
+    runs_per_client: Annotated[
+        int,
+        typer.Option(min=1, help="Runs that one client may have under way; more are refused: 429."),
+    ] = RUNS_PER_CLIENT,
     given: Given = NOTHING,
 ) -> None:
     """Serve the agent at /v1 to any client of OpenAI's chat completions. Ctrl-C stops it."""
-    try:
-        import uvicorn
+    import uvicorn
 
-        from vitarmm_agent.integrations.chat_api.app import create_chat_app
-    except ImportError as error:
-        if error.name and error.name.startswith("vitarmm_agent"):
-            raise
-        raise MissingExtraError("the chat server", "serve") from None
+    from vitarmm_agent.integrations.chat_api.app import create_chat_app
     from vitarmm_agent.settings import Settings
 
     key, configurable = _key(api_key_env, host, no_key), pairs(set_)
@@ -57,7 +57,9 @@ def serve(
     settings = Settings.load(**given)
     hosts = (*settings.server_hosts, *(allow_host or ()), *([host] if host not in LOOPBACK else []))
     agent = open_agent(settings.model_copy(update={"server_hosts": hosts}), quiet=False)
-    app = create_chat_app(agent, api_key=key, configurable=configurable)
+    app = create_chat_app(
+        agent, api_key=key, configurable=configurable, runs_per_client=runs_per_client
+    )
     listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     err.print(safe(f"vitarmm serve at http://{shown}:{listening.getsockname()[1]}/v1"))

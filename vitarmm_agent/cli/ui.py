@@ -11,7 +11,7 @@ import typer
 
 from vitarmm_agent.cli.console import out, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
-from vitarmm_agent.errors import InputError, MissingExtraError
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.redaction import keep_secret
 
 
@@ -37,15 +37,10 @@ def ui(
     Open the address that is printed: it holds the token that lets you in, and keeps out the other
     users of this machine.
     """
-    try:
-        import uvicorn
+    import uvicorn
 
-        from vitarmm_agent.viewer import create_app
-    except ImportError as error:
-        if error.name and error.name.startswith("vitarmm_agent"):
-            raise
-        raise MissingExtraError("the web page", "ui") from None
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.viewer import create_app
 
     settings = Settings.load(**given)
     token = checked_token(token)

@@ -31,8 +31,10 @@ class VerdictForm(BaseModel):
     """What a person fills in."""
 
     verdict: Literal["pass", "fail", "abstain"] = Field(description="Is this attempt right?")
-    message: str = Field("", max_length=4_000, description="Why; the model reads it after a fail.")
-    step: int | None = Field(None, ge=1, description="Number of the wrong step, if any.")
+    message: str = Field(
+        default="", max_length=4_000, description="Why; the model reads it after a fail."
+    )
+    step: int | None = Field(default=None, ge=1, description="Number of the wrong step, if any.")
 
 
 def can_ask(ctx: Context[Any, Any]) -> bool:

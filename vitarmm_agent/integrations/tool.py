@@ -34,14 +34,16 @@ class RememberInput(BaseModel):
         max_length=MAX_CONTENT,
         description="What to do or know next time, in one to three sentences.",
     )
-    title: str = Field("", max_length=MAX_TITLE, description="A few words.")
+    title: str = Field(default="", max_length=MAX_TITLE, description="A few words.")
     applies_when: str = Field(
-        "", max_length=MAX_CONTENT, description="When it helps: the condition, not the problem."
+        default="",
+        max_length=MAX_CONTENT,
+        description="When it helps: the condition, not the problem.",
     )
     entry_type: EntryType = Field(
-        "insight", description="correction (a mistake and its remedy), insight or fact."
+        default="insight", description="correction (a mistake and its remedy), insight or fact."
     )
-    confidence: float = Field(0.5, ge=0, le=1, description="How sure it is, 0 to 1.")
+    confidence: float = Field(default=0.5, ge=0, le=1, description="How sure it is, 0 to 1.")
 
 
 class ForgetInput(BaseModel):

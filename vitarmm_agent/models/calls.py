@@ -65,6 +65,8 @@ def ask(
     model: BaseChatModel,
     messages: Sequence[BaseMessage],
     callbacks: Sequence[BaseCallbackHandler] = (),
+    *,
+    aside: bool = False,
 ) -> Flow[Reply]:
     """Send messages, get a message.
 
@@ -72,12 +74,13 @@ def ask(
         model: the chat model.
         messages: the prompt.
         callbacks: LangChain handlers for this call, added to those that are in force.
+        aside: the reply is no part of a conversation: LangGraph's stream mode ``messages`` leaves it out.
 
     Raises:
         ModelServerError: a model server refused, timed out or died.
     """
     start = time.perf_counter()
-    config = _config_with(callbacks)
+    config = _config_with(callbacks, aside=aside)
     message = yield from _guarded(calls(model.invoke, model.ainvoke, list(messages), config))
     said, thought = said_and_thought(message)
     silent = silent_because(message, said, thought)
@@ -87,7 +90,7 @@ def ask(
 def ask_structured(
     model: BaseChatModel, schema: type | dict[str, Any], messages: Sequence[BaseMessage]
 ) -> Flow[StructuredReply]:
-    """Send messages, get data of the form of ``schema``; unusable output is data too.
+    """Send messages, get data of the form of ``schema``, aside; unusable output is data too.
 
     Raises:
         ModelServerError: a model server refused, timed out or died.
@@ -95,7 +98,9 @@ def ask_structured(
     start = time.perf_counter()
     structured = _structured(model, schema)
     try:
-        got = yield from _guarded(calls(structured.invoke, structured.ainvoke, list(messages)))
+        got = yield from _guarded(
+            calls(structured.invoke, structured.ainvoke, list(messages), _config_with(aside=True))
+        )
     except Exception as raised:
         if (why := _WITHHELD.get(type(raised).__name__)) is None:
             raise
@@ -159,13 +164,17 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
-def _config_with(callbacks: Sequence[BaseCallbackHandler]) -> RunnableConfig | None:
-    """The config in force with handlers added; LangChain alone would put them in place of others."""
-    if not callbacks:
+def _config_with(
+    callbacks: Sequence[BaseCallbackHandler] = (), *, aside: bool
+) -> RunnableConfig | None:
+    """The config in force with handlers and a tag; LangChain alone would put them in place of others."""
+    if not callbacks and not aside:
         return None
     from langchain_core.runnables.config import ensure_config, merge_configs
+    from langgraph.constants import TAG_NOSTREAM
 
-    return merge_configs(ensure_config(), {"callbacks": list(callbacks)})
+    added: RunnableConfig = {"callbacks": list(callbacks)} if callbacks else {}
+    return merge_configs(ensure_config(), added, {"tags": [TAG_NOSTREAM] if aside else []})
 
 
 def usage_of(message: BaseMessage) -> Usage:

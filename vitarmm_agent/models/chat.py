@@ -43,9 +43,9 @@ class EventChatModel(StreamedChatModel):
 
     model: str
     adapter: str | None = None
-    max_tokens: int = Field(512, ge=1)
-    temperature: float = Field(0.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(default=512, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
     seed: int | None = None
     stop: tuple[str, ...] = ()
     prefix_reuse: bool = True

@@ -53,7 +53,7 @@ class ScriptedReply(BaseModel):
     structured: dict[str, Any] | list[Any] | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
     error: Literal["refuse", "die"] | None = None
-    delay: float = Field(0.0, ge=0)
+    delay: float = Field(default=0.0, ge=0)
     match: str | None = None
     finish_reason: str = "stop"
 

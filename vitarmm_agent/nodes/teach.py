@@ -153,7 +153,7 @@ def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Ta
         return Taught(by=teacher.name, solution=solution_of(shown, text, number))
     prompt = prompt_data(shown, attempt_text([]))
     messages = yield from in_thread(prompt_messages, prompt, shown, deps.media)
-    reply = yield from ask(teacher.source, messages)
+    reply = yield from ask(teacher.source, messages, aside=True)
     solution = read_attempt(shown, number, reply)
     committed = {"answer": stated_answer(shown, solution.text)}
     return Taught(by=teacher.name, solution=solution.model_copy(update=committed))

@@ -22,11 +22,11 @@ class WrittenOperation(BaseModel):
 
     kind: Literal["add", "update", "supersede", "none"]
     target: int | None = None
-    title: str = Field("", max_length=200)
-    applies_when: str = Field("", max_length=400)
-    content: str = Field("", max_length=800)
+    title: str = Field(default="", max_length=200)
+    applies_when: str = Field(default="", max_length=400)
+    content: str = Field(default="", max_length=800)
     entry_type: EntryType = "insight"
-    confidence: float = Field(0.5, ge=0, le=1)
+    confidence: float = Field(default=0.5, ge=0, le=1)
     related_to: list[int] = Field(default_factory=list)
 
 
@@ -35,7 +35,7 @@ class WriterOutput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    thought: str = Field("", max_length=2_000)
+    thought: str = Field(default="", max_length=2_000)
     operations: list[WrittenOperation] = Field(max_length=MAX_OPERATIONS)
 
 

@@ -31,46 +31,66 @@ class TrainingConfig(Data):
     """
 
     model_name: str = Field(
-        DEFAULT_CHAT_MODEL.removeprefix("local:"),
+        default=DEFAULT_CHAT_MODEL.removeprefix("local:"),
         description="Base model: a catalogue name, or a folder or GGUF file of any causal model.",
     )
     output_dir: Path = Field(description="New folder for the adapter and its checkpoints.")
     data_path: Path = Field(
         description="combined_data.json, the folder that simulate wrote, or a .jsonl of rows."
     )
-    stage: Stage = Field("sft", description="sft: imitate decisions. dpo: prefer better ones.")
-    adapter: Path | None = Field(None, description="Adapter to go on from; dpo follows sft so.")
-    labels: tuple[Label, ...] = Field(("chosen",), description="Labels of the rows to learn from.")
-    lora_r: int = Field(16, ge=1, description="Rank of the adapter.")
-    lora_alpha: int = Field(32, ge=1, description="Scale of the adapter.")
-    lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout inside the adapter.")
+    stage: Stage = Field(
+        default="sft", description="sft: imitate decisions. dpo: prefer better ones."
+    )
+    adapter: Path | None = Field(
+        default=None, description="Adapter to go on from; dpo follows sft so."
+    )
+    labels: tuple[Label, ...] = Field(
+        default=("chosen",), description="Labels of the rows to learn from."
+    )
+    lora_r: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    lora_alpha: int = Field(default=32, ge=1, description="Scale of the adapter.")
+    lora_dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout inside the adapter.")
     target_modules: str = Field(
-        "all-linear",
+        default="all-linear",
         description="Layers that get an adapter: all-linear, or names joined by commas.",
     )
-    train_batch_size: int = Field(4, ge=1, description="Rows per process and pass.")
-    eval_batch_size: int = Field(4, ge=1, description="Rows per process and pass in evaluation.")
-    num_epochs: float = Field(3, gt=0, description="Times through the data.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after so many steps instead.")
-    gradient_accumulation_steps: int = Field(8, ge=1, description="Passes per step.")
-    learning_rate: float | None = Field(None, gt=0, description="2e-4; 2e-5 for dpo.")
-    beta: float = Field(0.1, gt=0, description="dpo: how closely to stay with the start.")
+    train_batch_size: int = Field(default=4, ge=1, description="Rows per process and pass.")
+    eval_batch_size: int = Field(
+        default=4, ge=1, description="Rows per process and pass in evaluation."
+    )
+    num_epochs: float = Field(default=3, gt=0, description="Times through the data.")
+    max_steps: int | None = Field(
+        default=None, ge=1, description="Stop after so many steps instead."
+    )
+    gradient_accumulation_steps: int = Field(default=8, ge=1, description="Passes per step.")
+    learning_rate: float | None = Field(default=None, gt=0, description="2e-4; 2e-5 for dpo.")
+    beta: float = Field(default=0.1, gt=0, description="dpo: how closely to stay with the start.")
     max_length: int = Field(
-        2048, ge=8, description="Longest row in tokens; longer ones are left out."
+        default=2048, ge=8, description="Longest row in tokens; longer ones are left out."
     )
     packing: bool | None = Field(
-        None, description="sft: put several rows into one sequence; default: on CUDA."
+        default=None, description="sft: put several rows into one sequence; default: on CUDA."
     )
-    gradient_checkpointing: bool = Field(True, description="Less memory, about a fifth slower.")
-    dtype: Precision = Field("auto", description="auto: bfloat16 where the hardware computes it.")
-    save_dtype: SaveFormat = Field("bfloat16", description="Number format of the finished adapter.")
-    qlora: bool = Field(False, description="Hold the base in 4 bits (CUDA, extra `quantized`).")
+    gradient_checkpointing: bool = Field(
+        default=True, description="Less memory, about a fifth slower."
+    )
+    dtype: Precision = Field(
+        default="auto", description="auto: bfloat16 where the hardware computes it."
+    )
+    save_dtype: SaveFormat = Field(
+        default="bfloat16", description="Number format of the finished adapter."
+    )
+    qlora: bool = Field(
+        default=False, description="Hold the base in 4 bits (CUDA, extra `quantized`)."
+    )
     eval_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Share of the problems kept for evaluation."
+        default=0.1, ge=0, lt=1, description="Share of the problems kept for evaluation."
     )
-    save_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
-    seed: int = Field(0, ge=0, description="Seed of split, order and initial adapter.")
-    resume: bool = Field(False, description="Go on from the last good checkpoint in output_dir.")
+    save_steps: int = Field(default=50, ge=1, description="Steps between checkpoints.")
+    seed: int = Field(default=0, ge=0, description="Seed of split, order and initial adapter.")
+    resume: bool = Field(
+        default=False, description="Go on from the last good checkpoint in output_dir."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:

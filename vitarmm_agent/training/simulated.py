@@ -60,18 +60,18 @@ class SimulationConfig(Data):
     rmm: str | None = None
     feedback: str = "arithmetic,judge"
     num_samples: int = -1
-    holdout: float = Field(0.1, ge=0, le=1)
-    candidates: int = Field(3, ge=1, le=32)
-    temperature: float = Field(0.8, gt=0)
+    holdout: float = Field(default=0.1, ge=0, le=1)
+    candidates: int = Field(default=3, ge=1, le=32)
+    temperature: float = Field(default=0.8, gt=0)
     replay: bool = True
-    attempts: int = Field(1, ge=1, le=64)
-    max_iterations: int = Field(2, ge=1, le=100)
+    attempts: int = Field(default=1, ge=1, le=64)
+    max_iterations: int = Field(default=2, ge=1, le=100)
     seed: int = 0
     oracle: bool = False
     think: bool = False
     settings: dict[str, Any] = {}
     test_only_allowed: bool = False
-    lanes: int = Field(1, ge=1)
+    lanes: int = Field(default=1, ge=1)
 
     @classmethod
     def of(cls, settings: Settings | None = None, **options: Any) -> SimulationConfig:

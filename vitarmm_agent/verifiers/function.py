@@ -13,11 +13,19 @@ from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.verifiers.base import Verifier
+from vitarmm_agent.verifiers.person_reply import verdict_word
 
 Answer = Feedback | bool | str | None
-"""A feedback; True or False; None to abstain; or a text: it fails, and the text says why."""
+"""A feedback; True or False; None or an empty text to abstain; or a text: it fails, and the text says why.
+
+A text that is a verdict in one word ("pass", "wrong", "unsure") is that verdict.
+"""
 Check = Callable[[Problem, Attempt], Answer | Awaitable[Answer] | Flow[Answer]]
 """Plain, a coroutine function, or a generator that yields :func:`~vitarmm_agent.effects.calls`."""
+
+
+MAX_GROUNDS = 4_000
+"""Characters of what a check says, which the model is shown; the rest is cut off."""
 
 
 class OwnVerifier(Protocol):
@@ -40,7 +48,12 @@ class Function:
     def __init__(
         self, function: Check, *, name: str = "function", sees_reference: bool = False
     ) -> None:
-        """Wrap ``function``; ``sees_reference`` makes it an oracle, for evaluation only."""
+        """Wrap ``function``; ``sees_reference`` makes it an oracle, for evaluation only.
+
+        Raises:
+            InputError: it does not take a problem and an attempt.
+        """
+        check_arguments(function, name)
         self.function = function
         self.name = name
         self.sees_reference = sees_reference
@@ -70,18 +83,52 @@ def feedback_of(name: str, answer: Any, *, oracle: bool = False) -> Feedback:
     Raises:
         InputError: it is no :data:`Answer`.
     """
+    said = _read(name, answer)
+    message = said.message
+    if said.verdict == "fail" and not (message or said.errors or said.mended):
+        message = f"The check {name!r} does not hold."
+    if len(message) > MAX_GROUNDS:
+        message = f"{message[: MAX_GROUNDS - 1]}…"
+    return said.model_copy(
+        update={"source": name, "oracle": said.oracle or oracle, "message": message}
+    )
+
+
+def _read(name: str, answer: Any) -> Feedback:
+    if (
+        hasattr(answer, "item") and getattr(answer, "ndim", None) == 0
+    ):  # a scalar of numpy, of torch
+        answer = answer.item()
     if isinstance(answer, Feedback):
-        return answer.model_copy(update={"source": name, "oracle": answer.oracle or oracle})
-    if answer is None:
-        return Feedback(verdict="abstain", source=name, oracle=oracle)
-    if answer is True:
-        return Feedback(verdict="pass", source=name, oracle=oracle)
-    if answer is False or isinstance(answer, str):
-        message = answer or f"The check {name!r} does not hold."
-        return Feedback(verdict="fail", source=name, message=message, oracle=oracle)
+        return answer
+    if answer is None or (isinstance(answer, str) and not answer.strip()):
+        return Feedback(verdict="abstain", source=name)
+    if isinstance(answer, bool):
+        return Feedback(verdict="pass" if answer else "fail", source=name)
+    if isinstance(answer, str):
+        verdict = verdict_word(answer)
+        return Feedback(verdict=verdict or "fail", source=name, message="" if verdict else answer)
     raise InputError(
         f"verifier {name!r} returned {answer!r:.200}; return a Feedback, True, False, None or a text"
     )
+
+
+def check_arguments(check: Callable[..., Any], name: str) -> None:
+    """Say at once that a check cannot be called, and not when it would first be used.
+
+    Raises:
+        InputError: it does not take a problem and an attempt.
+    """
+    try:
+        takes = inspect.signature(check)
+    except (TypeError, ValueError):  # of C, with none that could be read
+        return
+    try:
+        takes.bind(None, None)
+    except TypeError:
+        raise InputError(
+            f"verifier {name!r} takes {takes}; it is called with (problem, attempt)"
+        ) from None
 
 
 def own_verifier(given: Any) -> Verifier:
@@ -92,7 +139,7 @@ def own_verifier(given: Any) -> Verifier:
             the verifier's.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or does not take a problem and an attempt.
     """
     if isinstance(given, type):
         raise InputError(
@@ -102,6 +149,7 @@ def own_verifier(given: Any) -> Verifier:
     named = getattr(given, "name", None)
     if callable(check):
         if isinstance(named, str) and named and inspect.isgeneratorfunction(check):
+            check_arguments(check, named)
             verifier: Verifier = given
             return verifier
         name = named if isinstance(named, str) and named else type(given).__name__

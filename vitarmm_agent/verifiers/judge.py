@@ -45,7 +45,7 @@ class StepOpinion(BaseModel):
     step: int = Field(ge=1, le=200)
     check: str = Field(max_length=100, description="The step done again, with its result.")
     verdict: Opinion
-    mistake: str = Field("", max_length=300, description="What is wrong, of a wrong step.")
+    mistake: str = Field(default="", max_length=300, description="What is wrong, of a wrong step.")
     kind: ErrorKind = "other"
 
 

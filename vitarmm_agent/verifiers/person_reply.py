@@ -43,11 +43,11 @@ class HumanReply(Data):
     """
 
     verdict: Verdict
-    message: str = Field("", max_length=4_000)
-    step: int | None = Field(None, ge=1)
+    message: str = Field(default="", max_length=4_000)
+    step: int | None = Field(default=None, ge=1)
     kind: ErrorKind = "other"
-    solution: str = Field("", max_length=8_000)
-    by: str = Field("", max_length=200)
+    solution: str = Field(default="", max_length=8_000)
+    by: str = Field(default="", max_length=200)
 
 
 def read_reply(reply: Any) -> HumanReply:
@@ -107,7 +107,7 @@ def _read(reply: Any, depth: int) -> HumanReply:
 
 
 def _words(text: str, depth: int) -> HumanReply:
-    if verdict := _verdict(text):
+    if verdict := verdict_word(text):
         return HumanReply(verdict=verdict)
     if text.strip()[:1] in ("{", "["):
         try:
@@ -116,12 +116,13 @@ def _words(text: str, depth: int) -> HumanReply:
             if isinstance(error, ValidationError | InputError):
                 raise
     grounds = _GROUNDS.fullmatch(text)
-    if grounds and _verdict(grounds[1]) == "fail":  # a yes may go on with a but
+    if grounds and verdict_word(grounds[1]) == "fail":  # a yes may go on with a but
         return HumanReply(verdict="fail", message=grounds[2].strip())
     raise InputError(f"reply: say pass, fail or abstain, got {text!r:.200}")
 
 
-def _verdict(text: Any) -> Verdict | None:
+def verdict_word(text: Any) -> Verdict | None:
+    """The verdict that is said in one word; None where ``text`` says more, or something else."""
     return WORDS.get(text.strip(" \t\r\n.!*_'\"`").casefold()) if isinstance(text, str) else None
 
 
@@ -129,7 +130,7 @@ def _fields(reply: Mapping[str, Any], depth: int) -> HumanReply:
     """A mapping: our own form, a list of one decision, or one decision."""
     if "verdict" in reply:
         return HumanReply.model_validate(
-            {**reply, "verdict": _verdict(reply["verdict"]) or reply["verdict"]}
+            {**reply, "verdict": verdict_word(reply["verdict"]) or reply["verdict"]}
         )
     if "decisions" in reply:
         return _read(reply["decisions"], depth)
@@ -158,7 +159,7 @@ def _spoken(said: Any, depth: int) -> HumanReply:
         return _read(said, depth)
     except InputError:
         first = re.match(r"\s*(\w+)", said) if isinstance(said, str) else None
-        if first is None or _verdict(first[1]) in ("pass", "abstain"):
+        if first is None or verdict_word(first[1]) in ("pass", "abstain"):
             raise
     return HumanReply(verdict="fail", message=said.strip())
 
@@ -169,7 +170,7 @@ def _edited(edited: Any, depth: int) -> HumanReply:
     fields = inner if isinstance(inner, Mapping) else edited
     if not isinstance(fields, Mapping):
         raise InputError(f"edit: give a verdict or a solution, got {edited!r:.200}")
-    if _verdict(fields.get("verdict")):
+    if verdict_word(fields.get("verdict")):
         return _read(fields, depth)
     solution = fields.get("solution") or fields.get("text")
     if not isinstance(solution, str) or not solution.strip():

@@ -285,7 +285,8 @@ def build_policy(
     names = [verifier.name for verifier in chosen]
     if (isinstance(verifiers, str) and not names) or len(set(names)) != len(names):
         raise InputError(
-            f"feedback {verifiers!r:.200} names no verifier, or one twice; got {names}"
+            f"feedback {verifiers!r:.200} names no verifier, or one twice; got {names}. Of your own, "
+            "each has a name: Function(check, name=…)"
         )
     if oracle and not any(_knows(verifier) for verifier in chosen):
         exact = [name in EXACT for name in names]

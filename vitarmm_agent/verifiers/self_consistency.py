@@ -59,7 +59,7 @@ class SelfConsistency:
         usage, seconds, failures, asked = Usage(), 0.0, 0, list[ModelCall]()
         for _ in range(self.samples):
             try:
-                reply = yield from ask(self.model, messages)
+                reply = yield from ask(self.model, messages, aside=True)
             except (OutputError, RefusalError):
                 failures += 1
                 continue

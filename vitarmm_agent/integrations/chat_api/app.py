@@ -18,7 +18,8 @@ from vitarmm_agent.agent import new_thread
 from vitarmm_agent.errors import InputError, ModelError, ModelServerError, UserError
 from vitarmm_agent.graphs.server_http import OwnOrigin
 from vitarmm_agent.integrations.bearer import BearerToken
-from vitarmm_agent.integrations.chat_api import replies
+from vitarmm_agent.integrations.chat_api import RUNS_PER_CLIENT, replies
+from vitarmm_agent.integrations.chat_api.limit import RunsAtOnce
 from vitarmm_agent.integrations.chat_api.requests import (
     LEFT,
     MODEL,
@@ -50,6 +51,7 @@ def create_chat_app(
     *,
     api_key: str | None = None,
     configurable: dict[str, Any] | None = None,
+    runs_per_client: int = RUNS_PER_CLIENT,
 ) -> Starlette:
     """The agent as an OpenAI-compatible server: ``/v1/chat/completions``, ``/v1/models``, ``/v1/judge``.
 
@@ -59,8 +61,13 @@ def create_chat_app(
         api_key: what clients must send as ``Authorization: Bearer KEY``.
         configurable: fills variables of the memory's namespace; ``user`` and ``user_id`` are who asks, as
             the client says, unless they stand here.
+        runs_per_client: runs and verdicts that one client may have under way. A client is the user it
+            names, else its address.
+
+    Raises:
+        InputError: ``runs_per_client`` lets nobody have any.
     """
-    routes = _Routes(agent, configurable or {})
+    routes = _Routes(agent, configurable or {}, RunsAtOnce(runs_per_client))
     guards = [Middleware(OwnOrigin, settings=agent.settings, refuse=_refusal)]
     if api_key:
         guards.append(Middleware(BearerToken, token=api_key, refuse=_refusal))
@@ -83,13 +90,16 @@ def create_chat_app(
 
 
 class _Routes:
-    def __init__(self, agent: ReasoningAgent, configurable: dict[str, Any]) -> None:
-        self._agent, self._configurable = agent, configurable
+    def __init__(
+        self, agent: ReasoningAgent, configurable: dict[str, Any], limit: RunsAtOnce
+    ) -> None:
+        self._agent, self._configurable, self._limit = agent, configurable, limit
 
     async def completions(self, request: Request) -> Response:
         forwarded = request.headers.get(USER_HEADER, "")[: MAX_LABEL + 1]
         asked = read_chat(await read_json(request), forwarded)
-        run = _Run(self._agent, asked, self._of(asked.user))
+        own, leave = self._of(asked.user), self._enter(request, asked.user)
+        run = _Run(self._agent, asked, own, leave)
         try:
             await _while_there(request, run.begun())
             if asked.stream:
@@ -109,18 +119,26 @@ class _Routes:
             await OwnRuns(self._agent, own).trace(thread)
         except InputError:
             raise ApiError(f"there is no completion {thread[:100]!r}", 404, param="id") from None
-        result = await self._agent.ajudge(
-            thread,
-            said.verdict,
-            comment=said.comment,
-            solution=said.solution,
-            step=said.step,
-            by=said.by or user or "a client",
-            configurable=own,
-        )
+        leave = self._enter(request, user)
+        try:
+            result = await self._agent.ajudge(
+                thread,
+                said.verdict,
+                comment=said.comment,
+                solution=said.solution,
+                step=said.step,
+                by=said.by or user or "a client",
+                configurable=own,
+            )
+        finally:
+            leave()
         judged = result.judged[-1] if result.judged else None
         told = {"id": replies.PREFIX + thread, "status": result.status, "judged": judged}
         return JSONResponse(told)
+
+    def _enter(self, request: Request, user: str) -> Callable[[], None]:
+        address = request.client.host if request.client else ""
+        return self._limit.enter(f"user {user}" if user else f"address {address}")
 
     def _of(self, user: str) -> dict[str, Any]:
         """What fills the namespace for a client.
@@ -145,14 +163,20 @@ class _Run:
     """One run, in a task of its own, so that it can be stopped wherever it is."""
 
     def __init__(
-        self, agent: ReasoningAgent, asked: ChatRequest, configurable: dict[str, Any]
+        self,
+        agent: ReasoningAgent,
+        asked: ChatRequest,
+        configurable: dict[str, Any],
+        ended: Callable[[], None],
     ) -> None:
+        """Begin it; ``ended`` is called when it is over, whatever came of it."""
         self.thread = new_thread()
         self._agent, self._asked, self._own = agent, asked, configurable
         self._thinking = replies.Thinking(certain=agent.settings.max_iterations == 1)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._first: Event | None = None
         self._task = asyncio.create_task(self._follow())
+        self._task.add_done_callback(lambda _: ended())
 
     async def _follow(self) -> None:
         try:
@@ -296,5 +320,7 @@ def _known(error: Exception) -> bool:
 
 
 def _refusal(words: str, status: int) -> Response:
-    code = "invalid_api_key" if status == 401 else None
-    return ApiError(words.strip(), status, code=code).response
+    if status != 401:
+        return ApiError(words.strip(), status).response
+    headers = {"WWW-Authenticate": "Bearer"}
+    return ApiError(words, status, code="invalid_api_key", headers=headers).response

@@ -34,11 +34,18 @@ class ApiError(Exception):
     """What goes wrong for a client: a status, and a body in the shape of OpenAI's errors."""
 
     def __init__(
-        self, message: str, status: int = 400, *, param: str | None = None, code: str | None = None
+        self,
+        message: str,
+        status: int = 400,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Say what is wrong, with what it concerns."""
         super().__init__(message)
         self.message, self.status, self.param, self.code = message, status, param, code
+        self.headers = headers or {}
 
     @property
     def body(self) -> dict[str, Any]:
@@ -50,8 +57,7 @@ class ApiError(Exception):
     @property
     def response(self) -> Response:
         """As an answer."""
-        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else None
-        return JSONResponse(self.body, self.status, headers)
+        return JSONResponse(self.body, self.status, self.headers)
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,11 @@ class VitaChatModel(TransformersChatModel):
         max_prompt_tokens: longest prompt; default: what the model was trained for.
     """
 
-    min_tiles: int = Field(1, ge=1, le=MAX_TILES)
-    max_tiles: int = Field(12, ge=1, le=MAX_TILES)
+    min_tiles: int = Field(default=1, ge=1, le=MAX_TILES)
+    max_tiles: int = Field(default=12, ge=1, le=MAX_TILES)
     use_thumbnail: bool = True
     layout: str | None = None
-    max_prompt_tokens: int | None = Field(None, ge=1)
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
 
     @classmethod
     def load(
