@@ -48,6 +48,12 @@ def address(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def attached(name: str) -> dict[str, str]:
+    """Headers of a file to keep, under this name as far as every disk takes it."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    return {"content-disposition": f'attachment; filename="{plain}"'}
+
+
 def one(form: dict[str, list[object]], name: str, default: str = "") -> str:
     """The text of a field."""
     value = form.get(name, [default])[0]
