@@ -116,7 +116,9 @@ def _routes() -> list[Any]:
         Route("/memory/entry/{entry}/review", entry_pages.review, methods=["POST"]),
         Route("/evaluations", evals_pages.evaluations),
         Route("/evaluations/{name:path}/run", evals_pages.evaluation_run),
-        Route("/evaluations/{name:path}", evals_pages.report),
+        Route("/evaluations/{name:path}/media/{sha256}", evals_pages.evaluation_media),
+        Route("/evaluations/{name:path}", evals_pages.one),
+        Route("/compare", evals_pages.compare),
         Mount("/static", static),
     ]
 

@@ -15,7 +15,6 @@ from vitarmm_agent.viewer.security import MAX_BODY, checked_form
 from vitarmm_agent.viewer.whose_memory import memory_of, memory_page
 
 
-
 async def export(request: Request) -> Response:
     """All entries as JSON Lines, as ``vitarmm memory export`` writes them."""
     memory = await memory_of(request)
