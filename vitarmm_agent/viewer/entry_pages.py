@@ -174,9 +174,8 @@ async def _neighbours(
     linked = {entry_id: "related" for entry_id in entry.related_to}
     if entry.superseded_by:
         linked[entry.superseded_by] = "superseded-by"
-    for other in await memory.alist(state="superseded", limit=500):
-        if other.superseded_by == entry.id:
-            linked[other.id] = "supersedes"
+    for other in await memory.alist(superseded_by=entry.id):
+        linked[other.id] = "supersedes"
     found = []
     for entry_id, relation in linked.items():
         other_entry = await memory.aget(entry_id)
