@@ -252,7 +252,7 @@ class WorkList(Generic[Row]):
     def _repair(self) -> None:
         """Cut off what a killed process left torn, so that the next line begins anew."""
         if self.path.exists():
-            os.truncate(self.path, _whole(self.path.read_bytes()))
+            os.truncate(self.path, whole_lines(self.path.read_bytes()))
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -360,12 +360,13 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
         return []
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    lines = data[: _whole(data)].splitlines()
-    rows = (_row(line, row, path, number) for number, line in enumerate(lines, 1))
+    lines = data[: whole_lines(data)].splitlines()
+    rows = (read_row(line, row, path, number) for number, line in enumerate(lines, 1))
     return [*{row.key: row for row in rows}.values()]
 
 
-def _row(line: bytes, row: type[Row], path: Path, number: int) -> Row:
+def read_row(line: bytes, row: type[Row], path: Path, number: int) -> Row:
+    """The row of one line of a ledger; raises :class:`InputError` where it is none."""
     try:
         return row.model_validate(parse_json(line))
     except (ValueError, ValidationError) as error:
@@ -376,7 +377,7 @@ def _row(line: bytes, row: type[Row], path: Path, number: int) -> Row:
         ) from None
 
 
-def _whole(data: bytes) -> int:
+def whole_lines(data: bytes) -> int:
     """How many bytes of a ledger are whole lines of JSON: all but a torn end."""
     end = data.rfind(b"\n") + 1
     last = data.rfind(b"\n", 0, max(0, end - 1)) + 1

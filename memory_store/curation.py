@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,19 +58,31 @@ class Curation:
         *,
         entry_type: str | None = None,
         state: State | None = None,
+        superseded_by: str | None = None,
         limit: int | None = None,
         offset: int = 0,
     ) -> Flow[builtins.list[MemoryEntry]]:
-        """Entries of one type or state, in the store's order (Chroma: last changed first)."""
-        expires = state in ("live", "expired")  # the store does not know what time it is
-        wanted = {"entry_type": entry_type, "state": "live" if expires else state}
+        """Entries of one type, state or successor, in the store's order (Chroma: last changed first)."""
+        timed = state in ("live", "expired")  # the store does not know what time it is
+        wanted = {"entry_type": entry_type, "state": "live" if timed else state,
+                  "superseded_by": superseded_by}  # fmt: skip
         conditions = {name: value for name, value in wanted.items() if value is not None}
-        options = {} if limit is None or expires else {"limit": limit, "offset": offset}
+        over = (yield from self._expired()) if timed else []
+        if state == "expired":
+            over = [e for e in over if e.live and entry_type in (None, e.entry_type)]
+            return over[offset:][:limit]
+        options = {} if limit is None or over else {"limit": limit, "offset": offset}
         found = yield from self.entry_store.scan(filter=conditions or None, **options)
-        if expires:
-            now = datetime.now(UTC)
-            found = [entry for entry in found if entry.expired(now) == (state == "expired")]
+        gone = {entry.id for entry in over}
+        found = [entry for entry in found if entry.id not in gone]
         return found[offset:][:limit] if "limit" not in options else found
+
+    def _expired(self) -> Flow[builtins.list[MemoryEntry]]:
+        """All entries whose time is over, live or not."""
+        now = datetime.now(UTC)
+        until = (now + timedelta(seconds=1)).isoformat()  # as text, ".5Z" comes before "Z"
+        found = yield from self.entry_store.scan(filter={"expires_at": {"$lte": until}})
+        return [entry for entry in found if entry.expired(now)]
 
     def change(
         self,

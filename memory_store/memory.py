@@ -8,11 +8,11 @@ A memory is composed: :class:`~vitarmm_agent.memory_store.recalling.Recalling` r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from langgraph.store.base import BaseStore
 from pydantic import ValidationError
@@ -29,7 +29,7 @@ from vitarmm_agent.memory_store.operations import Operation, Recall, Written
 from vitarmm_agent.memory_store.past import Past, Refilled
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.recalling import Recalling, Refused
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.schema import EntryType, Example, MemoryEntry, Provenance
 from vitarmm_agent.memory_store.skill_folders import SkillFolders
 from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
@@ -155,6 +155,10 @@ class ReasoningMemory:
         entry_type: EntryType = "insight",
         confidence: float = 0.5,
         writer: str = "person",
+        related_to: Sequence[str] = (),
+        expires_at: datetime | None = None,
+        example: Example | Mapping[str, Any] | None = None,
+        run: str = "",
     ) -> Flow[Written]:
         """Write one entry by hand; a near copy of one that is there is merged into it.
 
@@ -165,24 +169,32 @@ class ReasoningMemory:
             entry_type: ``correction``, ``insight`` or ``fact``.
             confidence: how sure it is, 0 to 1.
             writer: who says so; the model is told.
+            related_to: ids of linked entries.
+            expires_at: when it is no longer recalled; None is never.
+            example: a worked problem, shown to problems of its kind.
+            run: what ``undo`` takes back; default: a new name.
 
         Raises:
             InputError: a value cannot be used.
             MemoryStoreError: the store or the journal cannot be used.
         """
+        fields = {
+            "entry_type": entry_type,
+            "title": title,
+            "applies_when": applies_when,
+            "content": content,
+            "confidence": confidence,
+            "related_to": tuple(related_to),
+            "expires_at": expires_at,
+            "example": example,
+            "provenance": Provenance(writer=writer),
+        }
         try:
-            entry = MemoryEntry(
-                entry_type=entry_type,
-                title=title,
-                applies_when=applies_when,
-                content=content,
-                confidence=confidence,
-                provenance=Provenance(writer=writer),
-            )
+            entry = MemoryEntry.model_validate(fields)
         except ValidationError as error:
             raise InputError(f"the entry cannot be used: {error_lines(error)}") from None
         operation = Operation(kind="add", entry=entry)
-        return (yield from self._write([operation], run=person_run("add"), attempt=0))[0]
+        return (yield from self._write([operation], run=run or person_run("add"), attempt=0))[0]
 
     def _write(
         self,

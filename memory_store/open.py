@@ -24,6 +24,8 @@ from vitarmm_agent.settings import Settings
 logger = logging.getLogger(__name__)
 
 JOURNAL_FILE = "journal.sqlite"
+LISTED_BY = ("state", "entry_type", "superseded_by", "expires_at")
+"""Fields of entries that lists are filtered by."""
 
 
 def open_memory(settings: Settings) -> ReasoningMemory | None:
@@ -109,7 +111,7 @@ def open_store(settings: Settings) -> ChromaStore:
     embeddings = load_embeddings(settings.embedder, settings)
     location = settings.memory_location
     remote = is_url(location)
-    return ChromaStore(
+    store = ChromaStore(
         None if remote else location,
         url=location if remote else None,
         index={
@@ -119,6 +121,8 @@ def open_store(settings: Settings) -> ChromaStore:
         },
         embedder=settings.embedder,
     )
+    store.fields.add(*LISTED_BY)
+    return store
 
 
 def history_place(settings: Settings) -> str:

@@ -21,6 +21,8 @@ from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry, Prove
 MAX_LINE = 200_000
 MAX_FILE = 512 * 2**20
 """Characters of a file."""
+MAX_BAD = 10_000
+"""Bad lines after which a file is no export of a memory, and is read no further."""
 Conflict = Literal["skip", "replace", "fail"]
 """What an import does with an id that the memory has already, with other content."""
 
@@ -72,7 +74,11 @@ def dump_lines(entries: Iterable[MemoryEntry]) -> Iterator[str]:
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[list[MemoryEntry], list[BadLine]]:
-    """Entries of the good lines, and what is wrong with the others; empty lines are passed over."""
+    """Entries of the good lines, and what is wrong with the others; empty lines are passed over.
+
+    Raises:
+        InputError: there are more than :data:`MAX_BAD` others.
+    """
     entries: dict[str, MemoryEntry] = {}
     bad: list[BadLine] = []
     for number, line in enumerate(lines, start=1):
@@ -85,6 +91,11 @@ def parse_lines(lines: Iterable[str]) -> tuple[list[MemoryEntry], list[BadLine]]
             entries[entry.id] = entry
         except InputError as error:
             bad.append(BadLine(number=number, reason=str(error)))
+            if len(bad) > MAX_BAD:
+                raise InputError(
+                    f"more than {MAX_BAD:,} lines cannot be imported, the first of them: {bad[0]}; "
+                    "give a file that a memory was exported to"
+                ) from None
     return list(entries.values()), bad
 
 
@@ -119,14 +130,14 @@ def without_loose_ends(
     return kept, notes
 
 
-def read_lines(source: Path | str | IO[str]) -> list[str]:
-    """The lines of a file or stream.
+def read_lines(source: Path | str | IO[str]) -> Iterable[str]:
+    """The lines of a file or stream, one by one: a hostile file may have millions.
 
     Raises:
         InputError: the file cannot be read.
     """
     if not isinstance(source, (str, Path)):
-        return list(source)
+        return source
     try:
         with open(source, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read(MAX_FILE + 1)
@@ -134,7 +145,7 @@ def read_lines(source: Path | str | IO[str]) -> list[str]:
         raise InputError(f"{str(source)!r} cannot be read: {error.strerror}") from None
     if len(text) > MAX_FILE:
         raise InputError(f"{str(source)!r} has more than {MAX_FILE:,} characters; split it")
-    return list(io.StringIO(text))
+    return io.StringIO(text)
 
 
 @contextmanager

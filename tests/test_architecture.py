@@ -49,8 +49,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nodes",),
     ("graphs",),
     ("agent", "traces"),
-    ("integrations", "viewer", "evals", "graphs.server"),
-    ("training",),
+    ("integrations", "evals", "graphs.server"),
+    ("training", "viewer"),
     ("cli", "evals.speed", "evals.studies"),
 )
 HEAVY = {

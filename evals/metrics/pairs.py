@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import (
@@ -101,6 +102,60 @@ def compare_samples(
         cost=_gap(one, other, lambda s: s.cost),
         oracle=any(s.oracle for s in (*first, *second)),
     )
+
+
+class Answered(NamedTuple):
+    """What a sample answered, who judged it last, and its run."""
+
+    answer: str | None
+    correct: bool
+    verdict: str
+    source: str
+    thread_id: str
+
+
+class PairedProblem(NamedTuple):
+    """One problem that both ended, with what each answered, in the order of its samples."""
+
+    problem: str
+    question: str
+    reference: str | None
+    first: tuple[Answered, ...]
+    second: tuple[Answered, ...]
+
+    @property
+    def difference(self) -> float:
+        """In the share of right answers, first − second."""
+        shares = [sum(a.correct for a in side) / len(side) for side in (self.first, self.second)]
+        return shares[0] - shares[1]
+
+
+def paired_problems(first: Sequence[Sample], second: Sequence[Sample]) -> list[PairedProblem]:
+    """The problems that :func:`compare_samples` compares, those that differ first."""
+    one, other = _by_problem(first), _by_problem(second)
+    pairs = [
+        PairedProblem(
+            p, one[p][0].question, one[p][0].reference, _answers(one[p]), _answers(other[p])
+        )
+        for p in one.keys() & other.keys()
+    ]
+    return sorted(pairs, key=_less_alike)
+
+
+def _answers(samples: Sequence[Sample]) -> tuple[Answered, ...]:
+    found = []
+    for sample in samples:
+        last = sample.attempts[-1] if sample.attempts else None
+        said = (last.verdict, last.source) if last else ("abstain", "")
+        found.append(Answered(sample.answer, sample.correct, *said, sample.thread_id))
+    return tuple(found)
+
+
+def _less_alike(pair: PairedProblem) -> tuple[float, bool, bool, str]:
+    """Sorts first where only one is right, then where both give different answers."""
+    gap = pair.difference
+    answers = [{a.answer for a in side} for side in (pair.first, pair.second)]
+    return -abs(gap), gap < 0, answers[0] == answers[1], pair.problem
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.metrics import Comparison, compare_samples
-from vitarmm_agent.evals.metrics.pairs import adjusted
+from vitarmm_agent.evals.metrics.pairs import PairedProblem, adjusted, paired_problems
 from vitarmm_agent.evals.run.folder import EvaluationConfig, EvaluationFolder
 from vitarmm_agent.evals.run.samples import Sample
 
@@ -34,6 +35,13 @@ class EvaluationComparison(Data):
     notes: tuple[str, ...] = ()
 
 
+class SideBySide(NamedTuple):
+    """Two evaluations compared, and for each row of it the problems, those that differ first."""
+
+    comparison: EvaluationComparison
+    problems: tuple[list[PairedProblem], ...]
+
+
 def compare(
     first: Path | str,
     second: Path | str,
@@ -41,6 +49,17 @@ def compare(
     *,
     anyway: bool = False,
 ) -> EvaluationComparison:
+    """:func:`side_by_side` without the problems."""
+    return side_by_side(first, second, arms, anyway=anyway).comparison
+
+
+def side_by_side(
+    first: Path | str,
+    second: Path | str,
+    arms: Sequence[tuple[str, str]] = (),
+    *,
+    anyway: bool = False,
+) -> SideBySide:
     """Compare the arms of two evaluations problem by problem.
 
     Args:
@@ -73,13 +92,15 @@ def compare(
         raise InputError(
             f"{str(one.path)!r} and {str(other.path)!r} share no problem that both ended"
         )
-    return EvaluationComparison(
+    comparison = EvaluationComparison(
         first=names[0],
         second=names[1],
         rows=adjusted(rows),
         objections=tuple(found),
         notes=tuple(_notes(*configs, rows)),
     )
+    problems = tuple(paired_problems(groups[0][a], groups[1][b]) for a, b in pairs)
+    return SideBySide(comparison, problems)
 
 
 def objections(one: EvaluationConfig, other: EvaluationConfig) -> list[str]:

@@ -136,6 +136,8 @@ def _sample(task: Task, **fields: Any) -> Sample:
         order=task.order,
         position=task.position,
         category=str(task.problem.metadata.get("category") or ""),
+        question=task.problem.text,
+        reference=task.problem.reference,
         answer_type=task.problem.answer_type,
         oracle=task.arm.oracle,
         group=str(task.problem.metadata.get("group") or ""),

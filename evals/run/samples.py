@@ -100,6 +100,8 @@ class Sample(Data):
         arm: name of the arm.
         order: number of the task order, from 0; 0 for arms that have but one.
         position: place of the problem in that order, from 0.
+        question: the problem's text.
+        reference: the gold answer, which no model saw outside an oracle run.
         thread_id: the run's trace.
         answer: the answer that stood, or None.
         correct: whether it is the gold answer.
@@ -122,6 +124,8 @@ class Sample(Data):
     position: int = 0
     thread_id: str = ""
     category: str = ""
+    question: str = ""
+    reference: str | None = None
     answer_type: AnswerType = "text"
     answer: str | None = None
     correct: bool = False

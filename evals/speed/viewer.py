@@ -1,14 +1,15 @@
-"""The page over 10,000 stored runs: how long its answers take, and how much memory the server uses.
+"""The page over 20,000 runs, 50,000 entries and evaluations of 10,000 samples: how long its answers take.
 
-A few runs go through the graph; their checkpoints are then copied under other names and times in the
-SQLite file, which the server cannot tell from runs of their own. Times are of whole HTTP answers from
-``vitarmm ui`` in a process of its own; the limits are absolute.
+Times are of whole HTTP answers from ``vitarmm ui`` in a process of its own; the limits are absolute. "In
+the middle" is the page in the middle of the list.
 
-Run: ``python -m vitarmm_agent.evals.speed.viewer [RUNS]``.
+Run: ``python -m vitarmm_agent.evals.speed.viewer [--runs N] [--entries N] [--samples N] [--data FOLDER]``; a
+folder is filled once and used again.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -16,83 +17,118 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import HTTPCookieProcessor
 
-from langchain_core.language_models import FakeListChatModel
-
-from vitarmm_agent.agent import ReasoningAgent
-from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.evals.speed.viewer_data import (
+    IMAGES,
+    STEPS,
+    USES,
+    fill_evaluations,
+    fill_memory,
+    fill_runs,
+    write_run,
+)
 from vitarmm_agent.settings import Settings
 
-STEPS, IMAGES = 30, 3
-REPLY = "\n".join(f"{n}. Then {n} * 2 = {n * 2}." for n in range(1, STEPS + 1)) + "\nAnswer: 60"
-COPY = """
-INSERT INTO checkpoints SELECT ?1 || thread_id, checkpoint_ns,
-    printf('%08x', ?2) || substr(checkpoint_id, 9),
-    CASE WHEN parent_checkpoint_id IS NULL THEN NULL
-    ELSE printf('%08x', ?2) || substr(parent_checkpoint_id, 9) END, type, checkpoint, metadata
-FROM checkpoints WHERE thread_id = 'model-0'
-"""
+LIMIT = "100 ms"
 
 
-def main(runs: int = 10_000, repeat: int = 9) -> None:
+def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--entries", type=int, default=50_000)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--data", type=Path)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = Settings.load(data_dir=folder)
-        made = _fill(settings, runs)
-        server, url = _serve(folder)
+        settings = Settings.load(data_dir=given.data or Path(name))
+        if not settings.checkpoints_path.exists():
+            fill_runs(settings, given.runs)
+            fill_memory(settings, given.entries)
+            fill_evaluations(settings.data_dir / "evaluations", given.samples)
+        server, url = _serve(settings.data_dir)
         try:
-            cold = _seconds(f"{url}/runs")
-            first = _median(f"{url}/runs", repeat)
-            last = _median(f"{url}/runs?page={runs // 50}", repeat)
-            run = _median(f"{url}/runs/long", repeat)
-            assert _get(f"{url}/runs/long").count(b"<img") == IMAGES
-            reading = _until_read(f"{url}/runs?text=then")
-            search = _median(f"{url}/runs?text=then&status=abstained", repeat)
-            memory = _resident(server.pid)
+            rows = [*_runs(settings, url, given), *_memory(url, given), *_evaluations(url, given)]
+            rows.append(("memory of the server", f"{_resident(server.pid):.0f} MB", ""))
         finally:
             server.terminate()
             server.wait()
-    print(f"### The page over {made:,} runs\n\n| what | measured | limit |\n|---|---|---|")
-    for what, measured, limit in (
-        ("list, first page, new server", f"{cold * 1000:.0f} ms", ""),
-        ("list, first page", f"{first * 1000:.0f} ms", "300 ms"),
-        ("list, last page", f"{last * 1000:.0f} ms", "300 ms"),
-        ("list, filtered", f"{search * 1000:.0f} ms", "300 ms"),
-        ("first filter, until all runs are read, once", f"{reading:.1f} s", ""),
-        (f"a run of {STEPS} steps with {IMAGES} images", f"{run * 1000:.0f} ms", "500 ms"),
-        ("memory of the server", f"{memory:.0f} MB", "300 MB"),
-    ):
+    print(
+        f"### The page over {given.runs:,} runs, {given.entries:,} entries, twice {given.samples:,} samples\n"
+    )
+    print("| what | measured | limit |\n|---|---|---|")
+    for what, measured, limit in rows:
         print(f"| {what} | {measured} | {limit} |")
 
 
-def _fill(settings: Settings, runs: int) -> int:
-    from PIL import Image
+Row = tuple[str, str, str]
 
-    agent = ReasoningAgent.open(
-        reasoner=FakeListChatModel(responses=[REPLY]),
-        feedback="arithmetic",
-        memory="off",
-        settings=settings,
+
+def _runs(settings: Settings, url: str, given: argparse.Namespace) -> Iterator[Row]:
+    middle = given.runs // 100
+    yield "runs, first page, new server", f"{_seconds(f'{url}/runs') * 1000:.0f} ms", ""
+    yield _row("runs, first page", f"{url}/runs", given)
+    yield _row("runs, in the middle", f"{url}/runs?page={middle}", given)
+    yield _row(f"a run of {STEPS} steps with {IMAGES} images", f"{url}/runs/long", given)
+    assert _get(f"{url}/runs/long").count(b"<img") == IMAGES
+    reading = _until_read(f"{url}/runs?text=then")
+    yield "first filter, until all runs are read, once", f"{reading:.1f} s", ""
+    yield _row("runs, filtered, in the middle", f"{url}/runs?text=then&page={middle}", given)
+    yield _row(
+        "runs, sorted by tokens, in the middle", f"{url}/runs?sort=tokens&page={middle}", given
     )
-    images = []
-    for number in range(IMAGES):
-        path = settings.data_dir / f"{number}.png"
-        Image.effect_noise((640, 480), 60 + number).save(path)
-        images.append(str(path))
-    agent.solve({"text": "How many, then?", "images": images}, thread_id="long")
-    agent.solve("What comes then?", thread_id="model-0")
-    kept = open_checkpoints(settings.checkpoints_path)
-    newest = int(
-        kept.conn.execute("SELECT max(checkpoint_id) FROM checkpoints").fetchone()[0][:8], 16
+    late = []
+    for number in range(given.repeat):
+        write_run(settings, int(time.time()) * 100 + number)
+        late.append(_seconds(f"{url}/runs?page={middle}"))
+    yield "runs, in the middle, while runs are written", _milliseconds(late), LIMIT
+
+
+def _memory(url: str, given: argparse.Namespace) -> Iterator[Row]:
+    middle = given.entries // 100
+    yield "memory, first page, new server", f"{_seconds(f'{url}/memory') * 1000:.0f} ms", ""
+    for what, query in (
+        ("first page", ""),
+        ("in the middle", f"?page={middle}"),
+        ("of one type, in the middle", f"?type=fact&page={middle // 3 or 1}"),
+        ("live ones, in the middle", f"?state=live&page={middle}"),
+        ("superseded ones", "?state=superseded"),
+        ("as of a date, in the middle", f"?as_of=2999-01-01&page={middle}"),
+    ):
+        yield _row(f"entries, {what}", f"{url}/memory{query}", given)
+    yield _row("entries, searched", f"{url}/memory?q=things+are+shared+by+some", given)
+    yield _row(f"an entry with {USES} uses", f"{url}/memory/entry/m-00000000", given)
+    yield _row("review queue", f"{url}/memory/review", given)
+    yield _row("namespaces", f"{url}/memory/namespaces", given)
+
+
+def _evaluations(url: str, given: argparse.Namespace) -> Iterator[Row]:
+    first = _seconds(f"{url}/evaluations/first")
+    yield "an evaluation, until its samples are read, once", f"{first:.1f} s", ""
+    middle = given.samples // 100
+    yield _row("samples, in the middle", f"{url}/evaluations/first?page={middle}", given)
+    yield _row(
+        "samples that are wrong, in the middle",
+        f"{url}/evaluations/first?outcome=wrong&page={middle // 4 or 1}",
+        given,
     )
-    with kept.conn:
-        for number in range(1, runs - 1):
-            kept.conn.execute(COPY, (f"copy-{number}-", newest - number))
-    count = "SELECT count(DISTINCT thread_id) FROM checkpoints"
-    return int(kept.conn.execute(count).fetchone()[0])
+    pair = f"{url}/compare?a=first&b=second"
+    yield "two evaluations, until they are compared, once", f"{_seconds(pair):.1f} s", ""
+    yield _row("two evaluations, second page", f"{pair}&page=2", given)
+    yield _row("the list of evaluations", f"{url}/evaluations", given)
+
+
+def _row(what: str, url: str, given: argparse.Namespace) -> Row:
+    _get(url)
+    return what, _milliseconds([_seconds(url) for _ in range(given.repeat)]), LIMIT
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:.0f} ms"
 
 
 def _serve(folder: Path) -> tuple[subprocess.Popen[str], str]:
@@ -117,11 +153,6 @@ def _until_read(url: str) -> float:
     return time.perf_counter() - start
 
 
-def _median(url: str, repeat: int) -> float:
-    _get(url)
-    return statistics.median(_seconds(url) for _ in range(repeat))
-
-
 def _seconds(url: str) -> float:
     start = time.perf_counter()
     _get(url)
@@ -142,4 +173,4 @@ def _resident(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    main()

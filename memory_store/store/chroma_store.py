@@ -32,6 +32,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT
 from vitarmm_agent.memory_store.store.embedded_once import awaits
+from vitarmm_agent.memory_store.store.field_index import FieldIndex
 from vitarmm_agent.memory_store.store.filters import matches, select_namespaces, with_labels
 from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts
 from vitarmm_agent.memory_store.store.records import (
@@ -119,6 +120,7 @@ class ChromaStore(BaseStore):
                 folder, embedder=embedder, dims=self._dims, batch=index_batch
             )
         self.file: Items | None = getattr(self._backend, "items", None)  # of a folder
+        self.fields = FieldIndex(self.file)
         where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
         self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)
         self._sweeping: threading.Event | None = None
@@ -272,11 +274,13 @@ class ChromaStore(BaseStore):
         namespaces = self._backend.namespaces(op.namespace_prefix)
         if op.query and self._dims:
             return self._nearest(op, namespaces, queries[op.query])
-        found: list[SearchItem] = []
-        skipped = 0
+        found, skipped = list[SearchItem](), 0
         hidden = self._hidden()
+        items = None if hidden else self.fields.page(namespaces, op)
+        if items is not None:
+            return [search_item(item, None) for item in items]
         for item in self._backend.scan(namespaces) if op.limit > 0 else ():
-            if (item.namespace, item.key) in hidden or not _meets(item, op):
+            if (item.namespace, item.key) in hidden or not matches(item.value, op.filter):
                 continue
             if skipped < op.offset:
                 skipped += 1
@@ -306,7 +310,7 @@ class ChromaStore(BaseStore):
             found = [
                 search_item(items[namespace][key], score)
                 for score, namespace, key in hits
-                if key in items[namespace] and _meets(items[namespace][key], op)
+                if key in items[namespace] and matches(items[namespace][key].value, op.filter)
             ]
             exhausted = all(len(keys[n]) < wanted for n in namespaces)
             if len(found) >= needed or exhausted:
@@ -393,7 +397,3 @@ def _puts(
         Put(op.namespace, op.key, value, op.ttl, some)
         for op, value, some in zip(ops, values, vectors, strict=True)
     ]
-
-
-def _meets(item: Item, op: SearchOp) -> bool:
-    return not op.filter or matches(item.value, op.filter)

@@ -87,7 +87,7 @@ class Items:
                 raise
             self._db.execute("COMMIT")
 
-    def _sound(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def sound(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of one SELECT whose last column says whether a row was altered."""
         try:
             return sound(self.query(sql, *parameters))
@@ -124,7 +124,7 @@ class Items:
         with self._guarded():
             check_structure(self._db, self.path, wholly=True)
         for sql in ANY_ALTERED:
-            self._sound(sql)
+            self.sound(sql)
 
     def shrink(self) -> None:
         """Give the space of what was deleted back to the disk."""
@@ -139,7 +139,7 @@ class Items:
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            rows = self._sound(
+            rows = self.sound(
                 f"SELECT {ITEM} FROM items JOIN namespaces n ON n.id = namespace WHERE n.labels = ? AND key IN ({marks})",
                 namespace_text(namespace),
                 *chunk,
@@ -153,7 +153,7 @@ class Items:
         marks = ",".join("?" * len(names))
         after: tuple[float, int] = (float("inf"), 1 << 62)
         while True:
-            rows = self._sound(
+            rows = self.sound(
                 f"SELECT id, namespace, {ITEM} FROM items "
                 f"WHERE namespace IN ({marks}) AND (updated_at, id) < (?, ?) "
                 "ORDER BY updated_at DESC, id DESC LIMIT ?",
@@ -286,7 +286,7 @@ class Items:
         for start in range(0, len(keys), 500):
             chunk = keys[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            rows = self._sound(
+            rows = self.sound(
                 f"SELECT record, digest, vector, {ALTERED_VECTOR} "
                 "FROM vectors v JOIN namespaces n ON n.id = namespace "
                 f"WHERE n.labels = ? AND key IN ({marks}) AND vector IS NOT NULL",
@@ -322,7 +322,7 @@ class Items:
 
     def changes(self, after: int, *, limit: int = -1) -> list[VectorRow]:
         """Vector changes with a number above ``after``, oldest first."""
-        rows = self._sound(
+        rows = self.sound(
             f"SELECT seq, namespace, record, key, vector, {ALTERED_VECTOR} FROM vectors v "
             "WHERE seq > ? ORDER BY seq LIMIT ?",
             after,
@@ -353,7 +353,7 @@ class Items:
         """Notes about the store as they stand at one moment; an empty text for one that is not there."""
         marks = ",".join("?" * len(names))
         found = dict(
-            self._sound(
+            self.sound(
                 "SELECT name, value, altered(total, name, value) FROM meta "
                 f"WHERE name IN ({marks})",
                 *names,

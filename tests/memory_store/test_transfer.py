@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.memory_store.conftest import stores
 from tests.memory_store.helpers import MEMORY_STORES, add, entry, recalled
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import ReasoningMemory
+from vitarmm_agent.memory_store.namespaces import parse_namespace, written_namespace
 
 
 @stores(*MEMORY_STORES)
@@ -103,3 +105,31 @@ def test_a_mailed_file_brings_no_orders_credits_or_provenance(memory: ReasoningM
     assert "r-1" not in memory.recall("the area of a square").model_dump_json()
     assert memory.import_(io.StringIO(lines)).skipped == 3
     assert memory.import_(io.StringIO(lines), on_conflict="replace").replaced == 0
+
+
+@stores("chroma-folder")
+def test_a_file_that_is_no_export_is_read_no_further(memory: ReasoningMemory) -> None:
+    stream = io.StringIO("{}\n" * 40_000)
+    with pytest.raises(InputError, match=r"more than 10,000 lines .* line 1 .*content"):
+        memory.import_(stream, keep_good=True)
+    assert stream.tell() < 10_100 * len("{}\n")
+
+
+@stores("chroma-folder")
+def test_what_is_added_by_hand_has_all_that_an_entry_can_have(memory: ReasoningMemory) -> None:
+    example = {"problem": "What is 2 + 2?", "steps": ["2 + 2 = 4"], "answer": "4"}
+    written = memory.add(
+        "Add them.", example=example, expires_at=datetime(2099, 1, 1, tzinfo=UTC), run="by-hand"
+    )
+    kept = memory.get(written.entry_id)
+    assert kept is not None and kept.example is not None and kept.example.answer == "4"
+    assert kept.expires_at is not None and kept.expires_at.year == 2099
+    memory.undo("by-hand")
+    assert memory.get(written.entry_id) is None
+    with pytest.raises(InputError, match=r"example\.answer"):
+        memory.add("Add them.", example={**example, "answer": ""})
+
+
+def test_a_namespace_is_written_as_it_is_read() -> None:
+    for labels in (("team", "agent"), ("a/b", "c"), ("[x",), ("é",)):
+        assert parse_namespace(written_namespace(labels)) == labels

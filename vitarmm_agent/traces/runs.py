@@ -7,10 +7,11 @@ is made again when its run has a newer checkpoint.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,6 +124,21 @@ class RunIndex:
             )
             runs = [RunSummary.model_validate_json(row[0]) for row in rows.fetchall()]
             return RunPage(runs, total.fetchone()[0], unread)
+
+    def named(self, names: Iterable[str]) -> dict[str, RunSummary]:
+        """Summaries of those of these runs that there are."""
+        wanted = set(names)
+        with self._lock:
+            self._look()
+            for name in wanted & self._stale.keys():
+                self._read(self._stale[name])
+            self._db.commit()
+            rows = self._db.execute(
+                "SELECT thread_id, summary FROM runs WHERE own = 1 "
+                "AND thread_id IN (SELECT value FROM json_each(?))",
+                [json.dumps(sorted(wanted))],
+            )
+            return {row[0]: RunSummary.model_validate_json(row[1]) for row in rows.fetchall()}
 
     def benchmarks(self) -> list[str]:
         """Names of benchmarks among the runs read so far."""

@@ -18,7 +18,15 @@ from starlette.staticfiles import StaticFiles
 
 from vitarmm_agent.errors import InputError, VitaRMMError
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.viewer import evals_pages, memory_pages, run_actions, run_pages, solve_pages
+from vitarmm_agent.viewer import (
+    entry_pages,
+    evals_pages,
+    memory_pages,
+    run_actions,
+    run_pages,
+    solve_pages,
+    transfer_pages,
+)
 from vitarmm_agent.viewer.responses import html
 from vitarmm_agent.viewer.security import Guard
 from vitarmm_agent.viewer.site import Site
@@ -94,15 +102,23 @@ def _routes() -> list[Any]:
         Route("/solve", solve_pages.form),
         Route("/solve", solve_pages.start, methods=["POST"]),
         Route("/memory", memory_pages.entries),
+        Route("/memory/namespaces", memory_pages.namespaces),
         Route("/memory/review", memory_pages.review_queue),
         Route("/memory/undo", memory_pages.undo, methods=["POST"]),
-        Route("/memory/entry/{entry}", memory_pages.entry),
-        Route("/memory/entry/{entry}/edit", memory_pages.edit, methods=["POST"]),
-        Route("/memory/entry/{entry}/forget", memory_pages.forget, methods=["POST"]),
-        Route("/memory/entry/{entry}/review", memory_pages.review, methods=["POST"]),
+        Route("/memory/export.jsonl", transfer_pages.export),
+        Route("/memory/import", transfer_pages.import_form),
+        Route("/memory/import", transfer_pages.import_, methods=["POST"]),
+        Route("/memory/new", entry_pages.new),
+        Route("/memory/new", entry_pages.add, methods=["POST"]),
+        Route("/memory/entry/{entry}", entry_pages.entry),
+        Route("/memory/entry/{entry}/edit", entry_pages.edit, methods=["POST"]),
+        Route("/memory/entry/{entry}/forget", entry_pages.forget, methods=["POST"]),
+        Route("/memory/entry/{entry}/review", entry_pages.review, methods=["POST"]),
         Route("/evaluations", evals_pages.evaluations),
         Route("/evaluations/{name:path}/run", evals_pages.evaluation_run),
-        Route("/evaluations/{name:path}", evals_pages.report),
+        Route("/evaluations/{name:path}/media/{sha256}", evals_pages.evaluation_media),
+        Route("/evaluations/{name:path}", evals_pages.one),
+        Route("/compare", evals_pages.compare),
         Mount("/static", static),
     ]
 

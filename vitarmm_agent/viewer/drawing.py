@@ -61,7 +61,7 @@ def bar(start: float, length: float, whole: float, kind: str = "") -> Markup:
 class LinkedEntry(NamedTuple):
     """A neighbour in the graph of entries."""
 
-    id: str
+    href: str
     title: str
     relation: str
 
@@ -76,7 +76,7 @@ def link_graph(title: str, neighbours: Sequence[LinkedEntry]) -> Markup:
         parts.append(
             Markup(
                 '<line class="edge {r}" x1="{c}" y1="180" x2="{x:.0f}" y2="{y:.0f}"/>'
-                '<a href="/memory/entry/{id}"><g class="node {r}"><title>{r}: {title}</title>'
+                '<a href="{href}"><g class="node {r}"><title>{r}: {title}</title>'
                 '<rect x="{left:.0f}" y="{up:.0f}" width="170" height="44" rx="9"/>'
                 '<text x="{x:.0f}" y="{t1:.0f}">{short}</text>'
                 '<text class="small" x="{x:.0f}" y="{t2:.0f}">{words}</text></g></a>'
@@ -86,13 +86,13 @@ def link_graph(title: str, neighbours: Sequence[LinkedEntry]) -> Markup:
                 c=size,
                 x=x,
                 y=y,
-                id=entry.id,
+                href=entry.href,
                 title=entry.title,
                 left=x - 85,
                 up=y - 22,
                 t1=y - 2,
                 t2=y + 14,
-                short=_short(entry.title or entry.id),
+                short=_short(entry.title),
             )
         )
     centre = Markup(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vitarmm_agent.traces import Stretch, word_diff
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.journal import JournalEvent
 
 SHOWN = ("entry_type", "title", "applies_when", "content", "example", "confidence", "related_to",
-         "superseded_by", "quarantined")  # fmt: skip
-_VERDICT = re.compile(r": (pass|fail)$")
+         "expires_at", "superseded_by", "quarantined")  # fmt: skip
 
 
 class Use(NamedTuple):
@@ -22,15 +21,16 @@ class Use(NamedTuple):
     run: str
     attempt: int
     verdict: str
+    at: datetime
 
 
 class Count(NamedTuple):
-    """How often the entry had helped and harmed by then."""
+    """How often the entry had been used and had helped by then; ``verdict`` is what was counted."""
 
-    at: str
+    at: datetime
     used: int
     helpful: int
-    harmful: int
+    verdict: str
 
 
 class FieldChange(NamedTuple):
@@ -42,21 +42,28 @@ class FieldChange(NamedTuple):
 
 def uses_of(events: Sequence[JournalEvent]) -> list[Use]:
     """Attempts that were shown the entry, newest first."""
-    uses = []
-    for event in events:
-        if event.kind in ("credit", "quarantine"):
-            verdict = _VERDICT.search(event.reason)
-            uses.append(Use(event.run, event.attempt, verdict.group(1) if verdict else ""))
-    return uses
+    return [
+        Use(event.run, event.attempt, verdict, event.time)
+        for event in events
+        if (verdict := _counted(event))
+    ]
 
 
 def counts_over_time(events: Sequence[JournalEvent]) -> list[Count]:
-    """The counts after each use, oldest first."""
+    """The counts after each change of them, oldest first; one may be a verdict taken back."""
     return [
-        Count(event.time.isoformat(), event.after.used, event.after.helpful, event.after.harmful)
+        Count(event.time, event.after.used, event.after.helpful, _counted(event))
         for event in reversed(events)
-        if event.kind in ("credit", "quarantine") and event.after is not None
+        if event.before and event.after and event.before.used != event.after.used
     ]
+
+
+def _counted(event: JournalEvent) -> str:
+    """The verdict that an event counted: ``pass``, ``fail``, or none."""
+    if event.kind not in ("credit", "quarantine") or event.before is None or event.after is None:
+        return ""
+    helped = event.after.helpful > event.before.helpful
+    return "pass" if helped else "fail" if event.after.harmful > event.before.harmful else ""
 
 
 def changed_fields(event: JournalEvent) -> list[FieldChange]:
@@ -72,6 +79,8 @@ def changed_fields(event: JournalEvent) -> list[FieldChange]:
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, dict):
         return "\n".join([value["problem"], *value["steps"], f"Answer: {value['answer']}"])
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

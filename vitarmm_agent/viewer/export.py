@@ -27,14 +27,9 @@ def export_html(trace: Trace, media: MediaStore) -> str:
     A policy in the file lets only these very scripts run, and nothing be fetched. KaTeX and its
     fonts are put in only where the run holds a formula.
     """
-    return export_with_policy(trace, media)[0]
-
-
-def export_with_policy(trace: Trace, media: MediaStore) -> tuple[str, str]:
-    """As :func:`export_html`, and the Content-Security-Policy that it states."""
     body = run_body(trace, images_of(trace, media))
     parts = Parts.of([body])
-    text = page(
+    return page(
         "export",
         result=trace.result,
         view=view_of(trace),
@@ -43,7 +38,6 @@ def export_with_policy(trace: Trace, media: MediaStore) -> tuple[str, str]:
         scripts=[Markup(text) for text in parts.scripts],
         policy=parts.policy,
     )
-    return text, parts.policy
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -48,6 +49,12 @@ def address(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def attached(name: str) -> dict[str, str]:
+    """Headers of a file to keep, under this name as far as every disk takes it."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    return {"content-disposition": f'attachment; filename="{plain}"'}
+
+
 def one(form: dict[str, list[object]], name: str, default: str = "") -> str:
     """The text of a field."""
     value = form.get(name, [default])[0]
@@ -65,3 +72,14 @@ def whole(text: str, name: str, *, low: int = 0, high: int = 10_000_000) -> int 
     if not text.strip().isdecimal() or not low <= int(text) <= high:
         raise InputError(f"{name} must be a whole number from {low} to {high}, got {text!r}")
     return int(text)
+
+
+def pager(request: Request) -> Callable[..., str]:
+    """Addresses of this list's other pages, with other values of its query where they are given."""
+
+    def to(page: int, **changes: object) -> str:
+        query = {**request.query_params, **changes, "page": page if page > 1 else ""}
+        kept = urlencode({name: value for name, value in query.items() if value != ""})
+        return request.url.path + (f"?{kept}" if kept else "")
+
+    return to

@@ -14,7 +14,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.traces import RunFilter, Trace, word_diff
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.live import as_server_sent
-from vitarmm_agent.viewer.responses import address, fragment_wanted, html, site, whole
+from vitarmm_agent.viewer.responses import address, attached, fragment_wanted, html, site, whole
 from vitarmm_agent.viewer.run_view import run_context, view_of
 
 PER_PAGE = 50
@@ -158,9 +158,7 @@ async def export_json(request: Request) -> Response:
 
 
 def _as_file(trace: Trace, suffix: str) -> dict[str, str]:
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_"
-                   for c in trace.result.thread_id)  # fmt: skip
-    return {"content-disposition": f'attachment; filename="run-{name}.{suffix}"'}
+    return attached(f"run-{trace.result.thread_id}.{suffix}")
 
 
 async def media(request: Request) -> Response:

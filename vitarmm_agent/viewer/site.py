@@ -17,6 +17,7 @@ from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
 from vitarmm_agent.traces.upkeep import Upkeep
+from vitarmm_agent.viewer.evaluation_files import ReadEvaluations
 from vitarmm_agent.viewer.live import LiveRuns
 from vitarmm_agent.viewer.render import compile_templates
 from vitarmm_agent.weights import CATALOG
@@ -49,6 +50,7 @@ class Site:
         self.index = RunIndex(self.checkpointer, settings.index_path if own else None)
         self.media = open_media(settings)
         self.live = LiveRuns()
+        self.evaluations = ReadEvaluations()
         self._memory = memory
         self._agent = agent
         self._agents: OrderedDict[str, ReasoningAgent] = OrderedDict()

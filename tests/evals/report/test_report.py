@@ -216,7 +216,8 @@ def test_the_report_links_each_run_to_its_own_trace(served: tuple[TestClient, Pa
     assert set(bodies) == {200, 404}
     shown_run = bodies[200]
     assert "Which &lt;i&gt;side&lt;/i&gt;?" in shown_run.text and "<i>" not in shown_run.text
-    assert "script-src 'sha256-" in shown_run.headers["content-security-policy"]
+    assert "script-src 'self'" in shown_run.headers["content-security-policy"]
+    assert 'href="/evaluations/first/deep"' in shown_run.text, "a way back"
     assert client.get("/evaluations/none/run?thread=x").status_code == 404
     assert client.get("/evaluations/..%2F..%2F/run?thread=x").status_code == 404
     download = client.get("/evaluations/first/deep/report.html?download=1")
