@@ -16,6 +16,7 @@ from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.render import page
 from vitarmm_agent.viewer.run_view import run_context
 from vitarmm_agent.viewer.text import rich, visible
+from vitarmm_agent.viewer.typed import Typed
 
 HASH = "0" * 64
 MAY_DIFFER = {("span", ("class", "data-display", "data-tex")), ("ins", ()), ("del", ())}
@@ -83,6 +84,19 @@ def trace_of(text: str) -> Trace:
     )
 
 
+def over(trace: Trace, text: str) -> dict[str, Any]:
+    """The page of the same run when it is over, and a form of it could not be used."""
+    done = trace.model_copy(update={"waiting_for": (), "moments": trace.moments[1:]})
+    ended = done.model_copy(
+        update={"moments": (done.moments[0].model_copy(update={"next": ()}),), "turns": 1}
+    )
+    fields = dict.fromkeys(("solution", "by", "comment", "step"), text)
+    typed = Typed("teach", text, fields)
+    return run_context(
+        ended, live=None, thread=text, csrf="0", section="runs", path=text, typed=typed
+    )
+
+
 def pages_of(text: str, folder: Path) -> str:
     trace = trace_of(text)
     context = run_context(trace, live=None, thread=text, csrf="0", section="runs", path=text)
@@ -92,8 +106,9 @@ def pages_of(text: str, folder: Path) -> str:
     return "".join(
         [
             page("run", **context),
+            page("run", **over(trace, text)),
             export_html(trace, MediaStore(folder)),
-            page("fork", trace=trace, moment=trace.moments[0], iteration=iteration,
+            page("fork", typed=Typed("fork", text, {"message": text}), trace=trace, moment=trace.moments[0], iteration=iteration,
                  settings={"reasoner": text, "feedback": text}, **common),
             page("diff", one=trace, other=trace, views=(context["view"],), changes=[], **common),
             page("review", waiting=[entry], **common),

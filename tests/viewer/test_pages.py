@@ -378,9 +378,10 @@ def test_a_run_under_way_is_stopped_and_goes_on(client: TestClient, tmp_path: Pa
     page = client.get("/runs").text
     (thread,) = set(re.findall(r'href="/runs/([\w-]+)"', page))
     deadline = time.monotonic() + 60
-    while 'action="/runs/' + thread + '/stop"' not in client.get(f"/runs/{thread}").text:
-        assert time.monotonic() < deadline, client.get(f"/runs/{thread}").text
+    while "data-moments" not in (shown := client.get(f"/runs/{thread}").text):
+        assert time.monotonic() < deadline, shown
         time.sleep(0.05)
+    assert f'action="/runs/{thread}/stop"' in shown
     stopped = send(client, f"/runs/{thread}/stop")
     assert "stopped by hand" in stopped and "Go on from the last checkpoint" in stopped
     again = client.post(f"/runs/{thread}/stop", data={"csrf": csrf(client)})

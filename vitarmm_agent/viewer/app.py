@@ -18,7 +18,14 @@ from starlette.staticfiles import StaticFiles
 
 from vitarmm_agent.errors import InputError, VitaRMMError
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.viewer import evals_pages, memory_pages, run_actions, run_pages, solve_pages
+from vitarmm_agent.viewer import (
+    evals_pages,
+    memory_pages,
+    run_actions,
+    run_pages,
+    solve_pages,
+    teaching,
+)
 from vitarmm_agent.viewer.responses import html
 from vitarmm_agent.viewer.security import Guard
 from vitarmm_agent.viewer.site import Site
@@ -84,6 +91,7 @@ def _routes() -> list[Any]:
         Route("/runs/{thread}/resume", run_actions.resume, methods=["POST"]),
         Route("/runs/{thread}/stop", run_actions.stop, methods=["POST"]),
         Route("/runs/{thread}/column", run_pages.column),
+        Route("/runs/{thread}/teach", teaching.teach, methods=["POST"]),
         Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
         Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
         Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),

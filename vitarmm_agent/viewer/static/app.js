@@ -137,10 +137,24 @@ function prepareDrop(zone) {
   });
 }
 
+// The steps before the one that is put right go into the form, and the wrong one with them, to write over.
+function teachFrom(link) {
+  const form = $("#teach"), area = $("textarea", form);
+  if (area.value.trim() && area.value !== area.dataset.put && !window.confirm("Replace what is written in the form?")) return;
+  const steps = all("[data-mend]", link.closest("ol"));
+  const lines = steps.slice(0, steps.indexOf(link) + 1).map(({ dataset }) => `${dataset.number}. ${dataset.step}`);
+  area.value = area.dataset.put = lines.join("\n");
+  form.elements.attempt.value = link.dataset.mend;
+  form.scrollIntoView();
+  area.focus();
+  area.setSelectionRange(area.value.length - link.dataset.step.length, area.value.length);
+}
+
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-theme-toggle], [data-confirm]");
+  const target = event.target.closest("[data-theme-toggle], [data-confirm], [data-mend]");
   if (!target) return;
   if (target.matches("[data-theme-toggle]")) setTheme();
+  else if (target.matches("[data-mend]")) { event.preventDefault(); teachFrom(target); }
   else if (!window.confirm(target.dataset.confirm)) event.preventDefault();
 });
 document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
