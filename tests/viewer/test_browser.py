@@ -165,7 +165,7 @@ def test_start_watch_and_understand_a_run(visitor: Visitor, square: Path) -> Non
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     assert visitor.lit() == ["reason"]
-    page.locator("h1").click()
+    page.locator(".problem").click()
     page.keyboard.press("]")
     assert visitor.lit() == ["feedback"]
     page.locator("#prompt-2 summary").click()

@@ -210,7 +210,7 @@ def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs
     assert "Quarter it, then square it." in edited and "<del>" in edited
     undo = re.findall(r'name="run" value="(person-edit-\w+)"', edited)[0]
     undone = send(client, "/memory/undo", run=undo)
-    assert f'<p class="problem wrote">{LESSON["content"]}</p>' in undone
+    assert f'<div class="problem prose"><p>{LESSON["content"]}</p>' in undone
     bad = client.post(f"{path}/edit", data={"csrf": csrf(client), "confidence": "7"})
     assert bad.status_code == 400 and "confidence" in bad.text
     forgotten = send(client, f"{path}/forget")
@@ -327,7 +327,7 @@ def test_a_worked_example_is_shown_edited_and_kept_in_its_run(
     edited = send(
         client, f"{path}/edit", **example | images, example_steps="20/4 = 5\n\n5*5 = 25\n"
     )
-    assert "Right by the word of Ada" in edited and "<li>5*5 = 25</li>" in edited
+    assert "Right by the word of Ada" in edited and ">5*5 = 25</li>" in edited
     assert f'src="/media/{"ab" * 32}"' in edited, "its images stay with it"
     assert f'name="example_images" value="{"ab" * 32}"' in edited
     emptied = {**example, "example_answer": ""}
