@@ -88,7 +88,12 @@ def trace_of(text: str) -> Trace:
     )
     forked = {"thread": "run-0", "checkpoint": "c", "edit": text}
     return Trace(
-        result=result, moments=moments, waiting_for=waiting, forked_from=forked, problems=(text,)
+        remark={"tags": ("tag",), "note": text},
+        result=result,
+        moments=moments,
+        waiting_for=waiting,
+        forked_from=forked,
+        problems=(text,),
     )
 
 

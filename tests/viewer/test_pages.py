@@ -356,6 +356,21 @@ def test_runs_are_sorted_and_two_that_are_ticked_compared(client: TestClient, ru
         assert client.get("/diff", params={"run": wrong}).status_code == 400
 
 
+def test_a_run_is_tagged_noted_and_found(client: TestClient, runs: Runs) -> None:
+    path, note = f"/runs/{runs['taught']}", "It **reads** <b>wrong</b>."
+    shown = send(client, f"{path}/remark", tags="hard, to discuss", note=note)
+    assert 'href="/runs?tag=hard"' in shown and "It <strong>reads</strong> &lt;b&gt;" in shown
+    found = client.get("/runs?tag=to+discuss").text
+    assert runs["taught"] in found and runs["helped"] not in found and "&lt;b&gt;wrong" in found
+    assert "<option>hard</option>" in found
+    wrong = {"csrf": csrf(client), "tags": "<b>", "note": "kept"}
+    refused = client.post(f"{path}/remark", data=wrong)
+    assert refused.status_code == 400 and 'value="&lt;b&gt;"' in refused.text
+    assert "a word or a few" in refused.text and ">kept</textarea>" in refused.text
+    assert client.get(f"{path}/export.json").json()["remark"]["tags"] == ["hard", "to discuss"]
+    assert "to discuss" in client.get(f"{path}/export.html").text
+
+
 def test_one_problem_with_and_without_memory(client: TestClient, runs: Runs) -> None:
     answer = client.post("/solve", data={"csrf": csrf(client), "text": QUESTION, "both": "yes"})
     assert answer.status_code == 200 and "With memory" in answer.text

@@ -92,6 +92,7 @@ def _routes() -> list[Any]:
         Route("/runs/{thread}/stop", run_actions.stop, methods=["POST"]),
         Route("/runs/{thread}/column", run_pages.column),
         Route("/runs/{thread}/teach", teaching.teach, methods=["POST"]),
+        Route("/runs/{thread}/remark", run_actions.remark, methods=["POST"]),
         Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
         Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
         Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),

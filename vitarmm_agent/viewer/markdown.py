@@ -84,7 +84,8 @@ class _Renderer(RendererHTML):
     def softbreak(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         return str(env["line end"])
 
-    hardbreak = softbreak
+    def hardbreak(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+        return self.softbreak(tokens, at, options, env)
 
     def heading_open(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         return "<p><strong>"

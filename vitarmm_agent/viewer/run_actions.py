@@ -12,7 +12,7 @@ from vitarmm_agent.agent import ReasoningAgent, new_thread
 from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.result import Result
-from vitarmm_agent.traces import Edit, fork_run
+from vitarmm_agent.traces import Edit, fork_run, note_run
 from vitarmm_agent.verifiers.person_reply import LaterVerdict
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
 from vitarmm_agent.viewer.run_pages import Form, keeping, run_address
@@ -168,6 +168,16 @@ def _reply(form: Form) -> dict[str, Any]:
         raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
     step = whole(one(form, "step"), "step", low=1)
     return {"verdict": verdict, "message": one(form, "message")} | ({"step": step} if step else {})
+
+
+@keeping("remark")
+async def remark(request: Request, form: Form) -> Response:
+    """Put tags and a note on a run."""
+    here, thread = site(request), request.path_params["thread"]
+    tags = [tag for tag in one(form, "tags").split(",") if tag.strip()]
+    note = one(form, "note")
+    await asyncio.to_thread(note_run, here.checkpointer, thread, tags=tags, note=note)
+    return go(f"{run_address(thread)}?done=noted")
 
 
 async def stop(request: Request) -> Response:

@@ -63,6 +63,7 @@ async def runs(request: Request) -> Response:
         going=here.live.going(),
         starting=starting,
         benchmarks=await asyncio.to_thread(here.index.benchmarks),
+        tags=await asyncio.to_thread(here.index.tags),
         link=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         pager=_pager(request),
         sort=sort,
