@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG
+from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, operations
 from tests.viewer.conftest import script
 from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
@@ -294,6 +294,40 @@ async def test_several_pages_watch_one_run(settings: Settings) -> None:
         assert told.rstrip().endswith('data: {"phase": "done", "error": ""}')
     late = [event async for event in live.watch("watched")]
     assert late == [("end", {})]
+
+
+async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path) -> None:
+    """The judge, the memory writer and the teacher too; and what each node does is told."""
+    wrong = {"step": 1, "check": "5", "verdict": "wrong", "mistake": "It is 5."}
+    judged = json.dumps({"steps": [wrong], "verdict": "wrong"})
+    taught = operations(LESSON)
+    lost = "1. The side is six.\n2. So it is 36.\nAnswer: 36"
+    options = {
+        "reasoner": script(tmp_path / "lost.json", lost),
+        "judge": script(tmp_path / "judge.json", judged),
+        "rmm": script(tmp_path / "writer.json", taught),
+        "teacher": script(tmp_path / "teacher.json", RIGHT),
+        "feedback": "judge",
+        "judge_fail_precision": 0.9,
+        "max_iterations": 1,
+    }
+    own = Settings.load(**settings.model_dump(exclude_unset=True) | options)
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=own)
+    live, heard, doing = LiveRuns(), dict[str, str](), list[str]()
+
+    async def opened() -> ReasoningAgent:
+        return agent
+
+    live.start("heard", opened, {"problem": {"text": QUESTION}})
+    node = ""
+    async for kind, data in live.watch("heard"):
+        if kind == "node":
+            node = (*data["nodes"], "")[0]
+            doing.append(data["doing"])
+        elif kind == "token":
+            heard[node] = heard.get(node, "") + data["text"]
+    assert heard == {"reason": lost, "feedback": judged, "remember": taught, "teach": RIGHT}
+    assert doing[0] == "loading the models" and "asking the teacher" in doing
 
 
 def test_the_page_reads_what_the_command_line_wrote(

@@ -61,7 +61,8 @@ def list_(
         since=_day("--since", since),
         until=_day("--until", until),
     )
-    page = _index(given).page(where, limit=limit, offset=offset)
+    with err.status("reading runs"):
+        page = _index(given).page(where, limit=limit, offset=offset)
     if as_json:
         print_json([run.model_dump() for run in page.runs])
         return

@@ -84,19 +84,30 @@ function queued(work) {
 function watchRun(part) {
   const events = new EventSource(part.dataset.events);
   const update = queued(() => refresh(part, part.dataset.live));
-  let text = "", nodes = [];
+  let text = "", now = null, began = performance.now();
+  const tick = () => {
+    const clock = $("[data-clock]", part), seconds = Math.floor((performance.now() - began) / 1000);
+    if (clock) clock.textContent = seconds > 0 ? `${seconds} s` : "";
+  };
   const show = () => {
     const pre = $("[data-live-text]", part);
-    if (pre) { pre.textContent = text; pre.hidden = !text; }
-    if (nodes.length) light(part, nodes);
+    if (pre) { pre.textContent = text; pre.hidden = !text; pre.scrollTop = pre.scrollHeight; }
+    if (now) {
+      const node = now.nodes[now.nodes.length - 1] || "", live = $("[data-live-part]", part);
+      if (now.nodes.length) light(part, now.nodes);
+      if (live) { live.className = `on-${node}`; $("[data-live-node]", live).textContent = node; }
+      for (const words of all("[data-doing]", part)) words.textContent = now.doing;
+    }
+    tick();
   };
+  const clock = setInterval(tick, 1000);
   events.addEventListener("node", (event) => {
-    nodes = JSON.parse(event.data).nodes; text = ""; show();
+    now = JSON.parse(event.data); began = performance.now() - now.elapsed * 1000; text = ""; show();
   });
   events.addEventListener("token", (event) => { text += JSON.parse(event.data).text; show(); });
   events.addEventListener("refresh", async () => { await update(); show(); });
   events.addEventListener("end", async () => {
-    events.close(); text = ""; nodes = [];
+    events.close(); clearInterval(clock); text = ""; now = null;
     await update();
     part.removeAttribute("data-events");
     document.title = document.title.replace(/^● /, "");
