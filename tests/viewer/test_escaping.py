@@ -126,7 +126,7 @@ def pages_of(text: str, folder: Path) -> str:
             page("diff", one=trace, other=trace, views=(context["view"],), changes=[], **common),
             page("review", waiting=[entry], **common),
             page("error", words=text, code=400, **common),
-            page("solve", values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
+            page("solve", models=[text], images=[trace.result.problem.images[0]], values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
                  fault=text, settings={"reasoner": text, "max_iterations": text}, **common),
             page("memory", memory={"namespace": (text,)}, found=None, shown=[entry], page_number=2,
                  more=True, as_of=None, kinds=(), states=(), waiting=0, **common),

@@ -122,6 +122,50 @@ def test_a_form_that_cannot_be_used_is_shown_again_with_the_reason(client: TestC
     assert bad.status_code == 400 and "&lt;i&gt;.png: " in bad.text
 
 
+def test_a_run_is_asked_again_with_changes(client: TestClient, tmp_path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6), "navy").save(data, "PNG")
+    gone = "scripted:/nowhere.json"
+    asked = {
+        "csrf": csrf(client),
+        "text": QUESTION,
+        "choices": "25\n36",
+        "unit": "cm",
+        "reasoner": gone,
+    }
+    files = {"images": ("navy.png", data.getvalue(), "image/png")}
+    refused = client.post("/solve", data={**asked, "max_iterations": "x"}, files=files)
+    assert refused.status_code == 400 and "36</textarea>" in refused.text
+    kept = re.findall(r'name="kept" value="([0-9a-f]{64} navy.png)" checked', refused.text)
+    assert len(kept) == 1 and f'value="{gone}"' in refused.text, "all that was typed is there"
+    failed = finished(client, thread_in(client.post("/solve", data={**asked, "kept": kept}).text))
+    again = re.findall(r'href="(/solve\?again=[\w-]+)"', failed)[0]
+    form = client.get(again).text
+    assert (
+        f'value="{gone}"' in form
+        and 'value="cm"' in form
+        and kept[0] in form
+        and "36</textarea>" in form
+    )
+    right = {"csrf": csrf(client), "text": QUESTION, "kept": kept, "no_memory": "on"}
+    thread = thread_in(client.post("/solve", data=right).text)
+    assert "navy.png · 8×6" in finished(client, thread)
+    form = client.get(f"/solve?again={thread}").text
+    assert 'name="no_memory" checked' in form and kept[0] in form
+    assert '<option value="scripted:' in form and "reasoner.json" in form, (
+        "what there is can be chosen"
+    )
+    assert client.get("/solve?again=nothing").status_code == 404
+    forged = client.post("/solve", data={**right, "kept": "../../etc/passwd x"})
+    assert forged.status_code == 400 and "there is no image" in forged.text
+    settings = client.get("/settings").text
+    assert "reasoner.json" in settings and "max_iterations" in settings
+
+
 def test_a_model_that_cannot_be_had_is_said_on_the_page_of_the_run(client: TestClient) -> None:
     text = send(client, "/solve", text=QUESTION, no_memory="on", reasoner="scripted:/nowhere.json")
     shown = finished(client, thread_in(text))

@@ -102,6 +102,7 @@ def _routes() -> list[Any]:
         Route("/media/{sha256}", run_pages.media),
         Route("/solve", solve_pages.form),
         Route("/solve", solve_pages.start, methods=["POST"]),
+        Route("/settings", solve_pages.settings_page),
         Route("/memory", memory_pages.entries),
         Route("/memory/review", memory_pages.review_queue),
         Route("/memory/undo", memory_pages.undo, methods=["POST"]),

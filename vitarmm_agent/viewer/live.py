@@ -40,6 +40,7 @@ class LiveRun:
     """A run under way, or one that failed in this server.
 
     Attributes:
+        options: settings that it was asked with, to ask again.
         phase: ``loading`` (models), ``running``, ``done`` or ``failed``.
         nodes: the nodes that run now.
         since: when the last of them, or the run, began; of a monotonic clock.
@@ -51,6 +52,7 @@ class LiveRun:
 
     thread_id: str
     problem: Problem | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     phase: str = "loading"
     nodes: tuple[str, ...] = ()
     since: float = field(default_factory=time.monotonic)
@@ -93,6 +95,7 @@ class LiveRuns:
         inputs: Any,
         *,
         problem: Problem | None = None,
+        options: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> LiveRun:
         """Begin or go on with a run; ``inputs`` is what LangGraph's ``astream`` takes.
@@ -102,7 +105,7 @@ class LiveRuns:
         """
         if (known := self.runs.get(thread_id)) is not None and known.going:
             raise VitaRMMError(f"run {thread_id!r} is under way")
-        live = LiveRun(thread_id, problem)
+        live = LiveRun(thread_id, problem, options or {})
         self.runs[thread_id] = live
         live.task = asyncio.create_task(self._run(live, open_agent, inputs, metadata or {}))
         live.task.add_done_callback(lambda task: self._over(live, task))

@@ -161,10 +161,37 @@ function teachFrom(link) {
   area.setSelectionRange(area.value.length - link.dataset.step.length, area.value.length);
 }
 
+// An image in full, over the page: fitted, or at its own size. Escape closes it, and focus goes back.
+function enlarge(button) {
+  const small = $("img", button), dialog = document.createElement("dialog"), image = new Image(), place = document.createElement("div");
+  const control = (words, act) => {
+    const made = document.createElement("button");
+    made.type = "button"; made.textContent = words; made.addEventListener("click", () => act(made));
+    return made;
+  };
+  const size = control("Actual size", (made) => {
+    made.textContent = dialog.classList.toggle("whole") ? "Fit to the window" : "Actual size";
+  });
+  const controls = document.createElement("p");
+  controls.className = "row";
+  controls.append(size, control("Close", () => dialog.close()));
+  dialog.className = "enlarged";
+  dialog.setAttribute("aria-label", small.alt);
+  image.src = small.src; image.alt = small.alt;
+  place.className = "place"; place.tabIndex = 0; place.setAttribute("role", "region"); place.setAttribute("aria-label", "The image");
+  place.append(image);
+  dialog.append(controls, place);
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => { dialog.remove(); button.focus(); });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-theme-toggle], [data-confirm], [data-mend]");
+  const target = event.target.closest("[data-theme-toggle], [data-confirm], [data-mend], [data-zoom]");
   if (!target) return;
   if (target.matches("[data-theme-toggle]")) setTheme();
+  else if (target.matches("[data-zoom]")) enlarge(target);
   else if (target.matches("[data-mend]")) { event.preventDefault(); teachFrom(target); }
   else if (!window.confirm(target.dataset.confirm)) event.preventDefault();
 });
