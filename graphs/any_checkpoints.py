@@ -40,6 +40,14 @@ class Checkpoints(BaseCheckpointSaver[str]):
         """The share of the space that :meth:`shrink` would give back."""
         raise NotImplementedError
 
+    def remarks(self, thread_id: str | None = None) -> dict[str, str]:
+        """What people noted of runs, of one or of all: thread → text, as :meth:`remark` kept it."""
+        raise NotImplementedError
+
+    def remark(self, thread_id: str, text: str) -> None:
+        """Keep what a person notes of a run, in place of what was noted before; nothing for ""."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Finish what is under way and close."""
         raise NotImplementedError

@@ -34,6 +34,8 @@ from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
+REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
+"""What people noted of runs."""
 T = TypeVar("T")
 
 
@@ -67,6 +69,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         if not self.is_setup:
             super().setup()
             self.conn.execute(SCHEMA)
+            self.conn.execute(REMARKS)
             self._sums.prepare()
 
     def put(
@@ -121,6 +124,26 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         with self._alone() as cursor:
             super().delete_thread(thread_id)
             forget_parts(cursor, str(thread_id))
+            cursor.execute("DELETE FROM remarks WHERE thread_id = ?", (str(thread_id),))
+
+    def remarks(self, thread_id: str | None = None) -> dict[str, str]:
+        """As in the base class; an older file, that is only looked at, holds none."""
+        with telling(self.conn, of_reading=True):
+            tables = self.conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'remarks'")
+            if tables.fetchone() is None:
+                return {}
+            rows = self.conn.execute(
+                "SELECT thread_id, text FROM remarks WHERE thread_id = coalesce(?, thread_id)",
+                (thread_id,),
+            )
+            return {str(thread): str(text) for thread, text in rows.fetchall()}
+
+    def remark(self, thread_id: str, text: str) -> None:
+        """As in the base class."""
+        with self._alone() as cursor:
+            cursor.execute("DELETE FROM remarks WHERE thread_id = ?", (thread_id,))
+            if text:
+                cursor.execute("INSERT INTO remarks VALUES (?, ?)", (thread_id, text))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete all checkpoints, with their writes, whose metadata names one of these LangGraph runs."""

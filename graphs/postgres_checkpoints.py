@@ -43,6 +43,9 @@ FROM ends WHERE last IS NOT NULL ORDER BY born DESC
 """
 
 
+_REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
+
+
 class PostgresCheckpoints(Checkpoints, PostgresSaver):
     """LangGraph's ``PostgresSaver`` on a few connections, with its async methods in as many threads."""
 
@@ -64,6 +67,8 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
             with self._database.alone("checkpoints"):
                 if self._migration() < known:
                     super().setup()
+                    with self._cursor() as cursor:
+                        cursor.execute(_REMARKS)
         else:
             self._database.check_version("checkpoint_migrations", found, known)
 
@@ -105,6 +110,32 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
                 (thread_id,),
             ).fetchall()
         return [row["checkpoint_id"] for row in rows]
+
+    def remarks(self, thread_id: str | None = None) -> dict[str, str]:
+        """What people noted of runs, of one or of all: thread → text; as far as this role may read it."""
+        with self._cursor() as cursor:
+            if not self._has("remarks", cursor):
+                return {}
+            rows = cursor.execute(
+                "SELECT thread_id, text FROM remarks WHERE thread_id = coalesce(%s, thread_id)",
+                (thread_id,),
+            ).fetchall()
+        return {row["thread_id"]: row["text"] for row in rows}
+
+    def remark(self, thread_id: str, text: str) -> None:
+        """Keep what a person notes of a run, in place of what was noted before; nothing for ""."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            if not text and not self._has("remarks", cursor):
+                return
+            cursor.execute(_REMARKS)  # a database of an earlier version has none
+            cursor.execute("DELETE FROM remarks WHERE thread_id = %s", (thread_id,))
+            if text:
+                cursor.execute("INSERT INTO remarks VALUES (%s, %s)", (thread_id, text))
+
+    def delete_thread(self, thread_id: str) -> None:
+        """As in the base class, and what was noted of it."""
+        super().delete_thread(thread_id)
+        self.remark(str(thread_id), "")
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """As in the base class.
@@ -165,11 +196,16 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
             ):
                 yield cursor
 
+    def _has(self, table: str, cursor: Cursor[DictRow]) -> bool:
+        """Whether there is a table that this role may read."""
+        find = "SELECT has_table_privilege(to_regclass(%s)::oid, 'SELECT') AS may"
+        found = cursor.execute(find, (table,)).fetchone()
+        return bool(found and found["may"])
+
     def _migration(self) -> int:
         """Up to which the tables were made; -1: there are none."""
         with self._cursor() as cursor:
-            there = cursor.execute("SELECT to_regclass('checkpoint_migrations') AS t").fetchone()
-            if there is None or there["t"] is None:
+            if not self._has("checkpoint_migrations", cursor):
                 return -1
             row = cursor.execute("SELECT max(v) AS v FROM checkpoint_migrations").fetchone()
         return -1 if row is None or row["v"] is None else int(row["v"])

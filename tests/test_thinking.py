@@ -85,6 +85,15 @@ def test_pieces_of_any_size_are_told_apart(name: str, size: int) -> None:
     assert split_thinking(said)[1].strip() == "The area is 25."
 
 
+def test_a_bracket_that_begins_no_tag_holds_nothing_back() -> None:
+    """JSON is full of them: a judge's reply that is watched came in lumps."""
+    stream = ThinkingStream()
+    assert [*stream.feed('{"steps": [{"step": 1')] == [('{"steps": [{"step": 1', False)]
+    assert [*stream.feed(" [TH")] == [(" ", False)] and [*stream.feed("ose]")] == [
+        ("[THose]", False)
+    ]
+
+
 def test_what_only_looks_like_a_tag_is_passed_on() -> None:
     stream = ThinkingStream()
     pieces = [

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.store.base import BaseStore
-    from langgraph.types import StateSnapshot
+    from langgraph.types import Command, StateSnapshot
 
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
     from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -120,30 +120,34 @@ class ReasoningAgent(Closable):
 
     def stream(
         self,
-        problem: str | Problem | dict[str, Any],
+        problem: str | Problem | dict[str, Any] | Command[Any] | None,
         *,
         thread_id: str | None = None,
         configurable: dict[str, Any] | None = None,
         stream_mode: Any = "updates",
+        asides: bool = False,
     ) -> Iterator[Any]:
         """Run one problem and yield what LangGraph streams in ``stream_mode``.
 
-        Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`.
+        Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`. As in LangGraph, None
+        goes on with the run ``thread_id``, and ``Command(resume=…)`` answers what it waits for. With
+        ``asides``, mode ``messages`` has what judges, samples, teacher and memory writer say too.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
-        yield from self.graph.stream(inputs, config, **_streaming(stream_mode))
+        yield from self.graph.stream(inputs, config, **_streaming(stream_mode, asides))
 
     async def astream(
         self,
-        problem: str | Problem | dict[str, Any],
+        problem: str | Problem | dict[str, Any] | Command[Any] | None,
         *,
         thread_id: str | None = None,
         configurable: dict[str, Any] | None = None,
         stream_mode: Any = "updates",
+        asides: bool = False,
     ) -> AsyncIterator[Any]:
         """As :meth:`stream`, on an event loop."""
         inputs, config = await arun(self._prepare(problem, thread_id, configurable))
-        chunks = self.graph.astream(inputs, config, **_streaming(stream_mode))
+        chunks = self.graph.astream(inputs, config, **_streaming(stream_mode, asides))
         async with aclosing(cast("AsyncGenerator[Any, None]", chunks)):
             async for chunk in chunks:  # a reader that leaves ends the run here, not later
                 yield chunk
@@ -221,6 +225,14 @@ class ReasoningAgent(Closable):
             InputError: there is no such run, it is someone else's, it waits for a person and ``value`` is
                 None, or it waits for none and there is a ``value``.
         """
+        inputs, config = yield from self._going_on(thread_id, value, configurable)
+        yield from self._invoke(inputs, config)
+        return (yield from self._result(thread_id))
+
+    def _going_on(
+        self, thread_id: str, value: Any, configurable: dict[str, Any] | None
+    ) -> Flow[tuple[Any, RunnableConfig]]:
+        """What the graph takes to go on with a run; one that is over has nothing left to do."""
         from langgraph.types import Command
 
         config = self._config(thread_id, configurable)
@@ -231,9 +243,7 @@ class ReasoningAgent(Closable):
             judge = f"it is over: vitarmm judge {thread_id} pass|fail, or agent.judge(…)"
             what = "resume it without one" if snapshot.tasks else judge
             raise InputError(f"run {thread_id!r} waits for no reply, got {value!r:.200}; {what}")
-        if snapshot.tasks:  # `next` leaves out a task that had ended when the process was killed
-            yield from self._invoke(Command(resume=value) if snapshot.interrupts else None, config)
-        return (yield from self._result(thread_id))
+        return Command(resume=value) if snapshot.interrupts else None, config
 
     def _judge(
         self,
@@ -340,10 +350,17 @@ class ReasoningAgent(Closable):
 
     def _prepare(
         self,
-        problem: str | Problem | dict[str, Any],
+        problem: str | Problem | dict[str, Any] | Command[Any] | None,
         thread_id: str | None,
         configurable: dict[str, Any] | None,
-    ) -> Flow[tuple[ReasoningInput, RunnableConfig]]:
+    ) -> Flow[tuple[Any, RunnableConfig]]:
+        from langgraph.types import Command
+
+        if problem is None or isinstance(problem, Command):
+            if thread_id is None:
+                raise InputError("name the run to go on with: thread_id=…")
+            reply = problem.resume if problem else None
+            return (yield from self._going_on(thread_id, reply, configurable))
         parsed = Problem.parse(problem)
         if parsed.images:
             parsed = yield from in_thread(store_images, parsed, self._media)
@@ -380,6 +397,6 @@ def new_thread() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
 
 
-def _streaming(mode: Any) -> dict[str, Any]:
-    context = RunContext(stream_tokens="custom" in mode)
+def _streaming(mode: Any, asides: bool) -> dict[str, Any]:
+    context = RunContext(stream_tokens="custom" in mode, stream_asides=asides)
     return {"stream_mode": mode, "context": context, "durability": "sync"}

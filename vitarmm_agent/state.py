@@ -61,7 +61,8 @@ class RunContext:
     same ones.
 
     ``stream_tokens`` asks the reasoner to stream, so that stream mode ``custom`` carries its tokens
-    one by one; they come so in any case when mode ``messages`` is on.
+    one by one; they come so in any case when mode ``messages`` is on. ``stream_asides`` has that mode
+    carry too what judges, samples, teacher and memory writer say, which is no part of a conversation.
     """
 
     reasoner: str | None = None
@@ -75,10 +76,11 @@ class RunContext:
     max_tokens: int | None = None
     use_memory: bool | None = None
     stream_tokens: bool = False
+    stream_asides: bool = False
 
     def given(self) -> dict[str, Any]:
         """The limits that were set."""
-        return self._set(lambda name: name not in CHOICES and name != "stream_tokens")
+        return self._set(lambda name: name not in CHOICES and not name.startswith("stream_"))
 
     def chosen(self) -> dict[str, Any]:
         """What was chosen by name."""

@@ -40,7 +40,8 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 _PARTIAL = re.compile(r"(?:<\|?/?[a-z_]{0,24}\|?>?[a-z]{0,12}\s?){1,5}\Z", re.I)
-_BEGINNINGS = "<[◁"
+_FIXED = ("[think]", "[/think]", "◁think▷", "◁/think▷")
+"""Tags that are written in one way only."""
 LONGEST_TAG = 160
 
 
@@ -112,8 +113,10 @@ class ThinkingStream:
         start = max(at, len(text) - LONGEST_TAG)
         if partial := _PARTIAL.search(text, start):
             return partial.start()
-        begun = max(text.rfind(sign, start) for sign in _BEGINNINGS)
-        return len(text) if begun < 0 or ">" in text[begun:] else begun
+        begun = text.rfind("<", start)
+        fixed = range(max(start, len(text) - len(_FIXED[-1])), len(text))
+        places = [n for n in fixed if any(tag.startswith(text[n:].lower()) for tag in _FIXED)]
+        return min([begun] * (begun >= 0 and ">" not in text[begun:]) + places, default=len(text))
 
     def end(self) -> Iterator[tuple[str, bool]]:
         """What was held back because it might have become a tag."""

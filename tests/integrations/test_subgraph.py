@@ -144,8 +144,9 @@ async def test_interrupts_surface_to_the_parent(memory: ReasoningMemory) -> None
     assert state["messages"][-1].additional_kwargs["status"] == "passed"
 
 
-def test_a_conversation_streams_nothing_that_judge_writer_and_teacher_say(
-    make_agent: MakeAgent,
+@pytest.mark.parametrize("asides", [False, True])
+def test_a_conversation_streams_what_judge_writer_and_teacher_say_only_when_asked(
+    make_agent: MakeAgent, asides: bool
 ) -> None:
     judge = ScriptedChatModel.of({"structured": {"steps": [], "verdict": "unsure"}})
     agent = make_agent(
@@ -158,13 +159,17 @@ def test_a_conversation_streams_nothing_that_judge_writer_and_teacher_say(
         writes=[LESSON],
     )
     heard: dict[str, str] = {}
-    for chunk, told in agent.graph.stream(
-        said(PROBLEM), {"configurable": {"thread_id": "one"}}, stream_mode="messages"
+    for chunk, told in agent.stream(
+        PROBLEM, stream_mode="messages", thread_id="one", asides=asides
     ):
         node = told["langgraph_node"]
         heard[node] = heard.get(node, "") + chunk.text
-    assert heard == {"reason": WRONG, "remember": WRONG}  # its tokens, and the message that answers
     assert agent.result("one").taught is not None and judge.left == 0
+    if asides:
+        assert "unsure" in heard["feedback"] and "a sample" in heard["feedback"]
+        assert heard["teach"] == RIGHT
+    else:
+        assert heard == {"reason": WRONG}
 
 
 def test_events_reach_the_parents_stream(memory: ReasoningMemory) -> None:

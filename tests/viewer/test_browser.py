@@ -165,7 +165,7 @@ def test_start_watch_and_understand_a_run(visitor: Visitor, square: Path) -> Non
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     assert visitor.lit() == ["reason"]
-    page.locator("h1").click()
+    page.locator(".problem").click()
     page.keyboard.press("]")
     assert visitor.lit() == ["feedback"]
     page.locator("#prompt-2 summary").click()
@@ -231,6 +231,55 @@ def test_answer_a_waiting_run(visitor: Visitor, stored: tuple[Settings, dict[str
     assert "All four sides are equal." in page.locator(".on-feedback").inner_text()
 
 
+def test_teach_note_and_enlarge(
+    visitor: Visitor, stored: tuple[Settings, dict[str, str]], square: Path, place: Path
+) -> None:
+    """A wrong step is put right, the solution kept and used; the run is tagged; its image looked at."""
+    settings, lost = stored[0], "1. The side is a fifth of 45.\n2. That is 9 * 9 = 81.\nAnswer: 81"
+    options = {"reasoner": script(place / "lost.json", lost)}
+    agent = ReasoningAgent.open(
+        settings=Settings.load(**settings.model_dump(exclude_unset=True) | options)
+    )
+    problem = "A pentagon has a perimeter of 45 cm. How long is *one* side?"
+    agent.solve({"text": problem, "images": [str(square)]}, thread_id="pentagon")
+    page = visitor.go("/runs/pentagon")
+    page.locator("[data-mend]").first.click()
+    area = page.locator("#teach textarea")
+    assert area.input_value() == "1. The side is a fifth of 45."
+    page.keyboard.type("The side is 45 / 5 = 8 cm.\nAnswer: 8")
+    page.get_by_role("button", name="Keep it", exact=True).click()
+    page.wait_for_selector('#teach [role="alert"]:has-text("comes to 9, not 8")')
+    assert area.input_value() == "1. The side is 45 / 5 = 8 cm.\nAnswer: 8"
+    assert [c for c in visitor.complaints if "400 (Bad Request)" not in c] == []
+    visitor.complaints.clear()  # that the form could not be used, Chromium tells the console
+    area.fill("1. The side is 45 / 5 = 9 cm.\nAnswer: 9")
+    page.get_by_role("button", name="Keep it and solve again").click()
+    page.wait_for_selector("text=Done: taught")
+    page.wait_for_selector(".turn.said:has-text('45 / 5 = 9 cm')")
+    wait_until_over(page)
+    page = visitor.go("/runs/pentagon")
+    page.get_by_text("Add tags or a note").click()
+    page.get_by_label("Tags, with commas between").fill("geometry, to discuss")
+    page.get_by_label("Note", exact=True).fill("It **guesses**.")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector(".prose strong:has-text('guesses')")
+    page.get_by_role("link", name="to discuss").click()
+    assert page.locator(".runs tbody tr").count() == 1
+    page.locator("td.main a").first.click()
+    page.get_by_role("button", name="square.png").focus()
+    page.keyboard.press("Enter")
+    image = page.get_by_role("dialog", name="square.png").get_by_role("img")
+    assert image.evaluate("image => image.clientWidth") > 480
+    page.get_by_role("button", name="Actual size").click()
+    assert image.evaluate("image => image.clientWidth") == 480
+    if AXE.is_file():
+        page.evaluate(AXE.read_text())
+        assert page.evaluate("axe.run()")["violations"] == []
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").count() == 0
+    assert page.evaluate("document.activeElement.matches('[data-zoom]')")
+
+
 def test_an_export_opens_offline(
     visitor: Visitor, chromium: Any, stored: tuple[Settings, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -270,6 +319,7 @@ def all_pages(visitor: Visitor, runs: dict[str, str]) -> dict[str, str]:
         "review": "/memory/review",
         "solve": "/solve",
         "evaluations": "/evaluations",
+        "settings": "/settings",
         "diff": f"/diff?a={runs['taught']}&b={runs['helped']}",
     }
 

@@ -13,12 +13,21 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError
 from vitarmm_agent.result import Result
 from vitarmm_agent.traces import Moment, Trace
 from vitarmm_agent.viewer.export import export_html
+from vitarmm_agent.viewer.markdown import MAX, inline, prose
 from vitarmm_agent.viewer.render import page
 from vitarmm_agent.viewer.run_view import run_context
-from vitarmm_agent.viewer.text import rich, visible
+from vitarmm_agent.viewer.text import visible
+from vitarmm_agent.viewer.typed import Typed
 
 HASH = "0" * 64
-MAY_DIFFER = {("span", ("class", "data-display", "data-tex")), ("ins", ()), ("del", ())}
+PLAIN = "br code em hr li ol p pre strong table tbody td th thead tr".split()
+"""Elements that Markdown may make, without an attribute."""
+MAY_DIFFER = {
+    ("span", ("class", "data-display", "data-tex")),
+    ("ul", ("class",)),
+    ("li", ("value",)),
+    *((name, ()) for name in ("ins", "del", *PLAIN)),
+}
 
 
 class Shape(HTMLParser):
@@ -79,7 +88,25 @@ def trace_of(text: str) -> Trace:
     )
     forked = {"thread": "run-0", "checkpoint": "c", "edit": text}
     return Trace(
-        result=result, moments=moments, waiting_for=waiting, forked_from=forked, problems=(text,)
+        remark={"tags": ("tag",), "note": text},
+        result=result,
+        moments=moments,
+        waiting_for=waiting,
+        forked_from=forked,
+        problems=(text,),
+    )
+
+
+def over(trace: Trace, text: str) -> dict[str, Any]:
+    """The page of the same run when it is over, and a form of it could not be used."""
+    done = trace.model_copy(update={"waiting_for": (), "moments": trace.moments[1:]})
+    ended = done.model_copy(
+        update={"moments": (done.moments[0].model_copy(update={"next": ()}),), "turns": 1}
+    )
+    fields = dict.fromkeys(("solution", "by", "comment", "step"), text)
+    typed = Typed("teach", text, fields)
+    return run_context(
+        ended, live=None, thread=text, csrf="0", section="runs", path=text, typed=typed
     )
 
 
@@ -92,13 +119,14 @@ def pages_of(text: str, folder: Path) -> str:
     return "".join(
         [
             page("run", **context),
+            page("run", **over(trace, text)),
             export_html(trace, MediaStore(folder)),
-            page("fork", trace=trace, moment=trace.moments[0], iteration=iteration,
+            page("fork", typed=Typed("fork", text, {"message": text}), trace=trace, moment=trace.moments[0], iteration=iteration,
                  settings={"reasoner": text, "feedback": text}, **common),
             page("diff", one=trace, other=trace, views=(context["view"],), changes=[], **common),
             page("review", waiting=[entry], **common),
             page("error", words=text, code=400, **common),
-            page("solve", values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
+            page("solve", models=[text], images=[trace.result.problem.images[0]], values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
                  fault=text, settings={"reasoner": text, "max_iterations": text}, **common),
             page("memory", memory={"namespace": (text,)}, found=None, shown=[entry], page_number=2,
                  more=True, as_of=None, kinds=(), states=(), waiting=0, **common),
@@ -139,7 +167,7 @@ def test_text_adds_no_element_no_attribute_and_no_link(
 )
 def test_what_cannot_be_seen_is_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown
-    assert rich(text) == shown
+    assert inline(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -157,7 +185,39 @@ def test_formulas_are_told_from_money(text: str, formulas: list[str]) -> None:
     import html
     import re
 
-    assert [html.unescape(f) for f in re.findall(r'data-tex="([^"]*)"', rich(text))] == formulas
+    assert [html.unescape(f) for f in re.findall(r'data-tex="([^"]*)"', inline(text))] == formulas
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**Answer: 25**, *so* `x*y`", "<p><strong>Answer: 25</strong>, <em>so</em> <code>x*y</code></p>"),
+        ("2*3*4 is 6 * 4, x**2*y, 5 *4 and 3* 2", "<p>2*3*4 is 6 * 4, x**2*y, 5 *4 and 3* 2</p>"),
+        ("20\n- 5 is 15", '<p>20</p><ul class="minus"><li>5 is 15</li></ul>'),
+        ("3. a\n3. b", '<ol><li value="3">a</li><li value="3">b</li></ol>'),
+        ("# Sum\n> 5", "<p><strong>Sum</strong></p><p>&gt; 5</p>"),
+        ("a\nb", "<p>a<br>b</p>"),
+        ("```html\n<b>$x^2$</b>\n```", "<pre><code>&lt;b&gt;$x^2$&lt;/b&gt;</code></pre>"),
+        ("[x](javascript:a) ![i](//evil/i.png) <b>", "<p>[x](javascript:a) ![i](//evil/i.png) &lt;b&gt;</p>"),
+        ("<https://e.example> [a]\n\n[a]: https://e.example", "<p>&lt;https://e.example&gt; [a]</p><p>[a]: https://e.example</p>"),
+        ("|a|b|\n|-:|-|\n|1|2|", "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>1</td><td>2</td></tr></tbody></table>"),
+    ],
+)  # fmt: skip
+def test_markdown_is_drawn_and_mathematics_left_alone(text: str, shown: str) -> None:
+    assert prose(text).replace("\n", "") == shown
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_markdown_round_what_is_hostile_makes_nothing_else(payload: str) -> None:
+    around = f"- **{payload}** `{payload}` [x]({payload}) ![x]({payload})\n\n> {payload}\n\n# {payload}\n\n"
+    tables = f"|{payload}|b|\n|:-|-:|\n|{payload}|<{payload}>|\n\n```{payload}\n{payload}\n```\n\n[a]: {payload}"
+    shape = Shape(prose(around + tables))
+    assert shape.kinds - MAY_DIFFER == set() and shape.links == set()
+
+
+def test_a_text_of_any_length_and_depth_is_drawn() -> None:
+    assert prose("x" * MAX) == f"<p>{'x' * MAX}</p>\n" and prose("x" * (MAX + 1)) == "x" * (MAX + 1)
+    assert "deep" in prose("- " * 5_000 + "deep") and "deep" in prose("**" * 5_000 + "deep")
 
 
 def test_the_tiles_of_an_image_are_drawn_where_vita_cut_it(tmp_path: Path) -> None:

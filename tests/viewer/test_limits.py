@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from tests.scripts import QUESTION
 from tests.viewer.conftest import script, settings_in
-from tests.viewer.test_pages import finished, send, thread_in
+from tests.viewer.test_pages import csrf, finished, send, thread_in
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.viewer import create_app
@@ -32,9 +32,10 @@ def test_a_visitor_names_no_file_as_a_model(strict: Settings, tmp_path: Path) ->
     with TestClient(create_app(strict), base_url="http://127.0.0.1:8765") as client:
         for role in ("reasoner", "judge", "rmm"):
             given = {role: f"scripted:{secret}"}
-            text = send(client, "/solve", text=QUESTION, no_memory="on", **given)
-            shown = finished(client, thread_in(text))
-            assert "cannot be chosen on this page" in shown and "TOP-SECRET" not in shown
+            asked = {"csrf": csrf(client), "text": QUESTION, **given}
+            shown = client.post("/solve", data=asked)
+            assert shown.status_code == 400 and "cannot be chosen on this page" in shown.text
+            assert "TOP-SECRET" not in shown.text and QUESTION in shown.text
         text = send(client, "/solve", text=QUESTION, no_memory="on", max_iterations="1")
         assert "cannot be chosen" not in finished(client, thread_in(text))
 

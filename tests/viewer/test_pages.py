@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG
+from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, operations
 from tests.viewer.conftest import script
 from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
@@ -122,6 +122,50 @@ def test_a_form_that_cannot_be_used_is_shown_again_with_the_reason(client: TestC
     assert bad.status_code == 400 and "&lt;i&gt;.png: " in bad.text
 
 
+def test_a_run_is_asked_again_with_changes(client: TestClient, tmp_path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6), "navy").save(data, "PNG")
+    gone = "scripted:/nowhere.json"
+    asked = {
+        "csrf": csrf(client),
+        "text": QUESTION,
+        "choices": "25\n36",
+        "unit": "cm",
+        "reasoner": gone,
+    }
+    files = {"images": ("navy.png", data.getvalue(), "image/png")}
+    refused = client.post("/solve", data={**asked, "max_iterations": "x"}, files=files)
+    assert refused.status_code == 400 and "36</textarea>" in refused.text
+    kept = re.findall(r'name="kept" value="([0-9a-f]{64} navy.png)" checked', refused.text)
+    assert len(kept) == 1 and f'value="{gone}"' in refused.text, "all that was typed is there"
+    failed = finished(client, thread_in(client.post("/solve", data={**asked, "kept": kept}).text))
+    again = re.findall(r'href="(/solve\?again=[\w-]+)"', failed)[0]
+    form = client.get(again).text
+    assert (
+        f'value="{gone}"' in form
+        and 'value="cm"' in form
+        and kept[0] in form
+        and "36</textarea>" in form
+    )
+    right = {"csrf": csrf(client), "text": QUESTION, "kept": kept, "no_memory": "on"}
+    thread = thread_in(client.post("/solve", data=right).text)
+    assert "navy.png · 8×6" in finished(client, thread)
+    form = client.get(f"/solve?again={thread}").text
+    assert 'name="no_memory" checked' in form and kept[0] in form
+    assert '<option value="scripted:' in form and "reasoner.json" in form, (
+        "what there is can be chosen"
+    )
+    assert client.get("/solve?again=nothing").status_code == 404
+    forged = client.post("/solve", data={**right, "kept": "../../etc/passwd x"})
+    assert forged.status_code == 400 and "there is no image" in forged.text
+    settings = client.get("/settings").text
+    assert "reasoner.json" in settings and "max_iterations" in settings
+
+
 def test_a_model_that_cannot_be_had_is_said_on_the_page_of_the_run(client: TestClient) -> None:
     text = send(client, "/solve", text=QUESTION, no_memory="on", reasoner="scripted:/nowhere.json")
     shown = finished(client, thread_in(text))
@@ -210,7 +254,7 @@ def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs
     assert "Quarter it, then square it." in edited and "<del>" in edited
     undo = re.findall(r'name="run" value="(person-edit-\w+)"', edited)[0]
     undone = send(client, "/memory/undo", run=undo)
-    assert f'<p class="problem wrote">{LESSON["content"]}</p>' in undone
+    assert f'<div class="problem prose"><p>{LESSON["content"]}</p>' in undone
     bad = client.post(f"{path}/edit", data={"csrf": csrf(client), "confidence": "7"})
     assert bad.status_code == 400 and "confidence" in bad.text
     forgotten = send(client, f"{path}/forget")
@@ -296,6 +340,40 @@ async def test_several_pages_watch_one_run(settings: Settings) -> None:
     assert late == [("end", {})]
 
 
+async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path) -> None:
+    """The judge, the memory writer and the teacher too; and what each node does is told."""
+    wrong = {"step": 1, "check": "5", "verdict": "wrong", "mistake": "It is 5."}
+    judged = json.dumps({"steps": [wrong], "verdict": "wrong"})
+    taught = operations(LESSON)
+    lost = "1. The side is six.\n2. So it is 36.\nAnswer: 36"
+    options = {
+        "reasoner": script(tmp_path / "lost.json", lost),
+        "judge": script(tmp_path / "judge.json", judged),
+        "rmm": script(tmp_path / "writer.json", taught),
+        "teacher": script(tmp_path / "teacher.json", RIGHT),
+        "feedback": "judge",
+        "judge_fail_precision": 0.9,
+        "max_iterations": 1,
+    }
+    own = Settings.load(**settings.model_dump(exclude_unset=True) | options)
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=own)
+    live, heard, doing = LiveRuns(), dict[str, str](), list[str]()
+
+    async def opened() -> ReasoningAgent:
+        return agent
+
+    live.start("heard", opened, {"problem": {"text": QUESTION}})
+    node = ""
+    async for kind, data in live.watch("heard"):
+        if kind == "node":
+            node = (*data["nodes"], "")[0]
+            doing.append(data["doing"])
+        elif kind == "token":
+            heard[node] = heard.get(node, "") + data["text"]
+    assert heard == {"reason": lost, "feedback": judged, "remember": taught, "teach": RIGHT}
+    assert doing[0] == "loading the models" and "asking the teacher" in doing
+
+
 def test_the_page_reads_what_the_command_line_wrote(
     client: TestClient, runs: Runs, settings: Settings
 ) -> None:
@@ -327,7 +405,7 @@ def test_a_worked_example_is_shown_edited_and_kept_in_its_run(
     edited = send(
         client, f"{path}/edit", **example | images, example_steps="20/4 = 5\n\n5*5 = 25\n"
     )
-    assert "Right by the word of Ada" in edited and "<li>5*5 = 25</li>" in edited
+    assert "Right by the word of Ada" in edited and ">5*5 = 25</li>" in edited
     assert f'src="/media/{"ab" * 32}"' in edited, "its images stay with it"
     assert f'name="example_images" value="{"ab" * 32}"' in edited
     emptied = {**example, "example_answer": ""}
@@ -356,6 +434,21 @@ def test_runs_are_sorted_and_two_that_are_ticked_compared(client: TestClient, ru
         assert client.get("/diff", params={"run": wrong}).status_code == 400
 
 
+def test_a_run_is_tagged_noted_and_found(client: TestClient, runs: Runs) -> None:
+    path, note = f"/runs/{runs['taught']}", "It **reads** <b>wrong</b>."
+    shown = send(client, f"{path}/remark", tags="hard, to discuss", note=note)
+    assert 'href="/runs?tag=hard"' in shown and "It <strong>reads</strong> &lt;b&gt;" in shown
+    found = client.get("/runs?tag=to+discuss").text
+    assert runs["taught"] in found and runs["helped"] not in found and "&lt;b&gt;wrong" in found
+    assert "<option>hard</option>" in found
+    wrong = {"csrf": csrf(client), "tags": "<b>", "note": "kept"}
+    refused = client.post(f"{path}/remark", data=wrong)
+    assert refused.status_code == 400 and 'value="&lt;b&gt;"' in refused.text
+    assert "a word or a few" in refused.text and ">kept</textarea>" in refused.text
+    assert client.get(f"{path}/export.json").json()["remark"]["tags"] == ["hard", "to discuss"]
+    assert "to discuss" in client.get(f"{path}/export.html").text
+
+
 def test_one_problem_with_and_without_memory(client: TestClient, runs: Runs) -> None:
     answer = client.post("/solve", data={"csrf": csrf(client), "text": QUESTION, "both": "yes"})
     assert answer.status_code == 200 and "With memory" in answer.text
@@ -378,9 +471,10 @@ def test_a_run_under_way_is_stopped_and_goes_on(client: TestClient, tmp_path: Pa
     page = client.get("/runs").text
     (thread,) = set(re.findall(r'href="/runs/([\w-]+)"', page))
     deadline = time.monotonic() + 60
-    while 'action="/runs/' + thread + '/stop"' not in client.get(f"/runs/{thread}").text:
-        assert time.monotonic() < deadline, client.get(f"/runs/{thread}").text
+    while "data-moments" not in (shown := client.get(f"/runs/{thread}").text):
+        assert time.monotonic() < deadline, shown
         time.sleep(0.05)
+    assert f'action="/runs/{thread}/stop"' in shown
     stopped = send(client, f"/runs/{thread}/stop")
     assert "stopped by hand" in stopped and "Go on from the last checkpoint" in stopped
     again = client.post(f"/runs/{thread}/stop", data={"csrf": csrf(client)})

@@ -25,6 +25,7 @@ from vitarmm_agent.cli import (
     solve,
     teach,
     trace,
+    trace_remarks,
     train,
     trust,
     ui,
@@ -53,6 +54,8 @@ app.command("solve", rich_help_panel=RUN)(solve.solve)
 app.command("resume", rich_help_panel=RUN)(solve.resume)
 app.command("demo", rich_help_panel=RUN)(demo.demo)
 app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
+trace.app.command("tag")(trace_remarks.tag)
+trace.app.command("note")(trace_remarks.note)
 app.command("teach", rich_help_panel=LEARNED)(teach.teach)
 app.command("judge", rich_help_panel=LEARNED)(judge.judge)
 app.command("learn", rich_help_panel=LEARNED)(learn.learn)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import out, print_json, read_input
+from vitarmm_agent.cli.console import err, out, print_json, read_input
 from vitarmm_agent.cli.options import NOTHING, Given, Json, takes_settings
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
@@ -39,6 +39,7 @@ def judge(
     """
     from vitarmm_agent.cli.live import print_judged, print_result
     from vitarmm_agent.cli.trace import checkpoints
+    from vitarmm_agent.nodes.doing import DOING
     from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.traces import whole_id
@@ -48,14 +49,15 @@ def judge(
     thread = whole_id(kept, thread)
     begun = begun_with(kept, thread)
     agent = open_agent(Settings.load(**{**begun.taken, **given}), quiet=as_json)
-    result = agent.judge(
-        thread,
-        verdict,
-        comment=comment,
-        solution=text,
-        step=step,
-        by=by or getpass.getuser(),
-    )
+    with err.status(f"judge: {DOING['judge']}"):
+        result = agent.judge(
+            thread,
+            verdict,
+            comment=comment,
+            solution=text,
+            step=step,
+            by=by or getpass.getuser(),
+        )
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

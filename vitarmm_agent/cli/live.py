@@ -2,62 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 from vitarmm_agent.answers import grade_result
 from vitarmm_agent.cli.console import safe
-from vitarmm_agent.models.replies import ReplyStream
+from vitarmm_agent.nodes.doing import DOING, Heard
 from vitarmm_agent.problem import StepError, Taught
 from vitarmm_agent.result import Result
 from vitarmm_agent.state import Record
 
+MODES = ("tasks", "updates", "messages")
+"""Of LangGraph's stream, what :class:`LiveView` reads."""
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "abstain": ("?", "yellow")}
 
 
 class LiveView:
-    """Prints what LangGraph streams in the modes ``updates`` and ``messages``."""
+    """Prints what LangGraph streams in the modes of :data:`MODES`.
+
+    On a terminal it says what is going on until something is there to print.
+    """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         """Print to ``console``, or nothing when ``quiet``."""
         self.console = console
         self.quiet = quiet
+        self._node = ""
         self._streaming = False
-        self._reply = ReplyStream()
+        self._heard = Heard()
         self._kept = ""
+        self._waiting: Status | None = None
 
     def show(self, mode: str, chunk: Any) -> None:
         """Print one streamed item."""
         if self.quiet:
             return
+        if mode == "tasks":
+            if "input" in chunk:
+                self._begin(chunk["name"])
+            return
         if mode == "messages":
             self._token(*chunk)
             return
+        self.wait("")
         for node, update in chunk.items():
             if self._streaming:
-                self._print(self._reply.end())
+                self._print(self._heard.end())
                 self.console.print()
             if node in PRINTERS and update:
-                PRINTERS[node](self.console, update, self._streaming)
+                PRINTERS[node](self.console, update, self._streaming and node == "reason")
             if node == "feedback" and update:
                 self._kept = update["feedback"][-1]["mended"]
             self._streaming = False
 
-    def _token(self, message: Any, metadata: dict[str, Any]) -> None:
-        if metadata.get("langgraph_node") != "reason" or message.type != "AIMessageChunk":
-            return
-        if not self._streaming:
-            heading(self.console, "reason")
-            print_kept(self.console, self._kept)
-            self._streaming, self._reply = True, ReplyStream()
-        self._print(self._reply.feed(message))
+    def wait(self, doing: str) -> None:
+        """Say what is waited for, in place of what was; "" for nothing."""
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+        if doing and self.console.is_terminal and not self.quiet:
+            self._waiting = self.console.status(doing)
+            self._waiting.start()
 
-    def _print(self, pieces: Iterator[tuple[str, bool]]) -> None:
+    def _begin(self, node: str) -> None:
+        self._node, self._heard = node, Heard()
+        self.wait(f"{node}: {DOING[node]}" if node in DOING else "")
+
+    def _token(self, message: Any, metadata: dict[str, Any]) -> None:
+        if metadata.get("langgraph_node") != self._node or message.type != "AIMessageChunk":
+            return
+        pieces = [*self._heard.feed(message)]
+        if not self._streaming and any(text for text, _ in pieces):
+            self.wait("")
+            self._streaming = True
+            heading(self.console, self._node, "" if self._node == "reason" else "…")
+            if self._node == "reason":
+                print_kept(self.console, self._kept)
+        self._print(pieces)
+
+    def _print(self, pieces: Iterable[tuple[str, bool]]) -> None:
+        """What the reasoner says; what others say, and all thinking, is dim."""
         for text, thinking in pieces:
-            self.console.print(safe(text), style="dim" if thinking else None, end="")
+            dim = thinking or self._node != "reason"
+            self.console.print(safe(text), style="dim" if dim else None, end="")
 
 
 def heading(console: Console, node: str, note: str = "") -> None:

@@ -15,6 +15,8 @@ from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, take
 from vitarmm_agent.errors import DatabaseError, InputError, ModelServerError
 
 if TYPE_CHECKING:
+    from langgraph.types import Command
+
     from vitarmm_agent.agent import ReasoningAgent
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.result import Result
@@ -95,6 +97,8 @@ def resume(
     Models, server and memory are those of your settings; where it was started with others, you are
     asked.
     """
+    from langgraph.types import Command
+
     from vitarmm_agent.cli.trace import checkpoints, print_run
     from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.settings import Settings
@@ -112,10 +116,12 @@ def resume(
     reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
     with resumable(thread):
         result = agent.result(thread)
-        if reply is not None or result.status != "interrupted":
-            result = asyncio.run(agent.aresume(thread, reply))
         if not as_json:
             print_run(result)
+        if reply is not None or result.status != "interrupted":
+            on: Command[Any] | None = Command(resume=reply) if reply else None
+            asyncio.run(follow(agent, on, thread, quiet=as_json))
+            result = agent.result(thread)
         result = ask_person(agent, result, quiet=as_json)
     finish(result, as_json)
 
@@ -181,31 +187,36 @@ def resumable(thread_id: str) -> Iterator[None]:
         raise type(error)(f"{error}. Go on with: vitarmm resume {thread_id}") from None
 
 
-async def follow(agent: ReasoningAgent, problem: Problem, thread_id: str, *, quiet: bool) -> None:
-    """Print each node as it finishes, and the reasoner's tokens as they come.
+async def follow(
+    agent: ReasoningAgent, problem: Problem | Command[Any] | None, thread_id: str, *, quiet: bool
+) -> None:
+    """Print each node as it finishes, and models' tokens as they come; without a problem, go on.
 
     On an event loop, so that Ctrl-C cancels the model call under way instead of waiting for it.
     """
-    from vitarmm_agent.cli.live import LiveView
+    from vitarmm_agent.cli.live import MODES, LiveView
 
     view = LiveView(out, quiet=quiet)
-    modes = ["updates", "messages"]
-    async for mode, chunk in agent.astream(problem, thread_id=thread_id, stream_mode=modes):
-        view.show(mode, chunk)
+    try:
+        chunks = agent.astream(problem, thread_id=thread_id, stream_mode=[*MODES], asides=True)
+        async for mode, chunk in chunks:
+            view.show(mode, chunk)
+    finally:
+        view.wait("")
 
 
 def ask_person(agent: ReasoningAgent, result: Result, *, quiet: bool) -> Result:
     """While the run waits for a person and one is at the terminal, ask for the verdict."""
     import sys
 
-    from vitarmm_agent.cli.trace import print_run
+    from langgraph.types import Command
 
     while result.status == "interrupted" and not quiet and sys.stdin.isatty():
         verdict = typer.prompt("Is this attempt right? pass, fail or abstain")
         message = typer.prompt("Why", default="") if verdict == "fail" else ""
         reply = {"verdict": verdict, "message": message}
-        result = asyncio.run(agent.aresume(result.thread_id, reply))
-        print_run(result, last_only=True)
+        asyncio.run(follow(agent, Command(resume=reply), result.thread_id, quiet=quiet))
+        result = agent.result(result.thread_id)
     return result
 
 

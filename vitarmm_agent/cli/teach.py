@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import out, print_json, read_input, safe
+from vitarmm_agent.cli.console import err, out, print_json, read_input, safe
 from vitarmm_agent.cli.memory_options import Json, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.errors import InputError
@@ -39,7 +39,7 @@ def teach(
         thread = whole_id(kept, thread)
     solved = read_trace(kept, thread).result.problem if thread else Problem(text=problem)
     text = read_input() if solution == "-" else solution
-    with opened(**given) as found:
+    with err.status("loading the embedder, and keeping the solution"), opened(**given) as found:
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
     if as_json:
         print_json(taught.model_dump(mode="json"))

@@ -33,13 +33,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 @app.command("list")
 @takes_settings("database")
 def list_(
-    text: Annotated[str, typer.Argument(help="Words in problem, answer or run id.")] = "",
+    text: Annotated[str, typer.Argument(help="Words in problem, answer, note or run id.")] = "",
     status: Annotated[
         str, typer.Option(help="running, interrupted, died, passed, failed or abstained.")
     ] = "",
     verdict: Annotated[str, typer.Option(help="Of some attempt: pass, fail or abstain.")] = "",
     memory: Annotated[str, typer.Option(help="used, written or none.")] = "",
     benchmark: Annotated[str, typer.Option(help="Name of a benchmark.")] = "",
+    tag: Annotated[str, typer.Option(help="A tag that it has.")] = "",
     since: Annotated[str, typer.Option(help="First day: 2026-01-31.")] = "",
     until: Annotated[str, typer.Option(help="Last day.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Runs per page.")] = 20,
@@ -56,10 +57,12 @@ def list_(
         verdict=_one_of("--verdict", verdict, ("pass", "fail", "abstain")),
         memory=_one_of("--memory", memory, ("used", "written", "none")),
         benchmark=benchmark,
+        tag=tag,
         since=_day("--since", since),
         until=_day("--until", until),
     )
-    page = _index(given).page(where, limit=limit, offset=offset)
+    with err.status("reading runs"):
+        page = _index(given).page(where, limit=limit, offset=offset)
     if as_json:
         print_json([run.model_dump() for run in page.runs])
         return
@@ -103,6 +106,10 @@ def show(
         out.print(safe(f"not all can be shown: {problem}"))
     for name, value in sorted(trace.settings.items()) if prompt else ():
         out.print(safe(f"setting  {name} = {value}"))
+    if trace.remark.tags:
+        out.print(safe(f"tags     {', '.join(trace.remark.tags)}"))
+    if trace.remark.note:
+        out.print(safe(f"note     {trace.remark.note}"))
     print_run(trace.result, prompt=prompt)
     from vitarmm_agent.cli.live import print_result
 
@@ -302,7 +309,8 @@ def _cut(text: str) -> str:
 
 
 def _line(run: RunSummary) -> str:
-    return f"{run.text[:24]} · died: {run.died}" if run.died else run.text[:60]
+    tags = f"[{', '.join(run.tags)}] " if run.tags else ""
+    return f"{tags}{run.text[:24]} · died: {run.died}" if run.died else f"{tags}{run.text[:60]}"
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

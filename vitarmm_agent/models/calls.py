@@ -168,13 +168,26 @@ def _config_with(
     callbacks: Sequence[BaseCallbackHandler] = (), *, aside: bool
 ) -> RunnableConfig | None:
     """The config in force with handlers and a tag; LangChain alone would put them in place of others."""
-    if not callbacks and not aside:
+    hidden = aside and not _asides_are_streamed()
+    if not callbacks and not hidden:
         return None
     from langchain_core.runnables.config import ensure_config, merge_configs
     from langgraph.constants import TAG_NOSTREAM
 
     added: RunnableConfig = {"callbacks": list(callbacks)} if callbacks else {}
-    return merge_configs(ensure_config(), added, {"tags": [TAG_NOSTREAM] if aside else []})
+    return merge_configs(ensure_config(), added, {"tags": [TAG_NOSTREAM] if hidden else []})
+
+
+def _asides_are_streamed() -> bool:
+    """Whether the run in which this is asked says so in its context."""
+    from langgraph.runtime import get_runtime
+
+    try:
+        context: Any = get_runtime().context
+    except RuntimeError:  # not in a graph
+        return False
+    given = context if isinstance(context, dict) else getattr(context, "__dict__", {})
+    return given.get("stream_asides") is True
 
 
 def usage_of(message: BaseMessage) -> Usage:

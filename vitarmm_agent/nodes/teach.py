@@ -146,6 +146,26 @@ def checked_entry(
     )
 
 
+def check_beginning(problem: Problem, text: str) -> Flow[Attempt]:
+    """The steps with which a solution begins, none of which an exact verifier fails.
+
+    Raises:
+        InputError: one does, there are none, or the solution ends there with its answer.
+    """
+    begun = solution_of(problem.without_reference(), text)
+    if not begun.steps:
+        raise InputError(f"write the steps up to the right one, a line each, got {text[:200]!r}")
+    if begun.answer is not None:
+        raise InputError(
+            f"it ends with an answer, {begun.answer!r}, so there is nothing to go on with; keep it as a "
+            "solution, or leave the answer out"
+        )
+    objection = yield from exact_checks().check(problem, [begun])
+    if objection.verdict == "fail":
+        raise InputError(f"what is written is wrong: {_why(objection)}")
+    return begun
+
+
 def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Taught]:
     shown = problem.without_reference()
     if not isinstance(teacher.source, BaseChatModel):

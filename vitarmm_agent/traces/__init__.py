@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.traces.diff import Stretch, word_diff
     from vitarmm_agent.traces.fork import Edit, fork_run
     from vitarmm_agent.traces.reader import Moment, Trace, read_trace, short_id, whole_id
+    from vitarmm_agent.traces.remarks import Remark, note_run
     from vitarmm_agent.traces.runs import RunIndex, RunPage, list_runs
     from vitarmm_agent.traces.summary import RunFilter, RunSummary
 
@@ -17,6 +18,7 @@ __all__ = [
     "Stretch",
     "Edit",
     "Moment",
+    "Remark",
     "RunFilter",
     "RunIndex",
     "RunPage",
@@ -24,6 +26,7 @@ __all__ = [
     "Trace",
     "fork_run",
     "list_runs",
+    "note_run",
     "read_trace",
     "short_id",
     "whole_id",
@@ -36,6 +39,7 @@ __getattr__ = lazy_names(
         **dict.fromkeys(("Stretch", "word_diff"), "diff"),
         **dict.fromkeys(("Edit", "fork_run"), "fork"),
         **dict.fromkeys(("Moment", "Trace", "read_trace", "short_id", "whole_id"), "reader"),
+        **dict.fromkeys(("Remark", "note_run"), "remarks"),
         **dict.fromkeys(("RunIndex", "RunPage", "list_runs"), "runs"),
         **dict.fromkeys(("RunFilter", "RunSummary"), "summary"),
     },

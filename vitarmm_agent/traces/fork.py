@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vitarmm_agent.graphs.reasoning import ReasoningGraph
 
 
+MAX_MENDED = 8_000
+"""Characters that a person writes of an attempt."""
 BEFORE = {"recall": "remember", "reason": "recall", "feedback": "reason", "remember": "feedback"}
 
 
@@ -28,6 +30,8 @@ class Edit(BaseModel):
         verdict: another verdict on the last attempt.
         message: other grounds for it, as the model will read them.
         step: number of the wrong step, for a fail.
+        mended: the attempt up to that step, with the right one in its place; the next attempt goes on
+            from there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +40,7 @@ class Edit(BaseModel):
     verdict: Literal["pass", "fail", "abstain"] | None = None
     message: str = ""
     step: int | None = None
+    mended: str = Field("", max_length=MAX_MENDED)
 
     @property
     def words(self) -> str:
@@ -140,6 +145,7 @@ def _with_feedback(values: dict[str, Any], edit: Edit) -> dict[str, Any]:
         "source": "human",
         "message": edit.message,
         "errors": errors,
+        "mended": edit.mended,
         "parts": [],
         "failure": None,
         "precision": None,

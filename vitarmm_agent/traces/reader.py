@@ -18,6 +18,7 @@ from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import settings_in
 from vitarmm_agent.state import error_in_words, result_of
 from vitarmm_agent.traces.cleaning import clean_state
+from vitarmm_agent.traces.remarks import Remark, remark_on
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -126,6 +127,7 @@ class Trace(BaseModel):
         settings: what was chosen for the run, as it says: models, verifiers, memory, decoding.
         forked_from: ``thread`` and ``checkpoint`` that it was forked from, and what was edited.
         namespace: for whom it was begun.
+        remark: tags and a note that people put on it.
         turn, turns: a thread may hold several runs, one per problem it was given; this is which.
         problems: what could not be read, in words.
     """
@@ -140,6 +142,7 @@ class Trace(BaseModel):
     settings: dict[str, Any] = {}
     decision: dict[str, Any] = {}
     namespace: tuple[str, ...] = ()
+    remark: Remark = Remark()
     turn: int = 1
     turns: int = 1
     problems: tuple[str, ...] = ()
@@ -185,6 +188,7 @@ def read_trace(
         settings=settings_in(history[-1].metadata),
         decision=state.get("decision") or {},
         namespace=namespace_in(state),
+        remark=remark_on(checkpointer, thread_id),
         turn=turn or len(runs),
         turns=len(runs),
         problems=tuple(dict.fromkeys([*problems, *unread])),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
@@ -21,12 +22,13 @@ from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.traces.reader import config_of, runs_known, sqlite_of
+from vitarmm_agent.traces.remarks import all_remarks, read_remark
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-VERSION = 5
+VERSION = 6
 BATCH = 256
 SORTS = ("attempts", "tokens", "seconds")
 """What runs can be sorted by, besides when they began."""
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS runs (
     thread_id TEXT PRIMARY KEY, version TEXT NOT NULL, born TEXT NOT NULL, own INTEGER NOT NULL,
     status TEXT, verdicts TEXT, recalled INTEGER, written INTEGER, benchmark TEXT,
     started_at TEXT, namespace TEXT, words TEXT, attempts INTEGER, tokens INTEGER, seconds REAL,
-    summary TEXT NOT NULL
+    tags TEXT, summary TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
@@ -85,6 +87,7 @@ class RunIndex:
         self._heads: list[Head] = []
         self._stale: dict[str, Head] = {}
         self._foreign: set[str] = set()
+        self._remarks: dict[str, str] = {}
 
     def page(
         self,
@@ -140,6 +143,13 @@ class RunIndex:
             )
             return {row[0]: RunSummary.model_validate_json(row[1]) for row in rows.fetchall()}
 
+    def tags(self) -> list[str]:
+        """All tags that runs have."""
+        with self._lock:
+            self._look()
+            kept = self._remarks.values()
+            return sorted({tag for text in kept for tag in read_remark(text).tags})
+
     def benchmarks(self) -> list[str]:
         """Names of benchmarks among the runs read so far."""
         with self._lock:
@@ -185,7 +195,8 @@ class RunIndex:
         token = self._token()
         if token is not None and token == self._seen:
             return
-        self._heads = self._all_heads()
+        self._remarks = all_remarks(self._checkpointer)
+        self._heads = [self._with_remark(head) for head in self._all_heads()]
         known = dict(self._db.execute("SELECT thread_id, version FROM runs").fetchall())
         self._stale = {h.thread_id: h for h in self._heads if known.get(h.thread_id) != h.version}
         gone = known.keys() - {head.thread_id for head in self._heads}
@@ -202,6 +213,11 @@ class RunIndex:
             return None
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         return int(version), connection.total_changes
+
+    def _with_remark(self, head: Head) -> Head:
+        """What is noted of a run is no checkpoint, and changes it too."""
+        text = self._remarks.get(head.thread_id)
+        return head._replace(version=f"{head.version}:{crc32(text.encode())}") if text else head
 
     def _all_heads(self) -> list[Head]:
         if (known := runs_known(self._checkpointer)) is not None:
@@ -254,8 +270,10 @@ class RunIndex:
         except DAMAGE as error:
             words = redact(f"{type(error).__name__}: {error}")[:200]
             summary = RunSummary(thread_id=head.thread_id, unreadable=words)
+        remark = read_remark(self._remarks.get(head.thread_id, ""))
+        summary = summary.model_copy(update=dict(remark))
         self._db.execute(
-            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 head.thread_id,
                 head.version,
@@ -268,10 +286,13 @@ class RunIndex:
                 summary.benchmark,
                 summary.started_at,
                 namespace_text(summary.namespace),
-                f"{summary.text} {summary.answer or ''}".casefold(),
+                " ".join(
+                    [summary.text, summary.answer or "", *summary.tags, summary.note]
+                ).casefold(),
                 summary.attempts,
                 summary.tokens,
                 summary.seconds,
+                f",{','.join(summary.tags)}," if summary.tags else "",
                 summary.model_dump_json(),
             ),
         )
@@ -287,6 +308,9 @@ def _where(where: RunFilter) -> tuple[str, list[Any]]:
         if wanted := getattr(where, column):
             clauses.append(f"{column} = ?")
             values.append(wanted)
+    if where.tag:
+        clauses.append("instr(tags, ?) > 0")
+        values.append(f",{where.tag},")
     if where.verdict:
         clauses.append("',' || verdicts || ',' LIKE ?")
         values.append(f"%,{where.verdict},%")

@@ -29,6 +29,7 @@ class RunSummary(BaseModel):
         seconds: that they and the verifiers took.
         model: that made the last attempt.
         judged_by: source of the last verdict.
+        tags, note: what people put on it.
         died: the error that stopped it, or "".
         unreadable: why the run cannot be read, or "".
     """
@@ -51,6 +52,8 @@ class RunSummary(BaseModel):
     seconds: float = 0.0
     model: str = ""
     judged_by: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
     started_at: str = ""
     updated_at: str = ""
     died: str = ""
@@ -61,11 +64,12 @@ class RunFilter(BaseModel):
     """Which runs to list; what is empty does not matter.
 
     Attributes:
-        text: words that problem, answer or run id hold, in any order.
+        text: words that problem, answer, note, tags or run id hold, in any order.
         status: how the run ended.
         verdict: some attempt got this verdict.
         memory: ``used``, ``written`` or ``none``.
         benchmark: name of a benchmark.
+        tag: a tag that it has.
         since, until: dates (``2026-01-31``), both inclusive.
         namespace: it was begun for this one, as a JSON array of labels.
     """
@@ -77,6 +81,7 @@ class RunFilter(BaseModel):
     verdict: str = ""
     memory: str = ""
     benchmark: str = ""
+    tag: str = ""
     since: str = ""
     until: str = ""
     namespace: str = ""

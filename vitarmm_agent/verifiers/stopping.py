@@ -86,13 +86,17 @@ def grounded(feedback: Feedback) -> bool:
 
 
 def is_slip(feedback: Feedback) -> bool:
-    """Whether nothing speaks against the attempt but a wrong value, which holds no lesson."""
+    """Whether nothing speaks against the attempt but a wrong value, which holds no lesson.
+
+    What a person puts right is none: the verifiers found nothing there.
+    """
     parts = [part for part in feedback.parts or (feedback,) if not part.advice]
     failing = [part for part in parts if part.verdict == "fail"]
     if feedback.verdict != "fail" or not failing:
         return False
     return all(
-        part.mended or (part.errors and all(e.kind == "arithmetic" for e in part.errors))
+        (part.mended and part.source != "human")
+        or (part.errors and all(e.kind == "arithmetic" for e in part.errors))
         for part in failing
     )
 

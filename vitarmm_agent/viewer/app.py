@@ -25,6 +25,7 @@ from vitarmm_agent.viewer import (
     run_actions,
     run_pages,
     solve_pages,
+    teaching,
     transfer_pages,
 )
 from vitarmm_agent.viewer.responses import html
@@ -92,6 +93,8 @@ def _routes() -> list[Any]:
         Route("/runs/{thread}/resume", run_actions.resume, methods=["POST"]),
         Route("/runs/{thread}/stop", run_actions.stop, methods=["POST"]),
         Route("/runs/{thread}/column", run_pages.column),
+        Route("/runs/{thread}/teach", teaching.teach, methods=["POST"]),
+        Route("/runs/{thread}/remark", run_actions.remark, methods=["POST"]),
         Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
         Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
         Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),
@@ -101,6 +104,7 @@ def _routes() -> list[Any]:
         Route("/media/{sha256}", run_pages.media),
         Route("/solve", solve_pages.form),
         Route("/solve", solve_pages.start, methods=["POST"]),
+        Route("/settings", solve_pages.settings_page),
         Route("/memory", memory_pages.entries),
         Route("/memory/namespaces", memory_pages.namespaces),
         Route("/memory/review", memory_pages.review_queue),

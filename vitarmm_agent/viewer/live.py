@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import STEPS_PER_ITERATION
 from vitarmm_agent.errors import InputError, VitaRMMError
-from vitarmm_agent.models.replies import ReplyStream
+from vitarmm_agent.nodes.doing import DOING, LOADING, Heard
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.run_settings import recorded
+from vitarmm_agent.state import RunContext
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -39,20 +41,24 @@ class LiveRun:
     """A run under way, or one that failed in this server.
 
     Attributes:
+        options: settings that it was asked with, to ask again.
         phase: ``loading`` (models), ``running``, ``done`` or ``failed``.
         nodes: the nodes that run now.
-        text: what the reasoner has streamed of the current attempt, its thinking too.
-        reply: the reader of what it streams.
+        since: when the last of them, or the run, began; of a monotonic clock.
+        text: what models have said in it, their thinking too.
+        heard: the reader of what they say.
         error: why it failed, for the person who looks.
         stopped_by: that, should it be cancelled.
     """
 
     thread_id: str
     problem: Problem | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     phase: str = "loading"
     nodes: tuple[str, ...] = ()
+    since: float = field(default_factory=time.monotonic)
     text: str = ""
-    reply: ReplyStream = field(default_factory=ReplyStream, repr=False)
+    heard: Heard = field(default_factory=Heard, repr=False)
     error: str = ""
     stopped_by: str = "the server was stopped"
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -61,6 +67,18 @@ class LiveRun:
     def going(self) -> bool:
         """Whether it is not over."""
         return self.phase in ("loading", "running")
+
+    @property
+    def doing(self) -> dict[str, Any]:
+        """What is going on, for a page: the node, what it does, and for how many seconds it has."""
+        node = self.nodes[-1] if self.nodes else ""
+        words = LOADING if self.phase == "loading" else DOING.get(node, "starting")
+        return {
+            "nodes": self.nodes,
+            "phase": self.phase,
+            "doing": words,
+            "elapsed": round(time.monotonic() - self.since, 1),
+        }
 
 
 class LiveRuns:
@@ -78,6 +96,7 @@ class LiveRuns:
         inputs: Any,
         *,
         problem: Problem | None = None,
+        options: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> LiveRun:
         """Begin or go on with a run; ``inputs`` is what LangGraph's ``astream`` takes.
@@ -87,7 +106,7 @@ class LiveRuns:
         """
         if (known := self.runs.get(thread_id)) is not None and known.going:
             raise VitaRMMError(f"run {thread_id!r} is under way")
-        live = LiveRun(thread_id, problem)
+        live = LiveRun(thread_id, problem, options or {})
         self.runs[thread_id] = live
         live.task = asyncio.create_task(self._run(live, open_agent, inputs, metadata or {}))
         live.task.add_done_callback(lambda task: self._over(live, task))
@@ -149,21 +168,26 @@ class LiveRuns:
             return []
         if live is None or not live.going:
             return [("end", {})]
-        events: list[LiveEvent] = [("node", {"nodes": live.nodes, "phase": live.phase})]
+        events: list[LiveEvent] = [("node", live.doing)]
         return [*events, ("token", {"text": live.text})] if live.text else events
 
     async def _run(
         self, live: LiveRun, open_agent: OpenAgent, inputs: Any, metadata: dict[str, Any]
     ) -> None:
         agent = await open_agent()
-        live.phase = "running"
+        live.phase, live.since = "running", time.monotonic()
+        self._tell(live, "node", live.doing)
         config: RunnableConfig = {
             "configurable": {"thread_id": live.thread_id, "checkpoint_ns": ""},
             "metadata": recorded(agent.settings) | metadata,
             "recursion_limit": (agent.settings.max_iterations + 2) * STEPS_PER_ITERATION,
         }
         stream: AsyncIterator[Any] = agent.graph.astream(
-            inputs, config, stream_mode=["tasks", "messages"], durability="sync"
+            inputs,
+            config,
+            context=RunContext(stream_asides=True),
+            stream_mode=["tasks", "messages"],
+            durability="sync",
         )
         async for mode, chunk in stream:
             if mode == "messages":
@@ -173,14 +197,18 @@ class LiveRuns:
 
     def _node(self, live: LiveRun, node: str) -> None:
         """A node begins; all before it is in the checkpoints by now."""
-        live.nodes, live.text, live.reply = (node,), "", ReplyStream()
-        self._tell(live, "node", {"nodes": live.nodes, "phase": live.phase})
+        self._said(live, live.heard.end())
+        live.nodes, live.text, live.heard, live.since = (node,), "", Heard(), time.monotonic()
+        self._tell(live, "node", live.doing)
         self._tell(live, "refresh", {})
 
     def _token(self, live: LiveRun, message: Any, metadata: dict[str, Any]) -> None:
-        if metadata.get("langgraph_node") != "reason" or message.type != "AIMessageChunk":
+        if (metadata.get("langgraph_node"),) != live.nodes:
             return
-        if text := "".join(piece for piece, _ in live.reply.feed(message)):
+        self._said(live, live.heard.feed(message))
+
+    def _said(self, live: LiveRun, pieces: Iterable[tuple[str, bool]]) -> None:
+        if text := "".join(piece for piece, _ in pieces):
             live.text += text
             self._tell(live, "token", {"text": text})
 

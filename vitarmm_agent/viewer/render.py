@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from vitarmm_agent.viewer import drawing, text
+from vitarmm_agent.viewer import drawing, markdown, text
 from vitarmm_agent.viewer.run_view import prompt_parts
 
 
@@ -24,7 +24,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
-        "rich": text.rich,
+        "rich": markdown.inline,
+        "prose": markdown.prose,
         "ago": text.ago,
         "when": text.when,
         "seconds": text.seconds,

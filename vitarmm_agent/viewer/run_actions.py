@@ -8,25 +8,31 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from vitarmm_agent.agent import new_thread
+from vitarmm_agent.agent import ReasoningAgent, new_thread
 from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.result import Result
-from vitarmm_agent.traces import Edit, fork_run
+from vitarmm_agent.traces import Edit, fork_run, note_run
 from vitarmm_agent.verifiers.person_reply import LaterVerdict
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
-from vitarmm_agent.viewer.run_pages import run_address
+from vitarmm_agent.viewer.run_pages import Form, keeping, run_address
 from vitarmm_agent.viewer.run_view import view_of
 from vitarmm_agent.viewer.security import checked_form
 from vitarmm_agent.viewer.solve_pages import model_options
+from vitarmm_agent.viewer.typed import Typed
 
 JSON = "application/json"
 
 
 async def fork_form(request: Request) -> Response:
     """What can be changed before going on from a checkpoint."""
+    return await _fork_form(request, request.query_params.get("checkpoint", ""))
+
+
+async def _fork_form(
+    request: Request, wanted: str, typed: Typed | None = None, *, status: int = 200
+) -> Response:
     trace = await site(request).trace(request.path_params["thread"])
-    wanted = request.query_params.get("checkpoint", "")
     found = next((m for m in trace.moments if m.checkpoint_id == wanted), None)
     if found is None or not found.next:
         raise InputError("choose a checkpoint of this run that something comes after")
@@ -37,6 +43,8 @@ async def fork_form(request: Request) -> Response:
     return html(
         request,
         "fork",
+        status=status,
+        typed=typed or Typed(),
         trace=trace,
         moment=found,
         iteration=iteration,
@@ -47,23 +55,30 @@ async def fork_form(request: Request) -> Response:
 
 async def fork(request: Request) -> Response:
     """Begin a new run from a checkpoint and go on with it."""
-    here, thread = site(request), request.path_params["thread"]
     form = await checked_form(request)
-    begun = await here.begun(thread)
-    agent = await here.agent(begun.taken, **model_options(form))
-    new = new_thread()
-    config = await asyncio.to_thread(
-        fork_run, agent.graph, thread, one(form, "checkpoint"), new, _edit(form)
-    )
+    checkpoint = one(form, "checkpoint")
+    try:
+        begun = await site(request).begun(request.path_params["thread"])
+        agent = await site(request).agent(begun.taken, **model_options(form))
+        return go(run_address(await forked(request, agent, checkpoint, _edit(form))))
+    except UserError as error:
+        return await _fork_form(request, checkpoint, Typed.of("fork", form, error), status=400)
 
-    async def opened() -> Any:
+
+async def forked(request: Request, agent: ReasoningAgent, checkpoint: str, edit: Edit) -> str:
+    """Begin a new run from a checkpoint of the run in the address; its thread."""
+    here, new = site(request), new_thread()
+    thread = request.path_params["thread"]
+    config = await asyncio.to_thread(fork_run, agent.graph, thread, checkpoint, new, edit)
+
+    async def opened() -> ReasoningAgent:
         return agent
 
     here.live.start(new, opened, None, metadata=config.get("metadata"))
-    return go(run_address(new))
+    return new
 
 
-def _edit(form: dict[str, list[object]]) -> Edit:
+def _edit(form: Form) -> Edit:
     changed: dict[str, str | None] = {}
     for name in form:
         if not name.startswith("entry:"):
@@ -84,12 +99,12 @@ def _edit(form: dict[str, list[object]]) -> Edit:
     )
 
 
-async def resume(request: Request) -> Response:
+@keeping("resume")
+async def resume(request: Request, form: Form) -> Response:
     """Answer a waiting question, or go on with a run that stopped half-way."""
     from langgraph.types import Command
 
     here, thread = site(request), request.path_params["thread"]
-    form = await checked_form(request)
     trace = await here.trace(thread)
     inputs: Any = None
     if trace.waiting_for:
@@ -104,9 +119,9 @@ async def resume(request: Request) -> Response:
     return go(run_address(thread))
 
 
-async def judge(request: Request) -> Response:
+@keeping("judge")
+async def judge(request: Request, form: Form) -> Response:
     """Take a verdict on a run that is over."""
-    form = await checked_form(request)
     said = {name: one(form, name) for name in ("verdict", "comment", "solution")}
     step = whole(one(form, "step"), "step", low=1)
     await _judged(request, LaterVerdict(**said, step=step, by=one(form, "by")))
@@ -146,13 +161,23 @@ async def _judged(request: Request, said: LaterVerdict) -> Result:
     )
 
 
-def _reply(form: dict[str, list[object]]) -> dict[str, Any]:
+def _reply(form: Form) -> dict[str, Any]:
     """The verdict of a person, as the human verifier takes it."""
     verdict = one(form, "verdict")
     if verdict not in ("pass", "fail", "abstain"):
         raise InputError(f"verdict must be pass, fail or abstain, got {verdict!r}")
     step = whole(one(form, "step"), "step", low=1)
     return {"verdict": verdict, "message": one(form, "message")} | ({"step": step} if step else {})
+
+
+@keeping("remark")
+async def remark(request: Request, form: Form) -> Response:
+    """Put tags and a note on a run."""
+    here, thread = site(request), request.path_params["thread"]
+    tags = [tag for tag in one(form, "tags").split(",") if tag.strip()]
+    note = one(form, "note")
+    await asyncio.to_thread(note_run, here.checkpointer, thread, tags=tags, note=note)
+    return go(f"{run_address(thread)}?done=noted")
 
 
 async def stop(request: Request) -> Response:

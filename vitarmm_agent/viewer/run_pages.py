@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.traces import RunFilter, Trace, word_diff
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.live import as_server_sent
 from vitarmm_agent.viewer.responses import address, attached, fragment_wanted, html, site, whole
 from vitarmm_agent.viewer.run_view import run_context, view_of
+from vitarmm_agent.viewer.security import checked_form
+from vitarmm_agent.viewer.typed import Typed
+
+Form = dict[str, list[object]]
+Handler = Callable[[Request], Awaitable[Response]]
+Action = Callable[[Request, Form], Awaitable[Response]]
 
 PER_PAGE = 50
 READ_SECONDS = 0.2
@@ -56,6 +63,7 @@ async def runs(request: Request) -> Response:
         going=here.live.going(),
         starting=starting,
         benchmarks=await asyncio.to_thread(here.index.benchmarks),
+        tags=await asyncio.to_thread(here.index.tags),
         link=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
         pager=_pager(request),
         sort=sort,
@@ -65,6 +73,26 @@ async def runs(request: Request) -> Response:
 
 async def run(request: Request) -> Response:
     """One run."""
+    return await _run(request, Typed())
+
+
+def keeping(name: str) -> Callable[[Action], Handler]:
+    """A handler of a form on the page of a run, which is shown again where it cannot be used."""
+
+    def around(action: Action) -> Handler:
+        async def handler(request: Request) -> Response:
+            form = await checked_form(request)
+            try:
+                return await action(request, form)
+            except UserError as error:
+                return await _run(request, Typed.of(name, form, error), status=400)
+
+        return handler
+
+    return around
+
+
+async def _run(request: Request, typed: Typed, *, status: int = 200) -> Response:
     here, thread = site(request), request.path_params["thread"]
     live = here.live.live(thread)
     turn = whole(request.query_params.get("turn", ""), "turn", low=1)
@@ -74,11 +102,11 @@ async def run(request: Request) -> Response:
     except InputError:
         if live is None:
             raise
-        return html(request, name, thread=thread, live=live, view=None)
+        return html(request, name, status=status, thread=thread, live=live, view=None, typed=typed)
     open_end = bool(trace.moments and trace.moments[-1].next)
     others = await here.others(thread) if open_end else ""
-    context = run_context(trace, live=live, others=others, settings=here.settings)
-    return html(request, name, **context, thread=thread)
+    context = run_context(trace, live=live, others=others, settings=here.settings, typed=typed)
+    return html(request, name, status=status, **context, thread=thread)
 
 
 async def pair(request: Request) -> Response:

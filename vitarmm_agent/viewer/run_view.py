@@ -13,6 +13,7 @@ from vitarmm_agent.problem import Attempt, Feedback, StepError
 from vitarmm_agent.result import RecallRecord, WriteRecord
 from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
 from vitarmm_agent.viewer.tiles import tiles_of
+from vitarmm_agent.viewer.typed import Typed
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def run_context(trace: Trace, **more: Any) -> dict[str, Any]:
         "result": trace.result,
         "graded": grade_result(trace.result),
         "tiles": tiles_of(trace.result),
+        "typed": Typed(),
         "moments": json.dumps([_told(m, i, trace) for i, m in enumerate(trace.moments)]),
         **more,
     }

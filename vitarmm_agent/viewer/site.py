@@ -94,10 +94,9 @@ class Site:
         kept = {k: v for k, v in (chosen or {}).items() if k not in ("data_dir", "home")}
         options = {name: value for name, value in options.items() if value not in (None, "")}
         check_models(self.settings, options)
-        given = kept | options
         if self._agent is not None and not options:
             return self._agent
-        settings = Settings.load(**self.settings.model_dump(exclude_unset=True) | given)
+        settings = self.check(kept | options)
         key = settings.model_dump_json()
         async with self._opening:
             if key not in self._agents:
@@ -106,6 +105,15 @@ class Site:
                     self._agents.popitem(last=False)
             self._agents.move_to_end(key)
             return self._agents[key]
+
+    def check(self, given: dict[str, Any]) -> Settings:
+        """The server's settings with some changed.
+
+        Raises:
+            UserError: a model that may not be chosen, or a value that cannot be used.
+        """
+        check_models(self.settings, given)
+        return Settings.load(**self.settings.model_dump(exclude_unset=True) | given)
 
     def _open(self, settings: Settings) -> ReasoningAgent:
         same = ("memory_location", "namespace", "embedder")

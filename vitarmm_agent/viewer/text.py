@@ -1,4 +1,4 @@
-"""Text that a model or a person wrote, made fit to show: escaped, visible, with its mathematics."""
+"""Text that a model or a person wrote, made fit to show; and times and figures for people."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_TEX = re.compile(
+TEX = re.compile(
     r"\$\$(?P<block>[^$]{1,2000}?)\$\$"
     r"|\\\[(?P<bracket>.{1,2000}?)\\\]"
     r"|\\\((?P<paren>.{1,2000}?)\\\)"
     r"|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$\n]{0,500}?[^\s$\\])?)\$(?![\w$])",
     re.DOTALL,
 )
+"""A formula between dollars, or between TeX's own brackets."""
 _LOOKS_LIKE_TEX = re.compile(
     r"[\\^_{}]|^[A-Za-z]$|^(?!.*[A-Za-z]{3})[\w\s+*/=().,<>!|-]*[A-Za-z][\w\s+*/=().,<>!|-]*$"
 )
@@ -39,23 +40,9 @@ def _name(match: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
 
 
-def rich(value: Any) -> Markup:
-    """Escaped text; each TeX formula is a ``<span class="tex">`` that holds its source."""
-    text = visible(str(value if value is not None else ""))
-    parts, last = [], 0
-    for match in _TEX.finditer(text):
-        source = next(group for group in match.groups() if group is not None)
-        if match.lastgroup == "inline" and not _LOOKS_LIKE_TEX.search(source):
-            continue
-        display = "block" if match.lastgroup in ("block", "bracket") else "inline"
-        parts += [
-            escape(text[last : match.start()]),
-            Markup('<span class="tex" data-display="{}" data-tex="{}">{}</span>').format(
-                display, source, match.group()
-            ),
-        ]
-        last = match.end()
-    return Markup("").join([*parts, escape(text[last:])])
+def looks_like_tex(source: str) -> bool:
+    """Whether what stands between two dollars is a formula, rather than between two prices."""
+    return bool(_LOOKS_LIKE_TEX.search(source))
 
 
 def ago(value: str, now: datetime | None = None) -> str:

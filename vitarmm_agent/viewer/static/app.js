@@ -84,19 +84,30 @@ function queued(work) {
 function watchRun(part) {
   const events = new EventSource(part.dataset.events);
   const update = queued(() => refresh(part, part.dataset.live));
-  let text = "", nodes = [];
+  let text = "", now = null, began = performance.now();
+  const tick = () => {
+    const clock = $("[data-clock]", part), seconds = Math.floor((performance.now() - began) / 1000);
+    if (clock) clock.textContent = seconds > 0 ? `${seconds} s` : "";
+  };
   const show = () => {
     const pre = $("[data-live-text]", part);
-    if (pre) { pre.textContent = text; pre.hidden = !text; }
-    if (nodes.length) light(part, nodes);
+    if (pre) { pre.textContent = text; pre.hidden = !text; pre.scrollTop = pre.scrollHeight; }
+    if (now) {
+      const node = now.nodes[now.nodes.length - 1] || "", live = $("[data-live-part]", part);
+      if (now.nodes.length) light(part, now.nodes);
+      if (live) { live.className = `on-${node}`; $("[data-live-node]", live).textContent = node; }
+      for (const words of all("[data-doing]", part)) words.textContent = now.doing;
+    }
+    tick();
   };
+  const clock = setInterval(tick, 1000);
   events.addEventListener("node", (event) => {
-    nodes = JSON.parse(event.data).nodes; text = ""; show();
+    now = JSON.parse(event.data); began = performance.now() - now.elapsed * 1000; text = ""; show();
   });
   events.addEventListener("token", (event) => { text += JSON.parse(event.data).text; show(); });
   events.addEventListener("refresh", async () => { await update(); show(); });
   events.addEventListener("end", async () => {
-    events.close(); text = ""; nodes = [];
+    events.close(); clearInterval(clock); text = ""; now = null;
     await update();
     part.removeAttribute("data-events");
     document.title = document.title.replace(/^● /, "");
@@ -137,10 +148,51 @@ function prepareDrop(zone) {
   });
 }
 
+// The steps before the one that is put right go into the form, and the wrong one with them, to write over.
+function teachFrom(link) {
+  const form = $("#teach"), area = $("textarea", form);
+  if (area.value.trim() && area.value !== area.dataset.put && !window.confirm("Replace what is written in the form?")) return;
+  const steps = all("[data-mend]", link.closest("ol"));
+  const lines = steps.slice(0, steps.indexOf(link) + 1).map(({ dataset }) => `${dataset.number}. ${dataset.step}`);
+  area.value = area.dataset.put = lines.join("\n");
+  form.elements.attempt.value = link.dataset.mend;
+  form.scrollIntoView();
+  area.focus();
+  area.setSelectionRange(area.value.length - link.dataset.step.length, area.value.length);
+}
+
+// An image in full, over the page: fitted, or at its own size. Escape closes it, and focus goes back.
+function enlarge(button) {
+  const small = $("img", button), dialog = document.createElement("dialog"), image = new Image(), place = document.createElement("div");
+  const control = (words, act) => {
+    const made = document.createElement("button");
+    made.type = "button"; made.textContent = words; made.addEventListener("click", () => act(made));
+    return made;
+  };
+  const size = control("Actual size", (made) => {
+    made.textContent = dialog.classList.toggle("whole") ? "Fit to the window" : "Actual size";
+  });
+  const controls = document.createElement("p");
+  controls.className = "row";
+  controls.append(size, control("Close", () => dialog.close()));
+  dialog.className = "enlarged";
+  dialog.setAttribute("aria-label", small.alt);
+  image.src = small.src; image.alt = small.alt;
+  place.className = "place"; place.tabIndex = 0; place.setAttribute("role", "region"); place.setAttribute("aria-label", "The image");
+  place.append(image);
+  dialog.append(controls, place);
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => { dialog.remove(); button.focus(); });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-theme-toggle], [data-confirm]");
+  const target = event.target.closest("[data-theme-toggle], [data-confirm], [data-mend], [data-zoom]");
   if (!target) return;
   if (target.matches("[data-theme-toggle]")) setTheme();
+  else if (target.matches("[data-zoom]")) enlarge(target);
+  else if (target.matches("[data-mend]")) { event.preventDefault(); teachFrom(target); }
   else if (!window.confirm(target.dataset.confirm)) event.preventDefault();
 });
 document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
