@@ -169,7 +169,7 @@ def test_a_conversation_streams_what_judge_writer_and_teacher_say_only_when_aske
         assert "unsure" in heard["feedback"] and "a sample" in heard["feedback"]
         assert heard["teach"] == RIGHT
     else:
-        assert heard == {"reason": WRONG}
+        assert heard == {"reason": WRONG, "remember": WRONG}  # and the message that answers
 
 
 def test_events_reach_the_parents_stream(memory: ReasoningMemory) -> None:
