@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from langgraph.store.base import BaseStore, IndexConfig, TTLConfig
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import SqliteStore
 
+from tests.memory_store.tiny_bert import tiny_bert
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
@@ -110,6 +112,20 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaSe
     server = ChromaServer(tmp_path_factory.mktemp("chroma-server"))
     yield server
     server.stop()
+
+
+@dataclass(frozen=True)
+class SmallEmbedder:
+    """One of random weights and the home where its copy for llama.cpp lies: started once for many tests."""
+
+    folder: Path
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def small_embedder(tmp_path_factory: pytest.TempPathFactory) -> SmallEmbedder:
+    folder = tmp_path_factory.mktemp("embedder")
+    return SmallEmbedder(tiny_bert(folder / "bert"), folder / "home")
 
 
 KINDS = ["in-memory", "sqlite", "chroma-memory", "chroma-folder", "chroma-tail", "chroma-server"]

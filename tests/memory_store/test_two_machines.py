@@ -11,7 +11,13 @@ import chromadb
 import pytest
 from langgraph.store.base import IndexConfig, Item, PutOp
 
-from tests.memory_store.conftest import DIMS, ChromaServer, WordEmbeddings, index_config
+from tests.memory_store.conftest import (
+    DIMS,
+    ChromaServer,
+    SmallEmbedder,
+    WordEmbeddings,
+    index_config,
+)
 from tests.memory_store.tiny_bert import tiny_bert
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
@@ -24,15 +30,18 @@ Machine = Callable[..., Settings]
 
 
 @pytest.fixture
-def machine(chroma_server: ChromaServer, root: str, tmp_path: Path) -> Machine:
+def machine(
+    chroma_server: ChromaServer, small_embedder: SmallEmbedder, root: str, tmp_path: Path
+) -> Machine:
     """Settings of a machine, by its name; all share one server and, if not told otherwise, one memory."""
-    embedder = tiny_bert(tmp_path / "bert")
 
-    def settings(name: str, tenant: str = "agent", embedder: Path = embedder) -> Settings:
+    def settings(
+        name: str, tenant: str = "agent", embedder: Path = small_embedder.folder
+    ) -> Settings:
         return Settings.load(
             memory=chroma_server.url,
             embedder=f"local:{embedder}",
-            home=tmp_path / "home",
+            home=small_embedder.home,
             data_dir=tmp_path / name,
             namespace=(root, tenant),
         )

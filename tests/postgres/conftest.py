@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("psycopg_pool", reason="needs the extra `postgres`")
 
-from tests.memory_store.conftest import ChromaServer
+from tests.memory_store.conftest import ChromaServer, SmallEmbedder
 from tests.memory_store.conftest import chroma_server as chroma_server
-from tests.memory_store.tiny_bert import tiny_bert
+from tests.memory_store.conftest import small_embedder as small_embedder
 from tests.postgres.server import PostgresServer, programs
 from vitarmm_agent.settings import Settings
 
@@ -35,17 +35,18 @@ def database(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture
-def machine(chroma_server: ChromaServer, database: str, tmp_path: Path) -> Machine:
+def machine(
+    chroma_server: ChromaServer, small_embedder: SmallEmbedder, database: str, tmp_path: Path
+) -> Machine:
     """Settings of a machine, by its name: a data folder of its own, everything else shared."""
-    embedder = tiny_bert(tmp_path / "bert")
     root = f"r{uuid.uuid4().hex[:8]}"
 
     def settings(name: str, tenant: str = "agent", **other: object) -> Settings:
         given = {
             "memory": chroma_server.url,
             "database": f"{database}?application_name={name}",  # and so connections of its own
-            "embedder": f"local:{embedder}",
-            "home": tmp_path / "home",
+            "embedder": f"local:{small_embedder.folder}",
+            "home": small_embedder.home,
             "data_dir": tmp_path / name,
             "namespace": (root, tenant),
         }
