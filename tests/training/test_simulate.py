@@ -257,7 +257,7 @@ def test_the_command_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_app(["simulate", "--output_dir", str(tmp_path / "out")]) == 2
-    assert "--gsm8k_path" in capsys.readouterr().err
+    assert "--gsm8k-path" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.memory_options import Json, memory_settings
+from vitarmm_agent.cli.memory_options import memory_settings
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import Json
 
 SHOWN = 5
 WORDS = {

@@ -34,7 +34,7 @@ class TrainingConfig(Data):
         DEFAULT_CHAT_MODEL.removeprefix("local:"),
         description="Base model: a catalogue name, or a folder or GGUF file of any causal model.",
     )
-    output_dir: Path = Field(description="New folder for the adapter and its checkpoints.")
+    output_dir: Path = Field(description="New or empty folder for all that is written.")
     data_path: Path = Field(
         description="combined_data.json, the folder that simulate wrote, or a .jsonl of rows."
     )
@@ -53,14 +53,12 @@ class TrainingConfig(Data):
     num_epochs: float = Field(3, gt=0, description="Times through the data.")
     max_steps: int | None = Field(None, ge=1, description="Stop after so many steps instead.")
     gradient_accumulation_steps: int = Field(8, ge=1, description="Passes per step.")
-    learning_rate: float | None = Field(None, gt=0, description="2e-4; 2e-5 for dpo.")
+    learning_rate: float | None = Field(None, gt=0, description="Learning rate of the adapter.")
     beta: float = Field(0.1, gt=0, description="dpo: how closely to stay with the start.")
     max_length: int = Field(
         2048, ge=8, description="Longest row in tokens; longer ones are left out."
     )
-    packing: bool | None = Field(
-        None, description="sft: put several rows into one sequence; default: on CUDA."
-    )
+    packing: bool | None = Field(None, description="sft: put several rows into one sequence.")
     gradient_checkpointing: bool = Field(True, description="Less memory, about a fifth slower.")
     dtype: Precision = Field("auto", description="auto: bfloat16 where the hardware computes it.")
     save_dtype: SaveFormat = Field("bfloat16", description="Number format of the finished adapter.")
@@ -69,8 +67,8 @@ class TrainingConfig(Data):
         0.1, ge=0, lt=1, description="Share of the problems kept for evaluation."
     )
     save_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
-    seed: int = Field(0, ge=0, description="Seed of split, order and initial adapter.")
-    resume: bool = Field(False, description="Go on from the last good checkpoint in output_dir.")
+    seed: int = Field(0, ge=0, description="Seed of all that is drawn at random.")
+    resume: bool = Field(False, description="Go on where it stopped.")
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
