@@ -44,7 +44,7 @@ _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-",
 
 def _in_words(error: Any) -> str:
     """What is wrong with one field, or with the whole, and what was got."""
-    message = error["msg"].removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message
     return f"{'.'.join(map(str, error['loc']))}: {message}, got {error['input']!r:.80}"

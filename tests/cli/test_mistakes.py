@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from tests.scripts import QUESTION, RIGHT, nothing, script
-from vitarmm_agent.cli.app import app, run_app
+from vitarmm_agent.cli.app import application, run_app
 
 Capture = pytest.CaptureFixture[str]
 HERE = "is there already; replace it by --force"
@@ -478,7 +477,7 @@ def commands() -> set[str]:
         for name, sub in getattr(command, "commands", {}).items():
             yield from walk(sub, (*path, name))
 
-    return {*walk(typer.main.get_command(app), ()), ""}
+    return {*walk(application(), ()), ""}
 
 
 def test_each_command_has_its_five() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
-
-from vitarmm_agent.cli.app import app
+from vitarmm_agent.cli.app import application
+from vitarmm_agent.cli.examples import EXAMPLES
 from vitarmm_agent.cli.spelling import OTHER_SPELLINGS
 
 SEVERAL = {
@@ -39,7 +40,7 @@ def every(kind: str = "option") -> Iterator[Option]:
             if option.param_type_name == kind and not getattr(option, "hidden", False):
                 yield Option(" ".join(path), option)
 
-    yield from walk(typer.main.get_command(app), [])
+    yield from walk(application(), [])
 
 
 def told(option: Any) -> str:
@@ -105,17 +106,38 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+def parsed(line: str) -> dict[str, Any]:
+    """What a command line comes to, by parameter; nothing is run."""
+    command: Any = application()
+    context, words = None, ["vitarmm", *shlex.split(line)]
+    while True:
+        name, rest = words[0], words[1:]
+        deeper = bool(rest) and rest[0] in getattr(command, "commands", {})
+        context = command.make_context(
+            name, [] if deeper else rest, parent=context, resilient_parsing=True
+        )
+        if not deeper:
+            assert context.args == [], line
+            return context.params  # type: ignore[no-any-return]
+        command, words = command.commands[rest[0]], rest
+
+
 def test_published_spellings_are_still_taken() -> None:
     for line, heard in PUBLISHED.items():
-        command: Any = typer.main.get_command(app)
-        context, words = None, ["vitarmm", *line.split()]
-        while True:
-            name, rest = words[0], words[1:]
-            deeper = rest and rest[0] in getattr(command, "commands", {})
-            context = command.make_context(
-                name, [] if deeper else rest, parent=context, resilient_parsing=True
-            )
-            if not deeper:
-                break
-            command, words = command.commands[rest[0]], rest
-        assert {name: context.params[name] for name in heard} == heard, line
+        given = parsed(line)
+        assert {name: given[name] for name in heard} == heard, line
+
+
+def test_each_command_has_examples_that_can_be_read() -> None:
+    assert set(EXAMPLES) == {
+        found.command for kind in ("option", "argument") for found in every(kind)
+    } - {""}
+    for line in (line for lines in EXAMPLES.values() for line in lines):
+        parsed(line)
+
+
+def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+    script = Path(__file__).parents[2] / "docs" / "make_cli.py"
+    made = runpy.run_path(str(script))
+    page = script.with_name("cli.md").read_text("utf-8")
+    assert page == made["reference"](), "make it again: python docs/make_cli.py"

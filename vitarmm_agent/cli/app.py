@@ -31,6 +31,7 @@ from vitarmm_agent.cli import (
     ui,
 )
 from vitarmm_agent.cli.console import err, out, print_error, print_json, safe
+from vitarmm_agent.cli.examples import with_examples
 from vitarmm_agent.cli.spelling import spelled
 from vitarmm_agent.cli.usage import in_words
 from vitarmm_agent.config_file import config_file
@@ -77,6 +78,7 @@ app.add_typer(
 app.add_typer(config.app, name="config", rich_help_panel=SETUP)
 app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
 app.command("trust", rich_help_panel=SETUP)(trust.trust)
+with_examples(app)
 
 
 def _version(value: bool) -> None:
@@ -104,10 +106,10 @@ def run_app(arguments: list[str]) -> int:
     """
     redact_logs()
     try:
-        code = _command()(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
+        code = application()(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
         words = in_words(
-            error, arguments, _command()
+            error, arguments, application()
         )  # none for a bare command, whose help is printed
         return _failed(ValueError(words), "UsageError", 2, arguments) if words else 2
     except (KeyboardInterrupt, typer.Abort):
@@ -128,7 +130,7 @@ def run_app(arguments: list[str]) -> int:
 
 
 @functools.cache
-def _command() -> Any:
+def application() -> Any:
     """The application with all its commands; to read their signatures takes a tenth of a second."""
     return typer.main.get_command(app)
 
