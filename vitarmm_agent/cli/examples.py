@@ -83,9 +83,10 @@ def with_examples(app: typer.Typer, *path: str) -> None:
         name = command.name or getattr(command.callback, "__name__", "")
         command.epilog = below(*path, name)
     for group in app.registered_groups:
-        if group.typer_instance is not None and group.name:
-            group.epilog = below(*path, group.name)
-            with_examples(group.typer_instance, *path, group.name)
+        inner, named = group.typer_instance, group.name
+        if inner is not None and isinstance(named, str):
+            group.epilog = below(*path, named)
+            with_examples(inner, *path, named)
 
 
 def below(*path: str) -> str | None:
