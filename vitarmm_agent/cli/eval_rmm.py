@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
 from vitarmm_agent.cli.options import Reasoner
 from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
@@ -218,12 +218,14 @@ def _measure(
 def _with_progress(go: Callable[..., Measured]) -> Measured:
     from rich.progress import Progress
 
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_shown(Progress(console=err)) as progress:
         bar = progress.add_task("decisions", total=None)
-        return go(
-            on_start=lambda total, done: progress.update(bar, total=total, completed=done),
-            on_row=lambda row: progress.advance(bar),
-        )
+
+        def started(total: int, done: int) -> None:
+            progress.start()
+            progress.update(bar, total=total, completed=done)
+
+        return go(on_start=started, on_row=lambda row: progress.advance(bar))
 
 
 def _keep(report: WriterReport, folder: Path) -> None:

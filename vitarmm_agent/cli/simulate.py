@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
 from vitarmm_agent.cli.options import Judge, Reasoner
 from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
@@ -178,11 +178,12 @@ def _with_progress(go: Callable[..., Summary]) -> Summary:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_shown(Progress(*columns, console=err)) as progress:
         bar = progress.add_task("reading rows, loading models", total=None)
         counts = {"decisions": 0, "crashed": 0}
 
         def started(total: int, done: int) -> None:
+            progress.start()
             progress.update(bar, description="problems", total=total, completed=done)
 
         def finished(row: SimulatedRow) -> None:

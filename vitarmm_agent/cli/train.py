@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out
+from vitarmm_agent.cli.console import err, out, progress_shown
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.config import (
     DEFAULT_RATES,
@@ -121,10 +121,11 @@ def _bar(config: TrainingConfig) -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(),
     )
     err.print(f"loading {config.base_name}", markup=False)
-    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with progress_shown(Bar(*columns, console=err)) as bar:
         task = bar.add_task("training", total=None, loss="")
 
         def tell(progress: Progress) -> None:
+            bar.start()
             loss = "" if progress.loss is None else f"loss {progress.loss:.4f}"
             bar.update(task, total=progress.total, completed=progress.step, loss=loss)
 
