@@ -64,7 +64,7 @@ memory.app.command("compact")(memory_compact.compact)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )
-app.add_typer(evaluate.app, name="eval", help="Measure.", rich_help_panel=MEASURE)
+app.add_typer(evaluate.app, name="eval", help="Measure what memory does.", rich_help_panel=MEASURE)
 app.command("simulate", context_settings=spelled(vita_model="reasoner"), rich_help_panel=MEASURE)(
     simulate.simulate
 )

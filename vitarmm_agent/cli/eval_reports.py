@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of an evaluation.")]
 
 
 def report(folder: Folder, as_json: Json = False) -> None:
-    """Write the reports of an evaluation anew from its samples."""
+    """Write the reports of an evaluation again, from its samples."""
     from vitarmm_agent.cli.eval_run import print_headline
     from vitarmm_agent.evals.report import write_report
 

@@ -161,7 +161,7 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Compare arms with and without memory on benchmarks, and report what is real.
+    """Compare arms with and without memory on benchmarks; the report has intervals.
 
     Give at least one benchmark and --output-dir. What is killed or interrupted goes on with --resume.
     """

@@ -47,9 +47,9 @@ def siblings(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Does a worked example in memory help with problems of its kind? One attempt each, unjudged.
+    """Measure whether a worked example in memory helps with problems of its kind, in a few minutes.
 
-    The first problem of each group is taught with its right solution; the others are solved with an
+    One attempt each, which nothing judges. The first problem of each group is taught with its right solution; the others are solved with an
     empty memory, with the example of another group shown by force, and with what recall finds.
     """
     from vitarmm_agent.evals.datasets import load_benchmark

@@ -16,7 +16,7 @@ from vitarmm_agent.cli.spelling import spelled
 if TYPE_CHECKING:
     from vitarmm_agent.evals.verifiers import AgreementRow, VerdictRow
 
-app = typer.Typer(help="Measure.", invoke_without_command=True)
+app = typer.Typer(help="Measure what memory does.", invoke_without_command=True)
 app.callback(invoke_without_command=True)(eval_run.evaluate)
 app.command("render-mmlu")(render_mmlu)
 app.command("siblings")(eval_siblings.siblings)
@@ -35,7 +35,7 @@ def verifiers(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Precision, coverage and lift of every verifier that needs no model, and how grading agrees."""
+    """Measure precision, coverage and lift of each verifier that needs no model, and of grading."""
     from vitarmm_agent.evals.verifiers import (
         FILES,
         load_solutions,

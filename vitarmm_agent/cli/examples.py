@@ -80,7 +80,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 def with_examples(app: typer.Typer, *path: str) -> None:
     """Put the examples below the help of each command of ``app``."""
     for command in app.registered_commands:
-        name = command.name or getattr(command.callback, "__name__", "")
+        name = str(command.name or getattr(command.callback, "__name__", ""))
         command.epilog = below(*path, name)
     for group in app.registered_groups:
         inner, named = group.typer_instance, group.name

@@ -24,9 +24,9 @@ def judge(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Say whether a run was right: counts for what it was shown, and teaches; once.
+    """Say whether a run was right; what it was shown gains or loses credit, and a lesson is written.
 
-    Another verdict takes back what the earlier one came to.
+    A new verdict replaces the earlier one, and takes back what came of it.
     """
     from vitarmm_agent.cli.live import print_judged, print_result
     from vitarmm_agent.cli.trace import checkpoints

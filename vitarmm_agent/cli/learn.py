@@ -52,9 +52,9 @@ def learn(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Learn from runs that were made elsewhere: from right solutions, passes after fails, verdicts.
+    """Learn from runs made elsewhere: right solutions, passes after fails, verdicts.
 
-    Each run is learned from once. What cannot be read is listed; the rest is learned from.
+    Each run teaches once. What cannot be read is listed, and the rest is learned from.
     """
     from vitarmm_agent.integrations.exports.told import Judging
     from vitarmm_agent.integrations.learning import learn_runs

@@ -141,7 +141,7 @@ def add(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Add an entry; it is compared with what is known, as the agent's own are."""
+    """Add an entry; like the agent's own, it is compared with what is known already."""
     from vitarmm_agent.memory_store.curation import person_run
     from vitarmm_agent.memory_store.operations import Operation
 
@@ -235,7 +235,7 @@ def review(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Decide on entries that were put aside: harmful ones, and such as instruct the model."""
+    """Decide about entries that were put aside: harmful ones, and those that seem to instruct the model."""
     with opened(**given) as found:
         if entry_id is None:
             waiting = found.list(state="quarantined")
@@ -291,7 +291,7 @@ def reindex(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Make the store and its vectors again from the journal, perhaps with another embedder."""
+    """Rebuild the store and its vectors from the journal, if you like with another embedder."""
     from vitarmm_agent.memory_store.reindex import reindex as make_again
 
     settings = memory_settings(**given, embedder=embedder)
@@ -365,7 +365,7 @@ def log(
 @app.command()
 @takes_settings("memory", "database")
 def namespaces(given: Given = NOTHING, as_json: Json = False) -> None:
-    """List whose memories there are, and how many entries each has."""
+    """List all namespaces, and how many entries each has."""
     with opened(**given) as found:
         counts = found.namespaces()
     if as_json:

@@ -21,10 +21,11 @@ WORDS = {
 
 @takes_settings("memory", "database")
 def check(given: Given = NOTHING, as_json: Json = False) -> None:
-    """Look at every entry and every change of it, and whether both tell the same.
+    """Check that entries and journal agree, and that nothing is damaged.
 
     Each row is compared with its sum, each file with its own structure, and the entries of all memories
-    with the journal; in a database, rows and files are its server's care. Nothing is changed. Exit code 2: something is wrong.
+    with the journal. (In a database, its server takes care of rows and files.) Nothing is changed.
+    Exit code 2: something is wrong.
     """
     from vitarmm_agent.memory_store.agreement import REMEDY, compare
     from vitarmm_agent.memory_store.open import open_to_look

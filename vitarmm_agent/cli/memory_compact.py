@@ -29,10 +29,10 @@ def compact(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Remove entries whose time is over, and history that is old, and give the space back.
+    """Remove expired entries and old history, and free their space.
 
-    Entries stay as they are. What was done before the history that is kept can no longer be undone,
-    nor the memory be asked as of then.
+    Other entries stay as they are. What is older than the history that is kept can no longer be undone,
+    and the memory can no longer be searched as of then.
     """
     since = None if older_than is None else when(older_than, option="--older-than", past=True)
     with opened(**given) as found:

@@ -30,7 +30,7 @@ def consolidate(
 ) -> None:
     """Go over the memory: merge entries that say the same, and put aside those that never help.
 
-    Nothing is deleted: what is put aside waits for review, and the whole is taken back by one undo.
+    Nothing is deleted: what is put aside waits for review, and one undo takes all of it back.
     """
     with opened(**given) as found:
         done = found.consolidate(apply=apply, shown=shown, below=below)

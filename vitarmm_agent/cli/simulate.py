@@ -81,7 +81,7 @@ def simulate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the loop over training problems and write its memory decisions as training data."""
+    """Make training data for the memory writer: run the loop, and record what it decides to remember."""
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulated import SimulationConfig
 

@@ -105,11 +105,10 @@ def resume(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was interrupted, killed, failed, or waits for a person.
+    """Go on with a run that was interrupted, killed or died, or that waits for a person.
 
-    The run goes on under the limits, decoding and verifiers it was started with, unless given others.
-    Models, server and memory are those of your settings; where it was started with others, you are
-    asked.
+    Limits, decoding and verifiers are those that the run began with, unless you give others. Models,
+    server and memory are those of your settings; if the run began with others, you are asked.
     """
     from vitarmm_agent.cli.trace import checkpoints, print_run
     from vitarmm_agent.run_settings import begun_with

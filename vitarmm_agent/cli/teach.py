@@ -28,7 +28,7 @@ def teach(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Keep a right solution as a worked example, shown to problems of its kind from now on."""
+    """Give the right solution of a problem; problems of its kind are shown it from now on."""
     from vitarmm_agent.cli.trace import checkpoints
     from vitarmm_agent.effects import run
     from vitarmm_agent.nodes.teach import teach_by_hand

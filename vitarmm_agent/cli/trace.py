@@ -247,7 +247,7 @@ def prune(
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
-    """Delete old runs and give their space back; what they wrote to memory stays.
+    """Delete old runs and free their space; what they wrote to memory stays.
 
     Runs that wait for a person, or were stopped and can be resumed, stay.
     """
