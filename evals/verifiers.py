@@ -115,7 +115,7 @@ def load_solutions(data: Path, dataset: str) -> list[Solution]:
         InputError: the dataset is unknown, or its file is missing or damaged.
     """
     if dataset not in FILES:
-        raise InputError(f"dataset {dataset!r} is unknown; use one of {', '.join(FILES)}")
+        raise InputError(f"benchmark {dataset!r} is unknown; use one of {', '.join(FILES)}")
     path = data / FILES[dataset]
     try:
         lines = unpacked(path, path.read_bytes()).splitlines()

@@ -213,8 +213,8 @@ class Past:
         """
         if since is None and keep_batches < 1:
             raise InputError(
-                "say how much history stays: back to a time (--keep-since 90d), or so many batches "
-                "(--keep-batches 1000)"
+                "say how much history may go: what is older than a time (--older-than 90d), or all but "
+                "the newest changes (--keep-last 1000)"
             )
         journal, namespace = history(self.journal, "compact"), self.entry_store.namespace
         gone, freed = _expiry((yield from self.entry_store.scan()), datetime.now(UTC))

@@ -42,6 +42,14 @@ MAX_CHOICES = 26
 _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-"})
 
 
+def _in_words(error: Any) -> str:
+    """What is wrong with one field, or with the whole, and what was got."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    return f"{'.'.join(map(str, error['loc']))}: {message}, got {error['input']!r:.80}"
+
+
 class Problem(Data):
     """One problem to solve.
 
@@ -93,7 +101,7 @@ class Problem(Data):
     @model_validator(mode="after")
     def _complete(self) -> Problem:
         if not self.text.strip() and not self.images:
-            raise ValueError("is empty: give a text or an image")
+            raise ValueError("it is empty; give a text or an image")
         if self.choices and self.answer_type == "text":
             object.__setattr__(self, "answer_type", "choice")
         if self.answer_type == "choice" and not self.choices:
@@ -136,8 +144,9 @@ class Problem(Data):
         try:
             return cls(text=value) if isinstance(value, str) else cls.model_validate(value)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()]
-            raise InputError(f"problem cannot be used: {'; '.join(lines)}") from None
+            raise InputError(
+                f"problem cannot be used: {'; '.join(map(_in_words, error.errors()))}"
+            ) from None
 
 
 class Usage(Data):

@@ -7,7 +7,7 @@
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
 #   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
-# TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora_r 8 --max_steps 50".
+# TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
 # ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict. A step whose output is there is gone on with.
 set -euo pipefail
 
@@ -21,20 +21,20 @@ mkdir -p "$out"
 resume() { if [ -e "$1" ]; then echo --resume; fi; }
 
 vitarmm simulate \
-    --gsm8k_path "$rows" --output_dir "$out/data" \
-    --vita_model "$reasoner" --feedback_model "$reasoner" --rmm "${TEACHER:-$reasoner}" \
-    --num_samples "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
+    --gsm8k-path "$rows" --output-dir "$out/data" \
+    --reasoner "$reasoner" --judge "$reasoner" --rmm "${TEACHER:-$reasoner}" \
+    --sample-size "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
     --workers "${WORKERS:-4}" ${ORACLE:+--oracle} $(resume "$out/data/config.json")
 
 if [ ! -e "$out/adapter/adapter_model.safetensors" ]; then
     vitarmm train \
-        --model_name "$model" --data_path "$out/data" --output_dir "$out/adapter" \
-        --num_epochs "${EPOCHS:-3}" "${labels[@]/#/--labels=}" ${TRAIN_OPTIONS:-} \
+        --model-name "$model" --data "$out/data" --output-dir "$out/adapter" \
+        --num-epochs "${EPOCHS:-3}" "${labels[@]/#/--labels=}" ${TRAIN_OPTIONS:-} \
         $(resume "$out/adapter/training.json")
 fi
 
 vitarmm eval rmm \
-    --data "$out/data" --output_dir "$out/measured" --vita_model "$reasoner" \
+    --data "$out/data" --output-dir "$out/measured" --reasoner "$reasoner" \
     --rmm "local:$model" --rmm "local:$model+$out/adapter" \
     --workers "${WORKERS:-4}" $(resume "$out/measured/writers")
 

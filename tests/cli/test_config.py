@@ -104,4 +104,4 @@ def test_help_says_the_defaults_of_the_settings(help_: str, capsys: Capture) -> 
     assert run_app(["solve", help_]) == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name in ("reasoner", "feedback", "max_iterations", "max_tokens", "temperature"):
-        assert f"default: {Settings.model_fields[name].default}" in said
+        assert f"default: ({Settings.model_fields[name].default})" in said

@@ -132,11 +132,11 @@ def test_the_memory_writer_is_named_by_model_and_adapter(
 
 
 def test_the_reasoner_of_a_server_needs_no_provider() -> None:
-    from vitarmm_agent.cli.eval_run import _reasoner
+    from vitarmm_agent.cli.eval_run import reasoner_of
 
-    assert _reasoner("tiny", None, "http://x/v1") == "openai:tiny"
-    assert _reasoner("local:tiny", None, "http://x/v1") == "local:tiny"
-    assert _reasoner(None, "/models/vita", None) == "vita:/models/vita"
+    assert reasoner_of("tiny", None, "http://x/v1") == "openai:tiny"
+    assert reasoner_of("local:tiny", None, "http://x/v1") == "local:tiny"
+    assert reasoner_of(None, "/models/vita", None) == "vita:/models/vita"
 
 
 class Killer:

@@ -64,7 +64,8 @@ def rehearsal(
 
 
 def furnish(page: Path, folder: Path) -> None:
-    """Put down what a page takes for granted: the VITA page its weights, tiny, and a picture."""
+    """Put down what a page takes for granted: the VITA page its weights, tiny, and a picture; a solution."""
+    (folder / "solution.txt").write_text("1. 48 / 2 = 24\n2. 24 * 3 = 72\nAnswer: 72\n")
     if page.name != "vita.md":
         return
     from PIL import Image

@@ -144,7 +144,7 @@ def test_a_number_of_batches_stays(memory: ReasoningMemory) -> None:
     assert memory.journal is not None
     titles = [e.after.title for e in memory.journal.events(NAMESPACE, entry_id=one.id) if e.after]
     assert titles[0] == "fourth" and len(titles) <= 3
-    with pytest.raises(InputError, match="--keep-since"):
+    with pytest.raises(InputError, match="--older-than"):
         memory.compact()
     with (
         pytest.raises(MemoryStoreError, match="append-only"),

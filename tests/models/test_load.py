@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
+from pydantic import SecretStr
 
 from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, WeightsError
@@ -108,6 +110,27 @@ def test_a_hosted_model_without_key_or_server_says_what_is_missing(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(InputError, match="OPENAI_API_KEY, or base_url"):
         load_chat_model("openai:some-model", settings=Settings())
+
+
+class Keyed(GenericFakeChatModel):
+    """A provider's client, which takes an empty key and would fail at its first call."""
+
+    some_api_key: SecretStr = SecretStr("")
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"some_api_key": "SOME_API_KEY", "some_user": "SOME_USER"}
+
+
+def test_an_empty_key_is_said_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vitarmm_agent.models.load import _check_key
+
+    without = Keyed(messages=iter(()))
+    with pytest.raises(InputError, match=r"no key for 'some:model': set SOME_API_KEY"):
+        _check_key("some:model", without)
+    _check_key("some:model", Keyed(messages=iter(()), some_api_key=SecretStr("k")))
+    monkeypatch.setenv("SOME_AUTH_TOKEN", "t")
+    _check_key("some:model", without)
 
 
 def test_a_provider_that_is_not_installed_names_its_package() -> None:

@@ -325,8 +325,8 @@ def test_running_out_of_memory_names_the_setting_to_lower(make: Make, tmp_path: 
     assert not ran_out(RuntimeError("size mismatch"))
     config = make(tmp_path / "out", train_batch_size=4, gradient_accumulation_steps=8)
     text = str(what_to_lower(config, evaluating=False))
-    assert "--train_batch_size from 4 to 2 (--gradient_accumulation_steps 16" in text
-    assert "--eval_batch_size (it is 4)" in str(what_to_lower(config, evaluating=True))
+    assert "--train-batch-size from 4 to 2 (--gradient-accumulation-steps 16" in text
+    assert "--eval-batch-size (it is 4)" in str(what_to_lower(config, evaluating=True))
 
 
 def test_without_cuda_four_bits_are_refused(make: Make, tmp_path: Path) -> None:

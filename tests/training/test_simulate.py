@@ -227,7 +227,7 @@ def test_mathvista_needs_the_right(tmp_path: Path, shared: Path) -> None:
     path = shared / "data" / "vision" / "problems.jsonl"
     source = {"name": "mathvista", "path": str(path), "image_dir": str(path.parent)}
     plan = config(tmp_path, writer=[], sources=[source], num_samples=2)
-    with pytest.raises(InputError, match="i_have_the_right"):
+    with pytest.raises(InputError, match="i-have-the-right"):
         load_problems(plan)
     allowed = load_problems(plan.model_copy(update={"test_only_allowed": True}))
     assert len(allowed.tasks) == 2
@@ -257,7 +257,7 @@ def test_the_command_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_app(["simulate", "--output_dir", str(tmp_path / "out")]) == 2
-    assert "--gsm8k_path" in capsys.readouterr().err
+    assert "--gsm8k-path" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

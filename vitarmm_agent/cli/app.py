@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +32,9 @@ from vitarmm_agent.cli import (
     ui,
 )
 from vitarmm_agent.cli.console import err, out, print_error, print_json, safe
-from vitarmm_agent.cli.spelling import EITHER
+from vitarmm_agent.cli.examples import with_examples
+from vitarmm_agent.cli.spelling import spelled
+from vitarmm_agent.cli.usage import in_words
 from vitarmm_agent.config_file import config_file
 from vitarmm_agent.errors import ModelError, UserError
 from vitarmm_agent.redaction import redact, redact_logs
@@ -40,7 +43,7 @@ app = typer.Typer(
     name="vitarmm",
     help="An agent that learns from its own mistakes.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], **spelled()},
     pretty_exceptions_enable=False,
 )
 RUN, LEARNED, MEASURE, SERVE, SETUP = (
@@ -64,9 +67,11 @@ memory.app.command("compact")(memory_compact.compact)
 app.add_typer(
     memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
 )
-app.add_typer(evaluate.app, name="eval", help="Measure.", rich_help_panel=MEASURE)
-app.command("simulate", context_settings=EITHER, rich_help_panel=MEASURE)(simulate.simulate)
-app.command("train", context_settings=EITHER, rich_help_panel=MEASURE)(train.train)
+app.add_typer(evaluate.app, name="eval", help="Measure what memory does.", rich_help_panel=MEASURE)
+app.command("simulate", context_settings=spelled(vita_model="reasoner"), rich_help_panel=MEASURE)(
+    simulate.simulate
+)
+app.command("train", rich_help_panel=MEASURE)(train.train)
 app.command("ui", rich_help_panel=SERVE)(ui.ui)
 app.command("mcp", rich_help_panel=SERVE)(mcp.mcp)
 app.command("serve", rich_help_panel=SERVE)(serve.serve)
@@ -76,6 +81,7 @@ app.add_typer(
 app.add_typer(config.app, name="config", rich_help_panel=SETUP)
 app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
 app.command("trust", rich_help_panel=SETUP)(trust.trust)
+with_examples(app)
 
 
 def _version(value: bool) -> None:
@@ -103,10 +109,11 @@ def run_app(arguments: list[str]) -> int:
     """
     redact_logs()
     try:
-        code = app(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
+        code = application()(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
-        words = getattr(error, "format_message", error.__str__)()
-        # without words it was a bare command, whose help is printed
+        words = in_words(
+            error, arguments, application()
+        )  # none for a bare command, whose help is printed
         return _failed(ValueError(words), "UsageError", 2, arguments) if words else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -123,6 +130,12 @@ def run_app(arguments: list[str]) -> int:
         told = RuntimeError(f"unexpected {kind}: {error}; VITARMM_DEBUG=1 shows where")
         return _failed(told, kind, 1, arguments)
     return code if isinstance(code, int) else 0
+
+
+@functools.cache
+def application() -> Any:
+    """The application with all its commands; to read their signatures takes a tenth of a second."""
+    return typer.main.get_command(app)
 
 
 def _failed(error: Exception, kind: str, code: int, arguments: list[str]) -> int:

@@ -17,16 +17,26 @@ ACTORS = 2
 Address = Annotated[
     str | None,
     typer.Option(
-        "--cluster", help="Spread the work over Ray: local, or HOST:PORT of a cluster's head."
+        "--cluster",
+        help="Spread the work over Ray: local, or HOST:PORT of a cluster's head.",
+        show_default="this process",
     ),
 ]
 ActorCount = Annotated[
     int | None,
-    typer.Option("--actors", help=f"Processes of the cluster; each loads the models. [{ACTORS}]"),
+    typer.Option(
+        "--actors",
+        help="Processes of the cluster; each loads the models.",
+        show_default=str(ACTORS),
+    ),
 ]
 GpuShare = Annotated[
     float | None,
-    typer.Option("--gpus-per-actor", help="GPUs that each has to itself; 0.5 is half of one. [0]"),
+    typer.Option(
+        "--gpus-per-actor",
+        help="GPUs that each process has to itself; 0.5 is half of one.",
+        show_default="0",
+    ),
 ]
 
 

@@ -11,19 +11,22 @@ import typer
 from rich.table import Column, Table
 
 from vitarmm_agent.cli.console import out, print_json, safe
-from vitarmm_agent.cli.spelling import with_dashes
+from vitarmm_agent.cli.shared import Json
+from vitarmm_agent.cli.spelling import OTHER_SPELLINGS, spelled, with_dashes
 from vitarmm_agent.config_file import read_files, user_file
 from vitarmm_agent.errors import InputError
 
-app = typer.Typer()
+app = typer.Typer(context_settings=spelled(set="changed"))
 Name = Annotated[str, typer.Argument(help="A setting, such as reasoner.")]
 
 
 @app.callback(invoke_without_command=True)
 def show(
     context: typer.Context,
-    chosen: Annotated[bool, typer.Option("--set", help="Only what is not at its default.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is not at its default.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show each setting and where it comes from; keep one for all folders with `set`."""
     if context.invoked_subcommand is not None:
@@ -32,7 +35,7 @@ def show(
 
     values, files = Settings.load().public(), read_files()
     rows = [(name, value, _source(name, files)) for name, value in values.items()]
-    rows = [row for row in rows if not chosen or row[2] != "default"]
+    rows = [row for row in rows if not changed or row[2] != "default"]
     if as_json:
         print_json({name: {"value": value, "from": source} for name, value, source in rows})
         return
@@ -83,7 +86,12 @@ def _known(name: str) -> str:
 
     from vitarmm_agent.settings import Settings
 
+    if name.upper().endswith(("_KEY", "_TOKEN")):
+        raise InputError(
+            f"{name!r} is no setting: keys are read from the environment; export {name}=…"
+        )
     known = {with_dashes(field): field for field in Settings.model_fields}
+    name = OTHER_SPELLINGS.get(name, name)
     if (field := known.get(with_dashes(name))) is not None:
         return field
     near = process.extractOne(with_dashes(name), [*known])
@@ -92,8 +100,11 @@ def _known(name: str) -> str:
 
 def _read_value(name: str, value: str) -> Any:
     """A value as it was typed: text, or JSON where the setting is no text."""
+    from vitarmm_agent.memory_store.namespaces import parse_namespace
     from vitarmm_agent.settings import Settings
 
+    if name == "namespace":
+        return parse_namespace(value)
     if Settings.model_fields[name].annotation in (str, str | None, Path, Path | None):
         return value
     try:

@@ -7,16 +7,19 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.redaction import redact
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 NARROWEST = 40
 """Columns; in fewer, those of a table would vanish."""
@@ -54,7 +57,6 @@ class PlainConsole(Console):
 
 out = PlainConsole()
 err = PlainConsole(stderr=True)
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if there is one.")]
 
 
 def fit_streams() -> None:
@@ -96,6 +98,18 @@ def print_json(data: Any) -> None:
     """Print data as JSON on standard output, unstyled; no encoding lacks a character of it."""
     ascii_only = "utf" not in out.encoding
     out.print(json.dumps(data, indent=2, ensure_ascii=ascii_only, default=str), markup=False)
+
+
+@contextmanager
+def progress_shown(bar: Progress) -> Iterator[Progress]:
+    """A progress bar: on a terminal at once, elsewhere from its ``start`` on, when work has begun."""
+    if err.is_terminal:
+        bar.start()
+    try:
+        yield bar
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def unused(path: Path, *, force: bool) -> Path:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitarmm_agent.cli.console import out, safe
-from vitarmm_agent.errors import UserError
+from vitarmm_agent.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from vitarmm_agent.agent import ReasoningAgent
@@ -39,7 +39,8 @@ def demo(
         int | None, typer.Option(min=1, max=2, hidden=True, help="Solve only this one.")
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="Keep the runs and the memory in this folder.")
+        Path | None,
+        typer.Option(help="Keep the runs and the memory in this folder.", show_default="not kept"),
     ] = None,
 ) -> None:
     """Watch the local default model learn, live and unscripted. Leaves nothing behind.
@@ -56,6 +57,8 @@ def demo(
         text, answer = SQUARES[square - 1]
         solve(text, reference=answer, oracle=True)
         return
+    if keep is not None and keep.exists() and not keep.is_dir():
+        raise InputError(f"--keep {str(keep)!r} is a file; name a folder")
     with tempfile.TemporaryDirectory(prefix="vitarmm-demo-") as folder:
         settings = Settings.load(data_dir=keep or Path(folder))
         settings = settings.model_copy(update={"memory": None, "database": "off"})

@@ -1,4 +1,4 @@
-"""``vitarmm doctor``: what is installed, cached, writable, reachable."""
+"""``vitarmm doctor``: whether what the settings choose can run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from vitarmm_agent.cli.console import out, print_json, safe
+from vitarmm_agent.cli.doctor_models import Check, check_models, check_verifiers, roles
+from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
+from vitarmm_agent.cli.shared import Json
 from vitarmm_agent.private import private_folder
 
 if TYPE_CHECKING:
@@ -30,42 +33,55 @@ EXTRAS = {
 }
 
 
-class Check(NamedTuple):
-    """One thing looked at; ``needed`` ones make the command fail."""
-
-    what: str
-    ok: bool
-    found: str
-    needed: bool = False
-
-
+@takes_settings(*ROLES, "base_url", "images")
 def doctor(
-    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Also ask each chosen model for one word.")
+    ] = False,
+    given: Given = NOTHING,
+    as_json: Json = False,
 ) -> None:
-    """Look at what is installed, cached, writable and reachable."""
+    """Check that what you have chosen can run: models, keys, servers, memory, database.
+
+    Exit code 0: ready. 2: something that your settings need is missing; the last lines say what.
+    """
     from vitarmm_agent.config_file import config_file
     from vitarmm_agent.settings import Settings
 
-    settings = Settings.load()
+    settings = Settings.load(**given)
     file = config_file()
     checks = [
         Check("settings file", True, str(file.resolve()) if file else "none"),
         *_packages(),
         *_weights(settings),
         *_folders(settings),
-        *_database(settings),
-        *_server(settings),
+        *check_verifiers(settings),
+        *check_models(settings, ask=ask),
     ]
+    checks += _memory(settings, checks)
+    checks += _database(settings)
+    wrong = [check for check in checks if check.needed and not check.ok]
     if as_json:
-        print_json([check._asdict() for check in checks])
+        rows = [check._asdict() for check in checks]
+        print_json({"ready": not wrong, "checks": rows})
     else:
-        table = Table("", "what", "found")
-        for check in checks:
-            mark = ("✓", "green") if check.ok else ("✗", "red") if check.needed else ("–", "yellow")
-            table.add_row(Text(*mark), safe(check.what), safe(check.found))
-        out.print(table)
-    if any(check.needed and not check.ok for check in checks):
+        _print(checks, wrong, settings)
+    if wrong:
         raise typer.Exit(2)
+
+
+def _print(checks: list[Check], wrong: list[Check], settings: Settings) -> None:
+    table = Table("", "what", "found")
+    for check in checks:
+        mark = ("✓", "green") if check.ok else ("✗", "red") if check.needed else ("–", "yellow")
+        table.add_row(Text(*mark), safe(check.what), safe(check.found))
+    out.print(table)
+    if wrong:
+        out.print(f"not ready: {len(wrong)} of what your settings need is missing")
+        for check in wrong:
+            out.print(safe(f"  {check.what}: {check.found}"))
+    else:
+        out.print(safe(f"ready: vitarmm solve will use {settings.reasoner}"))
 
 
 def _packages() -> Iterator[Check]:
@@ -83,17 +99,26 @@ def _weights(settings: Settings) -> Iterator[Check]:
 
     have = {found.name for found in installed(settings.home)}
     for name in CATALOG:
-        wanted = any(spec.endswith(f":{name}") for spec in (settings.reasoner, settings.embedder))
-        hint = f"not cached: vitarmm models pull {name}"
-        yield Check(f"weights {name}", name in have, "cached" if name in have else hint, wanted)
+        hint = f"not here: vitarmm models pull {name}"
+        yield Check(f"weights {name}", name in have, "here" if name in have else hint)
 
 
 def _folders(settings: Settings) -> Iterator[Check]:
-    for what, folder in (("cache folder", settings.home), ("data folder", settings.data_dir)):
+    local = any(spec.startswith("local:") for spec in (*roles(settings), settings.embedder))
+    for what, folder, needed in (
+        ("cache folder", settings.home, local),
+        ("data folder", settings.data_dir, True),
+    ):
         problem = _unwritable(folder)
-        yield Check(f"{what} {folder}", not problem, problem or _access(folder), needed=True)
+        yield Check(f"{what} {folder}", not problem, problem or _access(folder), needed)
+
+
+def _memory(settings: Settings, so_far: list[Check]) -> Iterator[Check]:
+    """The memory; where its embedder is missing, that was said."""
     if settings.memory_location == "off":
         yield Check("memory", True, "off")
+        return
+    if any(not check.ok and check.what.startswith("embedder ") for check in so_far):
         return
     from vitarmm_agent.errors import UserError
     from vitarmm_agent.memory_store.identity import is_url
@@ -123,23 +148,6 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield Check("database", False, str(error), needed=True)
     else:
         yield Check("database", True, public_address(settings.database_address))
-
-
-def _server(settings: Settings) -> Iterator[Check]:
-    if settings.base_url is None:
-        return
-    import httpx
-
-    from vitarmm_agent.redaction import public_address, redact
-    from vitarmm_agent.servers.openai import checked_address
-
-    what = f"server {public_address(settings.base_url)}"
-    try:
-        address, query = checked_address(settings.base_url)
-        status = httpx.get(f"{address}/models", params=query, timeout=5).status_code
-        yield Check(what, status < 500, f"answers {status}", needed=True)
-    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
-        yield Check(what, False, redact(f"no answer: {error}"), needed=True)
 
 
 def _unwritable(folder: Path) -> str:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import Force, out, print_json, safe, unused
+from vitarmm_agent.cli.console import out, print_json, safe, unused
+from vitarmm_agent.cli.shared import Force, Json
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.report.compare import EvaluationComparison
 
 Folder = Annotated[Path, typer.Argument(help="Folder of an evaluation.")]
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 def report(folder: Folder, as_json: Json = False) -> None:
-    """Write the reports of an evaluation anew from its samples."""
+    """Write the reports of an evaluation again, from its samples."""
     from vitarmm_agent.cli.eval_run import print_headline
     from vitarmm_agent.evals.report import write_report
 
@@ -33,22 +33,26 @@ def report(folder: Folder, as_json: Json = False) -> None:
 
 def compare(
     first: Folder,
-    second: Annotated[Path, typer.Argument(help="Folder of another.")],
-    arms: Annotated[
+    second: Annotated[Path, typer.Argument(help="Folder of another evaluation.")],
+    pair: Annotated[
         list[str] | None,
         typer.Option(
-            help="A pair, as FIRST,SECOND: online,empty; repeatable. Default: same names."
+            help="Arms to compare, such as online,empty; repeatable.",
+            show_default="arms of the same name",
         ),
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="In spite of objections, where problems are the same.")
+        bool,
+        typer.Option(
+            "--anyway", help="Compare in spite of objections, if the problems are the same."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare two evaluations problem by problem; refuses what is not comparable, and says why."""
     from vitarmm_agent.evals.report.compare import compare as compare_folders
 
-    found = compare_folders(first, second, [_pair(pair) for pair in arms or ()], anyway=anyway)
+    found = compare_folders(first, second, [_pair(names) for names in pair or ()], anyway=anyway)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
@@ -58,16 +62,17 @@ def compare(
 def export(
     folder: Folder,
     file: Annotated[Path, typer.Argument(help="HTML file to write.")],
-    only: Annotated[
-        str | None, typer.Option(help="Only runs of these arms, comma-separated.")
+    arms: Annotated[
+        str | None,
+        typer.Option(help="Only runs of these arms, joined by commas.", show_default="all"),
     ] = None,
     force: Force = False,
 ) -> None:
     """Write an evaluation with every step of every run as one HTML file that opens offline."""
     from vitarmm_agent.cli.eval_export import export_evaluation
 
-    arms = [name.strip() for name in only.split(",")] if only else None
-    runs, missing = export_evaluation(folder, unused(file, force=force), arms)
+    chosen = [name.strip() for name in arms.split(",")] if arms else None
+    runs, missing = export_evaluation(folder, unused(file, force=force), chosen)
     out.print(safe(f"wrote {file}: {runs} runs, {file.stat().st_size / 1e6:.1f} MB"))
     if missing:
         out.print(safe(f"{missing} runs have no readable trace; the file says so where they are"))
@@ -76,7 +81,7 @@ def export(
 def _pair(text: str) -> tuple[str, str]:
     names = tuple(name.strip() for name in text.split(","))
     if len(names) != 2 or not all(names):
-        raise InputError(f"--arms needs two names, such as online,empty; got {text!r}")
+        raise InputError(f"--pair needs two names, such as online,empty; got {text!r}")
     return names[0], names[1]
 
 

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
+from vitarmm_agent.cli.options import Reasoner
+from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
+    Attempts,
     Gsm8kPath,
     ImageDir,
     MathvistaPath,
     MmluPath,
+    OutputDir,
     ProblemsPath,
     sources_of,
 )
@@ -35,40 +39,41 @@ REPORT = "report.json"
 
 
 def rmm(
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", help="New or empty folder for the report.")
-    ],
+    output_dir: OutputDir,
     rmm: Annotated[
         list[str] | None,
-        typer.Option(help="Memory-writing chat model; repeat to compare: local:NAME+ADAPTER."),
+        typer.Option(
+            help="Chat model that writes the memory, such as local:NAME+ADAPTER; repeat to compare.",
+            show_default="the settings'",
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of `vitarmm simulate`: its held-out situations are decided on."),
+        typer.Option(
+            help="Folder that `vitarmm simulate` wrote: its held-out situations are decided on.",
+            show_default="situations made of the rows",
+        ),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
     mathvista_path: MathvistaPath = None,
     mmlu_path: MmluPath = None,
     problems_path: ProblemsPath = None,
     image_dir: ImageDir = None,
-    num_samples: Annotated[
-        int,
-        typer.Option("--num_samples", help="Situations at most, or problems where none are given."),
+    sample_size: Annotated[
+        int, typer.Option(help="Situations, or problems per benchmark without --data; -1 is all.")
     ] = -1,
-    vita_model: Annotated[
-        str | None,
-        typer.Option("--vita_model", help="Chat model that attempts; default: the reasoner."),
-    ] = None,
+    reasoner: Reasoner = None,
     probes: Annotated[int, typer.Option(min=0, help="Similar problems per entry.")] = 2,
-    attempts: Annotated[int, typer.Option(min=1, help="Attempts per problem and memory.")] = 1,
-    workers: Annotated[int, typer.Option(help="Decisions at a time.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the draw and of the intervals.")] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted measurement.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    attempts: Attempts = 1,
+    workers: Workers = 1,
+    seed: Seed = 0,
+    resume: Resume = False,
+    as_json: Json = False,
 ) -> None:
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
     from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.writers.report import report_on
+    from vitarmm_agent.models.load import look_for
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
@@ -79,18 +84,24 @@ def rmm(
         mmlu=mmlu_path,
         problems=problems_path,
     )
+    if not output_dir.is_dir() and output_dir.exists():
+        raise InputError(
+            f"output folder {str(output_dir)!r} is a file; choose a new or empty folder"
+        )
     if output_dir.exists() and any(output_dir.iterdir()) and not resume:
         raise InputError(
             f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
             "--resume, or choose a new or empty one"
         )
-    reasoner = vita_model or settings.reasoner
+    reasoner, writers = reasoner or settings.reasoner, rmm or [settings.rmm or settings.reasoner]
+    for spec in (reasoner, *writers):
+        look_for(spec, settings)
     cases, pool, think = _material(
         data, sources, output_dir, reasoner,
-        num_samples=num_samples, workers=workers, seed=seed, resume=resume, quiet=as_json,
+        num_samples=sample_size, workers=workers, seed=seed, resume=resume, quiet=as_json,
     )  # fmt: skip
     config = _config(
-        cases, rmm or [settings.rmm or settings.reasoner], reasoner, pool,
+        cases, writers, reasoner, pool,
         probes=probes, attempts=attempts, seed=seed, think=think,
     )  # fmt: skip
     samples, stopped = _measure(
@@ -207,12 +218,14 @@ def _measure(
 def _with_progress(go: Callable[..., Measured]) -> Measured:
     from rich.progress import Progress
 
-    with Progress(console=err) as progress:
+    with progress_shown(Progress(console=err)) as progress:
         bar = progress.add_task("decisions", total=None)
-        return go(
-            on_start=lambda total, done: progress.update(bar, total=total, completed=done),
-            on_row=lambda row: progress.advance(bar),
-        )
+
+        def started(total: int, done: int) -> None:
+            progress.start()
+            progress.update(bar, total=total, completed=done)
+
+        return go(on_start=started, on_row=lambda row: progress.advance(bar))
 
 
 def _keep(report: WriterReport, folder: Path) -> None:

@@ -13,6 +13,15 @@ import typer
 from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
 from vitarmm_agent.cli.console import err, out, print_json, safe
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import DryRun, Json, Resume, Seed, Split, Workers
+from vitarmm_agent.cli.sources import (
+    FILE_OR_HUB,
+    Gsm8kPath,
+    MathvistaPath,
+    MmluPath,
+    ProblemsPath,
+    SampleSize,
+)
 from vitarmm_agent.errors import InputError, ModelServerError
 
 if TYPE_CHECKING:
@@ -24,7 +33,6 @@ if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
 
 TRAIN_SIZE = 50
-FILE_OR_HUB = "file, or hub:OWNER/NAME"
 MODEL_SETTINGS = (
     "vita_model_type", "feedback", "judge", "rmm", "teacher", "base_url", "max_iterations", "max_tokens",
     "temperature", "images",
@@ -32,53 +40,63 @@ MODEL_SETTINGS = (
 """Settings that an evaluation takes under their own names."""
 
 
-@takes_settings(*MODEL_SETTINGS)
+def _images(of: str) -> Any:
+    return typer.Option(help=f"Folder of the images of {of}.", show_default="beside the rows")
+
+
+def _also(spelling: str) -> Any:
+    """A published option that another one has replaced: still taken, no longer shown."""
+    return typer.Option(hidden=True, help=f"As {spelling}.")
+
+
+@takes_settings("reasoner", *MODEL_SETTINGS)
 def evaluate(
     ctx: typer.Context,
-    gsm8k_path: Annotated[str | None, typer.Option(help=f"GSM8K: {FILE_OR_HUB}.")] = None,
-    mathvista_path: Annotated[str | None, typer.Option(help=f"MathVista: {FILE_OR_HUB}.")] = None,
-    mathvista_image_dir: Annotated[
-        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
-    ] = None,
-    mmlu_path: Annotated[str | None, typer.Option(help=f"MMLU: {FILE_OR_HUB}.")] = None,
-    mmlu_image_dir: Annotated[
-        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
-    ] = None,
+    gsm8k_path: Gsm8kPath = None,
+    mathvista_path: MathvistaPath = None,
+    mathvista_image_dir: Annotated[Path | None, _images("MathVista")] = None,
+    mmlu_path: MmluPath = None,
+    mmlu_image_dir: Annotated[Path | None, _images("MMLU")] = None,
     mmlu_condition: Annotated[
-        str | None, typer.Option(help="image, beside or text; default: image where there is one.")
+        str | None,
+        typer.Option(
+            help="How questions are shown: image, beside or text.",
+            show_default="image, if there is one",
+        ),
     ] = None,
-    mathv_path: Annotated[str | None, typer.Option(help=f"MATH-V: {FILE_OR_HUB}.")] = None,
-    mathv_image_dir: Annotated[
-        Path | None, typer.Option(help="Where its images are; default: the file's folder.")
+    mathv_path: Annotated[
+        str | None, typer.Option(help=f"Rows of MATH-V: {FILE_OR_HUB}.", show_default="none")
     ] = None,
+    mathv_image_dir: Annotated[Path | None, _images("MATH-V")] = None,
     siblings_path: Annotated[
         str | None,
         typer.Option(
-            help="Recurring problems: rows that name their group, or GSM8K, of which groups are made; "
-            f"{FILE_OR_HUB}."
+            help="Recurring problems: rows that name their group, or rows of GSM8K, of which groups "
+            f"are made: {FILE_OR_HUB}.",
+            show_default="none",
         ),
     ] = None,
     siblings: Annotated[
-        int, typer.Option(help="Problems of a group that is made: one taught, the others solved.")
+        int,
+        typer.Option(help="Problems of a group that is made: one is taught, the others solved."),
     ] = 2,
     retold: Annotated[
-        bool, typer.Option("--retold", help="Their names and objects differ too.")
+        bool, typer.Option("--retold", help="Siblings differ in names and objects too.")
     ] = False,
-    problems_path: Annotated[
-        str | None, typer.Option(help="Rows with the fields of Problem, as JSON lines.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
-    sample_size: Annotated[
-        int, typer.Option(help="Problems per benchmark, or groups of siblings; -1 is all.")
-    ] = -1,
+    problems_path: ProblemsPath = None,
+    split: Split = None,
+    sample_size: SampleSize = -1,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder of samples, traces, memories and reports.")
+        Path | None,
+        typer.Option(
+            help="New or empty folder for all that is written.", show_default="must be given"
+        ),
     ] = None,
     arms: Annotated[
         str,
         typer.Option(
-            help="Of: single, empty, consistency, within, frozen, online, oracle; "
-            "with siblings also form, placebo, taught, lessons."
+            help="Arms to run, joined by commas: single, empty, consistency, within, frozen, online, "
+            "oracle; with siblings also form, placebo, taught, lessons."
         ),
     ] = "single,empty,online",
     orders: Annotated[int, typer.Option(help="Task orders of the arms online and oracle.")] = 3,
@@ -89,7 +107,11 @@ def evaluate(
         str, typer.Option(help="Whose solutions of siblings are taught: reference or teacher.")
     ] = "reference",
     teacher_calls: Annotated[
-        int | None, typer.Option(help="How often each order of the arm online may ask the teacher.")
+        int | None,
+        typer.Option(
+            help="How often each order of the arm online may ask the teacher.",
+            show_default="no limit",
+        ),
     ] = None,
     one_pass: Annotated[
         bool,
@@ -99,47 +121,47 @@ def evaluate(
     ] = False,
     train_path: Annotated[
         str | None,
-        typer.Option(help="Training problems of the arm frozen: FILE, or BENCHMARK=FILE."),
+        typer.Option(
+            help="Training problems of the arm frozen: FILE, or BENCHMARK=FILE.",
+            show_default="none",
+        ),
     ] = None,
-    train_size: Annotated[int, typer.Option(help="How many of them; -1 is all.")] = TRAIN_SIZE,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 8,
+    train_size: Annotated[
+        int, typer.Option(help="How many training problems; -1 is all.")
+    ] = TRAIN_SIZE,
+    workers: Workers = 8,
     cluster: Address = None,
     actors: ActorCount = None,
     gpus_per_actor: GpuShare = None,
-    processes: Annotated[int, typer.Option(help="As --cluster local --actors of this number.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of samples, orders, withholding and decoding.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    processes: Annotated[int, _also("--cluster local --actors N")] = 1,
+    seed: Seed = 0,
+    resume: Resume = False,
     budget: Annotated[
-        str | None, typer.Option(help="Stop when spent: '2M tokens', '$5', '30 min', '8h'.")
-    ] = None,
-    price_in: Annotated[float | None, typer.Option(help="Dollars per million tokens read.")] = None,
-    price_out: Annotated[
-        float | None, typer.Option(help="Dollars per million tokens written.")
-    ] = None,
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds for one run; over it, the sample counts as crashed.")
-    ] = 3600.0,
-    reasoner: Annotated[
         str | None,
         typer.Option(
-            "--reasoner",
-            "--model",
-            help="Chat model that solves: local:NAME, vita:PATH, provider:model, "
-            "or with --base-url the server's name for it.",
+            help="Stop when this is spent: '2M tokens', '$5', '30 min', '8h'.",
+            show_default="no limit",
         ),
     ] = None,
-    vita_model: Annotated[str | None, typer.Option(help="Folder of a VITA reasoner.")] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens read.", show_default="not known"),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens written.", show_default="not known"),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds for one run; after that, the sample counts as crashed.")
+    ] = 3600.0,
+    vita_model: Annotated[str | None, _also("--reasoner vita:FOLDER")] = None,
     given: Given = NOTHING,
-    rmm_base_model: Annotated[
-        str | None, typer.Option(help="Memory writer: a local model's name or folder.")
-    ] = None,
-    rmm_lora_adapter: Annotated[
-        Path | None, typer.Option(help="Folder of the adapter on it, as `vitarmm train` makes.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
+    rmm_base_model: Annotated[str | None, _also("--rmm local:NAME")] = None,
+    rmm_lora_adapter: Annotated[Path | None, _also("--rmm local:NAME+FOLDER")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
-    """Compare arms with and without memory on benchmarks, and report what is real.
+    """Compare arms with and without memory on benchmarks; the report has intervals.
 
     Give at least one benchmark and --output-dir. What is killed or interrupted goes on with --resume.
     """
@@ -238,7 +260,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     from vitarmm_agent.settings import Settings
 
     return Settings.load(
-        reasoner=_reasoner(given["reasoner"], given["vita_model"], given["base_url"]),
+        reasoner=reasoner_of(given["reasoner"], given["vita_model"], given["base_url"]),
         seed=given["seed"],
         teacher_calls=given["teacher_calls"],
         **{name: given[name] for name in MODEL_SETTINGS}
@@ -246,7 +268,8 @@ def _settings(given: dict[str, Any]) -> Settings:
     )
 
 
-def _reasoner(reasoner: str | None, vita_model: str | None, base_url: str | None) -> str | None:
+def reasoner_of(reasoner: str | None, vita_model: str | None, base_url: str | None) -> str | None:
+    """The reasoner's spec; with a server, its bare name for the model will do."""
     if reasoner and vita_model:
         raise InputError("give --reasoner or --vita-model, not both")
     if vita_model:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitarmm_agent.cli.console import out, safe
-from vitarmm_agent.cli.eval_run import finish, run_plan, show_plan
+from vitarmm_agent.cli.eval_run import finish, reasoner_of, run_plan, show_plan
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import DryRun, Json, Resume, Seed, Workers
+from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.report import Report
@@ -18,31 +20,36 @@ ARMS = "empty,placebo,taught"
 GROUPS = 30
 
 
-@takes_settings("base_url", "max_tokens")
+@takes_settings("reasoner", "base_url", "max_tokens")
 def siblings(
     path: Annotated[
         str | None,
-        typer.Argument(help="GSM8K, or rows that name their group; default: problems of its own."),
+        typer.Argument(
+            help="Rows of GSM8K, or rows that name their group.", show_default="our own problems"
+        ),
     ] = None,
-    groups: Annotated[int, typer.Option(help="Groups at most; -1 is all.")] = GROUPS,
-    each: Annotated[int, typer.Option(help="Problems of a group: one taught, others solved.")] = 3,
-    arms: Annotated[str, typer.Option(help="As in `vitarmm eval`.")] = ARMS,
-    reasoner: Annotated[
-        str | None, typer.Option("--reasoner", "--model", help="Chat model that solves.")
-    ] = None,
+    groups: Annotated[int, typer.Option(help="Groups of siblings at most; -1 is all.")] = GROUPS,
+    each: Annotated[
+        int, typer.Option(help="Problems of a group: one is taught, the others solved.")
+    ] = 3,
+    arms: Annotated[str, typer.Option(help="Arms to run, joined by commas.")] = ARMS,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Default: a new folder under DATA_DIR/evaluations.")
+        Path | None,
+        typer.Option(
+            help="New or empty folder for all that is written.",
+            show_default="a new one under DATA_DIR/evaluations",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the siblings and of decoding.")] = 0,
-    workers: Annotated[int, typer.Option(help="Runs at a time.")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    dry_run: DryRun = False,
+    resume: Resume = False,
     given: Given = NOTHING,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Does a worked example in memory help with problems of its kind? One attempt each, unjudged.
+    """Measure whether a worked example in memory helps with problems of its kind, in a few minutes.
 
-    The first problem of each group is taught with its right solution; the others are solved with an
+    One attempt each, which nothing judges. The first problem of each group is taught with its right solution; the others are solved with an
     empty memory, with the example of another group shown by force, and with what recall finds.
     """
     from vitarmm_agent.evals.datasets import load_benchmark
@@ -52,7 +59,10 @@ def siblings(
     from vitarmm_agent.evals.run.plan import EvaluationPlan, checked
     from vitarmm_agent.settings import Settings
 
-    settings = Settings.load(reasoner=reasoner, seed=seed, **given)
+    if groups < 1 and groups != -1:
+        raise InputError(f"--groups must be 1 or more, or -1 for all; got {groups}")
+    named = reasoner_of(given.get("reasoner"), None, given.get("base_url"))
+    settings = Settings.load(**{**given, "seed": seed, "reasoner": named})
     benchmark = load_benchmark(
         "siblings", path or OWN, sample_size=groups, siblings=each, seed=seed
     )

@@ -10,30 +10,32 @@ import typer
 from vitarmm_agent.cli import eval_reports, eval_rmm, eval_run, eval_siblings
 from vitarmm_agent.cli.console import out, print_json
 from vitarmm_agent.cli.render_mmlu import render_mmlu
-from vitarmm_agent.cli.spelling import EITHER
+from vitarmm_agent.cli.shared import Json
+from vitarmm_agent.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.verifiers import AgreementRow, VerdictRow
 
-app = typer.Typer(help="Measure.", invoke_without_command=True, context_settings=EITHER)
+app = typer.Typer(help="Measure what memory does.", invoke_without_command=True)
 app.callback(invoke_without_command=True)(eval_run.evaluate)
-app.command("render-mmlu", context_settings=EITHER)(render_mmlu)
-app.command("siblings", context_settings=EITHER)(eval_siblings.siblings)
-app.command("rmm", context_settings=EITHER)(eval_rmm.rmm)
-app.command("report", context_settings=EITHER)(eval_reports.report)
-app.command("compare", context_settings=EITHER)(eval_reports.compare)
-app.command("export", context_settings=EITHER)(eval_reports.export)
+app.command("render-mmlu")(render_mmlu)
+app.command("siblings")(eval_siblings.siblings)
+app.command("rmm", context_settings=spelled(vita_model="reasoner"))(eval_rmm.rmm)
+app.command("report")(eval_reports.report)
+app.command("compare", context_settings=spelled(arms="pair"))(eval_reports.compare)
+app.command("export")(eval_reports.export)
 
 
 @app.command()
 def verifiers(
-    data: Annotated[Path, typer.Option(help="Folder of the labelled data.")],
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="gsm8k, mathv or mathvista; default: all.")
+    data: Annotated[Path, typer.Option(help="Folder of the labelled solutions.")],
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(help="gsm8k, mathv or mathvista; repeatable.", show_default="all"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Precision, coverage and lift of every verifier that needs no model, and how grading agrees."""
+    """Measure precision, coverage and lift of each verifier that needs no model, and of grading."""
     from vitarmm_agent.evals.verifiers import (
         FILES,
         load_solutions,
@@ -43,7 +45,7 @@ def verifiers(
 
     verdicts: list[VerdictRow] = []
     agreement: list[AgreementRow] = []
-    for name in dataset or list(FILES):
+    for name in benchmark or list(FILES):
         solutions = load_solutions(data, name)
         verdicts += measure_verifiers(solutions)
         agreement += measure_grading(solutions)

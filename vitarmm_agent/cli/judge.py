@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, read_input
-from vitarmm_agent.cli.options import NOTHING, Given, Json, takes_settings
+from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import SOLUTION, By, Json, Reason, Run, Step, solution_text
 from vitarmm_agent.cli.solve import open_agent
-from vitarmm_agent.errors import InputError
-
-MAX_BYTES = 100_000
 
 
 @takes_settings("reasoner", "rmm", "base_url", "memory", "database", "namespace")
 def judge(
-    thread: Annotated[str, typer.Argument(help="The run.")],
+    thread: Run,
     verdict: Annotated[str, typer.Argument(help="pass, fail, or abstain to take a verdict back.")],
-    comment: Annotated[str, typer.Option(help="Why; the lesson is made of it.")] = "",
-    solution: Annotated[
-        str,
-        typer.Option(
-            help="A right one: a file or the text; steps, a line each, then 'Answer: …'; - reads "
-            "standard input."
-        ),
-    ] = "",
-    step: Annotated[int | None, typer.Option(min=1, help="Number of the wrong step.")] = None,
-    by: Annotated[str, typer.Option(help="Who says it; default: you.")] = "",
+    reason: Reason = "",
+    solution: Annotated[str, typer.Option(help=SOLUTION, show_default="none")] = "",
+    step: Step = None,
+    by: By = "",
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Say whether a run was right: counts for what it was shown, and teaches; once.
+    """Say whether a run was right; what it was shown gains or loses credit, and a lesson is written.
 
-    Another verdict takes back what the earlier one came to.
+    A new verdict replaces the earlier one, and takes back what came of it.
     """
     from vitarmm_agent.cli.live import print_judged, print_result
     from vitarmm_agent.cli.trace import checkpoints
@@ -44,7 +35,7 @@ def judge(
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.traces import whole_id
 
-    text = _text(solution)
+    text = solution_text(solution) if solution else ""
     kept = checkpoints(given.get("database"))
     thread = whole_id(kept, thread)
     begun = begun_with(kept, thread)
@@ -53,7 +44,7 @@ def judge(
         result = agent.judge(
             thread,
             verdict,
-            comment=comment,
+            comment=reason,
             solution=text,
             step=step,
             by=by or getpass.getuser(),
@@ -64,22 +55,3 @@ def judge(
     for record in result.judged[-1:]:
         print_judged(out, record)
     print_result(out, result)
-
-
-def _text(solution: str) -> str:
-    """The solution, from where it is.
-
-    Raises:
-        InputError: the file cannot be read, or is no text of a bounded size.
-    """
-    if solution == "-":
-        return read_input()
-    try:
-        path = Path(solution)
-        if "\n" in solution or not solution or not path.is_file():
-            return solution
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{solution!r} has more than {MAX_BYTES:,} bytes; a solution is short")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{solution!r} cannot be read: {error}") from None

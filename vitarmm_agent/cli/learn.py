@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.memory_options import (
-    Json,
-    memory_settings,
-    opened,
-)
+from vitarmm_agent.cli.memory_options import memory_settings, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
+from vitarmm_agent.cli.shared import Json
 
 if TYPE_CHECKING:
     from vitarmm_agent.integrations.learning import Learned
@@ -31,29 +28,33 @@ def learn(
     ],
     rmm: Annotated[
         str | None,
-        typer.Option(help="Memory writer that is asked for a lesson on each run; default: none."),
+        typer.Option(
+            help="Chat model that is asked for a lesson on each run.", show_default="none"
+        ),
     ] = None,
     score: Annotated[
-        str, typer.Option(help="Name of the score that counts; default: all, if they agree.")
+        str,
+        typer.Option(help="Name of the score that counts.", show_default="all, if they agree"),
     ] = "",
     pass_from: Annotated[
-        float | None, typer.Option(help="Number from which a score passes; default: 1.")
+        float | None, typer.Option(help="Number from which a score passes.", show_default="1")
     ] = None,
     precision: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Measured share of right verdicts where no person gave them; without it they are "
-            "advice, and teach nothing.",
+            help="Measured share of a model's verdicts that are right; without it they are advice, "
+            "and teach nothing.",
+            show_default="not measured",
         ),
     ] = None,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Learn from runs that were made elsewhere: from right solutions, passes after fails, verdicts.
+    """Learn from runs made elsewhere: right solutions, passes after fails, verdicts.
 
-    Each run is learned from once. What cannot be read is listed; the rest is learned from.
+    Each run teaches once. What cannot be read is listed, and the rest is learned from.
     """
     from vitarmm_agent.integrations.exports.told import Judging
     from vitarmm_agent.integrations.learning import learn_runs

@@ -250,7 +250,7 @@ def print_result(console: Console, result: Result) -> None:
     console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
     console.print(f"trace   vitarmm trace show {result.thread_id}")
     if result.status == "interrupted":
-        reply = "--verdict pass|fail --message WHY"
+        reply = "--verdict pass|fail --reason WHY"
         console.print(
             f"waits   for a person: vitarmm resume {result.thread_id} {reply}", markup=False
         )

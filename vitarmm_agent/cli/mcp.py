@@ -9,6 +9,7 @@ import typer
 
 from vitarmm_agent.cli.console import err, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
+from vitarmm_agent.cli.shared import AllowHost, Fill, Host, Port
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.hosts import LOOPBACK
@@ -18,25 +19,20 @@ from vitarmm_agent.redaction import keep_secret
 @takes_settings(*ROLES, "max_iterations")
 def mcp(
     http: Annotated[
-        bool, typer.Option("--http", help="Serve streamable HTTP at /mcp; default: stdio.")
+        bool, typer.Option("--http", help="Serve streamable HTTP at /mcp, instead of stdio.")
     ] = False,
-    host: Annotated[str, typer.Option(help="Address to listen at, with --http.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port, with --http.")] = 8765,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="VITARMM_MCP_TOKEN",
-            help="Bearer token that clients must send, with --http; made and printed by default.",
+            help="Bearer token that clients must send, with --http; it is printed.",
+            show_default="a new one at each start",
         ),
     ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Another name it is reached by, such as that of a proxy; repeatable."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
-    ] = None,
+    allow_host: AllowHost = None,
+    set_: Fill = None,
     given: Given = NOTHING,
 ) -> None:
     """Serve the agent to MCP clients such as Claude Desktop."""
@@ -68,12 +64,15 @@ def mcp(
 def _serve_http(app: Any, host: str, port: int, token: str) -> None:
     import uvicorn
 
+    from vitarmm_agent.cli.ui import listen
+
+    listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
-    err.print(safe(f"vitarmm mcp at http://{shown}:{port}/mcp"))
+    err.print(safe(f"vitarmm mcp at http://{shown}:{listening.getsockname()[1]}/mcp"))
     err.print(safe(f"clients send the header Authorization: Bearer {token}"))
     gc.collect()
     gc.freeze()  # a collection of all that was imported would stop the event loop for 100 ms
-    uvicorn.run(app, host=host, port=port, log_level="info")
+    uvicorn.Server(uvicorn.Config(app, log_level="info")).run(sockets=[listening])
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:

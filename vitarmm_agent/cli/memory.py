@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
 import typer
@@ -16,12 +17,9 @@ from vitarmm_agent.cli.console import (
     safe,
 )
 from vitarmm_agent.cli.memory_options import (
+    TYPES,
     EntryId,
     Expires,
-    Json,
-    Reason,
-    TypeOption,
-    Yes,
     entry_from,
     existing,
     expiry,
@@ -32,6 +30,7 @@ from vitarmm_agent.cli.memory_options import (
     say_done,
 )
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
+from vitarmm_agent.cli.shared import Json, Limit, Offset, Reason, Yes
 from vitarmm_agent.errors import InputError
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,12 +42,15 @@ app.command("import")(memory_transfer.import_)
 @app.command("list")
 @takes_settings(*PLACE)
 def list_(
-    entry_type: TypeOption = None,
-    state: Annotated[
-        str | None, typer.Option(help="live, expired, quarantined or superseded; default: all.")
+    entry_type: Annotated[
+        str | None, typer.Option("--type", help=f"Only {TYPES}", show_default="any")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Entries per page.")] = 20,
-    offset: Annotated[int, typer.Option(min=0, help="Entries to pass over.")] = 0,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only live, expired, quarantined or superseded.", show_default="any"),
+    ] = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
@@ -88,20 +90,29 @@ def show(
 @takes_settings(*PLACE)
 def search(
     query: Annotated[str, typer.Argument(help="A problem, or what an entry is about.")],
-    k: Annotated[int, typer.Option(min=1, help="Entries at most, linked ones aside.")] = 3,
+    limit: Limit = 3,
     as_of: Annotated[
-        str | None, typer.Option(help="Recall as the memory was at this time (ISO 8601).")
+        str | None,
+        typer.Option(help="Recall as the memory was then: 2026-01-31T12:00.", show_default="now"),
     ] = None,
     exclude_problem: Annotated[
-        list[str] | None, typer.Option(help="Leave out what was learned on this problem.")
+        list[str] | None,
+        typer.Option(
+            help="Leave out what was learned from the problem of this id; repeatable.",
+            show_default="none",
+        ),
     ] = None,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Recall entries for a problem as the agent does, and say why each was chosen."""
+    if not query.strip():
+        raise InputError(
+            "there is no text to search for; give a problem, or what an entry is about"
+        )
     with opened(**given) as found:
         recall = found.recall(
-            query, k=k, exclude_problems=exclude_problem or (), as_of=moment(as_of)
+            query, k=limit, exclude_problems=exclude_problem or (), as_of=moment(as_of)
         )
     if as_json:
         print_json(recall.model_dump(mode="json"))
@@ -116,21 +127,27 @@ def search(
 @takes_settings(*PLACE)
 def add(
     content: Annotated[str, typer.Argument(help="What to do or know; - reads standard input.")],
-    entry_type: Annotated[
-        str, typer.Option("--type", help="correction, insight or fact.")
-    ] = "fact",
-    title: Annotated[str, typer.Option(help="A few words.")] = "",
-    when: Annotated[str, typer.Option(help="The condition under which it helps.")] = "",
-    confidence: Annotated[float, typer.Option(help="0 to 1.")] = 0.9,
-    related: Annotated[list[str] | None, typer.Option(help="Id of a linked entry.")] = None,
+    entry_type: Annotated[str, typer.Option("--type", help=f"What it is: {TYPES}")] = "fact",
+    title: Annotated[str, typer.Option(help="A few words.", show_default="none")] = "",
+    when: Annotated[
+        str, typer.Option(help="The condition under which it helps.", show_default="its content")
+    ] = "",
+    confidence: Annotated[float, typer.Option(help="How sure it is, from 0 to 1.")] = 0.9,
+    related: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a linked entry; repeatable.", show_default="none"),
+    ] = None,
     expires: Expires = None,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Add an entry; it is compared with what is known, as the agent's own are."""
+    """Add an entry; like the agent's own, it is compared with what is known already."""
     from vitarmm_agent.memory_store.curation import person_run
     from vitarmm_agent.memory_store.operations import Operation
 
+    until = expiry(expires)
+    if until is not None and until <= datetime.now(UTC):
+        raise InputError(f"--expires {expires!r} is over already; give a time to come, such as 90d")
     entry = entry_from(
         entry_type=entry_type,
         title=title,
@@ -138,7 +155,7 @@ def add(
         content=read_input() if content == "-" else content,
         confidence=confidence,
         related_to=tuple(related or ()),
-        expires_at=expiry(expires),
+        expires_at=until,
         provenance={"writer": "person"},
     )
     with opened(**given) as found:
@@ -154,11 +171,21 @@ def add(
 @takes_settings(*PLACE)
 def edit(
     entry_id: EntryId,
-    content: Annotated[str | None, typer.Option(help="New content.")] = None,
-    title: Annotated[str | None, typer.Option(help="New title.")] = None,
-    when: Annotated[str | None, typer.Option(help="New condition.")] = None,
-    entry_type: TypeOption = None,
-    confidence: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    content: Annotated[
+        str | None, typer.Option(help="What to do or know.", show_default="as it is")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="A few words.", show_default="as it is")] = None,
+    when: Annotated[
+        str | None,
+        typer.Option(help="The condition under which it helps.", show_default="as it is"),
+    ] = None,
+    entry_type: Annotated[
+        str | None, typer.Option("--type", help=f"What it is: {TYPES}", show_default="as it is")
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="How sure it is, from 0 to 1.", show_default="as it is"),
+    ] = None,
     expires: Expires = None,
     reason: Reason = "",
     given: Given = NOTHING,
@@ -199,14 +226,16 @@ def forget(
 @app.command()
 @takes_settings(*PLACE)
 def review(
-    entry_id: Annotated[str | None, typer.Argument(help="Entry; default: list all.")] = None,
+    entry_id: Annotated[
+        str | None, typer.Argument(help="Id of the entry.", show_default="all are listed")
+    ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Recall it again.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Forget it.")] = False,
     reason: Reason = "",
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Decide on entries that were put aside: harmful ones, and such as instruct the model."""
+    """Decide about entries that were put aside: harmful ones, and those that seem to instruct the model."""
     with opened(**given) as found:
         if entry_id is None:
             waiting = found.list(state="quarantined")
@@ -253,12 +282,16 @@ def stats(given: Given = NOTHING, as_json: Json = False) -> None:
 @takes_settings(*PLACE)
 def reindex(
     embedder: Annotated[
-        str | None, typer.Option(help="Embedder to change to: local:NAME or provider:model.")
+        str | None,
+        typer.Option(
+            help="Embedder to change to: local:NAME or provider:model.",
+            show_default="the settings'",
+        ),
     ] = None,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Make the store and its vectors again from the journal, perhaps with another embedder."""
+    """Rebuild the store and its vectors from the journal, if you like with another embedder."""
     from vitarmm_agent.memory_store.reindex import reindex as make_again
 
     settings = memory_settings(**given, embedder=embedder)
@@ -286,7 +319,7 @@ def reindex(
 @app.command()
 @takes_settings(*PLACE)
 def undo(
-    run: Annotated[str, typer.Argument(help="A run's thread, or what a command printed.")],
+    run: Annotated[str, typer.Argument(help="A run's id, or what a command printed.")],
     yes: Yes = False,
     given: Given = NOTHING,
     as_json: Json = False,
@@ -309,9 +342,13 @@ def undo(
 @app.command()
 @takes_settings(*PLACE)
 def log(
-    entry: Annotated[str | None, typer.Option(help="Only this entry.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Events at most.")] = 30,
+    entry: Annotated[
+        str | None, typer.Option(help="Only changes of this entry.", show_default="any")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Only changes by this run.", show_default="any")
+    ] = None,
+    limit: Limit = 30,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
@@ -330,7 +367,7 @@ def log(
 @app.command()
 @takes_settings("memory", "database")
 def namespaces(given: Given = NOTHING, as_json: Json = False) -> None:
-    """List whose memories there are, and how many entries each has."""
+    """List all namespaces, and how many entries each has."""
     with opened(**given) as found:
         counts = found.namespaces()
     if as_json:

@@ -8,28 +8,29 @@ import typer
 from rich.table import Table
 
 from vitarmm_agent.cli.console import out, print_json, safe
-from vitarmm_agent.cli.memory_options import Json, opened
+from vitarmm_agent.cli.memory_options import opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
+from vitarmm_agent.cli.shared import Json
 
 
 @takes_settings(*PLACE)
 def consolidate(
     apply: Annotated[
-        bool, typer.Option("--apply", help="Make the changes; otherwise they are shown.")
+        bool, typer.Option("--apply", help="Make the changes; without it they are only shown.")
     ] = False,
     shown: Annotated[
-        int, typer.Option(min=1, help="Uses from which an entry may be put aside.")
+        int, typer.Option(min=1, help="Put an entry aside only after it was shown this often.")
     ] = 8,
     below: Annotated[
         float,
-        typer.Option(help="It is when it surely helped in a smaller share of them than this."),
+        typer.Option(help="Put it aside if it surely helped in less than this share of them."),
     ] = 0.2,
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
     """Go over the memory: merge entries that say the same, and put aside those that never help.
 
-    Nothing is deleted: what is put aside waits for review, and the whole is taken back by one undo.
+    Nothing is deleted: what is put aside waits for review, and one undo takes all of it back.
     """
     with opened(**given) as found:
         done = found.consolidate(apply=apply, shown=shown, below=below)

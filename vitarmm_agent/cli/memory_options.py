@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.schema import MemoryEntry
     from vitarmm_agent.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 EntryId = Annotated[str, typer.Argument(help="Id of the entry.")]
-TypeOption = Annotated[str | None, typer.Option("--type", help="correction, insight or fact.")]
+TYPES = "correction, insight or fact."
 Expires = Annotated[
     str | None,
-    typer.Option(help="No longer recalled after this time, or so long from now (90d); or never."),
+    typer.Option(
+        help="Not recalled after this time, or after so long (90d); or never.", show_default="never"
+    ),
 ]
-Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 
 
 @contextmanager

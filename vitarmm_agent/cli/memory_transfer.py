@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vitarmm_agent.cli.console import Force, data_out, err, out, print_json, safe, unused
-from vitarmm_agent.cli.memory_options import Json, one_of, opened
+from vitarmm_agent.cli.console import data_out, err, out, print_json, safe, unused
+from vitarmm_agent.cli.memory_options import one_of, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
+from vitarmm_agent.cli.shared import Force, Json
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
     skills: Annotated[
         str | None,
-        typer.Option(help="Folder to write proven entries to, each as an Agent Skill (SKILL.md)."),
+        typer.Option(
+            help="Folder to write proven entries to, each as an Agent Skill (SKILL.md).",
+            show_default="none",
+        ),
     ] = None,
     proven: Annotated[
         str,
@@ -59,15 +63,19 @@ def export(
 
 @takes_settings(*PLACE)
 def import_(
-    file: Annotated[str, typer.Argument(help="JSON Lines; - is standard input.")] = "",
+    file: Annotated[
+        str,
+        typer.Argument(help="JSON Lines; - is standard input.", show_default="see --skills"),
+    ] = "",
     skills: Annotated[
-        str | None, typer.Option(help="Folder of Agent Skills to take in, in place of a file.")
+        str | None,
+        typer.Option(help="Folder of Agent Skills to take in, not a file.", show_default="none"),
     ] = None,
     keep_good: Annotated[
         bool, typer.Option("--keep-good", help="Take the good lines of a file with bad ones.")
     ] = False,
     on_conflict: Annotated[
-        str, typer.Option(help="An id that is here with other content: fail, skip or replace.")
+        str, typer.Option(help="If an id is here with other content: fail, skip or replace.")
     ] = "fail",
     trust: Annotated[
         bool, typer.Option("--trust", help="Take counts, provenance and state as the file says.")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json
-from vitarmm_agent.errors import MissingExtraError
+from vitarmm_agent.cli.shared import Json
+from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.weights import CATALOG, installed, pull, remove, resolve
 from vitarmm_agent.weights.store import lookup, megabytes
@@ -19,9 +20,7 @@ Name = Annotated[str, typer.Argument(help="Name of the weights; `vitarmm models 
 
 
 @app.command("list")
-def list_models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def list_models(as_json: Json = False) -> None:
     """Show the weights that can be pulled, and which are on this machine."""
     present = {found.name: found.path for found in installed(Settings.load().home)}
     if as_json:
@@ -85,13 +84,19 @@ def convert_vita(
     source: Annotated[Path, typer.Argument(help="VITA checkpoint in the published layout.")],
     target: Annotated[Path, typer.Argument(help="New folder to write.")],
     vita_model_type: Annotated[
-        str | None, typer.Option(help="Model type; default: what the checkpoint says.")
+        str | None,
+        typer.Option(help="Model type of a VITA checkpoint.", show_default="what it says"),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="bfloat16, float16 or float32; default: the checkpoint's.")
+        str | None,
+        typer.Option(help="bfloat16, float16 or float32.", show_default="the checkpoint's"),
     ] = None,
 ) -> None:
     """Write a VITA checkpoint as a normal transformers folder, which loads without conversion."""
+    if not source.is_dir():
+        raise InputError(
+            f"there is no folder {str(source)!r}; name one that holds a VITA checkpoint"
+        )
     from vitarmm_agent.models.vita.convert import convert
 
     try:

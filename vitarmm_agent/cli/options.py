@@ -11,26 +11,33 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from vitarmm_agent.settings import Settings
+from vitarmm_agent.settings import DEFAULT_CHAT_MODEL, Settings
 
 Reasoner = Annotated[
     str | None,
     typer.Option(
-        "--reasoner", "-r", help="Chat model that solves: local:NAME, vita:PATH, provider:model."
+        "--reasoner",
+        "-r",
+        help="Chat model that solves: local:NAME, vita:PATH, provider:model.",
+        show_default=DEFAULT_CHAT_MODEL,
     ),
 ]
 FeedbackOption = Annotated[
-    str | None, typer.Option("--feedback", "-f", help="Verifiers in order, by name.")
+    str | None, typer.Option("--feedback", "-f", help="Names of verifiers, in order.")
 ]
 Judge = Annotated[
-    str | None, typer.Option(help="Chat model that `judge` asks; default: the reasoner.")
+    str | None,
+    typer.Option(help="Chat model that the verifier `judge` asks.", show_default="the reasoner"),
 ]
-Rmm = Annotated[str | None, typer.Option(help="Memory-writing chat model; default: the reasoner.")]
+Rmm = Annotated[
+    str | None, typer.Option(help="Chat model that writes the memory.", show_default="the reasoner")
+]
 Teacher = Annotated[
     str | None,
-    typer.Option(help="Stronger chat model, asked once where a run ends without a pass."),
+    typer.Option(
+        help="Stronger chat model, asked once when a run ends without a pass.", show_default="none"
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _OPTIONS: dict[str, Any] = {
     "reasoner": Reasoner,
@@ -39,31 +46,54 @@ _OPTIONS: dict[str, Any] = {
     "rmm": Rmm,
     "teacher": Teacher,
     "memory": Annotated[
-        str | None, typer.Option("--memory", "-m", help="Memory folder or server URL, or off.")
+        str | None,
+        typer.Option(
+            "--memory",
+            "-m",
+            help="Folder or Chroma server URL of the memory, or off.",
+            show_default="DATA_DIR/memory",
+        ),
     ],
     "database": Annotated[
         str | None,
-        typer.Option(help="postgresql://… for traces, images and history of several machines."),
+        typer.Option(
+            help="postgresql://… that several machines share for traces, images and history.",
+            show_default="files under DATA_DIR",
+        ),
     ],
     "namespace": Annotated[
         str | None,
-        typer.Option(
-            help="Whose memory, parts separated by a slash (team/agent), or a JSON array."
-        ),
+        typer.Option(help="Whose memory: parts joined by slashes (team/agent), or a JSON array."),
     ],
     "max_iterations": Annotated[
-        int | None, typer.Option("--max-iterations", "-n", help="Attempts at most.")
+        int | None, typer.Option("--max-iterations", "-n", help="Attempts per problem at most.")
     ],
-    "max_tokens": Annotated[int | None, typer.Option(help="New tokens per model call.")],
-    "temperature": Annotated[float | None, typer.Option(help="0 is greedy.")],
-    "seed": Annotated[int | None, typer.Option(help="Seed of sampling.")],
-    "base_url": Annotated[str | None, typer.Option(help="OpenAI-compatible server.")],
+    "max_tokens": Annotated[int | None, typer.Option(help="New tokens per model call at most.")],
+    "temperature": Annotated[
+        float | None, typer.Option(help="How freely words are drawn; 0 takes the likeliest.")
+    ],
+    "seed": Annotated[
+        int | None,
+        typer.Option(help="Seed of all that is drawn at random.", show_default="none"),
+    ],
+    "base_url": Annotated[
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible server of openai: models.", show_default="OPENAI_BASE_URL"
+        ),
+    ],
     "images": Annotated[
-        str | None, typer.Option(help="model: hand images over; ocr: read them first.")
+        str | None,
+        typer.Option(
+            "--images-as", help="model: the reasoner sees images; ocr: it gets the text in them."
+        ),
     ],
-    "max_tiles": Annotated[int | None, typer.Option(help="Tiles per image of vita: models.")],
+    "max_tiles": Annotated[
+        int | None, typer.Option(help="Tiles per image at most, for vita: models.")
+    ],
     "vita_model_type": Annotated[
-        str | None, typer.Option(help="Model type of vita: models; default: the checkpoint's.")
+        str | None,
+        typer.Option(help="Model type of a VITA checkpoint.", show_default="what it says"),
     ],
 }
 PANELS = {
@@ -129,8 +159,7 @@ def _told(name: str) -> Any:
     told = copy(option)
     told.rich_help_panel = next(panel for panel, names in PANELS.items() if name in names)
     if default is not None:
-        shown = "/".join(default) if isinstance(default, tuple) else default
-        told.help = f"{told.help.rstrip('.')}; default: {shown}."
+        told.show_default = "/".join(default) if isinstance(default, tuple) else str(default)
     return Annotated[kind, told]
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json
+from vitarmm_agent.cli.shared import Json, Seed, Split
+from vitarmm_agent.cli.sources import SampleSize
 from vitarmm_agent.errors import InputError
 
 MAX_SHOWN = 5
@@ -17,17 +19,18 @@ def render_mmlu(
     data: Annotated[Path, typer.Argument(help="MMLU as .csv, .jsonl or .json, plain or .gz.")],
     folder: Annotated[Path, typer.Argument(help="New folder for mmlu.jsonl and images/.")],
     fonts: Annotated[
-        str, typer.Option(help="Font files or names, comma-separated; default: DejaVuSans.")
+        str,
+        typer.Option(help="Font files or names, joined by commas.", show_default="DejaVuSans"),
     ] = "",
-    sizes: Annotated[str, typer.Option(help="Font sizes in pixels, comma-separated.")] = "16",
+    sizes: Annotated[str, typer.Option(help="Font sizes in pixels, joined by commas.")] = "16",
     width: Annotated[int, typer.Option(help="Width of the pictures in pixels.")] = 800,
     layout: Annotated[
         str, typer.Option(help="Where the options are: list, grid, inline or mixed.")
     ] = "list",
-    split: Annotated[str | None, typer.Option(help="Only this split: test, dev or val.")] = None,
-    sample_size: Annotated[int, typer.Option(help="Questions drawn at random; -1 for all.")] = -1,
-    seed: Annotated[int, typer.Option(help="Seed of the draw, fonts, sizes and layouts.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    split: Split = None,
+    sample_size: SampleSize = -1,
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Render MMLU questions into pictures, with rows that `--mmlu-path` takes."""
     from vitarmm_agent.evals.datasets import load_benchmark

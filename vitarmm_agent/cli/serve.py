@@ -11,6 +11,7 @@ import typer
 from vitarmm_agent.cli.console import err, safe
 from vitarmm_agent.cli.mcp import pairs
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
+from vitarmm_agent.cli.shared import AllowHost, Fill, Host, Port
 from vitarmm_agent.cli.solve import open_agent
 from vitarmm_agent.cli.ui import checked_token, listen
 from vitarmm_agent.errors import InputError
@@ -23,23 +24,19 @@ KEY = "VITARMM_API_KEY"
 
 @takes_settings(*ROLES, "max_iterations", "base_url")
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8766,
+    host: Host = "127.0.0.1",
+    port: Port = 8766,
     api_key_env: Annotated[
         str,
-        typer.Option(help="Variable that holds the key which clients must send; else one is made."),
+        typer.Option(
+            help="Environment variable with the key that clients must send; if it is empty, a key is made."
+        ),
     ] = KEY,
     no_key: Annotated[
         bool, typer.Option("--no-key", help="Let in every user of this machine; at 127.0.0.1 only.")
     ] = False,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Another name it is reached by, such as that of a proxy; repeatable."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE that fills the memory's namespace; repeatable."),
-    ] = None,
+    allow_host: AllowHost = None,
+    set_: Fill = None,
     runs_per_client: Annotated[
         int,
         typer.Option(min=1, help="Runs that one client may have under way; more are refused: 429."),

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
+from vitarmm_agent.cli.options import Judge, Reasoner
+from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
+    Attempts,
     Gsm8kPath,
     ImageDir,
     MathvistaPath,
     MmluPath,
+    OutputDir,
     ProblemsPath,
+    SampleSize,
     sources_of,
 )
 
@@ -28,67 +33,59 @@ SHOWN_REASONS = 8
 
 
 def simulate(
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", help="New or empty folder for all that comes of it.")
-    ],
-    vita_model: Annotated[
-        str | None,
-        typer.Option("--vita_model", help="Chat model that solves; default: the reasoner."),
-    ] = None,
-    feedback_model: Annotated[
-        str | None,
-        typer.Option(
-            "--feedback_model", help="Chat model that judges, and writes; default: the judge."
-        ),
-    ] = None,
+    output_dir: OutputDir,
+    reasoner: Reasoner = None,
+    judge: Judge = None,
     rmm: Annotated[
-        str | None, typer.Option(help="Chat model that writes entries, if it is another.")
+        str | None,
+        typer.Option(help="Chat model that writes the memory.", show_default="the judge"),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
     mathvista_path: MathvistaPath = None,
     mmlu_path: MmluPath = None,
     problems_path: ProblemsPath = None,
     image_dir: ImageDir = None,
-    num_samples: Annotated[
-        int, typer.Option("--num_samples", help="Problems per benchmark; -1 means all.")
-    ] = -1,
-    workers: Annotated[int, typer.Option(help="Problems at a time.")] = 1,
+    sample_size: SampleSize = -1,
+    workers: Workers = 1,
     cluster: Address = None,
     actors: ActorCount = None,
     gpus_per_actor: GpuShare = None,
-    seed: Annotated[int, typer.Option(help="Of the draw and of sampled decisions.")] = 0,
+    seed: Seed = 0,
     candidates: Annotated[int, typer.Option(help="Decisions per situation.")] = 3,
-    temperature: Annotated[float, typer.Option(help="Of sampled decisions.")] = 0.8,
-    attempts: Annotated[
-        int, typer.Option(help="Attempts per problem and memory when entries are tried.")
-    ] = 1,
+    temperature: Annotated[
+        float, typer.Option(help="How freely decisions are drawn; 0 takes the likeliest.")
+    ] = 0.8,
+    attempts: Attempts = 1,
     holdout: Annotated[
         float, typer.Option(help="Share of the problems kept to measure writers.")
     ] = 0.1,
     max_iterations: Annotated[
-        int, typer.Option("--max_iterations", help="Attempts per problem of the loop.")
+        int, typer.Option("--max-iterations", "-n", help="Attempts per problem at most.")
     ] = 2,
-    feedback: Annotated[str, typer.Option(help="Verifiers in order.")] = "arithmetic,judge",
+    feedback: Annotated[
+        str, typer.Option("--feedback", "-f", help="Names of verifiers, in order.")
+    ] = "arithmetic,judge",
     replay: Annotated[
         bool, typer.Option(help="Label decisions by trying their entries on problems.")
     ] = True,
-    oracle: Annotated[bool, typer.Option(help="Let feedback see the gold answer.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted simulation.")] = False,
+    oracle: Annotated[
+        bool, typer.Option(help="Let the verifier `reference` see the right answer.")
+    ] = False,
+    resume: Resume = False,
     i_have_the_right_to_train_on_mathvista: Annotated[
         bool,
         typer.Option(
-            "--i_have_the_right_to_train_on_mathvista",
+            "--i-have-the-right-to-train-on-mathvista",
             help="Take rows whose licence allows testing only.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Run the loop over training problems and write its memory decisions as training data."""
+    """Make training data for the memory writer: run the loop, and record what it decides to remember."""
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulated import SimulationConfig
 
     settings = Settings.load()
-    judge = feedback_model or settings.judge or settings.reasoner
     sources = sources_of(
         image_dir,
         gsm8k=gsm8k_path,
@@ -99,11 +96,11 @@ def simulate(
     config = SimulationConfig.of(
         settings,
         sources=sources,
-        vita_model=vita_model or settings.reasoner,
-        feedback_model=judge,
+        vita_model=reasoner or settings.reasoner,
+        feedback_model=judge or settings.judge or settings.reasoner,
         rmm=rmm,
         feedback=feedback,
-        num_samples=num_samples,
+        num_samples=sample_size,
         holdout=holdout,
         candidates=candidates,
         temperature=temperature,
@@ -126,9 +123,7 @@ def simulate(
         print_json(summary.model_dump(mode="json"))
         return
     print_summary(summary)
-    out.print(
-        safe(f"\nTrain on it:\n  vitarmm train --data_path {output_dir} --output_dir ADAPTER")
-    )
+    out.print(safe(f"\nTrain on it:\n  vitarmm train --data {output_dir} --output-dir ADAPTER"))
 
 
 def run_simulation(
@@ -141,7 +136,13 @@ def run_simulation(
     cluster: Cluster | None = None,
 ) -> Summary:
     """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
+    from vitarmm_agent.models.load import look_for
+    from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulate import simulate as run
+
+    chosen = {config.vita_model, config.feedback_model, config.rmm or config.feedback_model}
+    for spec in chosen if cluster is None else ():  # before the folder is made
+        look_for(spec, Settings.load())
 
     def go(
         on_start: Callable[[int, int], None] | None = None,
@@ -177,11 +178,12 @@ def _with_progress(go: Callable[..., Summary]) -> Summary:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as progress:
+    with progress_shown(Progress(*columns, console=err)) as progress:
         bar = progress.add_task("reading rows, loading models", total=None)
         counts = {"decisions": 0, "crashed": 0}
 
         def started(total: int, done: int) -> None:
+            progress.start()
             progress.update(bar, description="problems", total=total, completed=done)
 
         def finished(row: SimulatedRow) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, read_input, safe
-from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, Json, takes_settings
+from vitarmm_agent.cli.options import NOTHING, ROLES, RUNNING, Given, takes_settings
+from vitarmm_agent.cli.shared import Json, Reason, Run, Step
 from vitarmm_agent.errors import DatabaseError, InputError, ModelServerError
 
 if TYPE_CHECKING:
@@ -27,21 +28,32 @@ if TYPE_CHECKING:
 def solve(
     text: Annotated[str, typer.Argument(help="The problem, or - to read standard input.")],
     image: Annotated[
-        list[str] | None, typer.Option("--image", "-i", help="Image file; repeatable.")
+        list[str] | None,
+        typer.Option("--image", "-i", help="Image file; repeatable.", show_default="none"),
     ] = None,
-    choice: Annotated[list[str] | None, typer.Option(help="Choice; repeat in order.")] = None,
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the choices; repeat in order.", show_default="none"),
+    ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Gold answer: used to grade, shown to no model.")
+        str | None,
+        typer.Option(help="Right answer: it grades, and no model sees it.", show_default="none"),
     ] = None,
     answer_type: Annotated[
-        str | None, typer.Option(help="text, integer, float, list or choice.")
+        str | None,
+        typer.Option(
+            help="text, integer, float, list or choice.",
+            show_default="choice with --choice, else text",
+        ),
     ] = None,
     oracle: Annotated[
-        bool, typer.Option(help="Let the reference verifier use the gold answer.")
+        bool, typer.Option(help="Let the verifier `reference` see the right answer.")
     ] = False,
     human: Annotated[bool, typer.Option(help="Ask a person for the last verdict.")] = False,
     given: Given = NOTHING,
-    thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    thread: Annotated[
+        str | None, typer.Option(help="Id of the new run.", show_default="a new one")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Solve one problem, showing each node as it runs."""
@@ -78,12 +90,16 @@ def solve(
 
 @takes_settings(*ROLES, "base_url")
 def resume(
-    thread: Annotated[str, typer.Argument(help="The run to go on with.")],
+    thread: Run,
     verdict: Annotated[
-        str | None, typer.Option(help="Your verdict, if the run waits for one: pass or fail.")
+        str | None,
+        typer.Option(
+            help="Your verdict, if the run waits for one: pass, fail or abstain.",
+            show_default="you are asked",
+        ),
     ] = None,
-    message: Annotated[str, typer.Option(help="Grounds for the verdict.")] = "",
-    step: Annotated[int | None, typer.Option(help="Number of the wrong step.")] = None,
+    reason: Reason = "",
+    step: Step = None,
     own_settings: Annotated[
         bool,
         typer.Option(help="Go on with your models, server and memory, whatever it began with."),
@@ -91,11 +107,10 @@ def resume(
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was interrupted, killed, failed, or waits for a person.
+    """Go on with a run that was interrupted, killed or died, or that waits for a person.
 
-    The run goes on under the limits, decoding and verifiers it was started with, unless given others.
-    Models, server and memory are those of your settings; where it was started with others, you are
-    asked.
+    Limits, decoding and verifiers are those that the run began with, unless you give others. Models,
+    server and memory are those of your settings; if the run began with others, you are asked.
     """
     from langgraph.types import Command
 
@@ -113,7 +128,7 @@ def resume(
         agreed = _agreed(others, thread, ask=not as_json)
         settings = Settings.load(**{**begun.taken, **agreed, **given})
     agent = open_agent(settings, quiet=as_json)
-    reply = {"verdict": verdict, "message": message, "step": step} if verdict else None
+    reply = {"verdict": verdict, "message": reason, "step": step} if verdict else None
     with resumable(thread):
         result = agent.result(thread)
         if not as_json:

@@ -7,25 +7,28 @@ from typing import Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, read_input, safe
-from vitarmm_agent.cli.memory_options import Json, opened
+from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.memory_options import opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
+from vitarmm_agent.cli.shared import SOLUTION, By, Json, solution_text
 from vitarmm_agent.errors import InputError
 
 
 @takes_settings(*PLACE)
 def teach(
-    thread: Annotated[str, typer.Argument(help="The run whose problem it solves.")] = "",
-    solution: Annotated[
+    thread: Annotated[
         str,
-        typer.Option(help="Steps, a line each, then 'Answer: …'; - reads standard input."),
-    ] = "-",
-    problem: Annotated[str, typer.Option(help="The problem, where there is no run of it.")] = "",
-    by: Annotated[str, typer.Option(help="Who says that it is right; default: you.")] = "",
+        typer.Argument(help="The run whose problem it solves.", show_default="see --problem"),
+    ] = "",
+    solution: Annotated[str, typer.Option(help=SOLUTION)] = "-",
+    problem: Annotated[
+        str, typer.Option(help="The problem, if there is no run of it.", show_default="the run's")
+    ] = "",
+    by: By = "",
     given: Given = NOTHING,
     as_json: Json = False,
 ) -> None:
-    """Keep a right solution as a worked example, shown to problems of its kind from now on."""
+    """Give the right solution of a problem; problems of its kind are shown it from now on."""
     from vitarmm_agent.cli.trace import checkpoints
     from vitarmm_agent.effects import run
     from vitarmm_agent.nodes.teach import teach_by_hand
@@ -38,7 +41,7 @@ def teach(
         kept = checkpoints(given.get("database"))
         thread = whole_id(kept, thread)
     solved = read_trace(kept, thread).result.problem if thread else Problem(text=problem)
-    text = read_input() if solution == "-" else solution
+    text = solution_text(solution)
     with err.status("loading the embedder, and keeping the solution"), opened(**given) as found:
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
     if as_json:

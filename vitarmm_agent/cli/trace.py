@@ -12,8 +12,10 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import Force, err, out, print_json, safe, unused
+from vitarmm_agent.cli.console import err, out, print_json, safe, unused
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import DryRun, Force, Json, Limit, Offset, Run, Yes
+from vitarmm_agent.cli.spelling import spelled
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,28 +25,49 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
+VERDICTS = ("pass", "fail", "abstain")
 WIDE = 100
 """Columns of a terminal from which the list says what was shown and written of memory."""
 CELL = 14
 """Characters of an answer or a model in the list."""
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
-@app.command("list")
+@app.command("list", context_settings=spelled(memory="memory-use"))
 @takes_settings("database")
 def list_(
-    text: Annotated[str, typer.Argument(help="Words in problem, answer, note or run id.")] = "",
-    status: Annotated[
-        str, typer.Option(help="running, interrupted, died, passed, failed or abstained.")
+    text: Annotated[
+        str,
+        typer.Argument(help="Words in the problem, answer, note or id.", show_default="all runs"),
     ] = "",
-    verdict: Annotated[str, typer.Option(help="Of some attempt: pass, fail or abstain.")] = "",
-    memory: Annotated[str, typer.Option(help="used, written or none.")] = "",
-    benchmark: Annotated[str, typer.Option(help="Name of a benchmark.")] = "",
-    tag: Annotated[str, typer.Option(help="A tag that it has.")] = "",
-    since: Annotated[str, typer.Option(help="First day: 2026-01-31.")] = "",
-    until: Annotated[str, typer.Option(help="Last day.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="Runs per page.")] = 20,
-    offset: Annotated[int, typer.Option(min=0, help="Runs to pass over.")] = 0,
+    status: Annotated[
+        str,
+        typer.Option(
+            help=f"Only runs that are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}.",
+            show_default="any",
+        ),
+    ] = "",
+    verdict: Annotated[
+        str,
+        typer.Option(
+            help="Only runs with such a verdict: pass, fail or abstain.", show_default="any"
+        ),
+    ] = "",
+    memory_use: Annotated[
+        str,
+        typer.Option(help="Only runs whose memory was used, written or none.", show_default="any"),
+    ] = "",
+    benchmark: Annotated[
+        str, typer.Option(help="Only runs of this benchmark.", show_default="any")
+    ] = "",
+    tag: Annotated[str, typer.Option(help="Only runs with this tag.", show_default="any")] = "",
+    since: Annotated[
+        str, typer.Option(help="First day, such as 2026-01-31.", show_default="any")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="Last day, such as 2026-01-31.", show_default="any")
+    ] = "",
+    limit: Limit = 20,
+    offset: Offset = 0,
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
@@ -54,8 +77,8 @@ def list_(
     where = RunFilter(
         text=text,
         status=_one_of("--status", status, STATUSES),
-        verdict=_one_of("--verdict", verdict, ("pass", "fail", "abstain")),
-        memory=_one_of("--memory", memory, ("used", "written", "none")),
+        verdict=_one_of("--verdict", verdict, VERDICTS),
+        memory=_one_of("--memory-use", memory_use, ("used", "written", "none")),
         benchmark=benchmark,
         tag=tag,
         since=_day("--since", since),
@@ -86,9 +109,9 @@ def list_(
 @app.command()
 @takes_settings("database")
 def show(
-    thread: Annotated[str, typer.Argument(help="The run.")],
+    thread: Run,
     prompt: Annotated[
-        bool, typer.Option(help="Also print settings, and all that models were sent and said.")
+        bool, typer.Option(help="Also print the settings, and what models were sent and said.")
     ] = False,
     as_json: Json = False,
     given: Given = NOTHING,
@@ -118,14 +141,14 @@ def show(
         out.print(safe(f"go on with it: vitarmm resume {thread}"))
     for waiting in trace.waiting_for:
         out.print(safe(f"waiting for a person: {waiting['value']}"))
-        out.print(f"answer it: vitarmm resume {thread} --verdict pass|fail --message …")
+        out.print(f"answer it: vitarmm resume {thread} --verdict pass|fail --reason …")
 
 
 @app.command()
 @takes_settings("database")
 def diff(
-    a: Annotated[str, typer.Argument(help="A run.")],
-    b: Annotated[str, typer.Argument(help="Another run.")],
+    a: Run,
+    b: Annotated[str, typer.Argument(metavar="OTHER", help="Another run.")],
     given: Given = NOTHING,
 ) -> None:
     """Compare two runs: figures, memory shown, and the words of their last attempts."""
@@ -158,10 +181,15 @@ def diff(
 @app.command()
 @takes_settings("database")
 def export(
-    thread: Annotated[str, typer.Argument(help="The run.")],
+    thread: Run,
+    file: Annotated[
+        Path | None, typer.Argument(help="File to write.", show_default="run-THREAD.html")
+    ] = None,
     as_html: Annotated[bool, typer.Option("--html", help="One file that opens offline.")] = False,
     as_json: Json = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", hidden=True, help="File to write.")
+    ] = None,
     force: Force = False,
     given: Given = NOTHING,
 ) -> None:
@@ -172,6 +200,7 @@ def export(
 
     if as_html == as_json:
         raise InputError("say how to export: either --html or --json")
+    output = file or output
     kept = checkpoints(**given)
     trace = read_trace(kept, whole_id(kept, thread))
     thread = trace.result.thread_id
@@ -195,8 +224,8 @@ def export(
 @app.command()
 @takes_settings("database")
 def delete(
-    thread: Annotated[str, typer.Argument(help="The run.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    thread: Run,
+    yes: Yes = False,
     given: Given = NOTHING,
 ) -> None:
     """Delete one run's checkpoints; what it wrote to memory stays."""
@@ -215,15 +244,18 @@ def delete(
 @app.command()
 @takes_settings("database")
 def prune(
-    older_than: Annotated[str, typer.Option(help="Age of the last checkpoint: 12h, 30d, 8w.")] = "",
-    keep_last: Annotated[int, typer.Option(min=0, help="So many of the newest runs stay.")] = 0,
+    older_than: Annotated[
+        str,
+        typer.Option(help="Only runs that were last active so long ago: 30d.", show_default="any"),
+    ] = "",
+    keep_last: Annotated[int, typer.Option(min=0, help="Keep this many of the newest runs.")] = 0,
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Only failed runs.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
-    """Delete old runs and give their space back; what they wrote to memory stays.
+    """Delete old runs and free their space; what they wrote to memory stays.
 
     Runs that wait for a person, or were stopped and can be resumed, stay.
     """

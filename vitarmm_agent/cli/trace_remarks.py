@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitarmm_agent.cli.console import out, print_json, safe
-from vitarmm_agent.cli.options import NOTHING, Given, Json, takes_settings
+from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import Json, Run
 from vitarmm_agent.cli.trace import checkpoints
 
 if TYPE_CHECKING:
     from vitarmm_agent.traces import Remark
 
-Run = Annotated[str, typer.Argument(help="The run.")]
-
 
 @takes_settings("database")
 def tag(
     thread: Run,
-    tags: Annotated[list[str] | None, typer.Argument(help="Tags that it gets.")] = None,
-    remove: Annotated[list[str] | None, typer.Option(help="A tag to take off; repeatable.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Argument(help="Tags that it gets.", show_default="none")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(help="A tag to take off; repeatable.", show_default="none")
+    ] = None,
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:

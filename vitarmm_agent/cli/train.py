@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out
+from vitarmm_agent.cli.console import err, out, progress_shown
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.config import (
     DEFAULT_RATES,
@@ -40,11 +40,11 @@ def _default(name: str) -> Any:
 
 
 def train(
-    data_path: Annotated[Path, _option("data_path")],
+    data_path: Annotated[Path, _option("data_path", "--data")],
     output_dir: Annotated[Path, _option("output_dir")],
     model_name: Annotated[str, _option("model_name")] = _default("model_name"),
     stage: Annotated[Stage, _option("stage")] = _default("stage"),
-    adapter: Annotated[Path | None, _option("adapter")] = None,
+    adapter: Annotated[Path | None, _option("adapter", show_default="a new one")] = None,
     labels: Annotated[list[str] | None, _option("labels", show_default="chosen")] = None,
     lora_r: Annotated[int, _option("lora_r")] = _default("lora_r"),
     lora_alpha: Annotated[int, _option("lora_alpha")] = _default("lora_alpha"),
@@ -53,16 +53,22 @@ def train(
     train_batch_size: Annotated[int, _option("train_batch_size")] = _default("train_batch_size"),
     eval_batch_size: Annotated[int, _option("eval_batch_size")] = _default("eval_batch_size"),
     num_epochs: Annotated[float, _option("num_epochs")] = _default("num_epochs"),
-    max_steps: Annotated[int | None, _option("max_steps")] = None,
+    max_steps: Annotated[int | None, _option("max_steps", show_default="no limit")] = None,
     gradient_accumulation_steps: Annotated[int, _option("gradient_accumulation_steps")] = _default(
         "gradient_accumulation_steps"
     ),
     learning_rate: Annotated[
-        float | None, _option("learning_rate", show_default=f"{DEFAULT_RATES['sft']:g}")
+        float | None,
+        _option(
+            "learning_rate",
+            show_default=f"{DEFAULT_RATES['sft']:g}; for dpo {DEFAULT_RATES['dpo']:g}",
+        ),
     ] = None,
     beta: Annotated[float, _option("beta")] = _default("beta"),
     max_length: Annotated[int, _option("max_length")] = _default("max_length"),
-    packing: Annotated[bool | None, _option("packing", "--packing/--no-packing")] = None,
+    packing: Annotated[
+        bool | None, _option("packing", "--packing/--no-packing", show_default="on CUDA")
+    ] = None,
     gradient_checkpointing: Annotated[bool, _option("gradient_checkpointing")] = True,
     dtype: Annotated[Precision, _option("dtype")] = _default("dtype"),
     save_dtype: Annotated[SaveFormat, _option("save_dtype")] = _default("save_dtype"),
@@ -115,10 +121,11 @@ def _bar(config: TrainingConfig) -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(),
     )
     err.print(f"loading {config.base_name}", markup=False)
-    with Bar(*columns, console=err) as bar:
+    with progress_shown(Bar(*columns, console=err)) as bar:
         task = bar.add_task("training", total=None, loss="")
 
         def tell(progress: Progress) -> None:
+            bar.start()
             loss = "" if progress.loss is None else f"loss {progress.loss:.4f}"
             bar.update(task, total=progress.total, completed=progress.step, loss=loss)
 

@@ -13,7 +13,7 @@ from vitarmm_agent.config_file import trust as keep_trust
 
 
 def trust(
-    file: Annotated[Path, typer.Argument(help="The settings file.")] = Path(CONFIG_FILE),
+    file: Annotated[Path, typer.Argument(help="The settings file to trust.")] = Path(CONFIG_FILE),
 ) -> None:
     """Trust a vitarmm.toml that is yours: its addresses, paths and extra_body, until it changes."""
     added = keep_trust(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 from typing import Annotated
@@ -11,24 +12,24 @@ import typer
 
 from vitarmm_agent.cli.console import out, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
+from vitarmm_agent.cli.shared import AllowHost, Host, Port
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.redaction import keep_secret
 
 
 @takes_settings(*ROLES)
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="VITARMM_UI_TOKEN",
-            help="What a visitor must know; made anew at each start, and in the printed address.",
+            help="Secret that lets visitors in; it is in the printed address.",
+            show_default="a new one at each start",
         ),
     ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Name this machine is reached by; repeatable.")
-    ] = None,
+    allow_host: AllowHost = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
     given: Given = NOTHING,
 ) -> None:
@@ -92,7 +93,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         reason = error.strerror or str(error)
+        no_address = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise InputError(
-            f"cannot listen on {host} port {port}: {reason}; choose another with --port"
+            f"cannot listen on {host} port {port}: {reason}; choose another with "
+            + ("--host" if no_address else "--port")
         ) from None
     return listening

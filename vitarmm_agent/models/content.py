@@ -99,7 +99,7 @@ def refuse_images(messages: Iterable[BaseMessage], model: str) -> None:
         raise InputError(
             f"{model!r} reads text only and was given an image. Use a model that sees "
             "(vita:PATH, or local:PATH of a vision-language model), or set images to 'ocr' "
-            "(--images ocr) to have text in the image read first"
+            "(--images-as ocr) to have text in the image read first"
         )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from vitarmm_agent.errors import InputError, MissingExtraError, UserError
+from vitarmm_agent.errors import InputError, MissingExtraError, UserError, WeightsError
+from vitarmm_agent.redaction import public_address
 from vitarmm_agent.servers.openai import client_errors, is_openai, server, thinks
 from vitarmm_agent.settings import Settings
 
@@ -44,7 +45,7 @@ def load_chat_model(
     settings = settings or Settings.load()
     scheme, colon, rest = spec.partition(":")
     if not colon or not scheme or not rest:
-        raise InputError(f"unknown model {spec!r}; use {FORMS}")
+        raise InputError(f"unknown model {spec!r}{_perhaps(spec, settings)}; use {FORMS}")
     try:
         model = SCHEMES.get(scheme, _hosted)(spec, rest, settings, options)
     except ValidationError as error:
@@ -55,6 +56,15 @@ def load_chat_model(
 
         return OcrChatModel.over(model)
     return model
+
+
+def _perhaps(spec: str, settings: Settings) -> str:
+    """What a name without a provider may be meant to be."""
+    from vitarmm_agent.weights import CATALOG
+
+    if settings.base_url:
+        return f" (did you mean 'openai:{spec}', at {public_address(settings.base_url)}?)"
+    return f" (did you mean 'local:{spec}'?)" if spec in CATALOG else ""
 
 
 def _local(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -> BaseChatModel:
@@ -111,6 +121,32 @@ def _is_folder(weights: str, settings: Settings) -> bool:
         check_model_folder(path)
         return True
     return False
+
+
+def look_for(spec: str, settings: Settings) -> None:
+    """Look for what the model of a spec needs, without loading weights or asking a server.
+
+    Raises:
+        UserError: as :func:`load_chat_model`, as far as it can be seen from here.
+    """
+    scheme, _, rest = spec.partition(":")
+    if scheme not in ("local", "vita") or not rest:
+        load_chat_model(spec, settings=settings)
+        return
+    from vitarmm_agent.llama.gguf_file import GgufFile
+    from vitarmm_agent.weights import resolve
+    from vitarmm_agent.weights.store import check_model_folder
+
+    weights, adapter = _parts(spec, rest)
+    if scheme == "vita":
+        check_model_folder(Path(weights).expanduser())
+        _require(spec, adapter)
+    elif _is_folder(weights, settings):
+        _require(spec, adapter)
+    else:
+        GgufFile.open(resolve(weights, settings.home)).check_chat(weights)
+    if adapter and not Path(adapter).expanduser().exists():
+        raise WeightsError(f"the adapter of {spec!r} is not there: {adapter!r}; name one that is")
 
 
 def begin(spec: str, settings: Settings) -> object:
@@ -216,6 +252,7 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         from langchain.chat_models import init_chat_model
 
         model: BaseChatModel = init_chat_model(spec, **given)
+        _check_key(spec, model)
     except ImportError as error:
         if provider == "openai":
             raise MissingExtraError(f"the model {spec!r}", "openai") from error
@@ -226,6 +263,23 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(f"unknown model {spec!r} ({reason}); use {FORMS}") from error
     return model
+
+
+def _check_key(spec: str, model: BaseChatModel) -> None:
+    """Refuse a client that was made without its key, which it would say at its first call only.
+
+    Raises:
+        InputError: the key is empty, and no token stands in its place.
+    """
+    for name, variable in model.lc_secrets.items():
+        empty = name.endswith("api_key") and not _plain(getattr(model, name, None))
+        if empty and not os.environ.get(variable.replace("API_KEY", "AUTH_TOKEN")):
+            raise InputError(f"no key for {spec!r}: set {variable}")
+
+
+def _plain(secret: Any) -> str:
+    """The text of a secret, or nothing."""
+    return str(secret.get_secret_value() if hasattr(secret, "get_secret_value") else secret or "")
 
 
 def _server(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:

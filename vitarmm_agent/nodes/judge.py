@@ -109,6 +109,10 @@ def judgement_of(state: ReasoningState, given: Any) -> Flow[Judgement]:
     else:
         index = standing_answer(attempts, verdicts)
     attempt, before = attempts[index], verdicts[index]
+    if reply.step is not None and reply.step not in {step.number for step in attempt.steps}:
+        raise InputError(
+            f"attempt {attempt.number} has steps 1 to {len(attempt.steps)}, got step {reply.step}"
+        )
     if reply.verdict == "pass" and attempt.silent:
         raise InputError(f"attempt {attempt.number} cannot pass: {attempt.silent}")
     origin = Provenance(

@@ -34,7 +34,7 @@ class TrainingConfig(Data):
         default=DEFAULT_CHAT_MODEL.removeprefix("local:"),
         description="Base model: a catalogue name, or a folder or GGUF file of any causal model.",
     )
-    output_dir: Path = Field(description="New folder for the adapter and its checkpoints.")
+    output_dir: Path = Field(description="New or empty folder for all that is written.")
     data_path: Path = Field(
         description="combined_data.json, the folder that simulate wrote, or a .jsonl of rows."
     )
@@ -63,13 +63,15 @@ class TrainingConfig(Data):
         default=None, ge=1, description="Stop after so many steps instead."
     )
     gradient_accumulation_steps: int = Field(default=8, ge=1, description="Passes per step.")
-    learning_rate: float | None = Field(default=None, gt=0, description="2e-4; 2e-5 for dpo.")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="Learning rate of the adapter."
+    )
     beta: float = Field(default=0.1, gt=0, description="dpo: how closely to stay with the start.")
     max_length: int = Field(
         default=2048, ge=8, description="Longest row in tokens; longer ones are left out."
     )
     packing: bool | None = Field(
-        default=None, description="sft: put several rows into one sequence; default: on CUDA."
+        default=None, description="sft: put several rows into one sequence."
     )
     gradient_checkpointing: bool = Field(
         default=True, description="Less memory, about a fifth slower."
@@ -87,10 +89,8 @@ class TrainingConfig(Data):
         default=0.1, ge=0, lt=1, description="Share of the problems kept for evaluation."
     )
     save_steps: int = Field(default=50, ge=1, description="Steps between checkpoints.")
-    seed: int = Field(default=0, ge=0, description="Seed of split, order and initial adapter.")
-    resume: bool = Field(
-        default=False, description="Go on from the last good checkpoint in output_dir."
-    )
+    seed: int = Field(default=0, ge=0, description="Seed of all that is drawn at random.")
+    resume: bool = Field(default=False, description="Go on where it stopped.")
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:

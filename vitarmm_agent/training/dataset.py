@@ -143,7 +143,7 @@ def find_file(path: Path, stage: Stage) -> Path:
     names = " or ".join(str(file.relative_to(folder)) for file in found)
     raise InputError(
         f"{folder} has no rows for the {stage} stage ({names}); "
-        "make them with: vitarmm simulate --output_dir FOLDER"
+        "make them with: vitarmm simulate --output-dir FOLDER"
     )
 
 

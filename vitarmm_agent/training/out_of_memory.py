@@ -20,17 +20,17 @@ def what_to_lower(config: TrainingConfig, *, evaluating: bool) -> UserError:
     remedies = []
     if evaluating:
         if config.eval_batch_size > 1:
-            remedies.append(f"lower --eval_batch_size (it is {config.eval_batch_size})")
+            remedies.append(f"lower --eval-batch-size (it is {config.eval_batch_size})")
     elif config.train_batch_size > 1:
         half = max(1, config.train_batch_size // 2)
         steps = config.gradient_accumulation_steps * config.train_batch_size // half
         remedies.append(
-            f"lower --train_batch_size from {config.train_batch_size} to {half} "
-            f"(--gradient_accumulation_steps {steps} keeps the result the same)"
+            f"lower --train-batch-size from {config.train_batch_size} to {half} "
+            f"(--gradient-accumulation-steps {steps} keeps the result the same)"
         )
     if not config.gradient_checkpointing:
-        remedies.append("turn --gradient_checkpointing on")
-    remedies.append(f"lower --max_length (it is {config.max_length})")
+        remedies.append("turn --gradient-checkpointing on")
+    remedies.append(f"lower --max-length (it is {config.max_length})")
     if not config.qlora:
         remedies.append("hold the base in 4 bits with --qlora (CUDA)")
     during = "evaluation" if evaluating else "training"

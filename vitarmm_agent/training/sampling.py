@@ -51,7 +51,9 @@ def load_problems(config: SimulationConfig) -> Problems:
             used.
     """
     if not config.sources:
-        raise InputError("nothing to simulate: give --gsm8k_path, --mmlu_path or --mathvista_path")
+        raise InputError(
+            "nothing to simulate: give --gsm8k-path, --mmlu-path, --mathvista-path or --problems-path"
+        )
     if config.num_samples != -1 and config.num_samples < 1:
         raise InputError(f"num_samples must be -1 (all) or 1 and more, got {config.num_samples}")
     tasks, pool, skipped = list[ProblemDrawn](), dict[str, tuple[Problem, ...]](), Counter[str]()
@@ -108,7 +110,7 @@ def _refuse_test_rows(benchmark: Benchmark, config: SimulationConfig) -> None:
         raise InputError(
             f"{benchmark.source}: the licence of {benchmark.name} rows allows testing, not training; "
             "if you have the right to train on them, say so with "
-            "--i_have_the_right_to_train_on_mathvista"
+            "--i-have-the-right-to-train-on-mathvista"
         )
     if not benchmark.test_only and TEST_SPLITS.intersection(benchmark.split.split("+")):
         raise InputError(

@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from vitarmm_agent.errors import WeightsError
+from vitarmm_agent.nearest import did_you_mean
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.weights.catalog import CATALOG, WeightFile, WeightsEntry
 from vitarmm_agent.weights.fetch import (
@@ -148,7 +149,10 @@ def lookup(name: str, catalog: Mapping[str, WeightsEntry] = CATALOG) -> WeightsE
         WeightsError: there is none.
     """
     if name not in catalog:
-        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(catalog)}")
+        raise WeightsError(
+            f"unknown weights {name!r}{did_you_mean(name, catalog)}; known: {', '.join(catalog)}; any other "
+            "GGUF file or model folder is used by its path: local:PATH"
+        )
     return catalog[name]
 
 
@@ -188,7 +192,8 @@ def _given_path(name_or_path: str | Path, catalog: Mapping[str, WeightsEntry]) -
     if any(sign in str(name_or_path) for sign in ("/", os.sep, "~", ".gguf")):
         raise WeightsError(f"no weights at {str(name_or_path)!r}: there is no such file or folder")
     raise WeightsError(
-        f"unknown weights {str(name_or_path)!r}: neither a path nor one of {', '.join(catalog)}"
+        f"unknown weights {str(name_or_path)!r}{did_you_mean(str(name_or_path), catalog)}: neither a path "
+        f"nor one of {', '.join(catalog)}"
     )
 
 
