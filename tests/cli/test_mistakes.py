@@ -198,6 +198,20 @@ MISTAKES: dict[str, dict[str, str]] = {
         "''": "no run ''",
         "run-a extra": EXTRA,
     },
+    "trace tag": {
+        "": f"Missing argument 'THREAD'{HELP}",
+        "nosuch geometry": NO_RUN,
+        f"run-a {'x' * 70}": "a tag is a word or a few of up to 40 characters, got 'xxx",
+        "run-a ''": "a tag is a word or a few",
+        "run-a --remvoe x": "(Possible options: --remove)",
+    },
+    "trace note": {
+        "": f"Missing argument 'THREAD'{HELP}",
+        "run-a": f"Missing argument 'TEXT'{HELP}",
+        "nosuch why": NO_RUN,
+        "run-a why not": "unexpected extra argument(s) (not)",
+        f"run-a {'x' * 5000}": "note: String should have at most 4000 characters",
+    },
     "trace prune": {
         "": "say which runs may go: an age (--older-than 30d), or how many stay",
         "--older-than month": "an age is a number with min, h, d or w, such as 30d; got 'month'",

@@ -33,6 +33,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "trace diff": ("trace diff 20260131-120000 20260131-130000",),
     "trace export": ("trace export 20260131 run.html --html",),
     "trace delete": ("trace delete 20260131-120000",),
+    "trace tag": (
+        'trace tag 20260131 geometry "to discuss"',
+        "trace tag 20260131 --remove geometry",
+    ),
+    "trace note": ('trace note 20260131 "It reads the figure wrong."',),
     "trace prune": ("trace prune --older-than 30d --keep-last 100 --dry-run",),
     "memory list": ("memory list --type correction",),
     "memory show": ("memory show m-2b1c",),

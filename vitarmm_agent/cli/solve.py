@@ -131,9 +131,10 @@ def resume(
     reply = {"verdict": verdict, "message": reason, "step": step} if verdict else None
     with resumable(thread):
         result = agent.result(thread)
-        if not as_json:
+        waits = result.status == "interrupted"
+        if not as_json and (waits or reply is None):
             print_run(result)
-        if reply is not None or result.status != "interrupted":
+        if reply is not None or not waits:
             on: Command[Any] | None = Command(resume=reply) if reply else None
             asyncio.run(follow(agent, on, thread, quiet=as_json))
             result = agent.result(thread)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def tag(
     thread: Run,
     tags: Annotated[
-        list[str] | None, typer.Argument(help="Tags that it gets.", show_default="none")
+        list[str] | None,
+        typer.Argument(metavar="TAG", help="Tags that it gets.", show_default="none"),
     ] = None,
     remove: Annotated[
         list[str] | None, typer.Option(help="A tag to take off; repeatable.", show_default="none")
@@ -27,10 +28,7 @@ def tag(
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
-    """Put tags on a run, or take them off: ``vitarmm trace list --tag TAG`` finds it.
-
-    Example: vitarmm trace tag a1b2c3 geometry "to discuss"
-    """
+    """Put tags on a run, or take them off: ``vitarmm trace list --tag TAG`` finds it."""
     from vitarmm_agent.traces import note_run, whole_id
 
     kept = checkpoints(**given, write=True)
@@ -41,14 +39,14 @@ def tag(
 @takes_settings("database")
 def note(
     thread: Run,
-    text: Annotated[str, typer.Argument(help='The note, in place of the one before; "" for none.')],
+    text: Annotated[
+        str,
+        typer.Argument(metavar="TEXT", help='The note, in place of the one before; "" for none.'),
+    ],
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
-    """Put a note on a run.
-
-    Example: vitarmm trace note a1b2c3 "It reads the figure wrong."
-    """
+    """Put a note on a run."""
     from vitarmm_agent.traces import note_run, whole_id
 
     kept = checkpoints(**given, write=True)
