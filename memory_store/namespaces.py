@@ -51,6 +51,13 @@ def parse_namespace(text: str) -> tuple[str, ...]:
     return check_namespace(labels)
 
 
+def written_namespace(namespace: Sequence[str]) -> str:
+    """A namespace as :func:`parse_namespace` reads it."""
+    text = "/".join(namespace)
+    odd = text.startswith("[") or any("/" in label for label in namespace)
+    return json.dumps(list(namespace), ensure_ascii=False) if odd else text
+
+
 def check_namespace(namespace: Sequence[str]) -> tuple[str, ...]:
     """``namespace`` as a tuple of usable labels.
 
