@@ -330,11 +330,14 @@ def read_checkpoints(path: Path) -> SqliteCheckpoints:
             timeout=BUSY_SECONDS,
         )  # fmt: skip
         if not {"checkpoints", "writes"} <= plain_tables(connection, path):
-            raise InputError(f"{str(path)!r} holds no traces")
+            raise InputError(
+                f"{str(path)!r} holds no traces; name a file of checkpoints, or move it away, and "
+                "new runs begin one"
+            )
         warn_of_damage(connection, path)
         soundness.add_functions(connection)
     except (OSError, *FAULTS) as error:
-        raise InputError(f"traces cannot be read from {str(path)!r}: {error}") from None
+        raise InputError(f"traces in {str(path)!r} {words(error)}") from None
     checkpoints = SqliteCheckpoints(connection)
     checkpoints.is_setup = True
     return checkpoints

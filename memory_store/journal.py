@@ -27,8 +27,9 @@ from vitarmm_agent.memory_store.journal_records import (
 from vitarmm_agent.memory_store.journal_rows import JournalRows, Row, SqliteRows, Statements
 from vitarmm_agent.memory_store.journal_schema import ALTERED, BATCH, EVENT, OURS
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.store.locks import Lock, OneProcess
+from vitarmm_agent.memory_store.store.locks import Lock
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
+from vitarmm_agent.one_process import OneProcess
 
 __all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]
 

@@ -53,9 +53,9 @@ def parse_namespace(text: str) -> tuple[str, ...]:
 
 def written_namespace(namespace: Sequence[str]) -> str:
     """A namespace as :func:`parse_namespace` reads it."""
-    if namespace[0].startswith("[") or any("/" in label for label in namespace):
-        return json.dumps(list(namespace), ensure_ascii=False)
-    return "/".join(namespace)
+    text = "/".join(namespace)
+    odd = text.startswith("[") or any("/" in label for label in namespace)
+    return json.dumps(list(namespace), ensure_ascii=False) if odd else text
 
 
 def check_namespace(namespace: Sequence[str]) -> tuple[str, ...]:

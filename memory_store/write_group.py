@@ -24,8 +24,9 @@ from vitarmm_agent.group_commit import GroupCommit, Piece
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Batch, Journal
 from vitarmm_agent.memory_store.operations import Written
-from vitarmm_agent.memory_store.store.locks import Lock, OneProcess, Turn
+from vitarmm_agent.memory_store.store.locks import Lock, Turn
 from vitarmm_agent.memory_store.write_plan import WritePlan
+from vitarmm_agent.one_process import OneProcess
 
 GROUP = 64
 """Jobs of one group at most, so that other processes get the lock in between."""

@@ -39,8 +39,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "thinking",
         "wilson",
     ),
-    ("ages", "closable", "config_file", "postgres", "servers"),
-    ("settings", "media", "memory_store.schema", "memory_store.store", "group_commit", "llama"),
+    ("ages", "closable", "config_file", "one_process", "servers"),
+    (
+        "settings",
+        "media",
+        "memory_store.schema",
+        "memory_store.store",
+        "group_commit",
+        "llama",
+        "postgres",
+    ),  # fmt: skip
     ("open_media", "options", "problem", "run_settings", "weights"),
     ("answers", "memory_store", "models"),
     ("result", "rmm", "verifiers"),

@@ -32,6 +32,7 @@ WORDS = {
     "notebooks": "a result as HTML",
     "nearest": "did you mean",
     "numbers": "read once",
+    "one_process": "not after a fork",
     "private": "nobody else's",
     "prompts": "for models",
     "thinking": "told from words",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vitarmm_agent.effects import Call
 from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.one_process import OneProcess
 from vitarmm_agent.private import FILE
 
 if TYPE_CHECKING:
@@ -35,30 +35,6 @@ class Lock(Protocol):
     def release(self) -> None:
         """Give it back."""
         ...
-
-
-class OneProcess:
-    """Refuses a process that was forked after something was opened.
-
-    It has none of the threads that its parent's databases run on, and would wait for them for ever,
-    perhaps holding a lock that its parent waits for.
-    """
-
-    def __init__(self, what: str) -> None:
-        """``what`` is opened by the process that runs now."""
-        self._what, self._process = what, os.getpid()
-
-    def check(self) -> None:
-        """Go on only in the same process.
-
-        Raises:
-            MemoryStoreError: this is another one.
-        """
-        if os.getpid() != self._process:
-            raise MemoryStoreError(
-                f"{self._what} was opened before this process was forked; open the memory in the "
-                "process that uses it, or start processes by `spawn`"
-            )
 
 
 class FolderLock:

@@ -21,6 +21,7 @@ from vitarmm_agent.memory_store.store.names import (
     namespace_text,
 )
 from vitarmm_agent.memory_store.store.records import Namespace
+from vitarmm_agent.one_process import OneProcess
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -54,6 +55,7 @@ class ServerCollections:
         self._embedder, self._dims, self._timeout = embedder, dims, timeout
         self._known: dict[tuple[Namespace, str], Collection] = {}
         self._client: ClientAPI | None = None
+        self._opened = OneProcess(f"memory on {url}")
         self._reached = False
         self._call(lambda: self._connected().heartbeat())
 
@@ -155,7 +157,7 @@ class ServerCollections:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            close_client(client)
+            self._opened.only(lambda: close_client(client))()
 
     def _asked(
         self,
@@ -223,6 +225,7 @@ class ServerCollections:
 
     def _call(self, request: Callable[[], Answer]) -> Answer:
         """Ask the server; one that answered before is given some time to come back."""
+        self._opened.check()
         answer = patiently(request, self.url, PATIENCE if self._reached else 0.5)
         self._reached = True
         return answer

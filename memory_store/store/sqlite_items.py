@@ -25,7 +25,6 @@ from vitarmm_agent.memory_store.store.items_schema import (
     SCHEMA,
     put_meta,
 )
-from vitarmm_agent.memory_store.store.locks import OneProcess
 from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
@@ -45,6 +44,7 @@ from vitarmm_agent.memory_store.store.soundness import (
     sound,
     vacuum,
 )
+from vitarmm_agent.one_process import OneProcess
 from vitarmm_agent.private import private_database
 
 

@@ -126,6 +126,15 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     assert names == [["default", "agent"], ["other", "team"], ["third"]]
 
 
+def test_a_namespace_is_shown_as_it_is_given(vitarmm: Callable[..., Any]) -> None:
+    odd = '["x/y", "z"]'
+    for name in (odd, "x/y/z"):
+        vitarmm("add", "Use the side.", "--namespace", name)
+    for command in (("namespaces",), ("reindex",), ("stats", "--namespace", odd)):
+        assert odd in vitarmm(*command), command
+
+
+
 def test_entries_become_skills_and_skills_entries(
     vitarmm: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ none.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -257,3 +258,22 @@ async def test_memory_and_images_block_no_loop(
     assert final["written"][0]["operations"][0]["kind"] == "added"
     assert final["problem"]["images"][0]["width"] == 3
     assert "Blocking call" not in server.log
+
+
+@pytest.mark.slow
+async def test_old_runs_go_and_their_thread_is_used_again(server: DevServer) -> None:
+    client = server.start(
+        [RIGHT, RIGHT],
+        VITARMM_FEEDBACK="arithmetic",
+        VITARMM_UPKEEP_HOURS="0.001",
+        VITARMM_KEEP_RUNS="0min",
+    )
+    thread = (await client.threads.create())["thread_id"]
+    for _ in range(2):
+        ended = await client.runs.wait(thread, "reasoning", input=problem())
+        assert ended["answer"] == "25"
+        deadline = time.monotonic() + 60
+        while (await client.threads.get_state(thread))["values"]:
+            assert time.monotonic() < deadline, server.log[-2000:]
+            await asyncio.sleep(0.5)
+    assert "upkeep removed 1 runs" in server.log

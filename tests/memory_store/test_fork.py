@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.memory_store.conftest import index_config
-from vitarmm_agent.errors import MemoryStoreError
+from vitarmm_agent.errors import DatabaseError, MemoryStoreError
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.operations import Operation
@@ -40,18 +41,14 @@ CALLS: dict[str, Callable[[ReasoningMemory], object]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_is_told(tmp_path: Path) -> None:
-    memory = opened(tmp_path)
-    for number in range(6):
-        write(memory, number)
-    assert memory.recall("word1 thing1").entries
-    for name, call in CALLS.items():
+def assert_told(calls: Mapping[str, Callable[[], object]]) -> None:
+    """That each call is refused at once in a process that is forked now."""
+    for name, call in calls.items():
         child = os.fork()
         if child == 0:
             try:
-                call(memory)
-            except MemoryStoreError as error:
+                call()
+            except (MemoryStoreError, DatabaseError) as error:
                 os._exit(TOLD if "forked" in str(error) else WENT_ON)
             finally:
                 os._exit(WENT_ON)
@@ -63,6 +60,15 @@ def test_a_forked_process_is_told(tmp_path: Path) -> None:
             os.waitpid(child, 0)
         assert ended != (0, 0), f"{name} hangs"
         assert os.waitstatus_to_exitcode(ended[1]) == TOLD, name
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_is_told(tmp_path: Path) -> None:
+    memory = opened(tmp_path)
+    for number in range(6):
+        write(memory, number)
+    assert memory.recall("word1 thing1").entries
+    assert_told({name: partial(call, memory) for name, call in CALLS.items()})
     write(memory, 50)
     assert memory.recall("word50 thing50").entries and len(memory.list()) == 7
     memory.close()

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.memory_store.conftest import ChromaServer
+from tests.memory_store.test_fork import assert_told
 from tests.memory_store.test_two_machines import by_id, learn, left, opened
 from tests.postgres.conftest import Machine
 from tests.scripts import QUESTION, RIGHT, WRONG, nothing, script
@@ -19,6 +20,7 @@ from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.open_checkpoints import open_traces
+from vitarmm_agent.memory_store import ChromaStore
 from vitarmm_agent.memory_store.agreement import compare
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.reindex import reindex
@@ -169,6 +171,30 @@ def test_memories_of_one_database_are_kept_apart(machine: Machine, tmp_path: Pat
     assert again.journal is not None and len(again.journal.events(again.namespace)) == 1
     done = reindex(machine("two", memory=str(tmp_path / "a")))
     assert done.entries == {again.namespace: 1}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_uses_no_connection_of_its_parent(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Each could read what the other was answered."""
+    settings = machine("one")
+    memory, kept, media = opened(settings), open_traces(settings), open_media(settings)
+    learn(memory, "one", "a square")
+    names = (memory.namespace,)
+    assert memory.journal is not None and (lock := memory.journal.lock(names)) is not None
+    alone = ChromaStore(url=str(settings.memory))
+    assert_told(
+        {
+            "recall": lambda: memory.recall("a square"),
+            "a store": lambda: alone.get(("x",), "y"),
+            "a run": lambda: kept.get_tuple({"configurable": {"thread_id": "t"}}),
+            "an image": lambda: media.read("0" * 64),
+            "a lock": lambda: lock.acquire(blocking=False),
+        }
+    )
+    assert memory.recall("a square").entries and lock.acquire(blocking=False)
+    lock.release()
 
 
 def picture(path: Path) -> Path:

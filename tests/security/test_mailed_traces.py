@@ -207,6 +207,12 @@ def test_what_is_no_file_of_traces_is_said_so(tmp_path: Path) -> None:
         db.executescript("CREATE TABLE things (x)")
     (tmp_path / "text.sqlite").write_text("hello " * 100)
     shutil.copy(tmp_path / "other.sqlite", tmp_path / "odd ?#%.sqlite")
-    for name in ("other.sqlite", "text.sqlite", "missing.sqlite", "odd ?#%.sqlite"):
-        with pytest.raises(InputError, match=r"holds no traces|cannot be read"):
+    said = {
+        "other.sqlite": "holds no traces; .*move it away",
+        "odd ?#%.sqlite": "holds no traces",
+        "text.sqlite": "are damaged: .*bring back a copy",
+        "missing.sqlite": "cannot be kept or read",
+    }
+    for name, says in said.items():
+        with pytest.raises(InputError, match=says):
             read_checkpoints(tmp_path / name)

@@ -292,13 +292,14 @@ def reindex(
     as_json: Json = False,
 ) -> None:
     """Rebuild the store and its vectors from the journal, if you like with another embedder."""
+    from vitarmm_agent.memory_store.namespaces import written_namespace
     from vitarmm_agent.memory_store.reindex import reindex as make_again
 
     settings = memory_settings(**given, embedder=embedder)
     with err.status("reading the journal and embedding"):
         done = make_again(settings)
     counts, left = (
-        {"/".join(name): count for name, count in some.items()}
+        {written_namespace(name): count for name, count in some.items()}
         for some in (done.entries, done.left)
     )
     if as_json:

@@ -29,6 +29,7 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
     """
     from vitarmm_agent.memory_store.agreement import REMEDY, compare
     from vitarmm_agent.memory_store.identity import is_url
+    from vitarmm_agent.memory_store.namespaces import written_namespace
     from vitarmm_agent.memory_store.open import open_to_look
     from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
 
@@ -55,11 +56,11 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
         print_json(rows)
     else:
         for name, wrong in compared.items():
-            out.print(safe(f"{'/'.join(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
+            out.print(safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
         out.print("no memories" if not compared else "")
     wrong = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
     if wrong:
-        new = ["/".join(name) for name in wrong if remote and name not in known]
+        new = [written_namespace(name) for name in wrong if remote and name not in known]
         each = f" --namespace NAME, for each of {', '.join(new)}" if new else ""
         err.print(safe(f"journal and entries do not tell the same; {REMEDY}{each}"))
         raise typer.Exit(2)

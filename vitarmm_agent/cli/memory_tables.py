@@ -144,21 +144,25 @@ def statistics(entries: Sequence[MemoryEntry]) -> dict[str, Any]:
 
 def statistics_table(counts: Mapping[str, Any]) -> Table:
     """Counts as rows."""
+    from vitarmm_agent.memory_store.namespaces import written_namespace
+
     table = Table(show_header=False, box=None)
     for name, value in counts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{count} {what}" for what, count in value.items()) or "none"
         if isinstance(value, list):
-            value = "/".join(value)
+            value = written_namespace(value)
         table.add_row(name.replace("_", " "), safe("" if value is None else value))
     return table
 
 
 def namespace_table(counts: Mapping[tuple[str, ...], int]) -> Table:
     """Memories and their size."""
+    from vitarmm_agent.memory_store.namespaces import written_namespace
+
     table = Table("namespace", "entries")
     for name, count in counts.items():
-        table.add_row(safe("/".join(name)), str(count))
+        table.add_row(safe(written_namespace(name)), str(count))
     return table
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from vitarmm_agent.errors import DatabaseError, InputError, MissingExtraError, UserError
+from vitarmm_agent.one_process import OneProcess
 from vitarmm_agent.postgres.locks import LockSession, NamesLock
 from vitarmm_agent.redaction import keep_secrets_of_address, public_address
 
@@ -87,14 +88,15 @@ class Postgres:
         """Connect, and make the tables where there are none; see :func:`open_postgres`."""
         keep_secrets_of_address(url)
         self.where = f"database {public_address(url)!r}"
+        self._opened = OneProcess(self.where, DatabaseError)
         connect, told = partial(_connect, url, self.where), partial(_told, self.where)
-        self.locks = LockSession(connect, told)
-        weakref.finalize(self, self.locks.close)
+        self.locks = LockSession(connect, told, self._opened)
+        weakref.finalize(self, self._opened.only(self.locks.close))
         with connect() as connection:
             self._prepare(connection)
         with told():
             self._pool = _pool(url)
-        weakref.finalize(self, self._pool.close)
+        weakref.finalize(self, self._opened.only(self._pool.close))
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -104,6 +106,7 @@ class Postgres:
             DatabaseError: the database does not answer, or refuses.
             InputError: it cannot hold what was given.
         """
+        self._opened.check()
         with _told(self.where), self._pool.connection() as connection:
             yield connection
 

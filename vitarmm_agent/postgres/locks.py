@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import DatabaseError
+from vitarmm_agent.one_process import OneProcess
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,9 +34,10 @@ class LockSession:
         self,
         connect: Callable[[], Connection],
         told: Callable[[], AbstractContextManager[None]],
+        opened: OneProcess,
     ) -> None:
         """Take connections from ``connect`` when they are needed; say errors as ``told`` does."""
-        self._connect, self._told = connect, told
+        self._connect, self._told, self._opened = connect, told, opened
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
         self._number = 0
@@ -52,6 +54,7 @@ class LockSession:
         Raises:
             DatabaseError: the database does not answer.
         """
+        self._opened.check()
         with self._mutex, self._told():
             if not self._held.keys().isdisjoint(keys):
                 return False
@@ -82,6 +85,7 @@ class LockSession:
         Raises:
             DatabaseError: a lock was lost since it was taken, or the database does not answer.
         """
+        self._opened.check()
         with self._mutex, self._told():
             connection = self._alive()
             lost = [n for n in names if self._held.get(_key(n), self._number) != self._number]
