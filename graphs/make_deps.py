@@ -7,6 +7,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+from langgraph.store.base import BaseStore
 
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.errors import InputError
@@ -23,8 +25,6 @@ from vitarmm_agent.settings import Settings
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, Verifiers, build_policy
 
 if TYPE_CHECKING:
-    from langgraph.store.base import BaseStore
-
     from vitarmm_agent.problem import Problem
 
 
@@ -43,7 +43,7 @@ def make_deps(
 ) -> Deps:
     """Load what is named, take what is given."""
     settings = settings or Settings.load()
-    solver = _model(reasoner, settings.reasoner, settings)
+    solver = _model("reasoner", reasoner, settings.reasoner, settings)
     media = open_media(settings, local_files=settings.local_files)
     opened = _memory(memory, store, settings)
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
@@ -72,9 +72,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _model(given: str | BaseChatModel | None, default: str, settings: Settings) -> BaseChatModel:
+def _model(
+    role: str, given: str | BaseChatModel | None, default: str, settings: Settings
+) -> BaseChatModel:
     if given is None or isinstance(given, str):
         return load_chat_model(given or default, settings=settings)
+    if not isinstance(given, Runnable):
+        hint = "is a class; give an instance of it" if isinstance(given, type) else ""
+        raise InputError(
+            f"{role} {given!r:.100} {hint}" if hint
+            else f"{role} must be a chat model or its spec, got {given!r:.100}"
+        )  # fmt: skip
     return given
 
 
@@ -89,7 +97,7 @@ def policy_of(
     if isinstance(verifiers, FeedbackPolicy):
         return verifiers
     named = judge or settings.judge
-    judging = _model(named, "", settings) if named else solver
+    judging = _model("judge", named, "", settings) if named else solver
     return build_policy(
         settings.feedback if verifiers is None else verifiers,
         judge=judging,
@@ -107,7 +115,7 @@ def writer_of(
     if isinstance(rmm, MemoryWriter):
         return rmm
     given = rmm or settings.rmm
-    model = solver if given is None else _model(given, "", settings)
+    model = solver if given is None else _model("rmm", given, "", settings)
     return MemoryWriter(model, think=settings.rmm_think)
 
 
@@ -120,15 +128,28 @@ def teacher_of(
         return None
     if isinstance(source, str):
         source = load_chat_model(source, settings=settings)
-    name = model_name(source) if isinstance(source, BaseChatModel) else source.__name__
+    if isinstance(source, Runnable):
+        return Teacher(source, model_name(source), settings.teacher_calls)
+    if not callable(source) or isinstance(source, type):
+        raise InputError(
+            "teacher must be a chat model, its spec, or a function from a problem to the text of a "
+            f"solution, got {source!r:.100}"
+        )
+    name = getattr(source, "__name__", type(source).__name__)
     return Teacher(source, name, settings.teacher_calls)
 
 
 def _memory(
     memory: str | ReasoningMemory | None, store: BaseStore | None, settings: Settings
 ) -> ReasoningMemory | None:
-    if memory is not None and not isinstance(memory, str):
+    if memory is not None and not isinstance(memory, str | ReasoningMemory):
+        raise InputError(
+            f"memory must be a folder, a URL, 'off' or a ReasoningMemory, got {memory!r:.100}"
+        )
+    if isinstance(memory, ReasoningMemory):
         return _of_these_users(memory, settings.namespace)
+    if store is not None and not isinstance(store, BaseStore):
+        raise InputError(f"store must be a LangGraph BaseStore, got {store!r:.100}")
     if memory is None and store is not None:
         return ReasoningMemory(store, namespace=settings.namespace)
     if not _is_named(memory, store, settings):

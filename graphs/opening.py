@@ -13,6 +13,7 @@ from vitarmm_agent.graphs.make_deps import make_deps
 from vitarmm_agent.graphs.open_checkpoints import open_traces
 from vitarmm_agent.graphs.reasoning import compile_graph
 from vitarmm_agent.memory_store.memory import ReasoningMemory
+from vitarmm_agent.options import settings_with
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def open_graph(
     Raises:
         UserError: a spec, folder, or value that cannot be used.
     """
-    base = settings.model_dump(exclude_unset=True) if settings else {}
-    settings = Settings.load(**{**base, **options})
+    settings = settings_with(settings, options)
     if memory is None and store is None:
         memory = settings.memory_location
     elif isinstance(memory, ReasoningMemory) and options.get("namespace"):

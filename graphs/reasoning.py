@@ -243,6 +243,8 @@ def _run_of(state: ReasoningState, config: RunnableConfig) -> Run:
     context = runtime.context
     if isinstance(context, dict):
         context = RunContext(**context)
+    if not isinstance(context, RunContext | None):
+        raise InputError(f"context must be a mapping or a RunContext, got {context!r:.100}")
     configurable = config.get("configurable", {})
     return Run(
         name=state.get("run", ""),

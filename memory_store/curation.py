@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.schema import MemoryEntry, State
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, State
 from vitarmm_agent.memory_store.transfer import (
     BadLine,
     Conflict,
@@ -33,6 +33,7 @@ from vitarmm_agent.memory_store.transfer import (
 )
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
 from vitarmm_agent.memory_store.write_plan import WritePlan
+from vitarmm_agent.options import one_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Curation:
         offset: int = 0,
     ) -> Flow[builtins.list[MemoryEntry]]:
         """Entries of one type, state or successor, in the store's order (Chroma: last changed first)."""
+        one_of("state", state, get_args(State))
+        one_of("entry_type", entry_type, get_args(EntryType))
         timed = state in ("live", "expired")  # the store does not know what time it is
         wanted = {"entry_type": entry_type, "state": "live" if timed else state,
                   "superseded_by": superseded_by}  # fmt: skip
@@ -245,6 +248,7 @@ class Curation:
         trust: bool,
     ) -> Flow[Imported]:
         """What :meth:`import_` does with what it read: the entries, and what cannot be one."""
+        one_of("on_conflict", on_conflict, get_args(Conflict))
         if bad and not keep_good:
             raise _none_taken(bad)
         taken = {e.id: e if trust else distrusted(e) for e in entries}

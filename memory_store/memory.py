@@ -33,6 +33,7 @@ from vitarmm_agent.memory_store.schema import EntryType, Example, MemoryEntry, P
 from vitarmm_agent.memory_store.skill_folders import SkillFolders
 from vitarmm_agent.memory_store.write_group import WriteGroup
 from vitarmm_agent.memory_store.writing import Writing
+from vitarmm_agent.options import one_of
 
 
 class ReasoningMemory:
@@ -259,6 +260,7 @@ class ReasoningMemory:
         reviewed. Doing it again for the same attempt of the same run changes nothing.
         """
         check_text(run, "run", 500)
+        one_of("verdict", verdict, ("pass", "fail"))
         origin = Provenance(run=run, attempt=attempt, begun=begun)
         return Writing(self.entry_store, self._group).credit(entry_ids, verdict, previous, origin)
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
@@ -21,6 +22,7 @@ from vitarmm_agent.memory_store.skills import (
     skill_text,
 )
 from vitarmm_agent.memory_store.transfer import BadLine, Conflict, Imported, writing
+from vitarmm_agent.options import one_of
 
 FILE = "SKILL.md"
 MAX_SKILLS = 10_000
@@ -49,6 +51,7 @@ class SkillFolders:
         Raises:
             InputError: a skill is there already, or the folder cannot be written.
         """
+        one_of("proof", proof, get_args(Proof))
         live = yield from self.curation.list(state="live")
         chosen = sorted((e for e in live if proven(e, proof)), key=lambda e: (e.created_at, e.id))
         names = skill_names(chosen)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,18 @@ def weights() -> Callable[[str], Path]:
             pytest.skip(str(error))
 
     return find
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of this tree."""
+    tree, folder = tmp_path_factory.mktemp("tree") / "source", tmp_path_factory.mktemp("dist")
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=left_out)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, str(tree)], check=True, capture_output=True, text=True)
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast, get_args
 
 from langchain_core.runnables import RunnableConfig
 
@@ -20,7 +20,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace
 from vitarmm_agent.open_media import open_media
-from vitarmm_agent.options import OpenOptions, check_names
+from vitarmm_agent.options import OpenOptions, check_batch, check_names, one_of
 from vitarmm_agent.problem import Problem, Taught
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import kept_settings, recorded
@@ -156,6 +156,7 @@ class ReasoningAgent(Closable):
         self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 8
     ) -> list[Result]:
         """Solve several problems at once, in threads; results in the same order."""
+        check_batch(problems, max_concurrency)
         with ThreadPoolExecutor(max_workers=max_concurrency) as pool:
             return list(pool.map(self.solve, problems))
 
@@ -163,6 +164,7 @@ class ReasoningAgent(Closable):
         self, problems: Sequence[str | Problem | dict[str, Any]], *, max_concurrency: int = 64
     ) -> list[Result]:
         """Solve several problems at once on an event loop; results in the same order."""
+        check_batch(problems, max_concurrency)
         gate = asyncio.Semaphore(max_concurrency)
 
         async def one(problem: str | Problem | dict[str, Any]) -> Result:
@@ -370,6 +372,8 @@ class ReasoningAgent(Closable):
     def _config(self, thread_id: str, configurable: dict[str, Any] | None = None) -> RunnableConfig:
         self.check_open()
         steps = (self.settings.max_iterations + 1) * STEPS_PER_ITERATION
+        if not isinstance(configurable, dict | None):
+            raise InputError(f"configurable must be a mapping, got {configurable!r:.100}")
         given = {**(configurable or {}), "thread_id": thread_id}
         metadata = recorded(self.settings)
         return {"configurable": given, "metadata": metadata, "recursion_limit": steps}
@@ -398,5 +402,9 @@ def new_thread() -> str:
 
 
 def _streaming(mode: Any, asides: bool) -> dict[str, Any]:
+    from langgraph.types import StreamMode
+
+    for one in [mode] if isinstance(mode, str) else mode:
+        one_of("stream_mode", one, get_args(StreamMode))
     context = RunContext(stream_tokens="custom" in mode, stream_asides=asides)
     return {"stream_mode": mode, "context": context, "durability": "sync"}

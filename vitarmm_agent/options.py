@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,46 @@ class OpenOptions(TypedDict, total=False):
     upkeep_hours: float | None
     keep_runs: str | None
     keep_history: str | None
+
+
+def one_of(what: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuse a value that is not one of those there are; ``None`` is nothing said.
+
+    Raises:
+        InputError: it is none of them; the message lists them.
+    """
+    known = [str(one) for one in allowed]
+    if value is not None and value not in known:
+        near = did_you_mean(str(value), known)
+        raise InputError(f"{what} must be one of {', '.join(known)}; got {value!r:.100}{near}")
+
+
+def check_batch(problems: object, max_concurrency: int) -> None:
+    """Refuse a single problem in place of several, and a batch of which none would run.
+
+    Raises:
+        InputError: it is one.
+    """
+    if isinstance(problems, str) or not isinstance(problems, Sequence):
+        raise InputError(
+            f"problems must be a list, got {problems!r:.100}; solve takes a single one"
+        )
+    if max_concurrency < 1:
+        raise InputError(f"max_concurrency must be 1 or more, got {max_concurrency!r}")
+
+
+def settings_with(given: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """The settings that were given, or are found, with options over them.
+
+    Raises:
+        InputError: something else was given, or a value that cannot be used.
+    """
+    if given is not None and not isinstance(given, Settings):
+        raise InputError(
+            f"settings must be a Settings, got {given!r:.100}; give options by name, max_iterations=2"
+        )
+    base = given.model_dump(exclude_unset=True) if given else {}
+    return Settings.load(**{**base, **options})
 
 
 def check_names(options: Mapping[str, Any], others: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from tests.docs.test_examples import serving
 from tests.scripts import QUESTION
 from vitarmm_agent import Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200, func_only=True)]
 USE_IT_FROM = ROOT / "docs" / "use-it-from.md"
 KEY = "a-key-that-is-long-enough"
 
@@ -42,15 +42,6 @@ def pythons() -> list[str]:
 def version_of(python: Path) -> tuple[int, ...]:
     shown = subprocess.run([python, "--version"], capture_output=True, text=True).stdout
     return tuple(int(number) for number in re.findall(r"\d+", shown)[:3])
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "-o", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (made,) = folder.glob("*.whl")
-    return made
 
 
 class Installed:

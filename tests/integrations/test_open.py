@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
 import json
 from pathlib import Path
@@ -9,13 +11,15 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tests.integrations.conftest import PROBLEM, RIGHT, WRONG, is_25
+from tests.integrations.conftest import NOTHING, PROBLEM, RIGHT, WRONG, MakeAgent, is_25
 from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.options import OpenOptions
+from vitarmm_agent.problem import Problem
+from vitarmm_agent.verifiers import FeedbackPolicy
 
 JUDGED = {"structured": {
     "steps": [{"step": 1, "check": "5 * 5 is 25", "verdict": "right"}], "verdict": "right",
@@ -55,6 +59,65 @@ def test_a_misspelt_option_is_told_with_its_neighbour(option: str, near: str) ->
     with pytest.raises(InputError, match=f"option '{option}' is unknown") as raised:
         ReasoningAgent.open(**given)
     assert (f"did you mean {near!r}?" in str(raised.value)) == bool(near)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("reasoner", 7, "reasoner must be a chat model or its spec, got 7"),
+        ("reasoner", ScriptedChatModel, "reasoner .* is a class; give an instance"),
+        ("judge", 7, "judge must be a chat model"),
+        ("rmm", lambda text: text, "rmm must be a chat model"),
+        ("teacher", 7, "teacher must be a chat model, its spec, or a function"),
+        ("memory", 7, "memory must be a folder, a URL, 'off' or a ReasoningMemory, got 7"),
+        ("store", "folder", "store must be a LangGraph BaseStore, got 'folder'"),
+        ("settings", {"seed": 1}, "settings must be a Settings, got .*; give options by name"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_before_the_first_run(
+    memory: ReasoningMemory, option: str, value: Any, message: str
+) -> None:
+    given = {"reasoner": ScriptedChatModel.of(), "memory": None if option == "store" else memory}
+    with pytest.raises(InputError, match=message):
+        ReasoningAgent.open(**(given | {option: value}))
+
+
+def test_a_policy_with_a_role_or_a_verdict_that_is_none() -> None:
+    odd: Any = "decide"
+    with pytest.raises(InputError, match="the role of 'is_25' must be one of full, .*got 'decide'"):
+        FeedbackPolicy((), roles={"is_25": odd})
+    with pytest.raises(
+        InputError, match="abstain must be one of pass, fail, abstain; got 'decide'"
+    ):
+        FeedbackPolicy((), abstain=odd)
+
+
+async def test_odd_calls_are_refused(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    odd: Any = "ada"
+    for call, message in (
+        (lambda: agent.solve(PROBLEM, configurable=odd), "configurable must be a mapping"),
+        (lambda: agent.batch(odd), "problems must be a list"),
+        (lambda: agent.batch([PROBLEM], max_concurrency=0), "max_concurrency must be 1 or more"),
+        (lambda: list(agent.stream(PROBLEM, stream_mode="mesages")), "did you mean 'messages'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+    with pytest.raises(InputError, match="max_concurrency must be 1 or more"):
+        await asyncio.wait_for(agent.abatch([PROBLEM], max_concurrency=0), 1)
+    with pytest.raises(InputError, match="context must be a mapping or a RunContext, got 'ada'"):
+        await agent.graph.ainvoke(
+            {"problem": {"text": PROBLEM}}, {"configurable": {"thread_id": "t"}}, context=odd
+        )
+
+
+def test_a_teacher_that_gives_no_text_is_told_so(make_agent: MakeAgent) -> None:
+    def silent(problem: Problem) -> str:
+        return None  # type: ignore[return-value]
+
+    agent = make_agent(WRONG, writes=[NOTHING], teacher=functools.partial(silent), max_iterations=1)
+    with pytest.raises(InputError, match="the teacher 'partial' returned None; return the text"):
+        agent.solve(PROBLEM)
 
 
 def test_verifiers_and_feedback_are_not_both_given() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,22 @@ def test_what_is_written_is_recalled(memory: ReasoningMemory) -> None:
     assert {"dense", "lexical", "confidence", "usefulness"} <= best.terms.keys()
     assert "similarity" in best.reason
     assert found.best_rejected is not None and found.best_rejected.entry.id == train.id
+
+
+@stores(MEMORY_STORES[0])
+def test_a_choice_that_is_none_is_refused(memory: ReasoningMemory, tmp_path: Path) -> None:
+    odd: Any = "merge"
+    (written,) = memory.write(add(entry()), run="r", attempt=1)
+    for call, choices in (
+        (lambda: memory.list(state=odd), "state must be one of live, expired"),
+        (lambda: memory.list(entry_type=odd), "entry_type must be one of correction, insight"),
+        (lambda: memory.import_(io.StringIO("{}"), on_conflict=odd), "on_conflict must be one of"),
+        (lambda: memory.export_skills(tmp_path, proof=odd), "proof must be one of helpful"),
+        (lambda: memory.credit([written.entry_id], odd, run="r", attempt=1), "verdict must be one"),
+    ):
+        with pytest.raises(InputError, match=f"{choices}.*; got 'merge'"):
+            call()
+    assert memory.list()[0].used == 0
 
 
 @stores(*MEMORY_STORES)

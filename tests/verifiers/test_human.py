@@ -97,9 +97,22 @@ def decided(**decision: Any) -> dict[str, Any]:
     [
         *(
             (word, "pass", "")
-            for word in ("PASS", " Pass.\n", "yes", "Yes!", "OK", "**correct**", "y")
+            for word in (
+                "PASS",
+                " Pass.\n",
+                "yes",
+                "Yes!",
+                "OK",
+                "**correct**",
+                "y",
+                "👍",
+                "Thumbs up",
+            )
         ),
-        *((word, "fail", "") for word in ("FAIL", "No.", "no", "wrong", "Incorrect.", "'false'")),
+        *(
+            (word, "fail", "")
+            for word in ("FAIL", "No.", "no", "wrong", "Incorrect.", "'false'", "👎")
+        ),
         *((word, "abstain", "") for word in ("Abstain", "ignore", "skip.")),
         ("No, 20 / 4 is 5.", "fail", "20 / 4 is 5."),
         ("fail: divide again", "fail", "divide again"),

@@ -25,13 +25,13 @@ from vitarmm_agent.cli.memory_options import (
     expiry,
     memory_settings,
     moment,
-    one_of,
     opened,
     say_done,
 )
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import Json, Limit, Offset, Reason, Yes
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.options import one_of
 
 app = typer.Typer(no_args_is_help=True)
 app.command("consolidate")(memory_consolidate.consolidate)

@@ -56,7 +56,9 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
         print_json(rows)
     else:
         for name, wrong in compared.items():
-            out.print(safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
+            out.print(
+                safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}")
+            )
         out.print("no memories" if not compared else "")
     wrong = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
     if wrong:

@@ -134,16 +134,6 @@ def when(text: str, *, option: str, past: bool) -> datetime:
         ) from None
 
 
-def one_of(option: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not allowed.
-
-    Raises:
-        InputError: it is not.
-    """
-    if value is not None and value not in allowed:
-        raise InputError(f"{option} must be one of {', '.join(allowed)}; got {value!r}")
-
-
 def say_done(what: str, run: str, as_json: bool) -> None:
     """Say what was done and how to undo it."""
     if as_json:

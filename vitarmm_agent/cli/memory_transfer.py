@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from vitarmm_agent.cli.console import data_out, err, out, print_json, safe, unused
-from vitarmm_agent.cli.memory_options import one_of, opened
+from vitarmm_agent.cli.memory_options import opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import Force, Json
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.options import one_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.transfer import Imported

@@ -38,7 +38,7 @@ from vitarmm_agent.nodes.recall import recall
 from vitarmm_agent.nodes.remember import remember
 from vitarmm_agent.nodes.teach import teach, wants_teacher
 from vitarmm_agent.nodes.tenancy import namespace_of
-from vitarmm_agent.options import OpenOptions, check_names
+from vitarmm_agent.options import OpenOptions, check_names, settings_with
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import result_of, updated
 
@@ -108,7 +108,6 @@ class ReasoningMemoryMiddleware(AgentMiddleware[ReasoningMemoryState, Any, Any])
         """
         super().__init__()
         check_names(options, signature(type(self)).parameters)
-        base = settings.model_dump(exclude_unset=True) if settings else {}
         self.strict = strict
         self.deps = make_deps(
             reasoner=model,
@@ -119,7 +118,7 @@ class ReasoningMemoryMiddleware(AgentMiddleware[ReasoningMemoryState, Any, Any])
             teacher=teacher,
             store=store,
             limits=None,
-            settings=Settings.load(**{**base, **options}),
+            settings=settings_with(settings, options),
         )
 
     @staticmethod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable
 
 from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.answers.extract import committed_answer
@@ -168,8 +168,12 @@ def check_beginning(problem: Problem, text: str) -> Flow[Attempt]:
 
 def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Taught]:
     shown = problem.without_reference()
-    if not isinstance(teacher.source, BaseChatModel):
-        text = yield from in_thread(teacher.source, shown)
+    if not isinstance(teacher.source, Runnable):
+        text: Any = yield from in_thread(teacher.source, shown)
+        if not isinstance(text, str):
+            raise InputError(
+                f"the teacher {teacher.name!r} returned {text!r:.100}; return the text of a solution"
+            )
         return Taught(by=teacher.name, solution=solution_of(shown, text, number))
     prompt = prompt_data(shown, attempt_text([]))
     messages = yield from in_thread(prompt_messages, prompt, shown, deps.media)

@@ -20,9 +20,10 @@ from vitarmm_agent.problem import ErrorKind, Verdict
 WORDS: dict[str, Verdict] = {
     **dict.fromkeys(
         ("pass", "passed", "yes", "y", "ok", "okay", "right", "correct", "true", "accept", "accepted",
-         "approve", "approved"), "pass"),
+         "approve", "approved", "good", "up", "thumbs up", "thumbs_up", "👍"), "pass"),
     **dict.fromkeys(
-        ("fail", "failed", "no", "n", "wrong", "incorrect", "false", "reject", "rejected"), "fail"),
+        ("fail", "failed", "no", "n", "wrong", "incorrect", "false", "reject", "rejected",
+         "bad", "down", "thumbs down", "thumbs_down", "👎"), "fail"),
     **dict.fromkeys(("abstain", "ignore", "skip", "unsure", "unknown"), "abstain"),
 }  # fmt: skip
 _GROUNDS = re.compile(r"\s*(\w+)\s*[.,:;!–—-]\s*(\S.*)", re.DOTALL)

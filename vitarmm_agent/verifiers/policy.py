@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.nearest import did_you_mean
-from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage
+from vitarmm_agent.options import one_of
+from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError, Usage, Verdict
 from vitarmm_agent.verifiers.base import Verifier
 from vitarmm_agent.verifiers.function import Check, OwnVerifier, feedback_of, own_verifier
 from vitarmm_agent.verifiers.installed import installed, load_installed
@@ -66,7 +67,14 @@ class FeedbackPolicy:
     precision: Mapping[tuple[str, str], float] = field(default_factory=lambda: MEASURED)
 
     def __post_init__(self) -> None:
-        """Take verifiers of every kind; see :func:`~vitarmm_agent.verifiers.function.own_verifier`."""
+        """Take verifiers of every kind; see :func:`~vitarmm_agent.verifiers.function.own_verifier`.
+
+        Raises:
+            InputError: a role, or what it means to abstain, is none there is.
+        """
+        for name, role in self.roles.items():
+            one_of(f"the role of {name!r}", role, get_args(Role))
+        one_of("abstain", self.abstain, get_args(Verdict))
         object.__setattr__(self, "verifiers", tuple(map(own_verifier, self.verifiers)))
 
     def role(self, verifier: Verifier) -> Role:

@@ -60,7 +60,7 @@ async def _table(
         past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state)]
         return past[start : start + PER_PAGE], len(past) > start + PER_PAGE
     found = await memory.alist(
-        entry_type=kind or None,
+        entry_type=kind if kind in get_args(EntryType) else None,
         state=cast(State, state) if state in get_args(State) else None,
         limit=PER_PAGE + 1,
         offset=start,

@@ -16,13 +16,13 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.integrations.exports.messages import said_in
 from vitarmm_agent.nodes.teach import solution_of
 from vitarmm_agent.problem import MAX_TEXT, Attempt, Feedback, Problem, Step
+from vitarmm_agent.verifiers.person_reply import verdict_word
 from vitarmm_agent.verifiers.precision import MIN_PRECISION
 
 Kind = Literal["messages", "opentelemetry", "langsmith", "langfuse"]
 MAX_RESULT = 500
 """Characters of a tool's result within an attempt."""
-_PASS = frozenset("pass passed correct right good true yes up thumbs_up 👍 1".split())
-_FAIL = frozenset("fail failed incorrect wrong bad false no down thumbs_down 👎 0 -1".split())
+_IN_DIGITS = {"1": 1, "0": 0, "-1": -1}
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,10 @@ def _unclear(told: Told, judging: Judging, verdicts: Sequence[str]) -> str:
 
 
 def _verdict(value: Any, pass_from: float | None) -> Literal["pass", "fail"] | None:
+    if isinstance(value, str) and (word := verdict_word(value)):
+        return None if word == "abstain" else word
     if isinstance(value, str):
-        word = value.strip().casefold().replace(" ", "_")
-        return "pass" if word in _PASS else "fail" if word in _FAIL else None
+        value = _IN_DIGITS.get(value.strip())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and pass_from is not None:
