@@ -191,10 +191,11 @@ class Journal:
             # Sorted are numbers alone: whole entries would take ten times as long.
             f"SELECT e.after, {ALTERED} FROM (SELECT l.last, l.first FROM (SELECT max(seq) AS last, "
             "min(seq) AS first FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
-            "JOIN events x ON x.seq = l.last WHERE x.after IS NOT NULL "
+            "WHERE l.last NOT IN (SELECT seq FROM events WHERE namespace = ? AND after IS NULL) "
             "ORDER BY l.first LIMIT ? OFFSET ?) p JOIN events e ON e.seq = p.last ORDER BY p.first",
             self._name(namespace),
             until,
+            self._name(namespace),
             limit,
             offset,
         )

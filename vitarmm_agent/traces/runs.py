@@ -40,9 +40,9 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
-CREATE INDEX IF NOT EXISTS runs_by_tokens ON runs (own, tokens, born);
-CREATE INDEX IF NOT EXISTS runs_by_seconds ON runs (own, seconds, born);
-CREATE INDEX IF NOT EXISTS runs_by_attempts ON runs (own, attempts, born);
+CREATE INDEX IF NOT EXISTS runs_by_tokens ON runs (tokens, born);
+CREATE INDEX IF NOT EXISTS runs_by_seconds ON runs (seconds, born);
+CREATE INDEX IF NOT EXISTS runs_by_attempts ON runs (attempts, born);
 """
 
 
