@@ -164,6 +164,9 @@ def picture(page: Any, path: Path, width: int) -> None:
     high = min(page.evaluate("document.documentElement.scrollHeight"), HIGHEST[width])
     clip = {"x": 0, "y": 0, "width": width, "height": high}
     page.screenshot(path=path, full_page=True, clip=clip)
-    with Image.open(path) as shot:
-        few = shot.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE)
-        few.save(path, optimize=True)
+    with Image.open(path) as opened:
+        shot = opened.convert("RGB")
+    used = sorted(shot.getcolors(1 << 24) or [], reverse=True)[:256]
+    few = Image.new("P", (1, 1))
+    few.putpalette([part for _, colour in used for part in colour])
+    shot.quantize(palette=few, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -51,7 +51,7 @@ async def entry(request: Request) -> Response:
     neighbours = await _neighbours(request, memory, shown)
     uses, history = uses_of(events), [event for event in events if event.kind != "credit"]
     listed = uses[:MOST_USES]
-    runs = {shown.provenance.run, *(told.run for told in (*listed, *history))} - {""}
+    runs = {use.run for use in listed} | {event.run for event in history} | {shown.provenance.run}
     return memory_page(
         request,
         memory,
