@@ -31,7 +31,10 @@ CREATE TABLE IF NOT EXISTS events (
     reason TEXT NOT NULL,
     time REAL NOT NULL
 );
-CREATE INDEX IF NOT EXISTS events_by_entry ON events (namespace, entry_id, seq);
+-- It holds the time as well, so that what there was at a moment is found without reading the events.
+CREATE INDEX IF NOT EXISTS events_in_time ON events (namespace, entry_id, seq, time);
+DROP INDEX IF EXISTS events_by_entry;
+CREATE INDEX IF NOT EXISTS events_that_deleted ON events (namespace) WHERE after IS NULL;
 CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch);
 -- Where a history that was compacted begins: its first whole batch, and when that was.
 CREATE TABLE IF NOT EXISTS horizons (

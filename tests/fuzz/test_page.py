@@ -17,10 +17,28 @@ from vitarmm_agent.viewer import create_app
 
 PATHS = st.sampled_from(
     ["runs", "runs/x", "runs/x/fork", "runs/x/resume", "runs/x/delete", "diff", "media/x", "solve",
-     "memory", "memory/review", "memory/undo", "evaluations", "evaluations/x/run", "static/app.js"]
+     "memory", "memory/review", "memory/undo", "memory/new", "memory/import", "memory/namespaces",
+     "memory/export.jsonl", "memory/entry/x", "evaluations", "evaluations/x", "evaluations/x/run", "compare",
+     "static/app.js"]
 )  # fmt: skip
 QUERY = st.dictionaries(
-    st.sampled_from(["page", "turn", "text", "status", "a", "b", "thread", "checkpoint", "token"]),
+    st.sampled_from(
+        [
+            "page",
+            "turn",
+            "text",
+            "status",
+            "a",
+            "b",
+            "thread",
+            "checkpoint",
+            "token",
+            "namespace",
+            "outcome",
+            "row",
+            "as_of",
+        ]
+    ),  # fmt: skip
     TEXT.map(lambda text: text.encode("utf-8", "replace").decode()),
     max_size=3,
 )

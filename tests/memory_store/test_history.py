@@ -43,6 +43,16 @@ def test_recall_as_it_was(memory: ReasoningMemory) -> None:
     assert was.applies_when == SQUARE
     long_ago = datetime.now(UTC) - timedelta(days=1)
     assert recalled(memory, as_of=long_ago) == []
+    journal = memory.journal
+    assert journal is not None
+    for moment, there in zip(
+        moments, ([], [one.id], [one.id, two.id], [one.id, two.id], [one.id]), strict=True
+    ):
+        pages = [
+            [e.id for e in journal.entries(memory.namespace, moment, limit=1, offset=place)]
+            for place in range(3)
+        ]
+        assert sum(pages, []) == there == [e.id for e in journal.entries(memory.namespace, moment)]
 
 
 @stores("in-memory", "sqlite", "chroma-folder")

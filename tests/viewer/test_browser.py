@@ -1,7 +1,4 @@
-"""What a person does on the page, in a real browser: ``make test-browser``.
-
-``PICTURES`` in the environment names the folder that screenshots are kept in.
-"""
+"""What a person does on the page, in a real browser: ``make test-browser``."""
 
 from __future__ import annotations
 
@@ -330,13 +327,11 @@ def test_every_page_is_accessible_and_fits(
     chromium: Any,
     server: Server,
     stored: tuple[Settings, dict[str, str]],
-    tmp_path: Path,
     width: int,
     theme: str,
 ) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; see make test-browser")
-    pictures = Path(os.environ.get("PICTURES") or tmp_path)
     size = {"width": width, "height": 900}
     visitor = Visitor(chromium, server.url, viewport=size, color_scheme=theme)
     faults = []
@@ -352,8 +347,6 @@ def test_every_page_is_accessible_and_fits(
         ]
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         faults += [f"{name}: {wide} px too wide"] if wide > 0 else []
-        if name in ("runs", "run", "entry", "solve"):
-            page.screenshot(path=pictures / f"{name}-{width}-{theme}.png", full_page=name != "runs")
     assert faults == [] and visitor.complaints == []
     visitor.context.close()
 

@@ -21,6 +21,7 @@ from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.memory_store.store.names import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
+from vitarmm_agent.traces.newly_written import NewlyWritten
 from vitarmm_agent.traces.reader import config_of, runs_known, sqlite_of
 from vitarmm_agent.traces.remarks import all_remarks, read_remark
 from vitarmm_agent.traces.summary import RunFilter, RunSummary, summarize
@@ -41,6 +42,9 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE INDEX IF NOT EXISTS runs_by_birth ON runs (born);
 CREATE INDEX IF NOT EXISTS runs_by_benchmark ON runs (benchmark);
+CREATE INDEX IF NOT EXISTS runs_by_tokens ON runs (tokens, born);
+CREATE INDEX IF NOT EXISTS runs_by_seconds ON runs (seconds, born);
+CREATE INDEX IF NOT EXISTS runs_by_attempts ON runs (attempts, born);
 """
 
 
@@ -88,6 +92,8 @@ class RunIndex:
         self._stale: dict[str, Head] = {}
         self._foreign: set[str] = set()
         self._remarks: dict[str, str] = {}
+        connection = sqlite_of(checkpointer)
+        self._newer = None if connection is None else NewlyWritten(connection)
 
     def page(
         self,
@@ -195,7 +201,19 @@ class RunIndex:
         token = self._token()
         if token is not None and token == self._seen:
             return
-        self._remarks = all_remarks(self._checkpointer)
+        remarks = all_remarks(self._checkpointer)
+        newer = self._newer.heads() if self._newer is not None else None
+        if newer is None or remarks != self._remarks:
+            self._remarks = remarks
+            self._look_at_all()
+        else:
+            changed = {name: self._with_remark(Head(name, *rest)) for name, *rest in newer}
+            kept = [head for head in self._heads if head.thread_id not in changed]
+            self._heads = sorted([*kept, *changed.values()], key=lambda h: h.born, reverse=True)
+            self._stale |= changed
+        self._seen = token
+
+    def _look_at_all(self) -> None:
         self._heads = [self._with_remark(head) for head in self._all_heads()]
         known = dict(self._db.execute("SELECT thread_id, version FROM runs").fetchall())
         self._stale = {h.thread_id: h for h in self._heads if known.get(h.thread_id) != h.version}
@@ -204,7 +222,6 @@ class RunIndex:
         rows = self._db.execute("SELECT thread_id FROM runs WHERE own = 0")
         self._foreign = {row[0] for row in rows.fetchall()}
         self._db.commit()
-        self._seen = token
 
     def _token(self) -> tuple[int, int] | None:
         """What changes with every write to a SQLite file, by us or another; None elsewhere."""
@@ -259,6 +276,7 @@ class RunIndex:
 
     def _read(self, head: Head) -> None:
         self._stale.pop(head.thread_id, None)
+        self._foreign.discard(head.thread_id)
         own, summary = True, RunSummary(thread_id=head.thread_id)
         try:
             last = self._checkpointer.get_tuple(config_of(head.thread_id))

@@ -23,7 +23,8 @@ from vitarmm_agent.viewer.whose_memory import memory_address, memory_of, memory_
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
-MOST_EVENTS = 500
+MOST_EVENTS = 250
+MOST_USES = 50
 WRITTEN = {
     "added": "added",
     "merged": "merged into this entry, which says the same",
@@ -48,8 +49,9 @@ async def entry(request: Request) -> Response:
     if shown is None:
         raise InputError(f"there is no entry {entry_id!r}, and there never was")
     neighbours = await _neighbours(request, memory, shown)
-    uses = uses_of(events)
-    runs = {shown.provenance.run, *(event.run for event in events)} - {""}
+    uses, history = uses_of(events), [event for event in events if event.kind != "credit"]
+    listed = uses[:MOST_USES]
+    runs = {use.run for use in listed} | {event.run for event in history} | {shown.provenance.run}
     return memory_page(
         request,
         memory,
@@ -57,9 +59,10 @@ async def entry(request: Request) -> Response:
         entry=shown,
         gone=now is None,
         state="expired" if shown.live and shown.expired() else shown.state,
-        history=[(e, changed_fields(e)) for e in events if e.kind != "credit"],
+        history=[(event, changed_fields(event)) for event in history],
         cut=len(events) == MOST_EVENTS,
-        uses=uses,
+        uses=listed,
+        verdicts=len(uses),
         chart=share_chart(counts_over_time(events)),
         proven=has_proved_itself(shown),
         known_runs=await asyncio.to_thread(site(request).index.named, runs),

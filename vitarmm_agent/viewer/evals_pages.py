@@ -24,8 +24,9 @@ from vitarmm_agent.viewer.responses import html, pager, site, whole
 from vitarmm_agent.viewer.run_view import run_context
 
 PER_PAGE = 50
-# A report is a page of its own, from a file: it may style itself, but not run or fetch anything.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+# A report is a page of its own, from a file: it may style itself, but not run or fetch anything, nor send
+# a form. It is of this origin, or no browser would send the cookie with its links.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-same-origin"
 _RUN = re.compile(r'<span class="run">([^<]*)</span>')
 _BODY = re.compile(r"<body[^>]*>")
 

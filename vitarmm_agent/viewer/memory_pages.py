@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from starlette.requests import Request
@@ -55,8 +56,11 @@ async def _table(
 ) -> tuple[list[MemoryEntry], bool]:
     start = (number - 1) * PER_PAGE
     if as_of is not None:
-        journal = _journal(memory)
-        past = await asyncio.to_thread(lambda: [*journal.entries(memory.namespace, as_of)])
+        entries = partial(_journal(memory).entries, memory.namespace, as_of)
+        if not kind and not state:
+            past = await asyncio.to_thread(lambda: [*entries(limit=PER_PAGE + 1, offset=start)])
+            return past[:PER_PAGE], len(past) > PER_PAGE
+        past = await asyncio.to_thread(lambda: [*entries()])
         past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state)]
         return past[start : start + PER_PAGE], len(past) > start + PER_PAGE
     found = await memory.alist(
