@@ -347,7 +347,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     taught = operations(LESSON)
     lost = "1. The side is six.\n2. So it is 36.\nAnswer: 36"
     options = {
-        "reasoner": script(tmp_path / "lost.json", lost),
+        "reasoner": script(tmp_path / "lost.json", {"content": lost, "delay": 1.5}),
         "judge": script(tmp_path / "judge.json", judged),
         "rmm": script(tmp_path / "writer.json", taught),
         "teacher": script(tmp_path / "teacher.json", RIGHT),
@@ -358,6 +358,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     own = Settings.load(**settings.model_dump(exclude_unset=True) | options)
     agent = await asyncio.to_thread(ReasoningAgent.open, settings=own)
     live, heard, doing = LiveRuns(), dict[str, str](), list[str]()
+    seen = list[tuple[str, ...]]()
 
     async def opened() -> ReasoningAgent:
         return agent
@@ -365,6 +366,9 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     live.start("heard", opened, {"problem": {"text": QUESTION}})
     node = ""
     async for kind, data in live.watch("heard"):
+        if kind == "refresh":
+            kept = await agent.graph.aget_state({"configurable": {"thread_id": "heard"}})
+            seen.append(kept.next)
         if kind == "node":
             node = (*data["nodes"], "")[0]
             doing.append(data["doing"])
@@ -372,6 +376,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
             heard[node] = heard.get(node, "") + data["text"]
     assert heard == {"reason": lost, "feedback": judged, "remember": taught, "teach": RIGHT}
     assert doing[0] == "loading the models" and "asking the teacher" in doing
+    assert ("reason",) in seen, "while it writes, what came before can be read"
 
 
 def test_the_page_reads_what_the_command_line_wrote(
