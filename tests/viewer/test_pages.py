@@ -340,6 +340,20 @@ async def test_several_pages_watch_one_run(settings: Settings) -> None:
     assert late == [("end", {})]
 
 
+async def test_a_run_that_ends_while_it_is_read_is_not_shown_as_left(settings: Settings) -> None:
+    live = LiveRuns()
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
+
+    async def opened() -> ReasoningAgent:
+        return agent
+
+    live.start("quick", opened, {"problem": {"text": QUESTION}})
+    before = live.live("quick")
+    assert [event async for event in live.watch("quick")][-1][0] == "end"
+    after = live.live("quick")
+    assert before is not None and before.going and after is not None and not after.going
+
+
 async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path) -> None:
     """The judge, the memory writer and the teacher too; and what each node does is told."""
     wrong = {"step": 1, "check": "5", "verdict": "wrong", "mistake": "It is 5."}

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import STEPS_PER_ITERATION
@@ -114,8 +114,13 @@ class LiveRuns:
         return live
 
     def live(self, thread_id: str) -> LiveRun | None:
-        """A run of this server."""
-        return self.runs.get(thread_id)
+        """A run of this server as it is now.
+
+        Ask before the run is read: one that ends meanwhile is then shown as going on, and not, with what was
+        read before its end, as over.
+        """
+        found = self.runs.get(thread_id)
+        return None if found is None else replace(found)
 
     def going(self) -> set[str]:
         """Threads of the runs under way."""
