@@ -125,9 +125,10 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
     def remark(self, thread_id: str, text: str) -> None:
         """Keep what a person notes of a run, in place of what was noted before; nothing for ""."""
         with self._cursor() as cursor, cursor.connection.transaction():
-            if not text and not self._has("remarks", cursor):
-                return
-            cursor.execute(_REMARKS)  # a database of an earlier version has none
+            if not self._has("remarks", cursor):  # a database of an earlier version
+                if not text:
+                    return
+                cursor.execute(_REMARKS)
             cursor.execute("DELETE FROM remarks WHERE thread_id = %s", (thread_id,))
             if text:
                 cursor.execute("INSERT INTO remarks VALUES (%s, %s)", (thread_id, text))

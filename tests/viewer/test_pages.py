@@ -340,6 +340,20 @@ async def test_several_pages_watch_one_run(settings: Settings) -> None:
     assert late == [("end", {})]
 
 
+async def test_a_run_that_ends_while_it_is_read_is_not_shown_as_left(settings: Settings) -> None:
+    live = LiveRuns()
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
+
+    async def opened() -> ReasoningAgent:
+        return agent
+
+    live.start("quick", opened, {"problem": {"text": QUESTION}})
+    before = live.live("quick")
+    assert [event async for event in live.watch("quick")][-1][0] == "end"
+    after = live.live("quick")
+    assert before is not None and before.going and after is not None and not after.going
+
+
 async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path) -> None:
     """The judge, the memory writer and the teacher too; and what each node does is told."""
     wrong = {"step": 1, "check": "5", "verdict": "wrong", "mistake": "It is 5."}
@@ -347,7 +361,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     taught = operations(LESSON)
     lost = "1. The side is six.\n2. So it is 36.\nAnswer: 36"
     options = {
-        "reasoner": script(tmp_path / "lost.json", lost),
+        "reasoner": script(tmp_path / "lost.json", {"content": lost, "delay": 1.5}),
         "judge": script(tmp_path / "judge.json", judged),
         "rmm": script(tmp_path / "writer.json", taught),
         "teacher": script(tmp_path / "teacher.json", RIGHT),
@@ -358,6 +372,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     own = Settings.load(**settings.model_dump(exclude_unset=True) | options)
     agent = await asyncio.to_thread(ReasoningAgent.open, settings=own)
     live, heard, doing = LiveRuns(), dict[str, str](), list[str]()
+    seen = list[tuple[str, ...]]()
 
     async def opened() -> ReasoningAgent:
         return agent
@@ -365,6 +380,9 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     live.start("heard", opened, {"problem": {"text": QUESTION}})
     node = ""
     async for kind, data in live.watch("heard"):
+        if kind == "refresh":
+            kept = await agent.graph.aget_state({"configurable": {"thread_id": "heard"}})
+            seen.append(kept.next)
         if kind == "node":
             node = (*data["nodes"], "")[0]
             doing.append(data["doing"])
@@ -372,6 +390,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
             heard[node] = heard.get(node, "") + data["text"]
     assert heard == {"reason": lost, "feedback": judged, "remember": taught, "teach": RIGHT}
     assert doing[0] == "loading the models" and "asking the teacher" in doing
+    assert ("reason",) in seen, "while it writes, what came before can be read"
 
 
 def test_the_page_reads_what_the_command_line_wrote(

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.agent import STEPS_PER_ITERATION
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15
 QUEUE_SIZE = 10_000
+KEPT_TRIES, KEPT_SECONDS = 40, 0.05
 LiveEvent = tuple[str, dict[str, Any]]
 OpenAgent = Callable[[], Awaitable["ReasoningAgent"]]
 
@@ -114,8 +115,13 @@ class LiveRuns:
         return live
 
     def live(self, thread_id: str) -> LiveRun | None:
-        """A run of this server."""
-        return self.runs.get(thread_id)
+        """A run of this server as it is now.
+
+        Ask before the run is read: one that ends meanwhile is then shown as going on, and not, with what was
+        read before its end, as over.
+        """
+        found = self.runs.get(thread_id)
+        return None if found is None else replace(found)
 
     def going(self) -> set[str]:
         """Threads of the runs under way."""
@@ -189,18 +195,37 @@ class LiveRuns:
             stream_mode=["tasks", "messages"],
             durability="sync",
         )
-        async for mode, chunk in stream:
-            if mode == "messages":
-                self._token(live, *chunk)
-            elif "input" in chunk:
-                self._node(live, chunk["name"])
+        waiting = list[asyncio.Task[None]]()
+        try:
+            async for mode, chunk in stream:
+                if mode == "messages":
+                    self._token(live, *chunk)
+                elif "input" in chunk:
+                    self._node(live, chunk["name"])
+                    kept = self._when_kept(live, agent, config, chunk["name"])
+                    waiting.append(asyncio.create_task(kept))
+        finally:
+            for task in waiting:  # the page is told of the end
+                task.cancel()
+
+    async def _when_kept(
+        self, live: LiveRun, agent: ReasoningAgent, config: RunnableConfig, node: str
+    ) -> None:
+        """Have pages read the run again when what came before a node is in the checkpoints.
+
+        LangGraph tells of the node first, and then waits for its checkpointer.
+        """
+        for _ in range(KEPT_TRIES):
+            if node in (await agent.graph.aget_state(config)).next:
+                break
+            await asyncio.sleep(KEPT_SECONDS)
+        self._tell(live, "refresh", {})
 
     def _node(self, live: LiveRun, node: str) -> None:
-        """A node begins; all before it is in the checkpoints by now."""
+        """A node begins."""
         self._said(live, live.heard.end())
         live.nodes, live.text, live.heard, live.since = (node,), "", Heard(), time.monotonic()
         self._tell(live, "node", live.doing)
-        self._tell(live, "refresh", {})
 
     def _token(self, live: LiveRun, message: Any, metadata: dict[str, Any]) -> None:
         if (metadata.get("langgraph_node"),) != live.nodes:

@@ -36,6 +36,7 @@ async def runs(request: Request) -> Response:
     where = RunFilter(**{name: request.query_params.get(name, "").strip() for name in FIELDS})
     number = whole(request.query_params.get("page", "1"), "page", low=1) or 1
     sort = request.query_params.get("sort", "")
+    going = here.live.going()  # before they are read
     found = await asyncio.to_thread(
         here.index.page,
         where,
@@ -60,7 +61,7 @@ async def runs(request: Request) -> Response:
         where=where,
         page_number=number,
         pages=max(1, -(-found.total // PER_PAGE)),
-        going=here.live.going(),
+        going=going,
         starting=starting,
         benchmarks=await asyncio.to_thread(here.index.benchmarks),
         tags=await asyncio.to_thread(here.index.tags),
@@ -115,8 +116,8 @@ async def pair(request: Request) -> Response:
     names = [request.query_params.get(name, "") for name in ("with", "without")]
     if not all(names):
         raise InputError("name the run with memory and the one without: /pair?with=RUN&without=RUN")
+    going = here.live.going()  # before they are read
     columns = [await _column(request, name) for name in names]
-    going = here.live.going()
     return html(request, "pair", columns=columns, going=going, problem=columns[0]["problem"])
 
 
