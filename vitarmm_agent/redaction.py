@@ -16,7 +16,7 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 SECRET = "[secret]"
 SHORTEST = 8
@@ -95,9 +95,16 @@ def public_address(address: str) -> str:
         return SECRET
     if "://" not in address or not (parts.query or parts.fragment or "@" in address):
         return address  # a path, or an address that says no more than where the server is
-    if parts.scheme.startswith("postgres") and "@" in parts.path:  # a password that is not quoted
-        return f"{parts.scheme}://{parts.path.rpartition('@')[2]}"
+    if "@" not in parts.netloc and "@" in address and _cut_apart(parts):
+        place = re.split(r"[?#]", address.rpartition("@")[2])[0]
+        return f"{parts.scheme}://{place}"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _cut_apart(parts: SplitResult) -> bool:
+    """Whether name and password were taken for host and port: the password has a sign that is not quoted."""
+    port = parts.netloc.partition(":")[2]
+    return parts.scheme.startswith("postgres") or not (port.isdigit() or ":" not in parts.netloc)
 
 
 def fingerprint(data: Any) -> str:

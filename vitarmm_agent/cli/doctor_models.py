@@ -113,9 +113,8 @@ def _servers(settings: Settings) -> Iterator[Check]:
     try:
         where = server("the openai models", settings.base_url)
     except UserError as error:
-        if settings.base_url is not None:
-            what = f"server {public_address(settings.base_url)}"
-            yield Check(what, False, str(error), needed=bool(chosen))
+        if not chosen:  # else it was said of the model
+            yield Check(f"server {public_address(str(settings.base_url))}", False, str(error))
         return
     address = where.get("base_url", f"https://{OPENAI}/v1")
     yield _server(address, where, chosen)
