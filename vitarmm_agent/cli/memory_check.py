@@ -60,9 +60,9 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
                 safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}")
             )
         out.print("no memories" if not compared else "")
-    wrong = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
-    if wrong:
-        new = [written_namespace(name) for name in wrong if remote and name not in known]
+    amiss = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
+    if amiss:
+        new = [written_namespace(name) for name in amiss if remote and name not in known]
         each = f" --namespace NAME, for each of {', '.join(new)}" if new else ""
         err.print(safe(f"journal and entries do not tell the same; {REMEDY}{each}"))
         raise typer.Exit(2)
