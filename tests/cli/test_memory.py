@@ -134,7 +134,6 @@ def test_a_namespace_is_shown_as_it_is_given(vitarmm: Callable[..., Any]) -> Non
         assert odd in vitarmm(*command), command
 
 
-
 def test_entries_become_skills_and_skills_entries(
     vitarmm: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -55,11 +55,13 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
         print_json(rows)
     else:
         for name, wrong in compared.items():
-            out.print(safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}"))
+            out.print(
+                safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}")
+            )
         out.print("no memories" if not compared else "")
-    wrong = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
-    if wrong:
-        new = [written_namespace(name) for name in wrong if remote and name not in known]
+    unlike = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
+    if unlike:
+        new = [written_namespace(name) for name in unlike if remote and name not in known]
         each = f" --namespace NAME, for each of {', '.join(new)}" if new else ""
         err.print(safe(f"journal and entries do not tell the same; {REMEDY}{each}"))
         raise typer.Exit(2)
