@@ -7,9 +7,8 @@ from typing import Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.memory_options import memory_settings
+from vitarmm_agent.cli.memory_options import Json, memory_settings
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
-from vitarmm_agent.cli.shared import Json
 
 SHOWN = 5
 WORDS = {
@@ -21,10 +20,10 @@ WORDS = {
 
 @takes_settings("memory", "database")
 def check(given: Given = NOTHING, as_json: Json = False) -> None:
-    """Check that entries and journal agree, and that nothing is damaged.
+    """Look at every entry and every change of it, and whether both tell the same.
 
     Each row is compared with its sum, each file with its own structure, and the entries of all memories
-    with the journal. (In a database, its server takes care of rows and files.) Entries of other machines on a
+    with the journal; in a database, rows and files are its server's care. Entries of other machines on a
     server without a common database are not wrong. Nothing is changed. Exit code 2: something is wrong.
     """
     from vitarmm_agent.memory_store.agreement import REMEDY, compare
@@ -60,9 +59,9 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
                 safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}")
             )
         out.print("no memories" if not compared else "")
-    amiss = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
-    if amiss:
-        new = [written_namespace(name) for name in amiss if remote and name not in known]
+    unlike = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
+    if unlike:
+        new = [written_namespace(name) for name in unlike if remote and name not in known]
         each = f" --namespace NAME, for each of {', '.join(new)}" if new else ""
         err.print(safe(f"journal and entries do not tell the same; {REMEDY}{each}"))
         raise typer.Exit(2)
