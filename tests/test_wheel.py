@@ -78,7 +78,7 @@ def test_it_works_beside_an_apps_own_prompts_and_graphs(wheel: Path, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # without a cache it reads all that the app imports
+@pytest.mark.timeout(2400)  # without a cache it reads all that the app imports
 def test_mypy_reads_an_app_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
