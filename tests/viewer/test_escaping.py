@@ -3,18 +3,28 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from tests.evals.made import crash, sample
 from tests.viewer.conftest import PAYLOADS
+from vitarmm_agent.evals.metrics.pairs import compare_samples, paired_problems
+from vitarmm_agent.evals.report.compare import EvaluationComparison, SideBySide
+from vitarmm_agent.evals.report.figures import p_value, points
+from vitarmm_agent.evals.report.sample_index import SampleFilter
 from vitarmm_agent.media import ImageRef, MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.transfer import BadLine, Imported
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError
 from vitarmm_agent.result import Result
 from vitarmm_agent.traces import Moment, Trace
+from vitarmm_agent.viewer.entry_pages import values_of
+from vitarmm_agent.viewer.evaluation_files import Evaluation, Headline
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.markdown import MAX, inline, prose
 from vitarmm_agent.viewer.render import page
+from vitarmm_agent.viewer.responses import address
 from vitarmm_agent.viewer.run_view import run_context
 from vitarmm_agent.viewer.text import visible
 from vitarmm_agent.viewer.typed import Typed
@@ -116,6 +126,21 @@ def pages_of(text: str, folder: Path) -> str:
     iteration = context["view"].iterations[0]
     entry = MemoryEntry(entry_type="fact", title=text[:200], applies_when=text, content=text)
     common = {"csrf": "0", "section": text, "query": {"q": text, "type": text}}
+    own: Any = {"to": lambda *parts, **query: address("memory", *map(str, (*parts, *query.values()))),
+                "whose": text, "asked": text, "of_namespace": f"?{urlencode({'namespace': text})}"}  # fmt: skip
+    own |= common
+    report = Imported(run=text, bad=(BadLine(number=1, reason=text),), notes=(text,))
+    samples = [sample(text, False, arm=text, question=text, reference=text, category=text),
+               crash(text, question=text)]  # fmt: skip
+    side = SideBySide(
+        EvaluationComparison(first=text, second=text, notes=(text,), objections=(text,), rows=(
+            compare_samples(samples, samples, (text, text)),) * 2),
+        (paired_problems(samples, samples),) * 2,
+    )  # fmt: skip
+    paged = {"total": 3, "page_number": 2, "pages": 3, "to": lambda page, **more: "/x"}
+    summary = Evaluation(
+        text, text, (Headline(text, True, 1, 0, None, None, None),), False, (), 0.0, ""
+    )
     return "".join(
         [
             page("run", **context),
@@ -124,12 +149,21 @@ def pages_of(text: str, folder: Path) -> str:
             page("fork", typed=Typed("fork", text, {"message": text}), trace=trace, moment=trace.moments[0], iteration=iteration,
                  settings={"reasoner": text, "feedback": text}, **common),
             page("diff", one=trace, other=trace, views=(context["view"],), changes=[], **common),
-            page("review", waiting=[entry], **common),
+            page("review", waiting=[entry], **own),
+            page("entry_new", values=values_of(entry), kinds=(), fault=text, **own),
+            page("namespaces", listed=[(text, 1), (f"{text}/2", 2)], **own),
+            page("memory_import", values={}, fault=text, report=report, mega=64, **own),
+            page("evaluation", shown=summary, samples=samples, outcomes=(), arms=[text], sources=[text],
+                 others=[text], where=SampleFilter(arm=text), traced=True, **common, **paged),
+            page("compare", names=[text, text], anyway=False, fault="", comparison=side.comparison,
+                 row=0, problems=side.problems[0], differ=0, traced=[True, True], points=points,
+                 p_value=p_value, **common, **paged),
+            page("compare", names=[text, text], anyway=False, fault=text, **common),
             page("error", words=text, code=400, **common),
             page("solve", models=[text], images=[trace.result.problem.images[0]], values=dict.fromkeys(("text", "choices", "unit", "reasoner"), text),
                  fault=text, settings={"reasoner": text, "max_iterations": text}, **common),
-            page("memory", memory={"namespace": (text,)}, found=None, shown=[entry], page_number=2,
-                 more=True, as_of=None, kinds=(), states=(), waiting=0, **common),
+            page("memory", found=None, shown=[entry], page_number=2, more=True, as_of=None, kinds=(),
+                 states=(), waiting=9, most_waiting=8, **own),
             page("evaluations", evaluations=[], reports=[], folder=text, **common),
         ]
     )  # fmt: skip
