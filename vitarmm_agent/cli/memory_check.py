@@ -7,8 +7,9 @@ from typing import Any
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.memory_options import Json, memory_settings
+from vitarmm_agent.cli.memory_options import memory_settings
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
+from vitarmm_agent.cli.shared import Json
 
 SHOWN = 5
 WORDS = {
@@ -20,10 +21,10 @@ WORDS = {
 
 @takes_settings("memory", "database")
 def check(given: Given = NOTHING, as_json: Json = False) -> None:
-    """Look at every entry and every change of it, and whether both tell the same.
+    """Check that entries and journal agree, and that nothing is damaged.
 
     Each row is compared with its sum, each file with its own structure, and the entries of all memories
-    with the journal; in a database, rows and files are its server's care. Entries of other machines on a
+    with the journal. (In a database, its server takes care of rows and files.) Entries of other machines on a
     server without a common database are not wrong. Nothing is changed. Exit code 2: something is wrong.
     """
     from vitarmm_agent.memory_store.agreement import REMEDY, compare
