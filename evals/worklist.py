@@ -360,9 +360,8 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
         return []
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    lines = data[: whole_lines(data)].splitlines()
-    rows = (read_row(line, row, path, number) for number, line in enumerate(lines, 1))
-    return [*{row.key: row for row in rows}.values()]
+    lines = enumerate(data[: whole_lines(data)].splitlines(), 1)
+    return [*{(one := read_row(line, row, path, n)).key: one for n, line in lines}.values()]
 
 
 def read_row(line: bytes, row: type[Row], path: Path, number: int) -> Row:

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from langchain_core.runnables import RunnableConfig
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.soundness import FAULTS, add_sums, is_damage
+from vitarmm_agent.memory_store.store.soundness import (
+    FAULTS,
+    add_sums,
+    altered,
+    checksum,
+    is_damage,
+)
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError)
 """What is raised over a checkpoint whose bytes cannot be decoded."""
@@ -32,14 +38,18 @@ class CheckpointSums:
         self._connection = connection
 
     def prepare(self) -> None:
-        """Make the columns that are missing, and functions to work with."""
+        """Make the columns that are missing."""
         add_sums(self._connection, *_SAID)
 
     def note(self, cursor: sqlite3.Cursor, table: str, config: RunnableConfig) -> None:
         """Sum up the rows of a checkpoint that have been written."""
-        cursor.execute(
-            f"UPDATE {table} SET total = checksum({_SAID[table]}) WHERE {_OF_ONE} AND total IS NULL",
+        rows = cursor.execute(
+            f"SELECT rowid, {_SAID[table]} FROM {table} WHERE {_OF_ONE} AND total IS NULL",
             _names(config),
+        ).fetchall()
+        cursor.executemany(
+            f"UPDATE {table} SET total = ? WHERE rowid = ?",
+            [(checksum(*said), row) for row, *said in rows],
         )
 
     def check(self, config: RunnableConfig) -> None:
@@ -52,11 +62,10 @@ class CheckpointSums:
             columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
             if not any(column[1] == "total" for column in columns):
                 continue
-            found = self._connection.execute(
-                f"SELECT 1 FROM {table} WHERE {_OF_ONE} AND altered(total, {said}) LIMIT 1",
-                _names(config),
+            rows = self._connection.execute(
+                f"SELECT total, {said} FROM {table} WHERE {_OF_ONE}", _names(config)
             )
-            if found.fetchone():
+            if any(altered(*row) for row in rows.fetchall()):
                 raise InputError(
                     f"a checkpoint of run {_names(config)[0]!r} is not as it was written; go on from "
                     "an earlier one (fork), begin the run anew, or bring back a copy of the file"

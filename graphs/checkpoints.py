@@ -335,7 +335,6 @@ def read_checkpoints(path: Path) -> SqliteCheckpoints:
                 "new runs begin one"
             )
         warn_of_damage(connection, path)
-        soundness.add_functions(connection)
     except (OSError, *FAULTS) as error:
         raise InputError(f"traces in {str(path)!r} {words(error)}") from None
     checkpoints = SqliteCheckpoints(connection)

@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, get_args
 
@@ -70,7 +70,7 @@ class Curation:
         wanted = {"entry_type": entry_type, "state": "live" if timed else state,
                   "superseded_by": superseded_by}  # fmt: skip
         conditions = {name: value for name, value in wanted.items() if value is not None}
-        over = (yield from self._expired()) if timed else []
+        over = (yield from self.entry_store.expired(datetime.now(UTC))) if timed else []
         if state == "expired":
             over = [e for e in over if e.live and entry_type in (None, e.entry_type)]
             return over[offset:][:limit]
@@ -79,13 +79,6 @@ class Curation:
         gone = {entry.id for entry in over}
         found = [entry for entry in found if entry.id not in gone]
         return found[offset:][:limit] if "limit" not in options else found
-
-    def _expired(self) -> Flow[builtins.list[MemoryEntry]]:
-        """All entries whose time is over, live or not."""
-        now = datetime.now(UTC)
-        until = (now + timedelta(seconds=1)).isoformat()  # as text, ".5Z" comes before "Z"
-        found = yield from self.entry_store.scan(filter={"expires_at": {"$lte": until}})
-        return [entry for entry in found if entry.expired(now)]
 
     def change(
         self,

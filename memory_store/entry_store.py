@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
@@ -96,6 +97,13 @@ class EntryStore:
         op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
         (items,) = yield from self.batch([op])
         return [read_entry(item) for item in items]
+
+    def expired(self, now: datetime) -> Flow[list[MemoryEntry]]:
+        """Entries whose time is over, live or not."""
+        until = (now + timedelta(seconds=1)).isoformat()  # as text, ".5Z" comes before "Z"
+        ours = isinstance(self.store, ChromaStore)  # another may compare numbers alone
+        found = yield from self.scan(filter={"expires_at": {"$lte": until}} if ours else None)
+        return [entry for entry in found if entry.expired(now)]
 
     def answer(self, key: str) -> Flow[dict[str, Any] | None]:
         """What was answered when the batch of this key was carried out; None if it was not."""

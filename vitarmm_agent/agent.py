@@ -10,22 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast, get_args
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 
 from vitarmm_agent.closable import Closable
 from vitarmm_agent.effects import Call, Flow, arun, calls, in_thread, run, twins
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, no_run
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.tenancy import check_owner, fill_namespace
 from vitarmm_agent.open_media import open_media
-from vitarmm_agent.options import OpenOptions, check_batch, check_names, one_of
+from vitarmm_agent.options import OpenOptions, check_batch, check_names
 from vitarmm_agent.problem import Problem, Taught
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import kept_settings, recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, ReasoningState, RunContext, read_result, result_of
+from vitarmm_agent.state import ReasoningInput, ReasoningState, read_result, result_of, streaming
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -134,7 +134,7 @@ class ReasoningAgent(Closable):
         ``asides``, mode ``messages`` has what judges, samples, teacher and memory writer say too.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
-        yield from self.graph.stream(inputs, config, **_streaming(stream_mode, asides))
+        yield from self.graph.stream(inputs, config, **streaming(stream_mode, asides))
 
     async def astream(
         self,
@@ -147,7 +147,7 @@ class ReasoningAgent(Closable):
     ) -> AsyncIterator[Any]:
         """As :meth:`stream`, on an event loop."""
         inputs, config = await arun(self._prepare(problem, thread_id, configurable))
-        chunks = self.graph.astream(inputs, config, **_streaming(stream_mode, asides))
+        chunks = self.graph.astream(inputs, config, **streaming(stream_mode, asides))
         async with aclosing(cast("AsyncGenerator[Any, None]", chunks)):
             async for chunk in chunks:  # a reader that leaves ends the run here, not later
                 yield chunk
@@ -391,20 +391,6 @@ class ReasoningAgent(Closable):
     teach, ateach = twins(_teach)
 
 
-def no_run(thread_id: str) -> InputError:
-    """What is said where there is no run of this name."""
-    return InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
-
-
 def new_thread() -> str:
     """A new thread id: sortable by time, short enough to type."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-
-
-def _streaming(mode: Any, asides: bool) -> dict[str, Any]:
-    from langgraph.types import StreamMode
-
-    for one in [mode] if isinstance(mode, str) else mode:
-        one_of("stream_mode", one, get_args(StreamMode))
-    context = RunContext(stream_tokens="custom" in mode, stream_asides=asides)
-    return {"stream_mode": mode, "context": context, "durability": "sync"}

@@ -86,3 +86,8 @@ class RefusalError(ModelError):
 
 class InternalError(VitaRMMError):
     """A bug in this package."""
+
+
+def no_run(thread_id: str) -> InputError:
+    """What is said where there is no run of this name."""
+    return InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, no_run
 from vitarmm_agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def begun_with(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> BegunW
     """
     found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
     if found is None:
-        raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        raise no_run(thread_id)
     said = _said(found.metadata)
     if said is None:
         raise InputError(f"the settings that run {thread_id!r} recorded are no JSON object")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import EphemeralValue
@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.blocks import read_block
+from vitarmm_agent.options import one_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.result import RecallRecord, Result, WriteRecord
@@ -88,6 +89,20 @@ class RunContext:
 
     def _set(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if wanted(k) and v is not None}
+
+
+def streaming(mode: Any, asides: bool) -> dict[str, Any]:
+    """What a graph is told of a stream, by the names of its arguments.
+
+    Raises:
+        InputError: a mode that LangGraph does not have.
+    """
+    from langgraph.types import StreamMode
+
+    for one in [mode] if isinstance(mode, str) else mode:
+        one_of("stream_mode", one, get_args(StreamMode))
+    context = RunContext(stream_tokens="custom" in mode, stream_asides=asides)
+    return {"stream_mode": mode, "context": context, "durability": "sync"}
 
 
 def by_id(left: Any, right: Any) -> Any:

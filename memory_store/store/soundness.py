@@ -56,14 +56,17 @@ def sound(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def add_functions(db: sqlite3.Connection) -> None:
-    """Let SQL know ``checksum`` and ``altered``."""
+    """Let SQL know ``checksum`` and ``altered``.
+
+    Only where a lock is held whenever the connection is used: SQLite calls them with its own lock held, and
+    another thread that uses the connection then waits for that one with the interpreter's, for ever.
+    """
     db.create_function("checksum", -1, checksum, deterministic=True)
     db.create_function("altered", -1, altered, deterministic=True)
 
 
 def add_sums(db: sqlite3.Connection, *tables: str) -> None:
-    """Let these tables carry sums, and SQL work with them."""
-    add_functions(db)
+    """Let these tables carry sums."""
     for table in tables:
         columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
         if "total" not in columns:

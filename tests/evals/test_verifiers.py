@@ -127,9 +127,9 @@ def test_the_command_prints_the_table(tmp_path: Path) -> None:
         }
     with gzip.open(tmp_path / "gsm8k_model_solutions.jsonl.gz", "wt") as file:
         file.write(json.dumps(row) + "\n")
-    arguments = ["verifiers", "--data", str(tmp_path), "--dataset", "gsm8k"]
+    arguments = ["verifiers", "--data", str(tmp_path), "--benchmark", "gsm8k"]
     shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}, catch_exceptions=False)
-    assert shown.exit_code == 0 and "arithmetic" in shown.output
+    assert shown.exit_code == 0 and "Verdicts against the label" in shown.output
     data = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     fails = [
         r for r in data["verifiers"] if (r["verifier"], r["verdict"]) == ("arithmetic", "fail")

@@ -137,3 +137,29 @@ def test_processes_may_make_the_file_at_the_same_time(tmp_path: Path) -> None:
     ends = [process.communicate(timeout=120)[1] for process in processes]
     assert [end[-300:] for end in ends] == [""] * 3
     assert len(list(tmp_path.glob("*.sqlite"))) == MANY
+
+
+MANY_READERS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from langgraph.graph import MessagesState, StateGraph
+from vitarmm_agent.graphs.open_checkpoints import open_checkpoints
+
+says = StateGraph(MessagesState)
+says.add_node("say", lambda state: {"messages": [("assistant", "a long word " * 2_000)]})
+says.set_entry_point("say")
+kept = open_checkpoints(Path(sys.argv[1]))
+graph = says.compile(checkpointer=kept)
+config = {"configurable": {"thread_id": "one"}}
+graph.invoke({"messages": [("user", "many words " * 2_000)]}, config)
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda _: graph.get_state(config), range(400)))
+kept.close()
+"""
+
+
+def test_many_threads_read_at_once_and_none_waits_for_ever(tmp_path: Path) -> None:
+    """In a process of its own: what waits with the interpreter's lock in hand stops all threads."""
+    command = [sys.executable, "-c", MANY_READERS, str(tmp_path / "traces.sqlite")]
+    subprocess.run(command, check=True, timeout=60)

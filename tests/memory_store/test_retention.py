@@ -16,8 +16,10 @@ from vitarmm_agent.cli.app import run_app
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.agreement import compare
+from vitarmm_agent.memory_store.open import open_memory as open_as_set
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION
+from vitarmm_agent.settings import Settings
 
 SOON = timedelta(days=1)
 
@@ -161,8 +163,16 @@ def test_the_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = ["--memory", str(tmp_path / "memory"), "--json"]
-    assert run_app(["memory", "add", "Halve it.", "--expires", "2020-01-31", *place]) == 0
+    assert run_app(["memory", "add", "Halve it.", "--expires", "90d", *place]) == 0
     entry_id = json.loads(capsys.readouterr().out)["entry_id"]
+
+    def end_its_time() -> None:
+        memory = open_as_set(Settings.load(memory=place[1]))
+        assert memory is not None
+        memory.edit(entry_id, {"expires_at": datetime(2020, 1, 31, tzinfo=UTC)})
+        memory.close()
+
+    end_its_time()
     assert run_app(["memory", "list", "--state", "expired", *place]) == 0
     assert [e["id"] for e in json.loads(capsys.readouterr().out)] == [entry_id]
     assert run_app(["memory", "show", entry_id, *place[:2]]) == 0
@@ -179,4 +189,4 @@ def test_the_commands(
     assert run_app(["memory", "compact", "--keep-since", "90d", "--yes", *place]) == 0
     assert json.loads(capsys.readouterr().out)["expired"] == [entry_id]
     assert run_app(["memory", "compact", *place]) == 2
-    assert "say how much history stays" in capsys.readouterr().err
+    assert "say how much history may go" in capsys.readouterr().err

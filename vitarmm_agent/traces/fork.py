@@ -40,7 +40,7 @@ class Edit(BaseModel):
     verdict: Literal["pass", "fail", "abstain"] | None = None
     message: str = ""
     step: int | None = None
-    mended: str = Field("", max_length=MAX_MENDED)
+    mended: str = Field(default="", max_length=MAX_MENDED)
 
     @property
     def words(self) -> str:

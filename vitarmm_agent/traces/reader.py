@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, no_run
 from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.result import Result
@@ -167,17 +167,14 @@ def read_trace(
         raise InputError(f"thread {thread_id!r} has {len(runs)} runs, there is no run {turn}")
     history = runs[(turn or len(runs)) - 1] if runs else []
     if not history:
-        damaged = "; ".join(problems)
-        raise InputError(
-            f"run {thread_id!r} cannot be read: {damaged}"
-            if damaged
-            else f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are"
-        )
+        if problems:
+            raise InputError(f"run {thread_id!r} cannot be read: {'; '.join(problems)}")
+        raise no_run(thread_id)
     state, unread = clean_state(history[-1].checkpoint["channel_values"])
     if not state.get("problem"):
         state, unread = _from_input(state, history[-1], unread)
     if not state.get("problem"):
-        raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        raise no_run(thread_id)
     waiting = interrupts_of(history[-1])
     return Trace(
         result=result_of(state, thread_id, interrupted=bool(waiting), died=error_of(history[-1])),

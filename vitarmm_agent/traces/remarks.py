@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, no_run
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -40,8 +40,8 @@ class Remark(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    tags: tuple[str, ...] = Field((), max_length=MAX_TAGS)
-    note: str = Field("", max_length=MAX_NOTE)
+    tags: tuple[str, ...] = Field(default=(), max_length=MAX_TAGS)
+    note: str = Field(default="", max_length=MAX_NOTE)
 
     @field_validator("tags")
     @classmethod
@@ -107,7 +107,7 @@ def note_run(
             "use open_checkpoints(PATH), or a database"
         )
     if checkpointer.get_tuple({"configurable": {"thread_id": thread_id}}) is None:
-        raise InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+        raise no_run(thread_id)
     before = remark_on(checkpointer, thread_id)
     without = {" ".join(tag.split()) for tag in remove}
     named = [*(before.tags if tags is None else tags), *add]
