@@ -103,7 +103,7 @@ def serving(*arguments: str) -> Iterator[list[str]]:
     try:
         for line in process.stdout:
             lines.append(line)
-            if "?token=" in line or "running on" in line:
+            if "?token=" in line or "Bearer " in line:
                 break
         threading.Thread(target=process.stdout.read, daemon=True).start()
         yield lines
@@ -132,7 +132,7 @@ def test_mcp_over_http_lets_in_who_has_the_printed_token(tmp_path: Path) -> None
     with serving("mcp", "--http", "--port", "0", *given) as lines:
         said = "".join(lines)
         token = re.findall(r"Bearer (\S+)", said)[0]
-        url = re.findall(r"running on (http://\S+)", said)[0]
+        url = re.findall(r"at (http://\S+)/mcp", said)[0]
         assert httpx.post(f"{url}/mcp", json={}).status_code == 401
         known = httpx.post(f"{url}/mcp", json={}, headers={"authorization": f"Bearer {token}"})
         assert known.status_code != 401
