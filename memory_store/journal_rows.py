@@ -25,7 +25,6 @@ from vitarmm_agent.memory_store.journal_schema import (
 from vitarmm_agent.memory_store.store.locks import FolderLock, Lock
 from vitarmm_agent.memory_store.store.soundness import (
     FAULTS,
-    add_functions,
     add_sums,
     check_structure,
     checksum,
@@ -138,7 +137,6 @@ class SqliteRows:
             self.connection.executescript(SCHEMA)
             for trigger in TRIGGERS:
                 self.connection.execute(trigger)
-            add_functions(self.connection)
             add_sums(self.connection, "batches", "events")
 
     def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:

@@ -55,17 +55,18 @@ def sound(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [row[:-1] for row in rows]
 
 
-def add_functions(db: sqlite3.Connection) -> None:
-    """Let SQL know ``checksum`` and ``altered``.
+def add_sums(db: sqlite3.Connection, *tables: str) -> None:
+    """Let these tables carry sums, and SQL work with them by ``checksum`` and ``altered``.
 
     Only where a lock is held whenever the connection is used: SQLite calls them with its own lock held, and
     another thread that uses the connection then waits for that one with the interpreter's, for ever.
     """
+    add_columns(db, *tables)
     db.create_function("checksum", -1, checksum, deterministic=True)
     db.create_function("altered", -1, altered, deterministic=True)
 
 
-def add_sums(db: sqlite3.Connection, *tables: str) -> None:
+def add_columns(db: sqlite3.Connection, *tables: str) -> None:
     """Let these tables carry sums."""
     for table in tables:
         columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}

@@ -37,7 +37,6 @@ from vitarmm_agent.memory_store.store.records import (
 from vitarmm_agent.memory_store.store.soundness import (
     FAULTS,
     UnsoundError,
-    add_functions,
     add_sums,
     check_structure,
     checksum,
@@ -66,7 +65,6 @@ class Items:
             self._inode = path.stat().st_ino if path else 0
             check_structure(self._db, path)
             self._db.executescript(SCHEMA)
-            add_functions(self._db)
             add_sums(self._db, "items", "vectors", "meta")
         except FAULTS as error:
             raise self._unusable(error) from error
