@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.soundness import (
     FAULTS,
-    add_sums,
+    add_columns,
     altered,
     checksum,
     is_damage,
@@ -39,7 +39,7 @@ class CheckpointSums:
 
     def prepare(self) -> None:
         """Make the columns that are missing."""
-        add_sums(self._connection, *_SAID)
+        add_columns(self._connection, *_SAID)
 
     def note(self, cursor: sqlite3.Cursor, table: str, config: RunnableConfig) -> None:
         """Sum up the rows of a checkpoint that have been written."""
