@@ -190,7 +190,7 @@ def test_follow_an_entry_edit_it_and_undo(
     page.locator(".on-recall").get_by_role("link", name=LESSON["title"]).first.click()
     page.wait_for_url("**/memory/entry/**")
     assert page.get_by_role("link", name=stored[1]["taught"]).count() > 0
-    page.locator("#edit summary").click()
+    page.locator("#edit > summary").click()
     page.get_by_label("Content").fill("Quarter the perimeter, then square it.")
     page.get_by_role("button", name="Save").click()
     page.wait_for_selector("text=Done: edited")
