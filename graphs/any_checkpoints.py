@@ -21,6 +21,8 @@ from vitarmm_agent.errors import InputError
 T = TypeVar("T")
 STRATEGIES = ("keep_latest", "delete")
 """What pruning leaves of a thread: its newest checkpoint, or nothing."""
+REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
+"""What people noted of runs, in either database."""
 
 
 class Checkpoints(BaseCheckpointSaver[str]):

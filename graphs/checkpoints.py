@@ -23,7 +23,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError, UserError
-from vitarmm_agent.graphs.any_checkpoints import Checkpoints
+from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints
 from vitarmm_agent.graphs.checkpoint_files import plain_tables, warn_of_damage
 from vitarmm_agent.graphs.checkpoint_sums import CheckpointSums, telling, words
 from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
@@ -34,8 +34,6 @@ from vitarmm_agent.memory_store.store.soundness import FAULTS
 from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
-REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
-"""What people noted of runs."""
 T = TypeVar("T")
 
 

@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
-from vitarmm_agent.graphs.any_checkpoints import Checkpoints
+from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.postgres.database import CONNECTIONS, Postgres
 
@@ -41,9 +41,6 @@ SELECT id, born, last || ':' || (SELECT count(*) FROM checkpoint_writes w
     WHERE w.thread_id = ends.id AND w.checkpoint_ns = '' AND w.checkpoint_id = last) AS version
 FROM ends WHERE last IS NOT NULL ORDER BY born DESC
 """
-
-
-_REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
 
 
 class PostgresCheckpoints(Checkpoints, PostgresSaver):
@@ -68,7 +65,7 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
                 if self._migration() < known:
                     super().setup()
                     with self._cursor() as cursor:
-                        cursor.execute(_REMARKS)
+                        cursor.execute(REMARKS)
         else:
             self._database.check_version("checkpoint_migrations", found, known)
 
@@ -128,7 +125,7 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
             if not self._has("remarks", cursor):  # a database of an earlier version
                 if not text:
                     return
-                cursor.execute(_REMARKS)
+                cursor.execute(REMARKS)
             cursor.execute("DELETE FROM remarks WHERE thread_id = %s", (thread_id,))
             if text:
                 cursor.execute("INSERT INTO remarks VALUES (%s, %s)", (thread_id, text))

@@ -15,10 +15,10 @@ import pytest
 from tests.scripts import LESSON, nothing
 from tests.viewer.conftest import script, settings_in
 from tests.viewer.story import evaluate, learn
-from tests.viewer.test_browser import AXE, CHROMIUM, FLAGS, Server, Visitor
+from tests.viewer.test_browser import AXE, CHROMIUM, Server, Visitor
+from tests.viewer.test_browser import chromium as chromium
 from vitarmm_agent.memory_store.open import open_memory
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; see make test-browser"),
@@ -60,17 +60,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
     server.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def visitor(browser: Any, told: tuple[str, dict[str, str]]) -> Iterator[Visitor]:
-    visitor = Visitor(browser, told[0], viewport={"width": 1200, "height": 900})
+def visitor(chromium: Any, told: tuple[str, dict[str, str]]) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, told[0], viewport={"width": 1200, "height": 900})
     yield visitor
     assert visitor.complaints == []
     visitor.context.close()
@@ -130,13 +122,13 @@ def test_find_what_one_evaluation_got_wrong_and_the_other_right(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 380])
 def test_every_page_of_them_is_accessible_and_fits(
-    browser: Any, told: tuple[str, dict[str, str]], width: int, theme: str
+    chromium: Any, told: tuple[str, dict[str, str]], width: int, theme: str
 ) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; see make test-browser")
     pictures = os.environ.get("PICTURES")
     size = {"width": width, "height": 900}
-    visitor = Visitor(browser, told[0], viewport=size, color_scheme=theme)
+    visitor = Visitor(chromium, told[0], viewport=size, color_scheme=theme)
     faults = []
     for name, path in told[1].items():
         page = visitor.go(path)

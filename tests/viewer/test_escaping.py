@@ -10,6 +10,7 @@ import pytest
 from tests.evals.made import crash, sample
 from tests.viewer.conftest import PAYLOADS
 from vitarmm_agent.evals.metrics.pairs import compare_samples, paired_problems
+from vitarmm_agent.evals.report.build import Headline
 from vitarmm_agent.evals.report.compare import EvaluationComparison, SideBySide
 from vitarmm_agent.evals.report.figures import p_value, points
 from vitarmm_agent.evals.report.sample_index import SampleFilter
@@ -20,7 +21,7 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, Step, StepError
 from vitarmm_agent.result import Result
 from vitarmm_agent.traces import Moment, Trace
 from vitarmm_agent.viewer.entry_pages import values_of
-from vitarmm_agent.viewer.evaluation_files import Evaluation, Headline
+from vitarmm_agent.viewer.evaluation_files import Evaluation
 from vitarmm_agent.viewer.export import export_html
 from vitarmm_agent.viewer.markdown import MAX, inline, prose
 from vitarmm_agent.viewer.render import page
@@ -138,9 +139,8 @@ def pages_of(text: str, folder: Path) -> str:
         (paired_problems(samples, samples),) * 2,
     )  # fmt: skip
     paged = {"total": 3, "page_number": 2, "pages": 3, "to": lambda page, **more: "/x"}
-    summary = Evaluation(
-        text, text, (Headline(text, True, 1, 0, None, None, None),), False, (), 0.0, ""
-    )
+    headline = Headline(arm=text, oracle=True, n=1, crashed=0, accuracy=None, low=None, high=None)
+    summary = Evaluation(text, text, (headline,), False, (), 0.0, "")
     return "".join(
         [
             page("run", **context),

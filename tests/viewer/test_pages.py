@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -314,16 +315,20 @@ def test_an_export_needs_nothing_from_elsewhere(client: TestClient, runs: Runs) 
     assert len(text) < 200_000 and "katex" not in text.split("</style>")[0][-200:]
 
 
-async def test_several_pages_watch_one_run(settings: Settings) -> None:
-    from vitarmm_agent import ReasoningAgent
-
-    live = LiveRuns()
-    agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
+def opener(agent: ReasoningAgent) -> Callable[[], Awaitable[ReasoningAgent]]:
+    """What opens an agent that is open already."""
 
     async def opened() -> ReasoningAgent:
         return agent
 
-    live.start("watched", opened, {"problem": {"text": QUESTION}})
+    return opened
+
+
+async def test_several_pages_watch_one_run(settings: Settings) -> None:
+    live = LiveRuns()
+    agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
+
+    live.start("watched", opener(agent), {"problem": {"text": QUESTION}})
 
     async def watch() -> list[str]:
         return [line.decode() async for line in as_server_sent(live.watch("watched"))]
@@ -344,10 +349,7 @@ async def test_a_run_that_ends_while_it_is_read_is_not_shown_as_left(settings: S
     live = LiveRuns()
     agent = await asyncio.to_thread(ReasoningAgent.open, settings=settings, memory="off")
 
-    async def opened() -> ReasoningAgent:
-        return agent
-
-    live.start("quick", opened, {"problem": {"text": QUESTION}})
+    live.start("quick", opener(agent), {"problem": {"text": QUESTION}})
     before = live.live("quick")
     assert [event async for event in live.watch("quick")][-1][0] == "end"
     after = live.live("quick")
@@ -374,10 +376,7 @@ async def test_models_are_heard_in_every_node(settings: Settings, tmp_path: Path
     live, heard, doing = LiveRuns(), dict[str, str](), list[str]()
     seen = list[tuple[str, ...]]()
 
-    async def opened() -> ReasoningAgent:
-        return agent
-
-    live.start("heard", opened, {"problem": {"text": QUESTION}})
+    live.start("heard", opener(agent), {"problem": {"text": QUESTION}})
     node = ""
     async for kind, data in live.watch("heard"):
         if kind == "refresh":

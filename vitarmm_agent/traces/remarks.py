@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vitarmm_agent.errors import InputError, no_run
+from vitarmm_agent.graphs.any_checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 MAX_TAGS, MAX_TAG, MAX_NOTE = 20, 40, 4_000
 _TAG = re.compile(r"[\w][\w .:/+#@-]*")
-
-
-@runtime_checkable
-class KeepsRemarks(Protocol):
-    """A checkpointer that keeps what people note of runs."""
-
-    def remarks(self, thread_id: str | None = None) -> dict[str, str]:
-        """Thread → text, of one run or of all."""
-        ...
-
-    def remark(self, thread_id: str, text: str) -> None:
-        """Keep a text in place of the one before."""
-        ...
 
 
 class Remark(BaseModel):
@@ -57,14 +45,14 @@ class Remark(BaseModel):
 
 def remark_on(checkpointer: BaseCheckpointSaver[str], thread_id: str) -> Remark:
     """What was noted of a run; nothing where that cannot be kept, or read."""
-    if not isinstance(checkpointer, KeepsRemarks):
+    if not isinstance(checkpointer, Checkpoints):
         return Remark()
     return read_remark(checkpointer.remarks(thread_id).get(thread_id, ""))
 
 
 def all_remarks(checkpointer: BaseCheckpointSaver[str]) -> dict[str, str]:
     """What was noted of all runs, as it is kept."""
-    return checkpointer.remarks() if isinstance(checkpointer, KeepsRemarks) else {}
+    return checkpointer.remarks() if isinstance(checkpointer, Checkpoints) else {}
 
 
 def read_remark(text: str) -> Remark:
@@ -101,7 +89,7 @@ def note_run(
         InputError: there is no such run, a tag or the note is too long, there are too many tags, or the
             checkpointer keeps none.
     """
-    if not isinstance(checkpointer, KeepsRemarks):
+    if not isinstance(checkpointer, Checkpoints):
         raise InputError(
             f"tags and notes are kept by this package's checkpointers, got {type(checkpointer).__name__}; "
             "use open_checkpoints(PATH), or a database"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.evals.report.build import Headline
 from vitarmm_agent.evals.report.compare import SideBySide, side_by_side
 from vitarmm_agent.evals.report.sample_index import SampleIndex
 from vitarmm_agent.json_text import parse_json
@@ -31,18 +32,6 @@ class ReportFile(NamedTuple):
     name: str
     bytes: int
     changed: float
-
-
-class Headline(NamedTuple):
-    """One arm's headline: shares of 1, None where they are not known."""
-
-    name: str
-    oracle: bool
-    n: int
-    crashed: int
-    accuracy: float | None
-    low: float | None
-    high: float | None
 
 
 class Evaluation(NamedTuple):
@@ -136,11 +125,11 @@ def evaluation(place: Path, name: str) -> Evaluation:
 
 
 def _arm(line: dict[str, Any]) -> Headline:
-    shares = [
-        None if line[key] is None else float(line[key]) for key in ("accuracy", "low", "high")
-    ]
-    counts = int(line["n"]), int(line["crashed"])
-    return Headline(str(line["arm"]), bool(line["oracle"]), *counts, *shares)
+    shares = {
+        key: None if line[key] is None else float(line[key]) for key in ("accuracy", "low", "high")
+    }
+    counts = {key: int(line[key]) for key in ("n", "crashed")}
+    return Headline(arm=str(line["arm"]), oracle=bool(line["oracle"]), **counts, **shares)
 
 
 class ReadEvaluations:
