@@ -31,7 +31,10 @@ _OF_ONE = "thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 
 
 class CheckpointSums:
-    """The sums of one file."""
+    """The sums of one file.
+
+    They are computed here, not by SQL: threads use the connection at the same time (``add_sums`` says why).
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Use an open file; one of an earlier version has no sums until it is written to."""

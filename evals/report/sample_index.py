@@ -1,7 +1,7 @@
 """The samples of an evaluation, a page at a time, however many there are.
 
 Every line of ``samples.jsonl`` is read once, and again only what is added to it. Kept of each is where
-it lies and what it is filtered by.
+it lies and what it is filtered by; of a sample that stands there twice, the last.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class SampleIndex:
             self._refresh()
             own = [line for line in self._lines if line.thread_id == thread_id][:1]
             same = self._of_problem[own[0].problem] if own else []
-            lines = [*own, *sorted(line for line in same if line not in own)]
+            lines = [*own, *(line for line in same if line not in own)]
             return self._samples(lines[:limit])
 
     def arms(self) -> list[str]:
@@ -103,8 +103,10 @@ class SampleIndex:
             return sorted({line.source for line in self._lines} - {""})
 
     def _begin(self) -> None:
+        self._by_key: dict[str, _Line] = {}
         self._lines: list[_Line] = []
-        self._of_problem: dict[str, list[_Line]] = defaultdict(list)
+        self._of_problem: dict[str, list[_Line]] = {}
+        self._read = 0
         self._seen = (0, 0, 0)
         self._end = 0
 
@@ -127,21 +129,22 @@ class SampleIndex:
         except OSError as error:
             raise self._unreadable(error) from None
         self._add(data[: whole_lines(data)].splitlines(keepends=True))
-        self._lines.sort()
+        self._lines = sorted(self._by_key.values())
+        self._of_problem = defaultdict(list)
+        for line in self._lines:
+            self._of_problem[line.problem].append(line)
         self._seen = seen
 
     def _add(self, lines: Iterable[bytes]) -> None:
         for raw in lines:
-            number, end = len(self._lines) + 1, self._end + len(raw)
+            number, end = self._read + 1, self._end + len(raw)
             sample = read_row(raw, Sample, self.path, number)
             last = sample.attempts[-1] if sample.attempts else None
-            line = _Line(
+            self._by_key[sample.key] = _Line(
                 sample.order, sample.position, sample.arm, sample.key, number, self._end, end,
                 problem_of(sample), sample.thread_id, outcomes(sample), last.source if last else "",
             )  # fmt: skip
-            self._lines.append(line)
-            self._of_problem[line.problem].append(line)
-            self._end = end
+            self._read, self._end = number, end
 
     def _samples(self, lines: Iterable[_Line]) -> list[Sample]:
         found = []

@@ -125,6 +125,16 @@ def test_samples_that_are_added_are_read_and_no_others_again(tmp_path: Path) -> 
     assert index.page(SampleFilter(), limit=9) == ([], 0)
 
 
+def test_a_sample_that_stands_twice_is_listed_once(tmp_path: Path) -> None:
+    place = evaluation(tmp_path / "made", rows("online", 60)[:3])
+    index = SampleIndex(place.samples_path)
+    assert index.page(SampleFilter(), limit=9).total == 3
+    written = place.samples_path.read_text()
+    place.samples_path.write_text(written + written)
+    assert index.page(SampleFilter(), limit=9).total == 3
+    assert len(index.of_run(index.page(SampleFilter(), limit=1).samples[0].thread_id)) == 1
+
+
 def test_a_sample_keeps_its_question_and_its_target() -> None:
     problem = Problem(id="p", text="What is 2 + 2?", reference="4")
     kept = sample_of_crash(Task(ARMS["single"], problem, "own"), TimeoutError())
