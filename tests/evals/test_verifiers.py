@@ -14,7 +14,9 @@ from tests.conftest import read_rows
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.verifiers import (
+    AgreementRow,
     Solution,
+    VerdictRow,
     attempt_of,
     load_solutions,
     measure_grading,
@@ -30,21 +32,31 @@ def solutions(shared: Path) -> dict[str, list[Solution]]:
     return {name: load_solutions(shared / "data", name) for name in ("gsm8k", "mathv", "mathvista")}
 
 
-def test_gsm8k_labels_are_all_reproduced(solutions: dict[str, list[Solution]]) -> None:
-    (row,) = measure_grading(solutions["gsm8k"])
+@pytest.fixture(scope="module")
+def graded(solutions: dict[str, list[Solution]]) -> dict[str, list[AgreementRow]]:
+    return {name: measure_grading(rows) for name, rows in solutions.items()}
+
+
+@pytest.fixture(scope="module")
+def judged(solutions: dict[str, list[Solution]]) -> dict[str, list[VerdictRow]]:
+    return {name: measure_verifiers(rows) for name, rows in solutions.items()}
+
+
+def test_gsm8k_labels_are_all_reproduced(graded: dict[str, list[AgreementRow]]) -> None:
+    (row,) = graded["gsm8k"]
     assert row.n == 1200 and row.disagreements == ()
 
 
-def test_mathvista_labels_are_reproduced(solutions: dict[str, list[Solution]]) -> None:
-    everything, supported = measure_grading(solutions["mathvista"])
+def test_mathvista_labels_are_reproduced(graded: dict[str, list[AgreementRow]]) -> None:
+    everything, supported = graded["mathvista"]
     assert everything.n == 1842 and everything.agreement.estimate >= 0.97
     assert supported.n > 1400 and supported.agreement.estimate >= 0.99
 
 
 def test_mathv_labels_are_reproduced_by_its_own_scoring(
-    solutions: dict[str, list[Solution]],
+    graded: dict[str, list[AgreementRow]],
 ) -> None:
-    (row,) = measure_grading(solutions["mathv"])
+    (row,) = graded["mathv"]
     assert row.n == 1861 and row.agreement.estimate >= 0.99
 
 
@@ -84,32 +96,32 @@ def test_every_equation_called_false_has_a_label(
 
 
 def test_measured_precision_is_what_the_package_says(
-    solutions: dict[str, list[Solution]],
+    judged: dict[str, list[VerdictRow]],
 ) -> None:
     right: Counter[tuple[str, str]] = Counter()
     count: Counter[tuple[str, str]] = Counter()
     for name in ("gsm8k", "mathv"):
-        for row in measure_verifiers(solutions[name]):
+        for row in judged[name]:
             right[row.verifier, row.verdict] += round(row.precision.estimate * row.n)
             count[row.verifier, row.verdict] += row.n
     assert {key: pytest.approx(right[key] / count[key], abs=0.01) for key in count} == MEASURED
 
 
 def test_the_tables_in_the_docs_are_what_is_measured(
-    solutions: dict[str, list[Solution]],
+    judged: dict[str, list[VerdictRow]], graded: dict[str, list[AgreementRow]]
 ) -> None:
     docs = Path(__file__).parents[2] / "docs"
     feedback, answers = ((docs / f"{n}.md").read_text("utf-8") for n in ("feedback", "answers"))
-    for name, rows in solutions.items():
-        for row in measure_verifiers(rows):
+    for name, rows in judged.items():
+        for row in rows:
             line = f"| {name} | {row.verifier} | {row.verdict} | {row.n} of {row.total} |"
             assert f"{line} {row.coverage:.1%} | {row.precision} |" in feedback
-        for graded in measure_grading(rows):
-            assert f"| {graded.policy} | {graded.n:,} | {graded.agreement} |" in answers
+        for grading in graded[name]:
+            assert f"| {grading.policy} | {grading.n:,} | {grading.agreement} |" in answers
 
 
-def test_fails_are_better_than_the_base_rate(solutions: dict[str, list[Solution]]) -> None:
-    rows = {(r.verifier, r.verdict): r for r in measure_verifiers(solutions["gsm8k"])}
+def test_fails_are_better_than_the_base_rate(judged: dict[str, list[VerdictRow]]) -> None:
+    rows = {(r.verifier, r.verdict): r for r in judged["gsm8k"]}
     arithmetic, follows = rows["arithmetic", "fail"], rows["answer_follows", "fail"]
     assert arithmetic.n >= 31 and arithmetic.precision.low > arithmetic.base
     assert follows.precision.low > follows.base
