@@ -1,4 +1,8 @@
-"""A hook of mkdocs: cross-references of docstrings, ``:class:`~a.b.C```, become plain code, ``C``."""
+"""Hooks of mkdocs: what the tests and Sphinx read in our pages and mkdocs does not.
+
+``notest`` behind a fence's language is for the tests. Cross-references of docstrings, ``:class:`~a.b.C```,
+become plain code, ``C``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,12 @@ import re
 from typing import Any
 
 ROLE = re.compile(r":(?:class|meth|func|attr|mod|data|exc|obj):<code>([^<]*)</code>")
+NOTEST = re.compile(r"^( *```\w+) notest$", re.M)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The page with fences that mkdocs knows: with a word behind the language it draws none."""
+    return NOTEST.sub(r"\1", markdown)
 
 
 def on_page_content(html: str, **_: Any) -> str:

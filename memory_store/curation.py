@@ -191,7 +191,7 @@ class Curation:
     # transfer
 
     def export(self, target: Path | str | IO[str]) -> Flow[int]:
-        """Write all entries as JSON Lines, put-aside ones included; returns how many.
+        """Write all entries, in any state, as JSON Lines; returns how many.
 
         Raises:
             InputError: the file cannot be written.

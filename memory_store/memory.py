@@ -1,9 +1,9 @@
 """What an agent has learned: recall, write, credit, and looking after it.
 
-A memory is composed: :class:`~vitarmm_agent.memory_store.recalling.Recalling` recalls,
-:class:`~vitarmm_agent.memory_store.writing.Writing` writes and credits,
-:class:`~vitarmm_agent.memory_store.curation.Curation` looks after what is there, each on the
-:class:`~vitarmm_agent.memory_store.entry_store.EntryStore` that holds the entries.
+A memory is composed: ``Recalling`` recalls,
+``Writing`` writes and credits,
+``Curation`` looks after what is there, each on the
+``EntryStore`` that holds the entries.
 """
 
 from __future__ import annotations
@@ -39,10 +39,9 @@ from vitarmm_agent.options import one_of
 class ReasoningMemory:
     """One memory: the entries of one namespace in any LangGraph store.
 
-    Every method ``x`` has a twin ``ax`` for event loops; both drive the flow ``_x``, which a subclass
-    may override. Writes of several threads, and of several processes that share a journal file,
-    follow one another; those of several memories that wait at the same time share a transaction (see
-    :mod:`vitarmm_agent.memory_store.write_group`).
+    ``recall`` finds entries for a problem, ``write`` adds what was learned, ``credit`` counts a verdict.
+    Every method ``x`` has an async form ``ax``. To change both, override the flow ``_x`` in a subclass.
+    Threads and processes may share a memory: writes to it follow one another.
     """
 
     def __init__(
@@ -78,14 +77,14 @@ class ReasoningMemory:
         """Another memory of the same store, journal and configuration: another tenant's.
 
         Raises:
-            InputError: see :meth:`__init__`.
+            InputError: see ``__init__``.
         """
         view = copy(self)
         view.entry_store = EntryStore(self.store, namespace)
         return view
 
     def namespaces(self) -> dict[tuple[str, ...], int]:
-        """All memories of the store and how many entries each has, put-aside ones included."""
+        """The namespaces of all memories in the store, and how many entries each has, in any state."""
         return sizes(self.store)
 
     def worker(self, lane: str) -> Executor | None:
@@ -101,7 +100,7 @@ class ReasoningMemory:
             self.journal.close()
 
     def refill(self) -> Flow[Refilled]:
-        """:meth:`rebuild` for a caller that holds the journal's lock."""
+        """``rebuild`` for a caller that holds the journal's lock."""
         return self._past().refill()
 
     def _recall(
@@ -114,17 +113,17 @@ class ReasoningMemory:
         as_of: datetime | None = None,
         reader: Provenance | None = None,
     ) -> Flow[Recall]:
-        """The few entries that fit a problem, or a note why none does.
+        """Find the few entries that fit a problem; the result says why each was chosen, or none.
 
         Args:
-            problem_text: what is searched for.
+            problem_text: the problem, as text.
             k: main entries at most; linked ones come after them.
             exclude: ids that must not be recalled.
             exclude_problems: entries learned on these problems must not be recalled.
-            as_of: recall as the memory was at this time; needs a journal.
-            reader: the attempt that asks, as it would sign an entry (``writer`` is empty when it is
-                not the memory writer that asks). What this attempt, or a later one of its run, has
-                written is left out: done again after a kill, it sees what it saw before.
+            as_of: recall from the memory as it was at this time; needs a journal.
+            reader: the attempt that asks, as it would sign an entry (``writer`` is empty if it is not
+                the memory writer that asks). What this attempt or a later one of its run wrote is left
+                out, so that an attempt that is repeated after a kill sees what it saw before.
 
         Raises:
             InputError: ``as_of`` without a journal, or a ``k`` below 0.
@@ -138,7 +137,7 @@ class ReasoningMemory:
         return recalling.recall(problem_text, k, refused, as_of)
 
     def _search(self, text: str, *, k: int = 3) -> Flow[list[MemoryEntry]]:
-        """The entries alone that :meth:`recall` gives for ``text``.
+        """The entries that ``recall`` gives for ``text``, without scores and reasons.
 
         Raises:
             InputError: a ``k`` below 0.
@@ -161,7 +160,7 @@ class ReasoningMemory:
         example: Example | Mapping[str, Any] | None = None,
         run: str = "",
     ) -> Flow[Written]:
-        """Write one entry by hand; a near copy of one that is there is merged into it.
+        """Write one entry by hand. If an entry says the same already, it is merged into that one.
 
         Args:
             content: what to do or know, in one to three sentences.
@@ -169,11 +168,11 @@ class ReasoningMemory:
             applies_when: the condition under which it helps.
             entry_type: ``correction``, ``insight`` or ``fact``.
             confidence: how sure it is, 0 to 1.
-            writer: who says so; the model is told.
+            writer: who says so; the model sees it.
             related_to: ids of linked entries.
-            expires_at: when it is no longer recalled; None is never.
+            expires_at: from when it is no longer recalled; None: never.
             example: a worked problem, shown to problems of its kind.
-            run: what ``undo`` takes back; default: a new name.
+            run: the name that ``undo`` takes; default: a new one.
 
         Raises:
             InputError: a value cannot be used.
@@ -206,15 +205,15 @@ class ReasoningMemory:
         problem_id: str = "",
         begun: float = 0.0,
     ) -> Flow[list[Written]]:
-        """Carry out a writer's operations, consolidated with what is known, as one batch.
+        """Carry out a writer's operations as one batch, each compared with the entries that are near.
 
-        Doing it again for the same attempt of the same run changes nothing and gives the same answer;
-        runs of one name that began at different times are different runs.
+        Called again for the same attempt of the same run, it changes nothing and returns the same. Runs
+        of one name that began at different times are different runs.
 
         Raises:
             InputError: ``run`` is no usable name.
-            MemoryStoreError: the store or the journal cannot be used; nothing is half written
-                that a later call would not complete.
+            MemoryStoreError: the store or the journal cannot be used; what is half written, a
+                later call completes.
         """
         check_text(run, "run", 500)
         origin = Provenance(run=run, problem_id=problem_id, attempt=attempt, begun=begun)
@@ -223,17 +222,17 @@ class ReasoningMemory:
     def _write_once(
         self, operations: Sequence[Operation], *, key: str, run: str, problem_id: str = ""
     ) -> Flow[list[Written]]:
-        """:meth:`write` for what is no attempt of a run: once for each ``key``.
+        """Like ``write``, for what is not an attempt of a run: once for each ``key``.
 
         Args:
             operations: their entries say where they are from.
-            key: names what is written; :meth:`written` tells whether it was.
+            key: names what is written; ``written`` tells whether it was.
             run: what ``undo`` takes back; several keys may share one.
             problem_id: what was learned on.
 
         Raises:
             InputError: ``key`` or ``run`` is no usable name.
-            MemoryStoreError: as for :meth:`write`.
+            MemoryStoreError: as for ``write``.
         """
         check_text(run, "run", 500)
         check_text(key, "key", 500)
@@ -241,7 +240,7 @@ class ReasoningMemory:
         return Writing(self.entry_store, self._group).write(operations, origin, f"once:{key}")
 
     def _written(self, key: str) -> Flow[list[Written] | None]:
-        """What :meth:`write_once` answered for this key; None where it was not called."""
+        """What ``write_once`` returned for this key; None if it was not called."""
         return Writing(self.entry_store, self._group).written(f"once:{key}")
 
     def _credit(
@@ -254,10 +253,10 @@ class ReasoningMemory:
         previous: Literal["pass", "fail", "abstain"] | None = None,
         begun: float = 0.0,
     ) -> Flow[None]:
-        """Count a verdict for the entries that the attempt was shown.
+        """Count a verdict for the entries that an attempt was shown.
 
-        When ``previous`` was a pass and the verdict is a fail, the entries are quarantined until
-        reviewed. Doing it again for the same attempt of the same run changes nothing.
+        If ``previous`` was a pass and this verdict is a fail, the entries are quarantined until a person
+        reviews them. Called again for the same attempt of the same run, it changes nothing.
         """
         check_text(run, "run", 500)
         one_of("verdict", verdict, ("pass", "fail"))

@@ -43,7 +43,10 @@ STEPS_PER_ITERATION = 4
 
 
 class ReasoningAgent(Closable):
-    """An agent over the compiled graph; make one with :meth:`open`."""
+    """An agent that solves problems, remembers what it learned, and keeps each run as a trace.
+
+    Make one with ``open``. ``asolve`` is ``solve`` on an event loop, and so on.
+    """
 
     def __init__(
         self,
@@ -79,22 +82,22 @@ class ReasoningAgent(Closable):
         settings: Settings | None = None,
         **options: Unpack[OpenOptions],
     ) -> Self:
-        """Open an agent; ``with`` closes it, and so does :meth:`close`.
+        """Open an agent. Close it with ``close``, or use it in a ``with`` block.
 
         Args:
             reasoner: chat model or its spec (``"local:NAME"``, ``"vita:PATH"``, ``"openai:…"``).
-            verifiers: by name (``"arithmetic,choice"``); a list of names, functions of (problem,
+            verifiers: names (``"arithmetic,choice"``); a list of names, functions of (problem,
                 attempt), and objects with a ``check``; or a policy.
             feedback: another name of ``verifiers``.
             judge: chat model or spec that the verifier ``judge`` asks; default: the reasoner.
             rmm: chat model, spec or memory writer that decides what to remember.
             memory: folder, URL, ``"off"``, or a memory, whose own namespace an option replaces.
             teacher: stronger chat model, its spec, or a function from a problem to a solution; asked
-                once where a run ends without a pass.
+                once when a run ends without a pass.
             checkpointer: where traces are kept; default: the settings' database or folder.
             store: a LangGraph store to hold the memory.
-            settings: everything not given; default: :meth:`Settings.load`.
-            options: any other field of :class:`Settings`, by name, such as ``max_iterations``.
+            settings: everything not given; default: ``Settings.load``.
+            options: any other field of ``Settings``, by name, such as ``max_iterations``.
 
         Raises:
             UserError: a spec, folder, or value that cannot be used, or an option that is none.
@@ -127,11 +130,11 @@ class ReasoningAgent(Closable):
         stream_mode: Any = "updates",
         asides: bool = False,
     ) -> Iterator[Any]:
-        """Run one problem and yield what LangGraph streams in ``stream_mode``.
+        """Run one problem, and yield what LangGraph streams in ``stream_mode``.
 
-        Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`. As in LangGraph, None
-        goes on with the run ``thread_id``, and ``Command(resume=…)`` answers what it waits for. With
-        ``asides``, mode ``messages`` has what judges, samples, teacher and memory writer say too.
+        Mode ``custom`` yields the typed events of ``vitarmm_agent.nodes.events``. As in LangGraph, None
+        resumes the run ``thread_id``, and ``Command(resume=…)`` replies to what it waits for. With
+        ``asides``, mode ``messages`` also has what judges, samples, teacher and memory writer say.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
         yield from self.graph.stream(inputs, config, **streaming(stream_mode, asides))
@@ -145,7 +148,7 @@ class ReasoningAgent(Closable):
         stream_mode: Any = "updates",
         asides: bool = False,
     ) -> AsyncIterator[Any]:
-        """As :meth:`stream`, on an event loop."""
+        """As ``stream``, on an event loop."""
         inputs, config = await arun(self._prepare(problem, thread_id, configurable))
         chunks = self.graph.astream(inputs, config, **streaming(stream_mode, asides))
         async with aclosing(cast("AsyncGenerator[Any, None]", chunks)):
@@ -174,7 +177,7 @@ class ReasoningAgent(Closable):
         return await asyncio.gather(*(one(problem) for problem in problems))
 
     def as_tool(self, name: str = "solve_problem") -> BaseTool:
-        """This agent as a LangChain tool, sync and async, that answers in one line.
+        """This agent as a LangChain tool, sync and async, which answers in one line.
 
         Each call is a run of its own thread. A problem that cannot be used is told to the calling
         model. What the caller's ``configurable`` says (a
@@ -191,18 +194,18 @@ class ReasoningAgent(Closable):
         thread_id: str | None = None,
         configurable: dict[str, Any] | None = None,
     ) -> Flow[Result]:
-        """Run one problem to its end.
+        """Solve one problem: run it to its end, and return the result.
 
         Args:
-            problem: text, a :class:`Problem`, or its fields as a mapping. Images that it names by
-                path are read: give a client's only after a look at them.
+            problem: text, a ``Problem``, or its fields as a mapping. Images that it names by path
+                are read, so check a problem that comes from a client first.
             thread_id: name of the run; default: a new one.
             configurable: LangGraph's run configuration, such as ``{"user_id": "ada"}`` for a memory
                 namespace ``("team", "{user_id}")``.
 
         Raises:
             InputError: the problem cannot be used, or the thread has a run already.
-            ModelServerError: a model server failed; :meth:`resume` goes on from there.
+            ModelServerError: a model server failed; ``resume`` continues from there.
         """
         inputs, config = yield from self._prepare(problem, thread_id, configurable)
         if thread_id is not None and (yield from self._state(config)).values:
@@ -216,12 +219,12 @@ class ReasoningAgent(Closable):
     def _resume(
         self, thread_id: str, value: Any = None, *, configurable: dict[str, Any] | None = None
     ) -> Flow[Result]:
-        """Go on with a run that was interrupted, killed, or failed; a finished one is returned.
+        """Resume a run that was interrupted, killed, or failed. A finished one is only returned.
 
         Args:
             thread_id: the run.
-            value: the reply to a waiting human verifier, if that is what it waits for.
-            configurable: as in :meth:`solve`, and the same: a run stays with whom it was begun for.
+            value: the reply, if the run waits for a person.
+            configurable: the same as in ``solve``: a run stays with the user it was started for.
 
         Raises:
             InputError: there is no such run, it is someone else's, it waits for a person and ``value`` is
@@ -258,21 +261,21 @@ class ReasoningAgent(Closable):
         by: str = "a person",
         configurable: dict[str, Any] | None = None,
     ) -> Flow[Result]:
-        """Take a person's verdict on a run: when it is over, or when it waits for one.
+        """Record a person's verdict on a run that is over, or that waits for one.
 
-        Counts it for the entries that the judged attempt was shown, and writes what is learned from it.
-        What an earlier verdict came to is taken back, where it was another one; the same one again
-        changes nothing. Stands in the run's ``judged`` and in its checkpoints.
+        The entries that the judged attempt was shown gain or lose credit, and what is learned is written.
+        A new verdict first undoes what an earlier one did; the same verdict again changes nothing. It is
+        kept in the run's ``judged`` and in its checkpoints.
 
         Args:
-            thread_id: the run; of several on a thread, the last.
+            thread_id: the run; if the thread has several, the last.
             verdict: ``"pass"``, ``"fail"``, or ``"abstain"`` to take a verdict back; or what a client
                 sends in its place ("yes", ``{"type": "accept"}`` …).
             comment: grounds, which the lesson is made of.
-            solution: a right one, kept as :meth:`teach` does.
+            solution: a right one, kept as ``teach`` does.
             step: number of the wrong step.
             by: who says it.
-            configurable: as in :meth:`resume`.
+            configurable: as in ``resume``.
 
         Raises:
             InputError: there is no such run, it is someone else's or under way, the verdict cannot be read,
@@ -303,13 +306,13 @@ class ReasoningAgent(Closable):
         by: str = "a person",
         configurable: dict[str, Any] | None = None,
     ) -> Flow[Taught]:
-        """Keep a right solution as a worked example, shown to problems of its kind from now on.
+        """Keep a right solution as a worked example; problems of its kind are shown it from now on.
 
         Args:
             run_or_problem: thread id of a run, whose problem it solves, or a problem.
             solution: steps, a line each, and a last line ``Answer: …``.
             by: who says that it is right.
-            configurable: as in :meth:`solve`; it says whose memory is written to.
+            configurable: as in ``solve``; it says whose memory is written to.
 
         Raises:
             InputError: there is no such run or no memory, the solution has no steps or no answer, or

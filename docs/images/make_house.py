@@ -7,6 +7,7 @@ proves; what lies in a folder is read from the folder.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = Path(__file__).with_name("house.svg")
 
-WIDTH, EDGE, GAP = 1000, 70, 6
+WIDTH, EDGE, GAP, CLOSE = 1000, 70, 8, 2
 LETTER = 6.7
 """Width of a letter of the small text, generously."""
 LINE, ROOM, YARD = 16, 40, 80
@@ -146,8 +147,10 @@ def draw() -> str:
     for units in floors:
         wing = next((unit for unit in units if unit in large), None)
         if wing is None:
-            parts += _floor(units, EDGE, y, WIDTH - 2 * EDGE)
-            y += ROOM + GAP
+            for row in _rows(units, WIDTH - 2 * EDGE):
+                parts += _floor(row, EDGE, y, WIDTH - 2 * EDGE)
+                y += ROOM + CLOSE
+            y += GAP - CLOSE
         else:
             drawn, height = _wing(wing, large[wing], y)
             parts += [*drawn, *_floor([u for u in units if u != wing], EDGE, y, 190, upright=True)]
@@ -173,12 +176,32 @@ def _floor(
         for number, unit in enumerate(units):
             yield from _room(unit, x, y + number * (ROOM + GAP), width)
         return
-    wants = [max(len(unit) * 1.35, len(WORDS.get(unit, ""))) + 3 for unit in units]
+    wants = [_want(unit) for unit in units]
     free = width - GAP * (len(units) - 1)
     for unit, want in zip(units, wants, strict=True):
         own = free * want / sum(wants)
         yield from _room(unit, x, y, own)
         x += own + GAP
+
+
+def _rows(units: Sequence[str], width: float) -> Iterator[list[str]]:
+    """A floor in as few rows as its words leave room for, about equally full."""
+    total = sum(_want(unit) * LETTER + GAP for unit in units)
+    full = total / math.ceil(total / width)
+    row, taken = list[str](), 0.0
+    for unit in units:
+        own = _want(unit) * LETTER + GAP
+        if row and taken + own / 2 > full:
+            yield row
+            row, taken = [], taken - full
+        row.append(unit)
+        taken += own
+    yield row
+
+
+def _want(unit: str) -> float:
+    """Letters of the small text that a room has place for."""
+    return max(len(unit) * 1.3, len(WORDS.get(unit, ""))) + 2
 
 
 def _room(unit: str, x: float, y: float, width: float) -> Iterator[str]:

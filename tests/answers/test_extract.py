@@ -157,3 +157,11 @@ def test_the_reference_is_not_looked_at() -> None:
 def test_a_stated_number_is_found_behind_a_fraction_sign(sentence: str) -> None:
     """One sign becomes several characters when it is read, which moves what stands behind it."""
     assert extract_answer(Problem(text="q", answer_type="integer"), f"{sentence}.") == "12"
+
+
+def test_dots_behind_decimals_go_on_in_an_answer_in_words_too() -> None:
+    problem = Problem(text="How much?", answer_type="text", reference="1/6")
+    assert extract_answer(problem, "Answer: 0.1666...") == "0.1666..."
+    assert extract_answer(problem, r"\boxed{0.1666...}") == "0.1666..."
+    assert extract_answer(problem, "Answer: 72.") == "72"
+    assert extract_answer(problem, "Answer: I think so...") == "I think so"

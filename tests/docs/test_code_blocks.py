@@ -142,3 +142,8 @@ def test_the_site_builds(tmp_path: Path) -> None:
     for documented in ("ReasoningAgent", "build_mcp_server", "StoppedBecauseEvent"):
         assert f">{documented}<" in reference or documented in reference
     assert ":meth:" not in reference and ":class:" not in reference and ":func:" not in reference
+    pages = {
+        page.parent.name: page.read_text("utf-8") for page in (tmp_path / "s").glob("*/index.html")
+    }
+    assert len(pages) > 20
+    assert [name for name, html in pages.items() if "```" in html or "notest" in html] == []

@@ -13,6 +13,10 @@ from tests.docs.conftest import ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 NAMED = re.compile(r"`((?:[\w-]+/)*(?:[\w-]+\.\w+|(?<=/)))`")
+ROOM = (
+    r'<rect class="room"[^>]*width="([\d.]+)"[^>]*>\n<text class="name"[^>]*middle">([^<]*)</text>'
+    r'(?:\n<text class="small"[^>]*middle">([^<]*)</text>)?'
+)
 HOUSES = (ROOT, ROOT / "vitarmm_agent")
 
 
@@ -53,6 +57,9 @@ def test_the_picture_of_the_house_is_of_today() -> None:
     assert (ROOT / "docs" / "images" / "house.svg").read_text("utf-8") == script["draw"](), (
         "run: python docs/images/make_house.py"
     )
+    rooms = re.findall(ROOM, script["draw"]())
+    assert len(rooms) > 40
+    assert [n for w, n, words in rooms if max(len(n) * 7.4, len(words) * 5.6) > float(w)] == []
     shown = [name for files in script["MEMORY"].values() for name in files]
     assert sorted(shown) == sorted(script["files_of"]("memory_store"))
     assert {unit for units in script["layers"]() for unit in units} - set(script["WORDS"]) == {

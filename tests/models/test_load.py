@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -17,6 +18,7 @@ from vitarmm_agent.errors import InputError, WeightsError
 from vitarmm_agent.evals.speed.server import ScriptedServer, running
 from vitarmm_agent.llama.process import Options
 from vitarmm_agent.models import FolderChatModel, LocalChatModel, load_chat_model
+from vitarmm_agent.models.retried import sampling
 from vitarmm_agent.settings import Settings
 
 
@@ -186,3 +188,27 @@ def test_the_smallest_catalogue_model_speaks(weights: object) -> None:
     model = load_chat_model("local:smollm2-135m-instruct", max_tokens=24)
     reply = model.invoke([HumanMessage("Who wrote Hamlet?")])
     assert "Shakespeare" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("name", "temperature"),
+    [
+        ("claude-sonnet-5", None),
+        ("claude-opus-4-7", None),
+        ("claude-haiku-5-5", None),
+        ("claude-sonnet-4-6", 0.0),
+        ("claude-sonnet-4-5-20250929", 0.0),
+        ("claude-opus-4-20250514", 0.0),
+        ("claude-3-7-sonnet-20250219", 0.0),
+    ],
+)
+def test_a_claude_that_refuses_a_temperature_is_told_none(
+    name: str, temperature: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 4.7 on, Anthropic answers 400 to every temperature but its own."""
+    pytest.importorskip("langchain_anthropic")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-that-is-none")
+    model: Any = load_chat_model(f"anthropic:{name}", settings=Settings())
+    assert model.temperature == temperature
+    again: Any = sampling(model, 0.7, "run/2")
+    assert again.temperature == (None if temperature is None else 0.7)

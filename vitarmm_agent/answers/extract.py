@@ -300,14 +300,15 @@ def _read_text(content: str) -> str | None:
     sentence = bare if sentence[len(bare) :][:1].isspace() else sentence
     if sentence.strip(" $.") == "{}":
         return "{}"
-    return plain(sentence) and sentence.strip().strip("*_` ").rstrip(".").strip() or None
+    said = sentence.strip().strip("*_` ")
+    said = said if re.search(r"\.\d{1,400}\.{3}$", said) else said.rstrip(".")
+    return plain(sentence) and said.strip() or None
 
 
 def conclusion(problem: Problem, text: str) -> str | None:
     """The answer of the conclusion, when the response has no marker of commitment.
 
-    Looked at are, in this order: what is set in bold; the last sentence that draws a
-    conclusion ("Therefore, …"); the last two sentences. Polite closings are left out.
+    It is in bold, else in the last "Therefore, …", else in the last two sentences but polite closings.
     """
     sentences = sentences_of(problem, text)
     if not sentences or ERROR.match(text) and len(sentences) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,10 @@ FORMS = (
     "local:NAME_OR_PATH, local:NAME_OR_PATH+ADAPTER_PATH, vita:PATH, scripted:FILE, "
     "or provider:model (such as openai:gpt-5-mini)"
 )
+_CLAUDE = re.compile(
+    r"claude-(?:[a-z]{1,20}-)?(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?", re.IGNORECASE
+)
+"""Its version: ``claude-sonnet-5``, ``claude-opus-4-7``, ``claude-3-5-haiku-20241022``."""
 
 
 def load_chat_model(
@@ -238,7 +243,7 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
     else:
         del values["seed"]  # not every provider knows it
     given = {name: value for name, value in (values | options).items() if value is not None}
-    if provider == "openai" and thinks(rest):
+    if (provider == "openai" and thinks(rest)) or sets_its_temperature(rest):
         given["temperature"] = options.get("temperature")
     try:
         if provider == "openai":
@@ -263,6 +268,12 @@ def _hosted(spec: str, rest: str, settings: Settings, options: dict[str, Any]) -
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(f"unknown model {spec!r} ({reason}); use {FORMS}") from error
     return model
+
+
+def sets_its_temperature(model: str) -> bool:
+    """Whether a name is that of a Claude from 4.7 on, which answers 400 to any temperature but its own."""
+    named = _CLAUDE.search(model)
+    return named is not None and (int(named[1]), int(named[2] or 0)) >= (4, 7)
 
 
 def _check_key(spec: str, model: BaseChatModel) -> None:
