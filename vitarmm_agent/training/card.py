@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.models.adapters import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
+from vitarmm_agent.private import write_text
 from vitarmm_agent.training.base import Base, packs
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.training.dataset import Encoded, Encoder, TrainingData, summary
