@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.private import private_folder, write_text
 
@@ -101,10 +102,9 @@ def read_config(folder: Path, kind: type[Config], what: str) -> Config:
     except OSError as error:
         raise InputError(f"{str(folder / CONFIG)!r} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        faults = error_lines(error, got=False)
         raise InputError(
-            f"{str(folder / CONFIG)!r} is no configuration for {what}: "
-            f"{where}: {error.errors()[0]['msg']}"
+            f"{str(folder / CONFIG)!r} is no configuration for {what}: {faults}"
         ) from None
 
 

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("redaction",),
     (
         "by_name",
+        "clip",
         "data",
         "errors",
         "effects",

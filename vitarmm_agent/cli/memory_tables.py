@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Column, Table
 
 from vitarmm_agent.cli.console import safe
+from vitarmm_agent.clip import one_line
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.journal import JournalEvent
@@ -29,7 +30,9 @@ def entry_table(entries: Sequence[MemoryEntry]) -> Table:
             f"{entry.confidence:.2f}",
             str(entry.used),
             str(entry.helpful),
-            safe(_short(f"{entry.title}: {entry.content}" if entry.title else entry.content)),
+            safe(
+                one_line(f"{entry.title}: {entry.content}" if entry.title else entry.content, WIDTH)
+            ),
             f"{entry.updated_at:%Y-%m-%d %H:%M}",
         )
     return table
@@ -81,7 +84,7 @@ def recall_table(recall: Recall) -> Table:
             safe(found.entry.id),
             f"{found.score:.3f}",
             f"{found.similarity:.2f}",
-            safe(_short(str(found.entry))),
+            safe(one_line(str(found.entry), WIDTH)),
             safe(f"shown as an example; {found.reason}" if found.as_example else found.reason),
         )
     return table
@@ -92,7 +95,7 @@ def review_table(entries: Sequence[MemoryEntry]) -> Table:
     table = Table(_id_column(), "entry", "why")
     for entry in entries:
         why = str(entry.metadata.get("quarantined", "put aside"))
-        table.add_row(safe(entry.id), safe(_short(str(entry))), safe(why))
+        table.add_row(safe(entry.id), safe(one_line(str(entry), WIDTH)), safe(why))
     return table
 
 
@@ -106,7 +109,7 @@ def event_table(events: Sequence[JournalEvent]) -> Table:
             safe(event.entry_id),
             safe(event.run),
             str(event.attempt or ""),
-            safe(_short(event.reason)),
+            safe(one_line(event.reason, WIDTH)),
         )
     return table
 
@@ -166,9 +169,9 @@ def namespace_table(counts: Mapping[tuple[str, ...], int]) -> Table:
     return table
 
 
-def one_line(entry: MemoryEntry) -> str:
+def in_one_line(entry: MemoryEntry) -> str:
     """An entry in one line, for questions."""
-    return f"{entry.id}  {_short(str(entry), 120)}"
+    return f"{entry.id}  {one_line(str(entry), 120)}"
 
 
 def _id_column() -> Column:
@@ -181,8 +184,3 @@ def _state(entry: MemoryEntry) -> str:
     if entry.quarantined:
         return "quarantined"
     return "expired" if entry.expired() else "live"
-
-
-def _short(text: str, width: int = WIDTH) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
