@@ -25,13 +25,14 @@ from vitarmm_agent.memory_store.store.items_schema import (
     SCHEMA,
     put_meta,
 )
-from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
     Put,
     StaleVectorError,
     Vector,
     VectorRow,
+    namespace_labels,
+    namespace_text,
     read_item,
 )
 from vitarmm_agent.memory_store.store.soundness import (
