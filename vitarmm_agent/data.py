@@ -25,17 +25,17 @@ def whole(value: Any) -> Any:
     return value
 
 
-def error_lines(error: ValidationError, whole: str = "it", *, got: bool = True) -> str:
+def error_lines(error: ValidationError, subject: str = "it", *, got: bool = True) -> str:
     """What is wrong with data, one part for each field.
 
     Args:
         error: of the data.
-        whole: what the data is called where no field alone is at fault; "" where the words say so.
+        subject: what the data is called where no field alone is at fault; "" where the words say so.
         got: say what was got in its place, too.
     """
     lines = []
     for fault in error.errors():
-        name = ".".join(map(str, fault["loc"])) or whole
+        name = ".".join(map(str, fault["loc"])) or subject
         words = fault["msg"].removeprefix("Value error, ")
         seen = f", got {fault['input']!r:.80}" if got and name else ""
         lines.append(f"{name}: {words}{seen}" if name else words)

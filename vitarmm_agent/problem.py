@@ -136,7 +136,7 @@ class Problem(Data):
         try:
             return cls(text=value) if isinstance(value, str) else cls.model_validate(value)
         except ValidationError as error:
-            raise InputError(f"problem cannot be used: {error_lines(error, whole='')}") from None
+            raise InputError(f"problem cannot be used: {error_lines(error, subject='')}") from None
 
 
 class Usage(Data):
