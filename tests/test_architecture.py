@@ -324,6 +324,22 @@ def _only_declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return last.end_lineno - first.lineno < 55
 
 
+SHARED = frozenset(
+    "Bar Found Judgement Metrics Outcome Session Source Told Turn WrittenOperation".split()
+)
+"""Names that two classes have; the list may only become shorter."""
+
+
+def test_a_public_class_has_its_name_alone() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        if not name.startswith(("evals.speed.", "evals.studies.")):  # scripts
+            for node in parsed(path).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(name)
+    assert {found: at for found, at in places.items() if len(at) > 1 and found not in SHARED} == {}
+
+
 def test_a_problem_takes_no_longer_trip_through_the_files(tmp_path: Path) -> None:
     """See docs/architecture.md for what is counted, and for the trip as it was."""
     from vitarmm_agent.evals.speed.trip import NODES, two_attempts
