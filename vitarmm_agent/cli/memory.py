@@ -216,7 +216,7 @@ def forget(
     """Delete entries; asks first, and can be undone."""
     with opened(**given) as found:
         for entry_id in entry_ids:
-            err.print(safe(tables.in_one_line(existing(found, entry_id))))
+            err.print(safe(tables.one_line(existing(found, entry_id))))
         if not yes and not typer.confirm(f"Forget {len(entry_ids)}?", err=True):
             raise typer.Exit(1)
         run = found.change(dict.fromkeys(entry_ids), kind="forget", reason=reason)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
+from vitarmm_agent import clip
 from vitarmm_agent.cli.console import safe
-from vitarmm_agent.clip import one_line
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.journal import JournalEvent
@@ -30,9 +30,7 @@ def entry_table(entries: Sequence[MemoryEntry]) -> Table:
             f"{entry.confidence:.2f}",
             str(entry.used),
             str(entry.helpful),
-            safe(
-                one_line(f"{entry.title}: {entry.content}" if entry.title else entry.content, WIDTH)
-            ),
+            safe(_short(f"{entry.title}: {entry.content}" if entry.title else entry.content)),
             f"{entry.updated_at:%Y-%m-%d %H:%M}",
         )
     return table
@@ -84,7 +82,7 @@ def recall_table(recall: Recall) -> Table:
             safe(found.entry.id),
             f"{found.score:.3f}",
             f"{found.similarity:.2f}",
-            safe(one_line(str(found.entry), WIDTH)),
+            safe(_short(str(found.entry))),
             safe(f"shown as an example; {found.reason}" if found.as_example else found.reason),
         )
     return table
@@ -95,7 +93,7 @@ def review_table(entries: Sequence[MemoryEntry]) -> Table:
     table = Table(_id_column(), "entry", "why")
     for entry in entries:
         why = str(entry.metadata.get("quarantined", "put aside"))
-        table.add_row(safe(entry.id), safe(one_line(str(entry), WIDTH)), safe(why))
+        table.add_row(safe(entry.id), safe(_short(str(entry))), safe(why))
     return table
 
 
@@ -109,7 +107,7 @@ def event_table(events: Sequence[JournalEvent]) -> Table:
             safe(event.entry_id),
             safe(event.run),
             str(event.attempt or ""),
-            safe(one_line(event.reason, WIDTH)),
+            safe(_short(event.reason)),
         )
     return table
 
@@ -169,9 +167,9 @@ def namespace_table(counts: Mapping[tuple[str, ...], int]) -> Table:
     return table
 
 
-def in_one_line(entry: MemoryEntry) -> str:
+def one_line(entry: MemoryEntry) -> str:
     """An entry in one line, for questions."""
-    return f"{entry.id}  {one_line(str(entry), 120)}"
+    return f"{entry.id}  {_short(str(entry), 120)}"
 
 
 def _id_column() -> Column:
@@ -184,3 +182,7 @@ def _state(entry: MemoryEntry) -> str:
     if entry.quarantined:
         return "quarantined"
     return "expired" if entry.expired() else "live"
+
+
+def _short(text: str, width: int = WIDTH) -> str:
+    return clip.one_line(text, width)
