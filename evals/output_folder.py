@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.private import private_folder
+from vitarmm_agent.private import private_folder, write_text
 
 CONFIG = "config.json"
 Config = TypeVar("Config", bound=BaseModel)
@@ -103,25 +102,10 @@ def read_config(folder: Path, kind: type[Config], what: str) -> Config:
     except OSError as error:
         raise InputError(f"{str(folder / CONFIG)!r} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        faults = error_lines(error, got=False)
         raise InputError(
-            f"{str(folder / CONFIG)!r} is no configuration for {what}: "
-            f"{where}: {error.errors()[0]['msg']}"
+            f"{str(folder / CONFIG)!r} is no configuration for {what}: {faults}"
         ) from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old file or the new one, never half."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _differences(known: BaseModel, asked: BaseModel) -> list[str]:

@@ -24,6 +24,31 @@ STRATEGIES = ("keep_latest", "delete")
 REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
 """What people noted of runs, in either database."""
 
+_HEADS = """
+WITH RECURSIVE threads(id) AS (
+    SELECT min(thread_id) FROM checkpoints
+    UNION ALL
+    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
+    FROM threads WHERE threads.id IS NOT NULL
+), ends(id, born, last) AS (
+    SELECT id,
+        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
+        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
+    FROM threads WHERE id IS NOT NULL
+)
+SELECT id, born, last || ':' || (SELECT count(*) FROM {writes} w
+    WHERE w.thread_id = ends.id AND w.checkpoint_ns = '' AND w.checkpoint_id = last) AS version
+FROM ends WHERE last IS NOT NULL ORDER BY born DESC
+"""
+
+
+def heads_sql(writes: str) -> str:
+    """A query for each thread with its first checkpoint, and what changes whenever the thread does.
+
+    ``writes`` is the table of the saver's writes.
+    """
+    return _HEADS.format(writes=writes)
+
 
 class Checkpoints(BaseCheckpointSaver[str]):
     """Synchronous checkpoints with their async methods, which run in worker threads.

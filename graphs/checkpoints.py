@@ -25,8 +25,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints
 from vitarmm_agent.graphs.checkpoint_files import plain_tables, warn_of_damage
+from vitarmm_agent.graphs.checkpoint_parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.checkpoint_sums import CheckpointSums, telling, words
-from vitarmm_agent.graphs.parts import SCHEMA, PartedSerializer, forget_parts
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
 from vitarmm_agent.memory_store.store import soundness

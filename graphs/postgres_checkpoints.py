@@ -20,27 +20,11 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
-from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints
+from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints, heads_sql
 from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.postgres.database import CONNECTIONS, Postgres
 
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
-_HEADS = """
-WITH RECURSIVE threads(id) AS (
-    SELECT min(thread_id) FROM checkpoints
-    UNION ALL
-    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
-    FROM threads WHERE threads.id IS NOT NULL
-), ends(id, born, last) AS (
-    SELECT id,
-        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
-        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
-    FROM threads WHERE id IS NOT NULL
-)
-SELECT id, born, last || ':' || (SELECT count(*) FROM checkpoint_writes w
-    WHERE w.thread_id = ends.id AND w.checkpoint_ns = '' AND w.checkpoint_id = last) AS version
-FROM ends WHERE last IS NOT NULL ORDER BY born DESC
-"""
 
 
 class PostgresCheckpoints(Checkpoints, PostgresSaver):
@@ -95,7 +79,7 @@ class PostgresCheckpoints(Checkpoints, PostgresSaver):
     def heads(self) -> list[tuple[str, str, str]]:  # type: ignore[valid-type]
         """Each thread with its first checkpoint, and what changes whenever the thread does."""
         with self._cursor() as cursor:
-            rows = cursor.execute(_HEADS).fetchall()
+            rows = cursor.execute(heads_sql("checkpoint_writes")).fetchall()
         return [(row["id"], row["born"], row["version"]) for row in rows]
 
     def checkpoint_ids(self, thread_id: str) -> list[str]:  # type: ignore[valid-type]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store.schema import MAX_EXAMPLE, EntryType, MemoryEntry
@@ -143,11 +144,3 @@ def source(entry: MemoryEntry) -> str:
         place = f"problem {neutralise(origin.problem_id, 40)}"
     checked = f", checked by {neutralise(origin.verifier, 40)}" if origin.verifier else ""
     return place + checked
-
-
-def error_lines(error: ValidationError) -> str:
-    """What is wrong with data, one part for each field."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}, got {e['input']!r:.80}"
-        for e in error.errors()
-    )

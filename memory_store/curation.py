@@ -13,9 +13,9 @@ from typing import IO, Any, get_args
 
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Journal

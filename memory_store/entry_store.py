@@ -19,9 +19,9 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 from langgraph.store.memory import InMemoryStore
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.journal import Batch, Change
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.namespaces import decode_namespace, encode_namespace
@@ -132,7 +132,7 @@ class EntryStore:
     def carry_out_all(
         self, batches: Sequence[tuple[EntryStore, Batch]], *, journalled: bool = False
     ) -> Flow[None]:
-        """:meth:`carry_out` for batches of several shelves of this store, in one call of it.
+        """:meth:`carry_out` for batches of several memories of this store, in one call of it.
 
         Those that are in a journal are noted as the last of their memory.
         """

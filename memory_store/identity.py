@@ -16,7 +16,7 @@ from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.clients import close_client, patiently, server_client
 from vitarmm_agent.memory_store.store.folder_files import folder_lock
 from vitarmm_agent.memory_store.store.locks import holding
-from vitarmm_agent.private import private_file, private_folder
+from vitarmm_agent.private import private_folder, write_text
 from vitarmm_agent.redaction import public_address
 
 if TYPE_CHECKING:
@@ -83,18 +83,12 @@ def _mark_folder(location: str, proposed: str) -> str:
     try:
         private_folder(folder)
         with holding(folder_lock(folder)):
-            if not file.exists():
-                private_file(file)
-                file.write_text(proposed, "utf-8")
-            return file.read_text("utf-8").strip() or _rewritten(file, proposed)
+            known = file.read_text("utf-8").strip() if file.exists() else ""
+            if not known:
+                write_text(file, proposed)
+            return known or proposed
     except (OSError, ValueError) as error:
         raise MemoryStoreError(
             f"memory folder {location!r} cannot be marked in {FILE!r}: {error}; check that it can be "
             "written"
         ) from None
-
-
-def _rewritten(file: Path, proposed: str) -> str:
-    """What a process that was killed while it wrote has left empty is written again."""
-    file.write_text(proposed, "utf-8")
-    return proposed

@@ -28,7 +28,7 @@ from vitarmm_agent.memory_store.journal_rows import JournalRows, Row, SqliteRows
 from vitarmm_agent.memory_store.journal_schema import ALTERED, BATCH, EVENT, OURS
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import Lock
-from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
+from vitarmm_agent.memory_store.store.records import namespace_labels, namespace_text
 from vitarmm_agent.one_process import OneProcess
 
 __all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]

@@ -17,9 +17,9 @@ from typing import Any, Literal, Self
 from langgraph.store.base import BaseStore
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.consolidating import Consolidating
 from vitarmm_agent.memory_store.curation import Curation, person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes

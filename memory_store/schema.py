@@ -25,7 +25,7 @@ MAX_METADATA = 16_384
 MAX_LINKS = 64
 MAX_EXAMPLE = 8_000
 """Characters of an example: problem, steps and answer together."""
-MAX_IMAGES = 4
+MAX_EXAMPLE_IMAGES = 4
 """Images of an example. A problem with more is kept, and shown, as text alone."""
 
 
@@ -102,7 +102,7 @@ class Example(BaseModel):
     answer: str = Field(min_length=1, max_length=500)
     verified_by: str = Field(default="", max_length=MAX_TITLE)
     images: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
-        default=(), max_length=MAX_IMAGES
+        default=(), max_length=MAX_EXAMPLE_IMAGES
     )
 
     @field_validator("problem", "answer", "verified_by", "steps")

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, Example, MemoryEntry
 from vitarmm_agent.memory_store.untrusted import neutralise
 from vitarmm_agent.memory_store.write_plan import has_proved_itself

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry, Provenance
+from vitarmm_agent.private import whole_file
 
 MAX_LINE = 200_000
 MAX_FILE = 512 * 2**20
@@ -159,21 +158,12 @@ def writing(target: Path | str | IO[str]) -> Iterator[IO[str]]:
         yield target
         return
     path = Path(target)
-    name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, delete=False, encoding="utf-8", suffix=".part"
-        ) as file:
-            name = file.name
+        with whole_file(path) as file:
             yield file
-        os.replace(name, path)
-        name = ""
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
 
 
 def _parse_line(line: str) -> MemoryEntry:

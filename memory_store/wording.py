@@ -13,13 +13,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import NUMERALS, fold_digits
 from vitarmm_agent.numbers.units import unit_name
 
+Sentence = tuple[str, ...]
 Wording = frozenset[tuple[str, ...]]
 """The orders in which the content words of a text may stand without saying anything else."""
 
@@ -150,14 +151,14 @@ def parts(text: str, language: str) -> Counter[tuple[str, ...]]:
     return found
 
 
-def _opened(sentence: list[str]) -> tuple[list[str], list[str]]:
+def _opened(sentence: Sentence) -> tuple[Sentence, Sentence]:
     """The clause that opens a sentence, and the rest of it."""
     opens = "," in sentence and sentence[0].casefold() in _OPENING
     end = sentence.index(",") if opens else -1
     return sentence[: end + 1], sentence[end + 1 :]
 
 
-def _content(words: list[str], language: str) -> tuple[str, ...]:
+def _content(words: Sequence[str], language: str) -> tuple[str, ...]:
     """Without what holds together; a lone "a" that no word follows is a variable."""
     said = [word for word in words if word != ","]
     return tuple(
@@ -167,16 +168,16 @@ def _content(words: list[str], language: str) -> tuple[str, ...]:
     )
 
 
-def _sentences(text: str, language: str) -> Iterator[list[str]]:
-    sentence: list[str] = []
+@lru_cache(maxsize=256)
+def _sentences(text: str, language: str) -> tuple[Sentence, ...]:
+    """The sentences of a text; it is compared with one entry after another, and read once."""
+    sentences = [list[str]()]
     for token in _tokens(_tidied(text), language):
         if token != ".":
-            sentence.append(token)
-        elif sentence:
-            yield sentence
-            sentence = []
-    if sentence:
-        yield sentence
+            sentences[-1].append(token)
+        else:
+            sentences.append([])
+    return tuple(tuple(sentence) for sentence in sentences if sentence)
 
 
 def _tidied(text: str) -> str:

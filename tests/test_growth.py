@@ -18,7 +18,7 @@ from vitarmm_agent.answers import extract_answer, grade, parse_steps
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.effects import run
 from vitarmm_agent.evals.contamination import near_duplicates
-from vitarmm_agent.evals.datasets.rewriting import rewrite
+from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.memory_store.consolidation import facts, relate
 from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.masking import general

@@ -102,7 +102,7 @@ class ReasoningAgent(Closable):
         Raises:
             UserError: a spec, folder, or value that cannot be used, or an option that is none.
         """
-        from vitarmm_agent.graphs.opening import open_graph
+        from vitarmm_agent.graphs.open_graph import open_graph
 
         check_names(options, signature(cls.open).parameters)
         if verifiers is not None and feedback is not None:

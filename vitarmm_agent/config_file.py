@@ -20,6 +20,7 @@ from typing import Any
 import platformdirs
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.private import write_text
 
 CONFIG_FILE = "vitarmm.toml"
 PLACES = (
@@ -105,7 +106,7 @@ def trust(path: Path) -> dict[str, Any]:
     note = _note()
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(_trusted() | {_key(path): digest}, indent=2), encoding="utf-8")
+        write_text(note, json.dumps(_trusted() | {_key(path): digest}, indent=2))
     except OSError as error:
         raise InputError(f"{str(note)!r} cannot be written: {error.strerror}") from None
     return {name: values[name] for name in needs_trust(values)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 
 def whole(value: Any) -> Any:
@@ -23,6 +23,23 @@ def whole(value: Any) -> Any:
     if type(value) is dict:
         return {whole(key): whole(part) for key, part in value.items()}
     return value
+
+
+def error_lines(error: ValidationError, subject: str = "it", *, got: bool = True) -> str:
+    """What is wrong with data, one part for each field.
+
+    Args:
+        error: of the data.
+        subject: what the data is called where no field alone is at fault; "" where the words say so.
+        got: say what was got in its place, too.
+    """
+    lines = []
+    for fault in error.errors():
+        name = ".".join(map(str, fault["loc"])) or subject
+        words = fault["msg"].removeprefix("Value error, ")
+        seen = f", got {fault['input']!r:.80}" if got and name else ""
+        lines.append(f"{name}: {words}{seen}" if name else words)
+    return "; ".join(lines)
 
 
 class Data(BaseModel):

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Generic, Protocol, TypeVar
 
 
-class Closable(Protocol):
+class _Closable(Protocol):
     """What can be closed on its event loop."""
 
     async def aclose(self) -> None:
@@ -20,7 +20,7 @@ class Closable(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Closable)
+T = TypeVar("T", bound=_Closable)
 
 
 class PerLoop(Generic[T]):

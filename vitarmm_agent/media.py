@@ -14,7 +14,6 @@ import io
 import os
 import re
 import stat
-import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -24,7 +23,7 @@ from urllib.parse import unquote, urlparse
 from pydantic import BaseModel, ConfigDict, Field
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.private import private_folder
+from vitarmm_agent.private import private_folder, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -122,7 +121,7 @@ class MediaStore:
         digest = hashlib.sha256(data).hexdigest()
         target = self.folder / digest[:2] / f"{digest}{SUFFIXES[image_format]}"
         if not _holds(target, digest):
-            _write_atomically(target, data)
+            _write(target, data)
         if self._shelf is not None:
             self._shelf.keep(digest, target.suffix, data)
         return ImageRef(
@@ -155,7 +154,7 @@ class MediaStore:
         if len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != sha256:
             return None
         path = self.folder / sha256[:2] / f"{sha256}{suffix}"
-        _write_atomically(path, data)
+        _write(path, data)
         return path
 
     def _share(self, path: Path) -> None:
@@ -323,12 +322,10 @@ def _holds(path: Path, digest: str) -> bool:
         return False
 
 
-def _write_atomically(target: Path, data: bytes) -> None:
+def _write(target: Path, data: bytes) -> None:
     try:
         private_folder(target.parent)
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(data)
-        os.replace(file.name, target)
+        write_bytes(target, data)
     except OSError as error:
         raise InputError(
             f"image folder {str(target.parent)!r} cannot be written: {error.strerror}"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from vitarmm_agent.data import Data
+from vitarmm_agent.data import Data, error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef
 from vitarmm_agent.numbers.reading import without_thousands_marks
@@ -40,14 +40,6 @@ MAX_IMAGES = 16
 MAX_CHOICES = 26
 """One for each letter."""
 _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-"})
-
-
-def _in_words(error: Any) -> str:
-    """What is wrong with one field, or with the whole, and what was got."""
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    return f"{'.'.join(map(str, error['loc']))}: {message}, got {error['input']!r:.80}"
 
 
 class Problem(Data):
@@ -144,9 +136,7 @@ class Problem(Data):
         try:
             return cls(text=value) if isinstance(value, str) else cls.model_validate(value)
         except ValidationError as error:
-            raise InputError(
-                f"problem cannot be used: {'; '.join(map(_in_words, error.errors()))}"
-            ) from None
+            raise InputError(f"problem cannot be used: {error_lines(error, subject='')}") from None
 
 
 class Usage(Data):

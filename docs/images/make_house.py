@@ -24,6 +24,7 @@ WORDS = {
     "redaction": "secrets taken out",
     "data": "plain records",
     "by_name": "fields as data",
+    "clip": "beginnings",
     "errors": "who must act",
     "effects": "sync and async",
     "hosts": "whose request",

@@ -64,7 +64,7 @@ class Errand:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ErrandReply:
     """What came of an errand: a value or an error, and what the run left."""
 
     parcel: Parcel
@@ -102,7 +102,7 @@ class Actor:
             return portable(error)
         return None
 
-    async def do(self, errand: Errand, parcel: Parcel) -> Reply:
+    async def do(self, errand: Errand, parcel: Parcel) -> ErrandReply:
         """Carry out an errand with what was sent along."""
         value, error = None, None
         known = await self._off_loop(self._take_in, errand, parcel)
@@ -111,7 +111,7 @@ class Actor:
         except Exception as failed:  # raised again by the driver
             error = portable(failed)
         left = await self._off_loop(self._pack, errand, known)
-        return Reply(left, value, error)
+        return ErrandReply(left, value, error)
 
     async def close(self) -> None:
         """Release everything."""

@@ -16,17 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from vitarmm_agent.clip import one_line
 from vitarmm_agent.errors import InputError, InternalError, ModelServerError
 from vitarmm_agent.evals.cluster.actor import (
     Actor,
     Errand,
+    ErrandReply,
     OpenWorker,
-    Reply,
     differences,
     facts,
 )
 from vitarmm_agent.evals.cluster.parcels import Arrivals, Freight, Parcel, Place, named
-from vitarmm_agent.evals.cluster.session import Session, one_line
+from vitarmm_agent.evals.cluster.session import WORDS, Session
 from vitarmm_agent.evals.worklist import side_by_side
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Actors:
 
     async def _done_by(self, actor: _Begun, errand: Errand) -> Any:
         parcel, mark = await self._off_loop(self._pack, actor, errand)
-        reply: Reply = await _answer(actor.handle.do.remote(errand, parcel))
+        reply: ErrandReply = await _answer(actor.handle.do.remote(errand, parcel))
         actor.files |= parcel.files.keys()
         await asyncio.shield(self._off_loop(self._take_in, actor, errand, reply.parcel, mark))
         if reply.error is not None:
@@ -347,5 +348,5 @@ def _not_begun(error: RayError) -> Exception:
 
 def why(error: BaseException) -> str:
     """Why an actor was lost, in a line."""
-    text = one_line(error)
+    text = one_line(str(error), WORDS)
     return text.partition("The actor is dead because ")[2][:200] or text[:200]

@@ -8,7 +8,6 @@ left. Of what an actor sends, the driver keeps checkpoints and batches, never fi
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from vitarmm_agent.graphs.plain_data import PlainDataSerializer
 from vitarmm_agent.memory_store.journal import Batch, history
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.open import open_memory
-from vitarmm_agent.private import private_file, private_folder
+from vitarmm_agent.private import private_folder, write_bytes
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -184,12 +183,5 @@ def _at(thread: str, **where: Any) -> RunnableConfig:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A private file with all of the data, on the disk, or none."""
     private_folder(path.parent)
-    new = path.with_name(f".{path.name}.new")
-    private_file(new)
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_bytes(path, data)

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vitarmm_agent.clip import one_line
 from vitarmm_agent.errors import InputError, MissingExtraError
 from vitarmm_agent.evals.cluster.scratch import Scratch
 
@@ -30,6 +31,9 @@ HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """By this Ray takes 127.0.0.1 for this machine's address, on Linux too, and listens nowhere else."""
+
+WORDS = 400
+"""Characters that are told of an error of Ray's, which is often a page."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +151,11 @@ class Session:
             except Exception as error:  # Ray raises that very class when a node is slow to begin
                 self.close()
                 raise InputError(
-                    f"the Ray cluster {self.cluster.address!r} cannot be used: {one_line(error)}"
+                    f"the Ray cluster {self.cluster.address!r} cannot be used: {one_line(str(error), WORDS)}"
                 ) from None
         # What Ray has to say of its nodes it would print where the results go.
         worker: Any = global_worker
         worker.gcs_error_subscriber.close()
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an error of Ray's, which is often a page, on one line."""
-    return " ".join(str(error).split())[:400]
 
 
 def _import_ray(address: str) -> None:

@@ -6,9 +6,24 @@ import random
 import re
 from collections.abc import Sequence
 
-from vitarmm_agent.evals.datasets.rewriting import NAMES, OBJECTS
 from vitarmm_agent.memory_store.masking import CAPITAL, NOT_NAMES
 
+NAMES = (
+    "Amara Bruno Chloe Dmitri Elena Farid Greta Hiro Ines Jonas Kavya Lorenzo Mina Nikolai Oluchi "
+    "Petra Quentin Rosa Stefan Tamsin Umar Viola Wanda Xavier Yuki Zelda"
+).split()
+OBJECTS = {
+    "food": "apple orange banana cookie cupcake sandwich pizza donut muffin brownie pie cake candy "
+    "egg potato tomato carrot burger taco pear peach mango lemon melon",
+    "things": "book pencil pen marble toy doll sticker card stamp coin shirt hat sock shoe ticket "
+    "balloon clip crayon notebook magazine puzzle postcard bracelet necklace",
+    "animals": "dog cat chicken cow horse rabbit fish bird duck goat sheep pig turtle parrot "
+    "hamster lizard frog owl",
+    "plants": "flower tree rose tulip bush daisy orchid lily sunflower fern",
+    "places": "store farm park library museum bakery market garage factory bookshop zoo restaurant",
+    "people": "friend teacher student neighbor brother sister cousin classmate uncle aunt",
+    "rides": "car truck bus bike train boat van tractor motorcycle taxi",
+}
 _BREAK = "\x1f"
 _ACTS = (
     r"(?:'s|’s)\b| (?:has|had|is|was|wants?|wanted|needs?|needed|buys?|bought|makes?|made|gets?|got|goes"

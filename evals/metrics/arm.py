@@ -75,7 +75,7 @@ class ArmMetrics(Data):
     confusion: errors.Confusion
     memory: memories.MemoryUse
     calibration: memories.Calibration
-    written: memories.Written
+    written: memories.WrittenEntries
     price: Price
     cut: Estimate
     recurring: Recurring | None = None

@@ -65,7 +65,7 @@ class Calibration(Data):
     bins: tuple[CalibrationBin, ...]
 
 
-class Written(Data):
+class WrittenEntries(Data):
     """Entries written, and what they give away.
 
     Attributes:
@@ -160,7 +160,7 @@ def _ece(shown: Sequence[Showing]) -> Estimate:
     return estimate(bounds, n=len(shown), unit="showings", method="basic bootstrap")
 
 
-def written(samples: Sequence[Sample]) -> Written:
+def written(samples: Sequence[Sample]) -> WrittenEntries:
     """Entries written, leaks, and entries that came back to their own problem."""
     done = ended(samples)
     entries = [(cluster_of(s), w) for s in done for w in s.written if w.action in WRITTEN]
@@ -169,7 +169,7 @@ def written(samples: Sequence[Sample]) -> Written:
     def leaks(*reasons: str) -> Estimate:
         return share(((p, w.leak in reasons, 1) for p, w in entries), "entries")
 
-    return Written(
+    return WrittenEntries(
         entries=mean(
             ((cluster_of(s), sum(w.action in WRITTEN for w in s.written), 1) for s in done),
             "samples",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from vitarmm_agent.clip import clip
+
 WIDTH = 420
 LEFT, RIGHT, TOP, BOTTOM = 46, 24, 12, 42
 SHAPES = (
@@ -261,11 +263,6 @@ def key(index: int) -> Markup:
     return Markup('<svg class="key c{}" viewBox="-7 -7 14 14" aria-hidden="true">{}</svg>').format(
         index % len(SHAPES), mark(index, 0, 0)
     )
-
-
-def clip(text: str, length: int) -> str:
-    """The beginning of a text."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _svg(name: str, title: str, words: str, height: float, parts: Iterable[Markup]) -> Markup:

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.evals.report.build import Report, build_report
 from vitarmm_agent.evals.report.page import html_page, markdown
 from vitarmm_agent.evals.run.folder import EvaluationFolder
+from vitarmm_agent.private import write_text
 
 log = logging.getLogger(__name__)
 

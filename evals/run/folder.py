@@ -12,6 +12,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.clip import clip
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.output_folder import (
     CONFIG,
@@ -274,5 +275,4 @@ def _sha256(data: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 120 else f"{text[:119]}…"
+    return clip(json.dumps(value, ensure_ascii=False), 120)

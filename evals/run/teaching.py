@@ -19,13 +19,13 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.contamination import near_sources
 from vitarmm_agent.evals.datasets.groups import group_of, own_solution
 from vitarmm_agent.evals.datasets.records import Benchmark
-from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.evals.run.arm_memory import NAMESPACE, Rule, open_arm_memory
 from vitarmm_agent.evals.run.arms import Arm
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import Example, MemoryEntry, Provenance
 from vitarmm_agent.nodes.teach import solution_of
+from vitarmm_agent.private import write_text
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.rmm.worked import worked_entry
 from vitarmm_agent.verifiers.policy import exact_checks

@@ -30,8 +30,8 @@ from langchain_core.embeddings import Embeddings
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
-from vitarmm_agent.evals.datasets.rewriting import rewrite
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
+from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store import ChromaStore, MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings

@@ -31,8 +31,12 @@ from vitarmm_agent.memory_store.store.clients import chroma_errors, close_client
 from vitarmm_agent.memory_store.store.index_files import IndexFiles
 from vitarmm_agent.memory_store.store.items_schema import put_meta
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
-from vitarmm_agent.memory_store.store.names import collection_name, namespace_labels
-from vitarmm_agent.memory_store.store.records import Namespace, VectorRow
+from vitarmm_agent.memory_store.store.records import (
+    Namespace,
+    VectorRow,
+    collection_name,
+    namespace_labels,
+)
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 from vitarmm_agent.memory_store.store.unindexed import Hits, Unindexed
 

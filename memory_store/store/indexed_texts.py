@@ -11,8 +11,7 @@ from langgraph.store.base import IndexConfig, PutOp, get_text_at_path, tokenize_
 
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.names import record_id
-from vitarmm_agent.memory_store.store.records import Known, Vector
+from vitarmm_agent.memory_store.store.records import Known, Vector, record_id
 from vitarmm_agent.memory_store.store.unindexed import as_matrix
 
 

@@ -1,10 +1,14 @@
-"""What is stored of an item, and its JSON."""
+"""What is stored of an item: under which names, which SQLite and Chroma both take, and as which JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -20,7 +24,7 @@ class Vector:
     """One text of an item.
 
     Attributes:
-        record: its name in an index, see :func:`~vitarmm_agent.memory_store.store.names.record_id`.
+        record: its name in an index, see :func:`record_id`.
         digest: hash of the text.
         data: its embedding, float32 of shape (dims,) as bytes; None keeps the stored one.
     """
@@ -95,3 +99,31 @@ def search_item(item: Item, score: float | None) -> SearchItem:
         updated_at=item.updated_at,
         score=score,
     )
+
+
+@lru_cache(maxsize=256)
+def namespace_text(namespace: tuple[str, ...]) -> str:
+    """A namespace as an ASCII JSON array; :func:`namespace_labels` reads it back."""
+    return json.dumps(namespace)
+
+
+def namespace_labels(text: str) -> tuple[str, ...]:
+    """The namespace that :func:`namespace_text` wrote."""
+    return tuple(json.loads(text))
+
+
+def collection_name(namespace: Sequence[str], prefix: str = "") -> str:
+    """A Chroma collection name for a namespace: readable, and unique by a hash of all labels.
+
+    Chroma allows 3 to 512 characters of ``[a-zA-Z0-9._-]``.
+    """
+    text = namespace_text(tuple(namespace))
+    slug = re.sub(r"[^a-zA-Z0-9]+", "-", "-".join(namespace)).strip("-")[:40].strip("-")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:20]
+    return "-".join(part for part in (prefix, slug, digest) if part)
+
+
+def record_id(key: str, number: int) -> str:
+    """Name of the ``number``-th vector of an item; fixed length, whatever the key holds."""
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{digest}-{number}"

@@ -18,13 +18,13 @@ from langgraph.store.base import Item
 
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.clients import filler, page_items
-from vitarmm_agent.memory_store.store.names import record_id
 from vitarmm_agent.memory_store.store.records import (
     Known,
     Namespace,
     Put,
     StaleVectorError,
     Vector,
+    record_id,
 )
 from vitarmm_agent.memory_store.store.server_collections import (
     ITEMS,

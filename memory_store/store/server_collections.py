@@ -15,12 +15,12 @@ from vitarmm_agent.memory_store.store.clients import (
     patiently,
     server_client,
 )
-from vitarmm_agent.memory_store.store.names import (
+from vitarmm_agent.memory_store.store.records import (
+    Namespace,
     collection_name,
     namespace_labels,
     namespace_text,
 )
-from vitarmm_agent.memory_store.store.records import Namespace
 from vitarmm_agent.one_process import OneProcess
 
 if TYPE_CHECKING:

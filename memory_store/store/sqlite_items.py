@@ -2,7 +2,7 @@
 
 One transaction holds all puts and deletes of a batch, so a batch is durable and whole or did not
 happen, whichever process is killed when. Every vector has a sequence number; a Chroma index knows
-up to which number it is complete, and what lies beyond is searched directly (see ``index.py``).
+up to which number it is complete, and what lies beyond is searched directly (``chroma_index.py``).
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from vitarmm_agent.memory_store.store.items_schema import (
     SCHEMA,
     put_meta,
 )
-from vitarmm_agent.memory_store.store.names import namespace_labels, namespace_text
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
     Put,
     StaleVectorError,
     Vector,
     VectorRow,
+    namespace_labels,
+    namespace_text,
     read_item,
 )
 from vitarmm_agent.memory_store.store.soundness import (
@@ -192,12 +193,8 @@ class Items:
 
     def expired(self, moment: float) -> list[tuple[Namespace, str]]:
         """Items whose time was over at ``moment`` (seconds since 1970)."""
-        rows = self.query(
-            "SELECT labels, key FROM items JOIN namespaces n ON n.id = namespace "
-            "WHERE expires_at <= ?",
-            moment,
-        )
-        return [(namespace_labels(labels), key) for labels, key in rows]
+        sql = "SELECT labels, key FROM items JOIN namespaces n ON n.id = namespace WHERE expires_at <= ?"
+        return [(namespace_labels(labels), key) for labels, key in self.query(sql, moment)]
 
     # what the store writes
 

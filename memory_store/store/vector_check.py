@@ -18,8 +18,7 @@ from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.backend import Backend
 from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts, text_digest
-from vitarmm_agent.memory_store.store.names import record_id
-from vitarmm_agent.memory_store.store.records import Namespace
+from vitarmm_agent.memory_store.store.records import Namespace, record_id
 
 SAME = 0.999
 """Least cosine of two vectors of one text from one model. Servers of one model, and llama.cpp and

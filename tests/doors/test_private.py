@@ -20,11 +20,10 @@ from tests.integrations.conftest import store_at
 from tests.scripts import LESSON, QUESTION, RIGHT, WRONG, nothing, operations, script
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.models.scripted import ScriptedChatModel
-from vitarmm_agent.private import private_folder
+from vitarmm_agent.private import private_folder, write_text
 from vitarmm_agent.traces import RunIndex
 
 CLI = [sys.executable, "-m", "vitarmm_agent.cli"]

@@ -9,7 +9,7 @@ import pytest
 
 from vitarmm_agent.evals.contamination import families, near_duplicates, near_sources
 from vitarmm_agent.evals.datasets import load_benchmark
-from vitarmm_agent.evals.datasets.rewriting import rewrite
+from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.media import ImageRef
 from vitarmm_agent.problem import Problem
 

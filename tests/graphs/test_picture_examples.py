@@ -19,7 +19,7 @@ from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.schema import MAX_IMAGES
+from vitarmm_agent.memory_store.schema import MAX_EXAMPLE_IMAGES
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Problem
 
@@ -134,6 +134,6 @@ def test_only_as_many_images_are_shown_as_fit(
 
 
 def test_a_problem_with_many_images_is_kept_as_text(agent: ReasoningAgent) -> None:
-    teach(agent, asks(*["red"] * (MAX_IMAGES + 1)))
+    teach(agent, asks(*["red"] * (MAX_EXAMPLE_IMAGES + 1)))
     (entry,) = agent.memory.list()
     assert entry.example is not None and entry.example.images == ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vitarmm_agent.evals.output_folder import write_text
+from vitarmm_agent.private import write_text
 from vitarmm_agent.training.labels import combined, label_of, preferences
 from vitarmm_agent.training.rows import ChatMessage, DecisionRow, write_rows
 

@@ -29,7 +29,7 @@ _AFTER = re.compile(r"\)?\s*(?:[+*/×÷·]|[-−–]\s*[$€£(]*\d|x\s*[$€£(
 
 
 @dataclass(frozen=True)
-class Borrowed:
+class BorrowedNumber:
     """A number where it stands in a reply, and the problem's own.
 
     Attributes:
@@ -43,7 +43,7 @@ class Borrowed:
     right: Fraction
 
 
-def borrowed(reply: str, problem: str, example: str) -> Borrowed | None:
+def borrowed(reply: str, problem: str, example: str) -> BorrowedNumber | None:
     """The first operand of ``reply`` that stands in ``example`` where ``problem`` has another number.
 
     None where the two differ in more than numbers, and for numbers that are common, that the
@@ -56,12 +56,12 @@ def borrowed(reply: str, problem: str, example: str) -> Borrowed | None:
     for match in _NUMERAL.finditer(reply):
         value = literal(match[0])
         if value in swaps and value not in known and _is_operand(reply, match):
-            return Borrowed(match.start(), match[0], swaps[value])
+            return BorrowedNumber(match.start(), match[0], swaps[value])
         known.add(value)
     return None
 
 
-def with_own_number(reply: str, fault: Borrowed) -> str:
+def with_own_number(reply: str, fault: BorrowedNumber) -> str:
     """The reply up to the number, with the problem's own in its place."""
     return reply[: fault.start] + show(fault.right, MAX_PLACES)
 

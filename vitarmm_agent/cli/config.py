@@ -135,14 +135,11 @@ def _document() -> Any:
 
 
 def _write(text: str) -> None:
-    from vitarmm_agent.private import private_folder
+    from vitarmm_agent.private import private_folder, write_text
 
     file = user_file()
     try:
         private_folder(file.parent)
-        scratch = file.with_suffix(".new")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.chmod(0o600)
-        os.replace(scratch, file)
+        write_text(file, text)
     except OSError as error:
         raise InputError(f"{str(file)!r} cannot be written: {error.strerror}") from None

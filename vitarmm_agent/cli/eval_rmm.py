@@ -229,7 +229,7 @@ def _with_progress(go: Callable[..., Measured]) -> Measured:
 
 
 def _keep(report: WriterReport, folder: Path) -> None:
-    from vitarmm_agent.evals.output_folder import write_text
+    from vitarmm_agent.private import write_text
 
     write_text(folder / REPORT, report.model_dump_json(indent=2) + "\n")
 

@@ -67,7 +67,7 @@ def entry_from(**fields: Any) -> MemoryEntry:
     """
     from pydantic import ValidationError
 
-    from vitarmm_agent.memory_store.buffer import error_lines
+    from vitarmm_agent.data import error_lines
     from vitarmm_agent.memory_store.schema import MemoryEntry
 
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
+from vitarmm_agent import clip
 from vitarmm_agent.cli.console import safe
 
 if TYPE_CHECKING:
@@ -184,5 +185,4 @@ def _state(entry: MemoryEntry) -> str:
 
 
 def _short(text: str, width: int = WIDTH) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return clip.one_line(text, width)

@@ -16,6 +16,7 @@ from vitarmm_agent.cli.console import err, out, print_json, safe, unused
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.cli.shared import DryRun, Force, Json, Limit, Offset, Run, Yes
 from vitarmm_agent.cli.spelling import spelled
+from vitarmm_agent.clip import clip
 from vitarmm_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def list_(
         run_id, "status", "by", "answer", "model", "time", *counted, problem, box=None, expand=True
     )
     for run in page.runs:
-        answer, by, model = (safe(_cut(t or "")) for t in (run.answer, run.judged_by, run.model))
+        answer, by, model = (
+            safe(clip(t or "", CELL)) for t in (run.answer, run.judged_by, run.model)
+        )
         seconds = f"{run.seconds:.0f} s" if run.seconds else ""
         counts = (str(run.recalled or ""), str(run.written or ""))[: len(counted)]
         shown = safe(f"cannot be read: {run.unreadable}" if run.unreadable else _line(run))
@@ -334,10 +337,6 @@ def _index(given: Given) -> RunIndex:
     from vitarmm_agent.traces import RunIndex
 
     return RunIndex(checkpoints(**given), Settings.load(**given).index_path)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
 def _line(run: RunSummary) -> str:

@@ -13,6 +13,7 @@ from mcp_types import InputRequiredResult, ToolAnnotations
 from pydantic import BaseModel, Field, ValidationError
 
 from vitarmm_agent.agent import ReasoningAgent, new_thread
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError, ModelError, UserError
 from vitarmm_agent.integrations.mcp_elicit import answered, ask, can_ask
 from vitarmm_agent.integrations.own_runs import OwnRuns
@@ -252,8 +253,7 @@ def told_to_client(
         except (UserError, ModelError) as error:
             raise ToolError(str(error)) from error
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ToolError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ToolError(error_lines(error, got=False)) from error
 
     return told
 

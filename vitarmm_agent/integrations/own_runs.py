@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.store.names import namespace_text
+from vitarmm_agent.memory_store.store.records import namespace_text
 from vitarmm_agent.nodes.tenancy import own_namespace
 from vitarmm_agent.traces import RunFilter, RunSummary, Trace, list_runs, read_trace
 

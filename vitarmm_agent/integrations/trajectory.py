@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
+from vitarmm_agent.clip import clip
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import Reply, usage_of
@@ -167,15 +168,13 @@ def _calls(messages: Sequence[AnyMessage]) -> list[dict[str, str]]:
             found.append(
                 {
                     "name": call["name"][:MAX_WORDS],
-                    "args": _short(json.dumps(call["args"], ensure_ascii=False, default=str)),
-                    "result": _short(f"error: {said}" if failed else said),
+                    "args": clip(
+                        json.dumps(call["args"], ensure_ascii=False, default=str), MAX_WORDS
+                    ),
+                    "result": clip(f"error: {said}" if failed else said, MAX_WORDS),
                 }
             )
     return found[:MAX_CALLS]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
 
 
 def _reply(messages: Sequence[AnyMessage], structured: Any) -> Reply:

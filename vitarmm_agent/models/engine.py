@@ -110,6 +110,8 @@ class Engine:
         self._adapters: dict[str, str] = {}
         self._numbers = itertools.count()
         self._compiler: Any = None
+        atexit.unregister(_close_engines)
+        atexit.register(_close_engines)  # once, and not before there is something to close
         _engines.add(self)
 
     def generate(
@@ -380,7 +382,6 @@ def _deliver_to_loop(
         loop.call_soon_threadsafe(events.put_nowait, event)
 
 
-@atexit.register
 def _close_engines() -> None:
     """A thread inside a native library must not outlive the interpreter."""
     for engine in list(_engines):

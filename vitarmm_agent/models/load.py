@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError, MissingExtraError, UserError, WeightsError
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.servers.openai import client_errors, is_openai, server, thinks
@@ -54,8 +55,8 @@ def load_chat_model(
     try:
         model = SCHEMES.get(scheme, _hosted)(spec, rest, settings, options)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError(f"options of {spec!r} cannot be used: {'; '.join(problems)}") from error
+        faults = error_lines(error, got=False)  # it may be a key
+        raise InputError(f"options of {spec!r} cannot be used: {faults}") from error
     if settings.images == "ocr":
         from vitarmm_agent.models.ocr import OcrChatModel
 

@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError, ModelServerError, RefusalError, UserError
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.streaming import StreamedChatModel
@@ -255,5 +256,5 @@ def _reply(given: str | dict[str, Any] | ScriptedReply, number: int) -> Scripted
     try:
         return ScriptedReply.model_validate({"content": given} if isinstance(given, str) else given)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError(f"reply {number} of a script cannot be used: {problems}") from None
+        faults = error_lines(error)
+        raise InputError(f"reply {number} of a script cannot be used: {faults}") from None

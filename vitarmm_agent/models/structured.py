@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ValidationError
 
+from vitarmm_agent.clip import clip
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError, OutputError
 from vitarmm_agent.json_text import json_in
 from vitarmm_agent.models.replies import FILTERED, cut_off, filtered, said_and_thought
@@ -131,12 +133,8 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
     try:
         return schema.model_validate(_wrapped(data, _class_schema(schema)))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors()
-        )
-        raise OutputError(
-            f"the reply is no {schema.__name__} ({problems}): {_head(text)}"
-        ) from None
+        faults = error_lines(error, got=False)
+        raise OutputError(f"the reply is no {schema.__name__} ({faults}): {_head(text)}") from None
 
 
 def _wrapped(data: Any, schema: dict[str, Any]) -> Any:
@@ -174,7 +172,7 @@ def read_with_raw(schema: Schema, message: BaseMessage) -> dict[str, Any]:
 
 
 def _head(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(clip(text, _SHOWN))
 
 
 def _tail(text: str) -> str:

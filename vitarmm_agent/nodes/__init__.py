@@ -1,4 +1,4 @@
-"""The four nodes: one file each.
+"""The nodes of the graph, one file each, and what they share.
 
 A node is a :data:`~vitarmm_agent.effects.Flow` of (state, deps, run): it returns a partial update
 and mutates nothing.

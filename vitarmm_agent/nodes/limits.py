@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.deps import Deps, Limits
 from vitarmm_agent.errors import InputError
 
@@ -27,9 +28,9 @@ def limits_in_force(kept: Any, deps: Deps) -> Limits:
     try:
         asked = _READ.validate_python(kept)
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+        faults = error_lines(error, got=False)
         raise InputError(
-            f"the limits of this run cannot be used, {kept!r:.200}: {'; '.join(faults)}"
+            f"the limits of this run cannot be used, {kept!r:.200}: {faults}"
         ) from None
     if not deps.limits_are_most:
         return asked

@@ -17,7 +17,7 @@ from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
-from vitarmm_agent.memory_store.schema import MAX_IMAGES, MemoryEntry
+from vitarmm_agent.memory_store.schema import MAX_EXAMPLE_IMAGES, MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask
 from vitarmm_agent.models.recorded import model_name, reported
 from vitarmm_agent.models.replies import cut_off, unfinished
@@ -93,7 +93,7 @@ def pictured(
     another may be before a model that reads text only.
     """
     shown: list[MemoryEntry] = []
-    room, size = (MAX_IMAGES, MAX_IMAGE_BYTES) if problem.images else (0, 0)
+    room, size = (MAX_EXAMPLE_IMAGES, MAX_IMAGE_BYTES) if problem.images else (0, 0)
     for entry in examples:
         images = entry.example.images if entry.example else ()
         if images:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from vitarmm_agent.answers.steps import is_final_line
+from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.buffer import error_lines
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.schema import (
     MAX_CONTENT,
-    MAX_IMAGES,
+    MAX_EXAMPLE_IMAGES,
     MAX_TITLE,
     Example,
     MemoryEntry,
@@ -94,7 +94,7 @@ def worked_entry(
             steps=tuple(steps),
             answer=solution.answer,
             verified_by=verified_by[:MAX_TITLE],
-            images=images if len(images) <= MAX_IMAGES else (),
+            images=images if len(images) <= MAX_EXAMPLE_IMAGES else (),
         )
     except ValidationError as error:
         raise InputError(f"the solution cannot be kept: {error_lines(error)}") from None

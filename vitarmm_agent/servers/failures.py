@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from types import FrameType
 
+from vitarmm_agent.clip import one_line
 from vitarmm_agent.errors import InternalError, ModelServerError, VitaRMMError
 from vitarmm_agent.redaction import holds_secret, redact
 from vitarmm_agent.servers.bodies import FAILED, status_of
@@ -134,6 +135,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _short(text: str, limit: int = 200) -> str:
-    line = " ".join(text.split()) or "no reason given"
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+def _short(text: str) -> str:
+    return one_line(text, 200) or "no reason given"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError, no_run
+from vitarmm_agent.graphs.any_checkpoints import heads_sql
 from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.result import Result
@@ -26,22 +27,6 @@ if TYPE_CHECKING:
 
 ERROR = "__error__"
 """Where LangGraph keeps the error of a task."""
-_HEADS = """
-WITH RECURSIVE threads(id) AS (
-    SELECT min(thread_id) FROM checkpoints
-    UNION ALL
-    SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
-    FROM threads WHERE threads.id IS NOT NULL
-), ends(id, born, last) AS (
-    SELECT id,
-        (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
-        (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
-    FROM threads WHERE id IS NOT NULL
-)
-SELECT id, born, last, (SELECT count(*) FROM writes
-    WHERE thread_id = id AND checkpoint_ns = '' AND checkpoint_id = last)
-FROM ends WHERE last IS NOT NULL ORDER BY born DESC
-"""
 SHORTEST = 4
 """Characters of a part of a thread's name by which it may be called."""
 _OWN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
@@ -69,8 +54,8 @@ class _SqliteRuns:
 
     def heads(self) -> list[tuple[str, str, str]]:
         with self.saver.cursor(transaction=False) as cursor:
-            rows = cursor.execute(_HEADS).fetchall()
-        return [(row[0], row[1], f"{row[2]}:{row[3]}") for row in rows]
+            rows = cursor.execute(heads_sql("writes")).fetchall()
+        return [(row[0], row[1], row[2]) for row in rows]
 
     def checkpoint_ids(self, thread_id: str) -> list[str]:
         rows = self.saver.conn.execute(

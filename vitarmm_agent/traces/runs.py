@@ -18,7 +18,7 @@ from zlib import crc32
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
-from vitarmm_agent.memory_store.store.names import namespace_text
+from vitarmm_agent.memory_store.store.records import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.traces.newly_written import NewlyWritten

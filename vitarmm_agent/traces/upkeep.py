@@ -14,8 +14,6 @@ from vitarmm_agent.memory_store.open import open_memory
 from vitarmm_agent.traces.pruning import prunable
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from vitarmm_agent.settings import Settings
@@ -67,12 +65,7 @@ class Upkeep:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def once(self) -> Round:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vitarmm_agent.evals.output_folder import write_text
+from vitarmm_agent.evals.run.folder import versions
 from vitarmm_agent.models.adapters import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
+from vitarmm_agent.private import write_text
 from vitarmm_agent.training.base import Base, packs
 from vitarmm_agent.training.config import TrainingConfig
 from vitarmm_agent.training.dataset import Encoded, Encoder, TrainingData, summary
@@ -52,19 +51,8 @@ class Account:
             "base_sha256": self.base.sha256,
             "processes": self.processes,
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "versions": versions(),
+            "versions": versions(PACKAGES),
         }
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that training rests on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "from source"
-    return found
 
 
 def publish(model: Any, account: Account, history: History, *, seconds: float, tokens: int) -> int:
@@ -121,7 +109,7 @@ def card(
     )
     if alike is not None:
         metrics += f"\n| greedy tokens alike on llama.cpp and transformers | {alike} |"
-    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+    packages = ", ".join(f"{name} {number}" for name, number in versions(PACKAGES).items())
     return f"""---
 library_name: peft
 base_model: {json.dumps(base.name)}

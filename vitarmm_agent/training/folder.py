@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.output_folder import write_text
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.private import private_folder
+from vitarmm_agent.private import private_folder, write_text
 
 RECORD = "training.json"
 METRICS = "metrics.jsonl"

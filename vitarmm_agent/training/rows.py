@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitarmm_agent.data import Data
-from vitarmm_agent.evals.output_folder import write_text
-from vitarmm_agent.private import private_folder
+from vitarmm_agent.private import private_folder, write_text
 from vitarmm_agent.problem import Verdict
 from vitarmm_agent.rmm.situation import Situation
 

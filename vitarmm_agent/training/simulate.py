@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vitarmm_agent.evals.cluster.session import Cluster
-from vitarmm_agent.evals.output_folder import begin, write_text
+from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.replay import Neighbours
+from vitarmm_agent.private import write_text
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.settings import Settings

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from vitarmm_agent.answers.steps import is_final_line, parse_steps
+from vitarmm_agent.clip import one_line
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import ModelServerError, OutputError, RefusalError
 from vitarmm_agent.models.calls import StructuredReply, ask_structured
@@ -173,7 +174,9 @@ def judge_messages(
     text = render(
         "judge",
         problem=problem.to_prompt(),
-        steps=[step.model_copy(update={"text": _shortened(step.text)}) for step in steps],
+        steps=[
+            step.model_copy(update={"text": one_line(step.text, MAX_STEP_TEXT)}) for step in steps
+        ],
         answer="none given" if attempt.answer is None else attempt.answer,
         hidden_images=0 if media else len(problem.images),
     )
@@ -184,11 +187,6 @@ def judge_messages(
         for image in problem.images
     ]
     return [HumanMessage([*images, {"type": "text", "text": text}])]
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_STEP_TEXT else f"{line[: MAX_STEP_TEXT - 1]}…"
 
 
 def _judgement(reply: StructuredReply) -> Judgement | str:

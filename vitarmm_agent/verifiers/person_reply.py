@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from vitarmm_agent.data import Data
+from vitarmm_agent.data import Data, error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.problem import ErrorKind, Verdict
@@ -60,7 +60,7 @@ def read_reply(reply: Any) -> HumanReply:
     try:
         return _read(reply, _DEPTH)
     except ValidationError as error:
-        raise InputError(_faults(error)) from None
+        raise InputError(error_lines(error, "reply")) from None
 
 
 def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class LaterVerdict(Data):
         try:
             return cls.model_validate(sent)
         except ValidationError as error:
-            raise InputError(f"the verdict cannot be read: {_faults(error)}") from None
+            raise InputError(f"the verdict cannot be read: {error_lines(error, 'reply')}") from None
 
 
 def _read(reply: Any, depth: int) -> HumanReply:
@@ -179,11 +179,4 @@ def _edited(edited: Any, depth: int) -> HumanReply:
     message = fields.get("message")
     return HumanReply(
         verdict="fail", message=message if isinstance(message, str) else "", solution=solution
-    )
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}, got {e['input']!r:.200}"
-        for e in error.errors()
     )

@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from vitarmm_agent.clip import clip
+
+LABEL = 22
+"""Characters of a title in the graph of links."""
 NODES = ("recall", "reason", "feedback", "remember")
 _WIDTH, _GAP, _TOP, _HEIGHT = 92, 16, 10, 38
 
@@ -92,13 +96,13 @@ def link_graph(title: str, neighbours: Sequence[LinkedEntry]) -> Markup:
                 up=y - 22,
                 t1=y - 2,
                 t2=y + 14,
-                short=_short(entry.title),
+                short=clip(entry.title, LABEL),
             )
         )
     centre = Markup(
         '<g class="node lit"><rect x="{}" y="158" width="170" height="44" rx="9"/>'
         '<text x="{}" y="185">{}</text></g>'
-    ).format(size - 85, size, _short(title))
+    ).format(size - 85, size, clip(title, LABEL))
     return Markup(
         '<svg class="links" viewBox="0 0 720 360" role="img" aria-label="Linked entries">{}{}</svg>'
     ).format(Markup("").join(parts), centre)
@@ -108,7 +112,3 @@ def _arrow(x: int, y: int, to: int) -> Markup:
     return Markup(
         '<path class="edge" d="M{} {} H{}"/><path class="head" d="M{} {} l-6 -4 v8 z"/>'
     ).format(x, y, to - 4, to, y)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 22 else f"{text[:21]}…"

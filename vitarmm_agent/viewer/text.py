@@ -8,6 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vitarmm_agent.clip import one_line
+
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -90,5 +92,4 @@ def number(value: float | None) -> str:
 
 def clip(value: Any, length: int = 140) -> str:
     """The beginning of a text on one line."""
-    line = " ".join(str(value or "").split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+    return one_line(str(value or ""), length)

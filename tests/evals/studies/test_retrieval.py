@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import read_rows
 from tests.memory_store.conftest import DIMS, WordEmbeddings
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.evals.datasets.rewriting import rewrite
 from vitarmm_agent.evals.studies.retrieval import (
     Query,
     compare,
@@ -22,6 +21,7 @@ from vitarmm_agent.evals.studies.retrieval import (
     table,
     templates,
 )
+from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.memory_store.masking import general
 
 CLIPS = (

@@ -1,4 +1,4 @@
-"""Word problems told again: other names, numbers and objects, by a seed."""
+"""Word problems told again with other numbers, too, which are not solved anew: for what is only searched."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ import random
 import re
 from fractions import Fraction
 
+from vitarmm_agent.evals.datasets.retelling import NAMES, OBJECTS
 from vitarmm_agent.memory_store.masking import CAPITAL, NOT_NAMES
 from vitarmm_agent.numbers.finding import Found, replace_numbers
 from vitarmm_agent.numbers.reading import show
 
-NAMES = (
-    "Amara Bruno Chloe Dmitri Elena Farid Greta Hiro Ines Jonas Kavya Lorenzo Mina Nikolai Oluchi "
-    "Petra Quentin Rosa Stefan Tamsin Umar Viola Wanda Xavier Yuki Zelda"
-).split()
-OBJECTS = {
-    "food": "apple orange banana cookie cupcake sandwich pizza donut muffin brownie pie cake candy "
-    "egg potato tomato carrot burger taco pear peach mango lemon melon",
-    "things": "book pencil pen marble toy doll sticker card stamp coin shirt hat sock shoe ticket "
-    "balloon clip crayon notebook magazine puzzle postcard bracelet necklace",
-    "animals": "dog cat chicken cow horse rabbit fish bird duck goat sheep pig turtle parrot "
-    "hamster lizard frog owl",
-    "plants": "flower tree rose tulip bush daisy orchid lily sunflower fern",
-    "places": "store farm park library museum bakery market garage factory bookshop zoo restaurant",
-    "people": "friend teacher student neighbor brother sister cousin classmate uncle aunt",
-    "rides": "car truck bus bike train boat van tractor motorcycle taxi",
-}
 FACTORS = (Fraction(1, 2), Fraction(3, 2), Fraction(2), Fraction(3))
 _GROUPS = [words.split() for words in OBJECTS.values()]
 
