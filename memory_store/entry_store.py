@@ -90,6 +90,17 @@ class EntryStore:
             for place in places
         ]
 
+    def solving(self, problems: Sequence[str]) -> Flow[list[list[MemoryEntry]]]:
+        """For each problem the entries whose example has, or once had, exactly its text."""
+        ops = [SearchOp(self.examples, filter={"problem": p}, limit=EVERYTHING) for p in problems]
+        hits = (yield from self.batch(ops)) if ops else []
+        ids = [
+            [str(i.value["entry_id"]) for i in items if i.namespace == self.examples]
+            for items in hits
+        ]
+        known = yield from self.get([one for found in ids for one in found])
+        return [[known[one] for one in found if one in known] for found in ids]
+
     def scan(
         self, *, filter: dict[str, Any] | None = None, limit: int = EVERYTHING, offset: int = 0
     ) -> Flow[list[MemoryEntry]]:
