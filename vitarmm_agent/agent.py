@@ -73,7 +73,7 @@ class ReasoningAgent(Closable):
         judge: str | BaseChatModel | None = None,
         rmm: str | BaseChatModel | MemoryWriter | None = None,
         memory: str | Path | ReasoningMemory | None = None,
-        teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
+        teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None,
         checkpointer: BaseCheckpointSaver[str] | None = None,
         store: BaseStore | None = None,
         settings: Settings | None = None,

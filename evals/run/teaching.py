@@ -25,10 +25,10 @@ from vitarmm_agent.evals.run.arms import Arm
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import Example, MemoryEntry, Provenance
-from vitarmm_agent.nodes.teach import solution_of
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.rmm.worked import worked_entry
 from vitarmm_agent.verifiers.policy import exact_checks
+from vitarmm_agent.verifiers.solution import solution_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -150,13 +150,22 @@ def prepare(
         taught: entries by group.
         settings: name the embedder.
         seed: of the placebos.
+
+    Raises:
+        InputError: there is no example for a placebo.
     """
     for arm in arms:
         if arm.keeps in ("taught", "lessons"):
             _fill(folder / arm.name, arm, benchmark.name, taught, settings)
         elif arm.keeps == "shown":
-            known = placebos(benchmark, taught, seed) if arm.name == "placebo" else None
-            shown = known or dict.fromkeys((p.id for p in benchmark.problems), FORM)
+            shown = dict.fromkeys((p.id for p in benchmark.problems), FORM)
+            if arm.name == "placebo":
+                shown = placebos(benchmark, taught, seed)
+                if not shown:
+                    raise InputError(
+                        "the arm 'placebo' shows the solution of another kind of problem, and "
+                        f"{benchmark.source} holds no second kind; leave it out, or give more groups"
+                    )
             path = shown_path(folder, arm)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = {key: entry.model_dump(mode="json") for key, entry in shown.items()}

@@ -229,6 +229,13 @@ def test_placebos_are_of_other_groups_and_the_seed_draws_them(recurring: Benchma
     assert own and not set(placebos(near, two, 1)) & {p.id for p in own}
 
 
+async def test_one_kind_alone_has_no_placebo(tmp_path: Path) -> None:
+    hens = lines(tmp_path / "hens.jsonl", *(row for row in rows() if row["group"] == "hens"))
+    one = load_benchmark("siblings", hens)
+    with pytest.raises(InputError, match="no second kind"):
+        await go(plan_for(one, tmp_path / "out", "empty,placebo"))
+
+
 def test_arms_of_recurring_problems_need_them(tmp_path: Path) -> None:
     from vitarmm_agent.evals.run.arms import choose_arms
     from vitarmm_agent.evals.run.plan import checked
