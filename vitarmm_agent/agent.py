@@ -297,7 +297,7 @@ class ReasoningAgent(Closable):
 
     def _teach(
         self,
-        run_or_problem: str | Problem,
+        run_or_problem: str | Problem | dict[str, Any],
         solution: str,
         *,
         by: str = "a person",

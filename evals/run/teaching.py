@@ -73,11 +73,35 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
         if entry is not None:
             found[group_of(problem)] = entry
     if not found:
-        raise InputError(
-            f"no group of {benchmark.source} has a solution that can be taught; "
-            "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
-        )
+        raise _nothing_to_teach(benchmark)
     return found
+
+
+def check_teachable(benchmark: Benchmark, arms: Sequence[str]) -> None:
+    """Refuse, before anything is written, rows without solutions and a placebo without a second group.
+
+    Raises:
+        InputError: there are none, or there is no second.
+    """
+    groups = {group_of(problem) for problem in benchmark.taught if own_solution(problem)}
+    if not groups:
+        raise _nothing_to_teach(benchmark)
+    if "placebo" in arms and len(groups) < 2:
+        raise _no_placebo(benchmark)
+
+
+def _nothing_to_teach(benchmark: Benchmark) -> InputError:
+    return InputError(
+        f"no group of {benchmark.source} has a solution that can be taught; "
+        "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
+    )
+
+
+def _no_placebo(benchmark: Benchmark) -> InputError:
+    return InputError(
+        "the arm 'placebo' shows the solution of another kind of problem, and "
+        f"{benchmark.source} holds no second kind; leave it out, or give more groups"
+    )
 
 
 def _solution(lesson: Sample | None) -> str:
@@ -162,10 +186,7 @@ def prepare(
             if arm.name == "placebo":
                 shown = placebos(benchmark, taught, seed)
                 if not shown:
-                    raise InputError(
-                        "the arm 'placebo' shows the solution of another kind of problem, and "
-                        f"{benchmark.source} holds no second kind; leave it out, or give more groups"
-                    )
+                    raise _no_placebo(benchmark)
             path = shown_path(folder, arm)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = {key: entry.model_dump(mode="json") for key, entry in shown.items()}

@@ -257,6 +257,21 @@ def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory)
     agent.solve(QUESTION, thread_id="t")
     with pytest.raises(InputError, match="20 / 4 = 6"):
         agent.teach("t", WRONG)
+    for problem, solution, why in (
+        ("t", None, "a solution is a text"),
+        ({"text": ""}, RIGHT, "problem cannot be used"),
+        (
+            {"text": "Which?", "choices": ["3", "4"]},
+            "1. 2 + 2 = 4\nAnswer: E",
+            "of the kind that is",
+        ),
+        ("t", f"1. {'word ' * 900}= 4\nAnswer: 4", "less than 4,000 characters"),
+    ):
+        with pytest.raises(InputError, match=why):
+            agent.teach(problem, solution)
+    assert not examples(memory)
+    kept = agent.teach({"text": QUESTION}, RIGHT, by="\n").operations[0]["entry"]
+    assert kept["example"]["verified_by"] == kept["provenance"]["writer"] == "a person"
     with pytest.raises(InputError, match="last line 'Answer: …'"):
         agent.teach("t", "It is easy.")
     off = open_agent(tmp_path, WRONG, memory="off")
@@ -308,7 +323,10 @@ def test_the_command_line_teaches(
     assert run_app(["teach", "--solution", RIGHT]) == 2
     assert run_app(["teach", "t", "--solution", "none"]) == 2
     elsewhere = ["--namespace", "team/a", "--memory", str(tmp_path / "elsewhere")]
-    assert run_app(["solve", QUESTION, "--reasoner", wrong, *solving, *elsewhere, "--thread", "w"]) == 0
+    assert (
+        run_app(["solve", QUESTION, "--reasoner", wrong, *solving, *elsewhere, "--thread", "w"])
+        == 0
+    )
     capsys.readouterr()
     for given in ([], elsewhere[:2], elsewhere[2:], ["--namespace", "team/b", *elsewhere[2:]]):
         assert run_app(["teach", "w", "--solution", RIGHT, *given]) == 2

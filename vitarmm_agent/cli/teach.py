@@ -65,8 +65,8 @@ def _refuse_another_memory(begun: BegunWith, thread: str, given: Given) -> None:
     """Where a run used another memory than the one that is taught, its kind would never be shown it."""
     from vitarmm_agent.run_settings import as_command, in_words
 
-    told = begun.differing(memory_settings(**given))
-    others = {k: told[k] for k in ("memory", "namespace") if k in told and k not in given}
+    told = begun.differing(memory_settings(**given)).items()
+    others = {k: v for k, v in told if k in ("memory", "namespace") and k not in given}
     if others:
         command = as_command(others, f"vitarmm teach {thread}")
         raise InputError(f"run {thread!r} was begun with {in_words(others)}; teach that: {command}")

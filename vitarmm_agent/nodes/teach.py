@@ -33,6 +33,7 @@ from vitarmm_agent.verifiers.solution import in_words, objection_to, solution_of
 
 A_PERSON = "a person"
 """Who judges or teaches without a name."""
+MAX_NAME = 200
 
 
 def wants_teacher(state: ReasoningState, deps: Deps) -> bool:
@@ -77,13 +78,22 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
 
 
 def teach_by_hand(
-    memory: ReasoningMemory, problem: Problem, solution: str, *, by: str, run: str = ""
+    memory: ReasoningMemory,
+    problem: Problem | dict[str, Any],
+    solution: str,
+    *,
+    by: str,
+    run: str = "",
 ) -> Flow[Taught]:
     """Keep a person's solution.
 
     Raises:
-        InputError: it has no steps or no answer, or an equation in it is wrong.
+        InputError: it is no text, has no steps or no answer, or an equation in it is wrong; or the
+            problem cannot be used.
     """
+    if not isinstance(solution, str):
+        raise InputError(f"a solution is a text, steps and 'Answer: …', got {solution!r:.100}")
+    problem, by = Problem.parse(problem), " ".join(by.split())[:MAX_NAME] or A_PERSON
     taught = Taught(by=by, solution=solution_of(problem.without_reference(), solution))
     provenance = Provenance(
         run=run or person_run("teach"), problem_id=problem.id, verifier="person", writer=by
