@@ -10,7 +10,14 @@ from langgraph.store.base import SearchItem
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.memory_store.compaction import check_horizon
-from vitarmm_agent.memory_store.entry_store import ENTRIES, EXAMPLES, PAST, EntryStore, candidates
+from vitarmm_agent.memory_store.entry_store import (
+    ENTRIES,
+    EXAMPLES,
+    PAST,
+    WIDEST,
+    EntryStore,
+    candidates,
+)
 from vitarmm_agent.memory_store.journal import Journal, history
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.operations import Recall, Recalled
@@ -26,7 +33,6 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
 MAX_QUERY = 8_000
 """Characters of a problem that are searched for."""
-WIDEST = 1_024
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ class Recalling:
             (hits,) = yield from self.entry_store.near(texts, limit, EXAMPLES)
             good = _best_scores(hits, self.config.examples_from)
             allowed = yield from self._allowed(good, refused, as_of)
-            if len(allowed) >= most or len(good) < limit or limit >= WIDEST:
+            alike = good and max(good.values()) - min(good.values()) < 1e-6  # more may be as near
+            enough = len(allowed) >= most and not alike
+            if enough or len(good) < limit or limit >= WIDEST:
                 return fitting(query, allowed, most)
             limit *= 4
 

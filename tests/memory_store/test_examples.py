@@ -111,11 +111,16 @@ def test_among_many_siblings_a_solution_is_still_replaced_and_found(
     better = solved(40, "A better way.")
     (written,) = memory.write(add(better), run="s", attempt=1)
     assert written.kind == "superseded" and f"supersedes {many[20].id}:" in written.reason
+    for n in range(17):  # what was replaced keeps its text, and does not hide what is live
+        other = solved(41, f"Way {n}.")
+        memory.write(add(other), run=f"r{n}", attempt=1)
+    live = [e for e in memory.list() if e.live and e.example and "41 eggs" in e.example.problem]
+    assert live == [memory.get(other.id)]
     own = EGGS.replace("16", "40")
     assert examples(memory.recall(own))[0] == better.id, "the problem itself is nearest"
     memory.credit([many[3].id], "pass", run="a", attempt=1)
     assert examples(memory.recall(SIBLING))[0] == many[3].id, "then the one that helped"
-    bad = [one.id for one in many if one is not many[20]]
+    bad = [other.id, *(one.id for one in many if one not in (many[20], many[21]))]
     for run in "bcd":
         memory.credit(bad, "fail", run=run, attempt=1)
     assert examples(memory.recall(SIBLING)) == [better.id], "those withheld do not crowd it out"
