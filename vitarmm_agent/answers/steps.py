@@ -84,13 +84,17 @@ def incomplete(solution: Attempt) -> str:
         return f"a solution must end in an answer of the kind that is asked for, got {end[-200:]!r}"
     if all(is_final_line(step.text) for step in solution.steps):
         return f"a solution must have steps, got only {solution.text[:200]!r}"
-    if len(solution.steps) >= MAX_STEPS or any(
-        len(s.text) >= MAX_STEP_TEXT for s in solution.steps
-    ):
+    if too_long(solution):
         return (
             f"a solution has fewer than {MAX_STEPS} steps of less than {MAX_STEP_TEXT:,} characters"
         )
     return ""
+
+
+def too_long(solution: Attempt) -> bool:
+    """Whether a solution has as many steps, or one as long, as are read at most."""
+    steps = solution.steps
+    return len(steps) >= MAX_STEPS or any(len(step.text) >= MAX_STEP_TEXT for step in steps)
 
 
 Block = tuple[int | None, str]

@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage
 
 from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.answers.extract import committed_answer
-from vitarmm_agent.answers.steps import incomplete
+from vitarmm_agent.answers.steps import incomplete, too_long
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.problem import Attempt, Feedback, Problem
@@ -39,9 +39,9 @@ def objection_to(
     found = yield from exact_checks(policy).check(problem, [solution])
     if why := _no_solution(solution):
         return f"there is no solution: {why}"
-    if why := incomplete(solution):
-        return why
-    return f"the solution is wrong: {in_words(found)}" if found.verdict == "fail" else ""
+    if found.verdict == "fail" and not too_long(solution):  # of which the end was not read
+        return f"the solution is wrong: {in_words(found)}"
+    return incomplete(solution)
 
 
 def in_words(objection: Feedback) -> str:
