@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from vitarmm_agent.numbers.finding import replace_numbers
 from vitarmm_agent.numbers.reading import SCALES, WORDS, fold_digits
 from vitarmm_agent.problem import Problem
 
@@ -119,10 +120,15 @@ def families(
 
 
 def copies(problems: Sequence[Problem]) -> dict[str, frozenset[str]]:
-    """By problem id, the ids of those that are the same byte for byte; none of a lone one."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """By problem id, the ids of those that ask the same; none of a lone one.
+
+    The same are those of the same words in order, numbers by their value (``1,000`` is ``1000.0``, ``three``
+    is ``3``), with the same choices and images; case, spaces and punctuation do not count.
+    """
+    found: dict[_Text, set[str]] = defaultdict(set)
     for problem in problems:
-        found[problem.fingerprint].add(problem.id)
+        words = [word for part in _parts(problem) for word in _words(_by_value(part))]
+        found[_Text(tuple(words), _images(problem))].add(problem.id)
     return {id: frozenset(ids) for ids in found.values() if len(ids) > 1 for id in ids}
 
 
@@ -232,16 +238,27 @@ def _candidates(known: Sequence[_Text], bound: float) -> Callable[[_Text], list[
 
 
 def _text_of(problem: Problem) -> _Text:
-    """What is compared: the question itself where a benchmark's fixed text surrounds it."""
+    words = [word for part in _parts(problem) for word in _words(part)]
+    if len(words) >= SHORT:
+        words = [_NUMBER if w[0].isdigit() or w in _NUMBER_WORDS else w for w in words]
+    return _Text(tuple(words), _images(problem))
+
+
+def _parts(problem: Problem) -> list[str]:
+    """What is compared: the question itself where a benchmark's fixed text surrounds it, and choices."""
     question = problem.metadata.get("question")
     options = problem.metadata.get("options")
     choices = [str(o) for o in options] if isinstance(options, list) else list(problem.choices)
-    parts = [question if isinstance(question, str) else problem.text, *choices]
-    words = [word for part in parts for word in _words(part)]
-    if len(words) >= SHORT:
-        words = [_NUMBER if w[0].isdigit() or w in _NUMBER_WORDS else w for w in words]
-    images = frozenset(image.sha256 or image.source for image in problem.images)
-    return _Text(tuple(words), images)
+    return [question if isinstance(question, str) else problem.text, *choices]
+
+
+def _images(problem: Problem) -> frozenset[str]:
+    return frozenset(image.sha256 or image.source for image in problem.images)
+
+
+def _by_value(text: str) -> str:
+    """Numbers, in digits or words, as one way to write them."""
+    return replace_numbers(text, lambda found: str(abs(found.value)))
 
 
 def _words(text: str) -> list[str]:

@@ -34,7 +34,7 @@ class Roles:
     verifiers: Verifiers | None = None
     judge: str | BaseChatModel | None = None
     rmm: str | BaseChatModel | MemoryWriter | None = None
-    teacher: str | BaseChatModel | Callable[[Problem], str] | None = None
+    teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None
 
 
 class Choices:

@@ -35,7 +35,7 @@ def make_deps(
     judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None,
     memory: str | ReasoningMemory | None,
-    teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
+    teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None,
     store: BaseStore | None,
     limits: Limits | None,
     settings: Settings | None,
@@ -120,7 +120,7 @@ def writer_of(
 
 
 def teacher_of(
-    given: str | BaseChatModel | Callable[[Problem], str] | None, settings: Settings
+    given: str | BaseChatModel | Callable[[Problem], str | None] | None, settings: Settings
 ) -> Teacher | None:
     """The teacher that was given, else that of the settings, if any."""
     source = given or settings.teacher

@@ -61,7 +61,7 @@ def build_reasoning_graph(
     judge: str | BaseChatModel | None = None,
     rmm: str | BaseChatModel | MemoryWriter | None = None,
     memory: str | ReasoningMemory | None = None,
-    teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
+    teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None,
     checkpointer: BaseCheckpointSaver[str] | bool | None = None,
     store: BaseStore | None = None,
     limits: Limits | None = None,

@@ -35,6 +35,8 @@ LAST = "%last"
 EVERYTHING = 10_000_000
 CHUNK = 1_000
 """Operations of one store call."""
+NEAREST, WIDEST = 16, 1_024
+"""Items that are searched at first for those of one text, and at most."""
 
 
 class EntryStore:
@@ -89,6 +91,21 @@ class EntryStore:
             ]
             for place in places
         ]
+
+    def solving(self, problems: Sequence[str]) -> Flow[list[list[MemoryEntry]]]:
+        """For each problem the entries whose example has, or once had, exactly its text."""
+        limit = NEAREST
+        while True:
+            (hits,) = yield from self.near(problems, limit, EXAMPLES)
+            if limit >= WIDEST or not any(_all_equal(items, limit) for items in hits):
+                break
+            limit *= 4
+        ids = [
+            [str(i.value["entry_id"]) for i in items if i.value["problem"] == problem]
+            for problem, items in zip(problems, hits, strict=True)
+        ]
+        known = yield from self.get([one for found in ids for one in found])
+        return [[known[one] for one in found if one in known] for found in ids]
 
     def scan(
         self, *, filter: dict[str, Any] | None = None, limit: int = EVERYTHING, offset: int = 0
@@ -202,6 +219,11 @@ class EntryStore:
     def _example(self, entry_id: str, problem: str) -> PutOp:
         value = {"entry_id": entry_id, "problem": problem, "masked": general(problem)}
         return indexed_put(self.examples, _key(entry_id, problem), value)
+
+
+def _all_equal(items: Sequence[SearchItem], limit: int) -> bool:
+    """Whether as many as were asked for are equally near, so that there may be more."""
+    return len(items) >= limit and (items[0].score or 0) - (items[-1].score or 0) < 1e-6
 
 
 def _key(entry_id: str, text: str) -> str:

@@ -179,11 +179,23 @@ def diversify(ranked: Sequence[Scored], k: int, config: RecallConfig) -> list[Sc
     return chosen
 
 
-def fitting(candidates: Sequence[Candidate], most: int) -> list[Recalled]:
-    """The nearest examples, at most ``most`` and of bounded size together, best first."""
+def fitting(query: str, candidates: Sequence[Candidate], most: int) -> list[Recalled]:
+    """The nearest examples, at most ``most`` and of bounded size together, best first.
+
+    Siblings that differ in numbers alone are equally near. Among them the problem itself comes first,
+    then what helped most, then what is newest.
+    """
+
+    def order(candidate: Candidate) -> tuple[float, bool, int, float, str]:
+        entry = candidate.entry
+        own = entry.example is not None and entry.example.problem == query
+        helped = entry.helpful - entry.harmful
+        nearness = round(candidate.similarity, 6)
+        return -nearness, not own, -helped, -entry.created_at.timestamp(), entry.id
+
     chosen: list[Recalled] = []
     room = SHOWN_EXAMPLES
-    for candidate in sorted(candidates, key=lambda c: (-c.similarity, c.entry.id)):
+    for candidate in sorted(candidates, key=order):
         size = candidate.entry.example.size if candidate.entry.example else 0
         if len(chosen) < most and size <= room:
             room -= size

@@ -10,7 +10,14 @@ from langgraph.store.base import SearchItem
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.memory_store.compaction import check_horizon
-from vitarmm_agent.memory_store.entry_store import ENTRIES, EXAMPLES, PAST, EntryStore, candidates
+from vitarmm_agent.memory_store.entry_store import (
+    ENTRIES,
+    EXAMPLES,
+    PAST,
+    WIDEST,
+    EntryStore,
+    candidates,
+)
 from vitarmm_agent.memory_store.journal import Journal, history
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.operations import Recall, Recalled
@@ -26,7 +33,6 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
 MAX_QUERY = 8_000
 """Characters of a problem that are searched for."""
-WIDEST = 1_024
 
 
 @dataclass(frozen=True)
@@ -84,22 +90,30 @@ class Recalling:
         self, query: str, refused: Refused, as_of: datetime | None
     ) -> Flow[list[Recalled]]:
         """The examples whose problems are of the same kind: alike as they are, or masked."""
-        limit = self.config.shortlist
-        if not self.config.examples:
+        limit, most = self.config.shortlist, self.config.examples
+        if not most:
             return []
         texts = list(dict.fromkeys((query, general(query))))
-        (hits,) = yield from self.entry_store.near(texts, limit, EXAMPLES)
-        near: dict[tuple[str, str], float] = {}
-        for item in (item for found in hits for item in found):
-            place = str(item.value["entry_id"]), str(item.value["problem"])
-            near[place] = max(float(item.score or 0), near.get(place, 0.0))
-        good = {p: score for p, score in near.items() if score >= self.config.examples_from}
+        while True:
+            (hits,) = yield from self.entry_store.near(texts, limit, EXAMPLES)
+            good = _best_scores(hits, self.config.examples_from)
+            allowed = yield from self._allowed(good, refused, as_of)
+            alike = good and max(good.values()) - min(good.values()) < 1e-6  # more may be as near
+            enough = len(allowed) >= most and not alike
+            if enough or len(good) < limit or limit >= WIDEST:
+                return fitting(query, allowed, most)
+            limit *= 4
+
+    def _allowed(
+        self, good: dict[tuple[str, str], float], refused: Refused, as_of: datetime | None
+    ) -> Flow[list[Candidate]]:
+        """Of examples that are near enough, those that may be shown."""
         ids = sorted({entry_id for entry_id, _ in good})
         if as_of is None:
             known = yield from self.entry_store.get(ids)
         else:
             known = yield from self._states(ids, as_of)
-        allowed = [
+        return [
             Candidate(entry, good[entry.id, entry.example.problem])
             for entry in known.values()
             if entry.example is not None
@@ -108,7 +122,6 @@ class Recalling:
             and entry not in refused
             and entry.harmful - entry.helpful < OUTVOTED
         ]
-        return fitting(allowed, self.config.examples)
 
     def _candidates(
         self, query: str, k: int, refused: Refused, as_of: datetime | None
@@ -163,6 +176,17 @@ class Recalling:
     def _states(self, ids: Sequence[str], moment: datetime) -> Flow[dict[str, MemoryEntry]]:
         journal = history(self.journal, "recall as of a time")
         return (yield from in_thread(journal.states, self.entry_store.namespace, ids, moment))
+
+
+def _best_scores(
+    hits: Sequence[Sequence[SearchItem]], floor: float
+) -> dict[tuple[str, str], float]:
+    """By entry and problem, the best similarity of what was found, where it is not below ``floor``."""
+    near: dict[tuple[str, str], float] = {}
+    for item in (item for found in hits for item in found):
+        place = str(item.value["entry_id"]), str(item.value["problem"])
+        near[place] = max(float(item.score or 0), near.get(place, 0.0))
+    return {place: score for place, score in near.items() if score >= floor}
 
 
 def _searchable(text: str) -> str:

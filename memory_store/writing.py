@@ -105,6 +105,10 @@ class Writing:
                     olds.append(old)
             close = [old for old in olds if scores[old.id] >= NEAR]
             found[entry.id] = yield from self.alike(entry, close, scores)
+        worked = {e.id: e.example.problem for e in entries if e.example is not None}
+        solving = yield from self.entry_store.solving(list(worked.values()))
+        for entry_id, same in zip(worked, solving, strict=True):  # however many siblings are nearer
+            found[entry_id] |= {old.id: (old, 1.0) for old in same}
         return found
 
     def alike(

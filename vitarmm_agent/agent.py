@@ -76,7 +76,7 @@ class ReasoningAgent(Closable):
         judge: str | BaseChatModel | None = None,
         rmm: str | BaseChatModel | MemoryWriter | None = None,
         memory: str | Path | ReasoningMemory | None = None,
-        teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
+        teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None,
         checkpointer: BaseCheckpointSaver[str] | None = None,
         store: BaseStore | None = None,
         settings: Settings | None = None,
@@ -300,7 +300,7 @@ class ReasoningAgent(Closable):
 
     def _teach(
         self,
-        run_or_problem: str | Problem,
+        run_or_problem: str | Problem | dict[str, Any],
         solution: str,
         *,
         by: str = "a person",

@@ -6,7 +6,9 @@ Rows that name their ``group`` are taken as they are; rows of GSM8K are made int
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +29,11 @@ from vitarmm_agent.evals.datasets.siblings import Sibling, siblings_of
 from vitarmm_agent.memory_store.schema import solution_text
 from vitarmm_agent.problem import Problem
 
+log = logging.getLogger(__name__)
+
 OWN = Path(__file__).with_name("recurring.jsonl")
 """Rows with notes that come with the package, to see the effect of memory without any other data."""
+_NOTE = re.compile(r"<<[^<>]*>>")
 EACH = 2
 """Siblings of a group unless asked otherwise: one to teach, one to solve."""
 
@@ -92,10 +97,13 @@ def _retold(sibling: Sibling, seed: str) -> Sibling:
 
 
 def _problem(row: Mapping[str, Any], context: Context) -> Problem:
-    gold = row.get("reference", row.get("answer"))
+    solution, gold = row.get("solution"), row.get("reference", row.get("answer"))
+    if isinstance(gold, str) and "####" in gold:  # as GSM8K has it
+        worked, _, gold = gold.rpartition("####")
+        solution, gold = solution or _NOTE.sub("", worked), gold.strip().replace(",", "")
     if gold in (None, ""):
         raise RowError("has no reference (the gold answer)")
-    steps = _steps(row.get("solution"))
+    steps = _steps(solution)
     own = {"benchmark": "siblings", "split": context.split, "category": "", "grading": "strict"}
     if steps:
         own["category"] = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
@@ -164,6 +172,8 @@ def taught_and_asked(
     names = [name for name, problems in members.items() if len(problems) > 1]
     if not names:
         raise InputError("no group has two problems; give each problem at least one sibling")
+    if alone := len(members) - len(names):
+        log.warning("%d groups of one problem are left out: nothing recurs in them", alone)
     if groups != -1 and groups < len(names):
         chosen = set(random.Random(seed).sample(names, groups))
         names = [name for name in names if name in chosen]

@@ -125,7 +125,8 @@ def _tell_left_out(form: Format, loaded: Loaded, used: int, skipped: Sequence[Sk
             f"most often because: {_commonest(skipped)}"
         )
     if skipped:
-        left_out = f"{len(skipped)} of {len(loaded.rows)} rows left out"
+        read = len({(row.file, row.line) for row in loaded.rows})  # siblings are made of one row
+        left_out = f"{len(skipped)} of {read} rows left out"
         why = _commonest(skipped)
         log.warning(
             "%s, read as %s: %s, most often because: %s", loaded.source, form.title, left_out, why

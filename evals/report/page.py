@@ -104,7 +104,9 @@ def _made_with(report: Report) -> list[tuple[str, str]]:
         for used in config.benchmarks
     ]
     for name in ("reasoner", "judge", "rmm", "feedback", "memory", "embedder"):
-        if config.settings.get(name) is not None:
+        if name == "feedback" and config.details.get("one_pass"):
+            rows.append((name, "none: one attempt each, which nothing judges"))
+        elif config.settings.get(name) is not None:
             rows.append((name, str(config.settings[name])))
     rows += [
         ("problems", f"sha256 {config.problem_sha256[:16]}"),

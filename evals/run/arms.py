@@ -49,7 +49,7 @@ ARMS = {
     arm.name: arm
     for arm in (
         Arm("single", "off", "one pass, no feedback, no memory", loop=False),
-        Arm("empty", "nothing", "the loop with an empty memory: same prompts, same calls"),
+        Arm("empty", "nothing", "an empty memory: same prompts, same calls"),
         Arm(
             "consistency",
             "off",
@@ -74,19 +74,19 @@ ARMS = {
         Arm(
             "form",
             "shown",
-            "the loop with one fixed worked example, the same for every problem",
+            "as empty, shown one fixed worked example, the same for every problem",
             recurs=True,
         ),
         Arm(
             "placebo",
             "shown",
-            "the loop with a worked example of another group in place of its own",
+            "as empty, shown a worked example of another group in place of its own",
             recurs=True,
         ),
         Arm(
             "taught",
             "taught",
-            "the loop with a memory of one worked example of each group, read only",
+            "as empty, with a memory of one worked example of each group, read only",
             recurs=True,
         ),
         Arm("lessons", "lessons", "as taught, with the solutions as text lessons", recurs=True),

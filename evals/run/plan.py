@@ -22,7 +22,7 @@ from vitarmm_agent.evals.run.folder import (
     describe,
     problems_sha256,
 )
-from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER
+from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER, check_teachable
 from vitarmm_agent.evals.worklist import PATIENCE
 
 if TYPE_CHECKING:
@@ -87,8 +87,18 @@ def checked(plan: EvaluationPlan) -> EvaluationPlan:
         raise InputError("no benchmark is given; name a file, such as --gsm8k-path FILE")
     if not 0 <= plan.withhold <= 1:
         raise InputError(f"withhold is a probability from 0 to 1, got {plan.withhold}")
-    if "human" in [name.strip() for name in plan.settings.feedback.split(",")]:
+    verifiers = [name.strip() for name in plan.settings.feedback.split(",")]
+    if "human" in verifiers:
         raise InputError("an evaluation cannot ask a person; take 'human' out of the feedback")
+    if (
+        "reference" in verifiers
+        and not plan.settings.oracle
+        and not all(a.oracle for a in plan.arms)
+    ):
+        raise InputError(
+            "the verifier 'reference' sees the gold answer; take it out of the feedback, and run the arm "
+            "'oracle' to see what it would do"
+        )
     if plan.cluster:
         plan.cluster.check(plan.workers)
     if plan.orders < 1:
@@ -120,6 +130,8 @@ def _check_recurring(plan: EvaluationPlan) -> None:
         raise InputError(f"taught-by must be reference or teacher, got {plan.taught_by!r}")
     if recurring and plan.taught_by == TEACHER and plan.settings.teacher is None:
         raise InputError("no teacher is named; give --teacher SPEC, or --taught-by reference")
+    if recurring and plan.taught_by == REFERENCE:
+        check_teachable(plan.benchmarks[0], recurring)
 
 
 def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> EvaluationConfig:

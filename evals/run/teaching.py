@@ -24,11 +24,11 @@ from vitarmm_agent.evals.run.arms import Arm
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import Example, MemoryEntry, Provenance
-from vitarmm_agent.nodes.teach import solution_of
 from vitarmm_agent.private import write_text
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.rmm.worked import worked_entry
 from vitarmm_agent.verifiers.policy import exact_checks
+from vitarmm_agent.verifiers.solution import solution_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -73,11 +73,35 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
         if entry is not None:
             found[group_of(problem)] = entry
     if not found:
-        raise InputError(
-            f"no group of {benchmark.source} has a solution that can be taught; "
-            "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
-        )
+        raise _nothing_to_teach(benchmark)
     return found
+
+
+def check_teachable(benchmark: Benchmark, arms: Sequence[str]) -> None:
+    """Refuse, before anything is written, rows without solutions and a placebo without a second group.
+
+    Raises:
+        InputError: there are none, or there is no second.
+    """
+    groups = {group_of(problem) for problem in benchmark.taught if own_solution(problem)}
+    if not groups:
+        raise _nothing_to_teach(benchmark)
+    if "placebo" in arms and len(groups) < 2:
+        raise _no_placebo(benchmark)
+
+
+def _nothing_to_teach(benchmark: Benchmark) -> InputError:
+    return InputError(
+        f"no group of {benchmark.source} has a solution that can be taught; "
+        "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
+    )
+
+
+def _no_placebo(benchmark: Benchmark) -> InputError:
+    return InputError(
+        "the arm 'placebo' shows the solution of another kind of problem, and "
+        f"{benchmark.source} holds no second kind; leave it out, or give more groups"
+    )
 
 
 def _solution(lesson: Sample | None) -> str:
@@ -150,13 +174,19 @@ def prepare(
         taught: entries by group.
         settings: name the embedder.
         seed: of the placebos.
+
+    Raises:
+        InputError: there is no example for a placebo.
     """
     for arm in arms:
         if arm.keeps in ("taught", "lessons"):
             _fill(folder / arm.name, arm, benchmark.name, taught, settings)
         elif arm.keeps == "shown":
-            known = placebos(benchmark, taught, seed) if arm.name == "placebo" else None
-            shown = known or dict.fromkeys((p.id for p in benchmark.problems), FORM)
+            shown = dict.fromkeys((p.id for p in benchmark.problems), FORM)
+            if arm.name == "placebo":
+                shown = placebos(benchmark, taught, seed)
+                if not shown:
+                    raise _no_placebo(benchmark)
             path = shown_path(folder, arm)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = {key: entry.model_dump(mode="json") for key, entry in shown.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitarmm_agent.evals.contamination import families, near_duplicates, near_sources
+from vitarmm_agent.evals.contamination import copies, families, near_duplicates, near_sources
 from vitarmm_agent.evals.datasets import load_benchmark
 from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.media import ImageRef
@@ -36,6 +36,23 @@ def problem(id_: str, text: str, **more: object) -> Problem:
 def test_the_same_template(text: str, similarity: float) -> None:
     found = near_duplicates([problem("s", TRAIN)], [problem("t", text)])
     assert found == [("s", "t", pytest.approx(similarity))]
+
+
+def test_a_problem_in_another_dress_is_the_same_and_a_sibling_is_not() -> None:
+    dresses = [
+        TRAIN,
+        f"  {TRAIN.upper()}\n",
+        TRAIN.replace("270", "270.0").replace("in 3", "in three").replace(" at ", "  at "),
+        TRAIN.replace("270", "２７０").replace(",", ""),
+    ]
+    asked = [problem(str(n), text) for n, text in enumerate(dresses)]
+    siblings = [problem("a", TRAIN.replace("270", "360")), problem("b", GIFT)]
+    found = copies([*asked, *siblings])
+    assert found == dict.fromkeys("0123", frozenset("0123"))
+    shown = [ImageRef(source=f"{name}.png", sha256=name * 64) for name in "ab"]
+    pictures = [problem(one.sha256[0], "How many?", images=[one]) for one in shown]
+    choices = [problem(c, "Which is even?", choices=[c, "4"]) for c in "35"]
+    assert copies([*pictures, *choices]) == {}
 
 
 def test_other_problems_are_not_near() -> None:

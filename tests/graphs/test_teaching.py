@@ -15,11 +15,13 @@ from tests.memory_store.conftest import index_config
 from tests.scripts import QUESTION, RELATED_QUESTION, RIGHT, WRONG, nothing, script
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import MemoryEntry, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.nodes.events import Event
-from vitarmm_agent.problem import Problem
+from vitarmm_agent.problem import Attempt, Feedback, Problem
 
 
 @pytest.fixture
@@ -118,6 +120,18 @@ def test_a_solution_that_is_none_is_not_kept(
     assert not examples(memory)
 
 
+def test_a_teacher_that_will_not_or_cannot_leaves_the_answer(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    declines = ScriptedChatModel.of({"error": "refuse"})
+    for teacher, why in ((declines, "declined to answer"), (lambda _: None, "knows no solution")):
+        agent = open_agent(tmp_path, WRONG, memory=memory, teacher=teacher, max_iterations=1)
+        result = agent.solve(QUESTION)
+        assert (result.answer, result.status) == ("36", "failed")
+        assert result.taught is not None and why in result.taught.note
+    assert not examples(memory)
+
+
 def test_an_oracle_run_checks_the_teacher_against_the_reference(
     tmp_path: Path, memory: ReasoningMemory
 ) -> None:
@@ -206,6 +220,36 @@ def test_a_person_teaches_a_run(tmp_path: Path, memory: ReasoningMemory) -> None
     assert len(examples(memory)) == 1
 
 
+def test_a_solution_in_a_verdict_is_checked_and_asked_for_again(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory, feedback="human", max_iterations=1)
+    agent.solve(QUESTION, thread_id="t")
+    for solution, why in ((WRONG, "20 / 4 = 6"), ("25", "must end in its answer")):
+        waiting = agent.resume("t", {"verdict": "fail", "solution": solution})
+        assert waiting.status == "interrupted" and not examples(memory)
+        (asked,) = agent.graph.get_state({"configurable": {"thread_id": "t"}}).interrupts
+        assert why in asked.value["fault"] and "solution" in asked.value["reply"]
+    assert agent.resume("t", {"verdict": "fail", "solution": RIGHT}).status == "failed"
+    (entry,) = examples(memory)
+    assert (entry.provenance.verifier, entry.provenance.writer) == ("human", "")
+
+
+def test_a_verifier_that_gives_a_wrong_solution_teaches_nothing(
+    tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    class Colleague:
+        name = "colleague"
+
+        def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
+            yield from ()
+            return Feedback(verdict="fail", source=self.name, message="No.", solution=WRONG)
+
+    agent = open_agent(tmp_path, WRONG, memory=memory, feedback=[Colleague()], max_iterations=1)
+    (record,) = agent.solve(QUESTION).written
+    assert "20 / 4 = 6" in record.note and not examples(memory)
+
+
 def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory) -> None:
     agent = open_agent(tmp_path, WRONG, memory=memory, max_iterations=1)
     with pytest.raises(InputError, match="no run 'nowhere'"):
@@ -213,6 +257,21 @@ def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory)
     agent.solve(QUESTION, thread_id="t")
     with pytest.raises(InputError, match="20 / 4 = 6"):
         agent.teach("t", WRONG)
+    for problem, solution, why in (
+        ("t", None, "a solution is a text"),
+        ({"text": ""}, RIGHT, "problem cannot be used"),
+        (
+            {"text": "Which?", "choices": ["3", "4"]},
+            "1. 2 + 2 = 4\nAnswer: E",
+            "of the kind that is",
+        ),
+        ("t", f"1. {'word ' * 900}= 4\nAnswer: 4", "less than 4,000 characters"),
+    ):
+        with pytest.raises(InputError, match=why):
+            agent.teach(problem, solution)
+    assert not examples(memory)
+    kept = agent.teach({"text": QUESTION}, RIGHT, by="\n").operations[0]["entry"]
+    assert kept["example"]["verified_by"] == kept["provenance"]["writer"] == "a person"
     with pytest.raises(InputError, match="last line 'Answer: …'"):
         agent.teach("t", "It is easy.")
     off = open_agent(tmp_path, WRONG, memory="off")
@@ -263,3 +322,13 @@ def test_the_command_line_teaches(
     assert "● teach" in capsys.readouterr().out
     assert run_app(["teach", "--solution", RIGHT]) == 2
     assert run_app(["teach", "t", "--solution", "none"]) == 2
+    elsewhere = ["--namespace", "team/a", "--memory", str(tmp_path / "elsewhere")]
+    assert (
+        run_app(["solve", QUESTION, "--reasoner", wrong, *solving, *elsewhere, "--thread", "w"])
+        == 0
+    )
+    capsys.readouterr()
+    for given in ([], elsewhere[:2], elsewhere[2:], ["--namespace", "team/b", *elsewhere[2:]]):
+        assert run_app(["teach", "w", "--solution", RIGHT, *given]) == 2
+        assert "team" in (said := capsys.readouterr().err) or "elsewhere" in said
+    assert run_app(["teach", "w", "--solution", RIGHT, *elsewhere]) == 0

@@ -98,6 +98,34 @@ def test_siblings_stay_beside_each_other(memory: ReasoningMemory) -> None:
     assert len(examples(found)) == 2
 
 
+@stores("in-memory", "chroma-folder")
+def test_among_many_siblings_a_solution_is_still_replaced_and_found(
+    memory: ReasoningMemory,
+) -> None:
+    def solved(eggs: int, *steps: str) -> MemoryEntry:
+        problem = EGGS.replace("16", str(eggs))
+        return worked(Example(problem=problem, steps=steps or ("A way.",), answer="1"))
+
+    many = [solved(eggs) for eggs in range(20, 60)]
+    memory.write(add(*many), run="r", attempt=1)
+    better = solved(40, "A better way.")
+    (written,) = memory.write(add(better), run="s", attempt=1)
+    assert written.kind == "superseded" and f"supersedes {many[20].id}:" in written.reason
+    for n in range(17):  # what was replaced keeps its text, and does not hide what is live
+        other = solved(41, f"Way {n}.")
+        memory.write(add(other), run=f"r{n}", attempt=1)
+    live = [e for e in memory.list() if e.live and e.example and "41 eggs" in e.example.problem]
+    assert live == [memory.get(other.id)]
+    own = EGGS.replace("16", "40")
+    assert examples(memory.recall(own))[0] == better.id, "the problem itself is nearest"
+    memory.credit([many[3].id], "pass", run="a", attempt=1)
+    assert examples(memory.recall(SIBLING))[0] == many[3].id, "then the one that helped"
+    bad = [other.id, *(one.id for one in many if one not in (many[20], many[21]))]
+    for run in "bcd":
+        memory.credit(bad, "fail", run=run, attempt=1)
+    assert examples(memory.recall(SIBLING)) == [better.id], "those withheld do not crowd it out"
+
+
 @stores(*MEMORY_STORES)
 def test_an_edited_problem_is_found_by_its_new_text(memory: ReasoningMemory) -> None:
     one = worked()

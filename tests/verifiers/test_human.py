@@ -221,7 +221,8 @@ def test_the_request_has_the_forms_of_inboxes() -> None:
     assert set(request["config"]) == allowed and all(request["config"].values())
     assert set(request["action_request"]) == {"action", "args"}
     assert request["description"]
-    edited = {**request["action_request"], "args": {"solution": "1. 20 / 4 = 5\nAnswer: 25"}}
+    solution = "1. 20 / 4 = 5\n2. 5 * 5 = 25\nAnswer: 25"
+    edited = {**request["action_request"], "args": {"solution": solution}}
     state = built.invoke(Command(resume=[{"type": "edit", "args": edited}]), config)
     said = next(p for p in state["feedback"]["parts"] if p["source"] == "human")
-    assert (said["verdict"], said["solution"]) == ("fail", "1. 20 / 4 = 5\nAnswer: 25")
+    assert (said["verdict"], said["solution"]) == ("fail", solution)

@@ -6,7 +6,7 @@ import re
 
 from vitarmm_agent.answers.markup import spoken
 from vitarmm_agent.answers.normalise import clean
-from vitarmm_agent.problem import Step
+from vitarmm_agent.problem import Attempt, Step
 
 MAX_STEPS = 200
 MAX_STEP_TEXT = 4_000
@@ -70,6 +70,31 @@ def is_numbered(text: str) -> bool:
 def is_final_line(line: str) -> bool:
     """Whether a line does nothing but state the final answer."""
     return len(line) <= 300 and bool(_FINAL.match(line))
+
+
+def incomplete(solution: Attempt) -> str:
+    """Why a solution shows nobody how to solve its problem; nothing where it does: it has steps and answer."""
+    end = solution.text.rstrip().rpartition("\n")[2]
+    if solution.cut or (solution.answer is None and not is_final_line(end)):
+        return (
+            "a solution must end in its answer; write a last line 'Answer: …'"
+            f", got {solution.text[-200:]!r}"
+        )
+    if solution.answer is None:
+        return f"a solution must end in an answer of the kind that is asked for, got {end[-200:]!r}"
+    if all(is_final_line(step.text) for step in solution.steps):
+        return f"a solution must have steps, got only {solution.text[:200]!r}"
+    if too_long(solution):
+        return (
+            f"a solution has fewer than {MAX_STEPS} steps of less than {MAX_STEP_TEXT:,} characters"
+        )
+    return ""
+
+
+def too_long(solution: Attempt) -> bool:
+    """Whether a solution has as many steps, or one as long, as are read at most."""
+    steps = solution.steps
+    return len(steps) >= MAX_STEPS or any(len(step.text) >= MAX_STEP_TEXT for step in steps)
 
 
 Block = tuple[int | None, str]

@@ -140,10 +140,10 @@ def first_failed(agent: ReasoningAgent) -> tuple[Result, tuple[Problem, ...]] | 
 
 
 def _is_right(problem: Problem, result: Result) -> bool:
-    from vitarmm_agent.answers import grade_attempt
+    from vitarmm_agent.answers import grade_result
 
-    attempt = result.attempts[-1]
-    return grade_attempt(problem, attempt).correct
+    graded = grade_result(result.model_copy(update={"problem": problem}))
+    return graded is not None and graded.correct
 
 
 def _marked(problem: Problem, result: Result) -> Text:

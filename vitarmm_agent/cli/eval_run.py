@@ -312,7 +312,8 @@ def show_plan(plan: EvaluationPlan) -> None:
         out.print(safe(f"{arm.name:<12} {plan.expected()[arm.name]:>6} samples: {arm.summary}"))
     if plan.learning:
         out.print(safe(f"learning     {len(plan.learning.problems):>6} problems beforehand"))
-    out.print(safe(f"reasoner {plan.settings.reasoner}, feedback {plan.settings.feedback}"))
+    judged = "one attempt each, which nothing judges" if plan.one_pass else plan.settings.feedback
+    out.print(safe(f"reasoner {plan.settings.reasoner}, feedback {judged}"))
     out.print(safe(f"output   {plan.folder.path}"))
 
 

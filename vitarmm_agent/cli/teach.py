@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitarmm_agent.cli.console import err, out, print_json, safe
-from vitarmm_agent.cli.memory_options import opened
+from vitarmm_agent.cli.memory_options import memory_settings, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import SOLUTION, By, Json, solution_text
 from vitarmm_agent.errors import InputError
+
+if TYPE_CHECKING:
+    from vitarmm_agent.run_settings import BegunWith
 
 
 @takes_settings(*PLACE)
@@ -32,7 +35,9 @@ def teach(
     from vitarmm_agent.cli.trace import checkpoints
     from vitarmm_agent.effects import run
     from vitarmm_agent.nodes.teach import teach_by_hand
+    from vitarmm_agent.nodes.tenancy import check_owner
     from vitarmm_agent.problem import Problem
+    from vitarmm_agent.run_settings import begun_with
     from vitarmm_agent.traces import read_trace, whole_id
 
     if bool(thread) == bool(problem):
@@ -40,9 +45,13 @@ def teach(
     if thread:
         kept = checkpoints(given.get("database"))
         thread = whole_id(kept, thread)
-    solved = read_trace(kept, thread).result.problem if thread else Problem(text=problem)
+        _refuse_another_memory(begun_with(kept, thread), thread, given)
+        trace = read_trace(kept, thread)
+    solved = trace.result.problem if thread else Problem(text=problem)
     text = solution_text(solution)
     with err.status("loading the embedder, and keeping the solution"), opened(**given) as found:
+        if thread and trace.namespace:
+            check_owner(trace.namespace, found.namespace)
         taught = run(teach_by_hand(found, solved, text, by=by or getpass.getuser(), run=thread))
     if as_json:
         print_json(taught.model_dump(mode="json"))
@@ -50,3 +59,14 @@ def teach(
     for done in taught.operations:
         out.print(safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
     out.print(safe(f"undo with: vitarmm memory undo {taught.run}"))
+
+
+def _refuse_another_memory(begun: BegunWith, thread: str, given: Given) -> None:
+    """Where a run used another memory than the one that is taught, its kind would never be shown it."""
+    from vitarmm_agent.run_settings import as_command, in_words
+
+    told = begun.differing(memory_settings(**given)).items()
+    others = {k: v for k, v in told if k in ("memory", "namespace") and k not in given}
+    if others:
+        command = as_command(others, f"vitarmm teach {thread}")
+        raise InputError(f"run {thread!r} was begun with {in_words(others)}; teach that: {command}")

@@ -25,10 +25,11 @@ from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.memory_store.transfer import BadLine
 from vitarmm_agent.models.recorded import model_name
-from vitarmm_agent.nodes.teach import checked_entry, solution_of
+from vitarmm_agent.nodes.teach import checked_entry
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.rmm.worked import solved_in_the_end
 from vitarmm_agent.rmm.writer import MemoryWriter
+from vitarmm_agent.verifiers.solution import solution_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory

@@ -80,7 +80,7 @@ class ReasoningMemoryMiddleware(AgentMiddleware[ReasoningMemoryState, Any, Any])
         judge: str | BaseChatModel | None = None,
         rmm: str | BaseChatModel | MemoryWriter | None = None,
         memory: str | Path | ReasoningMemory | None = None,
-        teacher: str | BaseChatModel | Callable[[Problem], str] | None = None,
+        teacher: str | BaseChatModel | Callable[[Problem], str | None] | None = None,
         store: BaseStore | None = None,
         strict: bool = False,
         settings: Settings | None = None,

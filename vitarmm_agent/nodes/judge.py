@@ -20,7 +20,7 @@ from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import STATUS
 from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.remember import entries_shown, worked_after_a_fail, write_lesson
-from vitarmm_agent.nodes.teach import checked_entry, solution_of
+from vitarmm_agent.nodes.teach import A_PERSON, checked_entry
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.rmm.worked import solved_in_the_end
@@ -35,12 +35,12 @@ from vitarmm_agent.state import (
 )
 from vitarmm_agent.verifiers.human import Human, feedback_of
 from vitarmm_agent.verifiers.person_reply import HumanReply, read_reply
+from vitarmm_agent.verifiers.solution import solution_of
 from vitarmm_agent.verifiers.stopping import is_slip, standing_answer
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
-A_PERSON = "a person"
 SAID = ("verdict", "message", "solution", "step", "kind")
 """What makes two verdicts the same, whoever gave them."""
 

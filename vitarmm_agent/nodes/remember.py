@@ -15,7 +15,7 @@ from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.limits import limits_in_force
-from vitarmm_agent.nodes.teach import solution_of, wants_teacher
+from vitarmm_agent.nodes.teach import checked_entry, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, standing_attempt
 from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
@@ -27,6 +27,7 @@ from vitarmm_agent.state import (
     begun_of,
     current_problem,
 )
+from vitarmm_agent.verifiers.solution import solution_of
 from vitarmm_agent.verifiers.stopping import is_slip
 
 if TYPE_CHECKING:
@@ -100,14 +101,25 @@ def _write(
         begun=begun_of(state),
     )
     worked: list[Operation] = []
+    refused = ""
     if verdicts[-1].solution:
-        worked = worked_after_a_fail(
-            problem, solution_of(problem, verdicts[-1].solution), provenance
-        )
+        try:
+            worked = yield from _given(problem, verdicts[-1], provenance)
+        except InputError as error:
+            refused = f"the solution that was given is not kept: {error}"
     elif solved_in_the_end(verdicts, deps.trusted_precision):
         worked = worked_after_a_fail(problem, attempts[-1], provenance)
     made = attempts, verdicts, entries_shown(state)
-    return (yield from write_lesson(memory, writer, problem, made, provenance, worked))
+    record = yield from write_lesson(memory, writer, problem, made, provenance, worked)
+    return record | {"note": refused or record["note"]}
+
+
+def _given(problem: Problem, verdict: Feedback, provenance: Provenance) -> Flow[list[Operation]]:
+    """The solution that came with a verdict, in the name of who gave it."""
+    origin = provenance.model_copy(update={"verifier": verdict.source, "writer": ""})
+    solution = solution_of(problem.without_reference(), verdict.solution)
+    entry = yield from checked_entry(problem, solution, origin)
+    return [Operation(kind="add", entry=entry, reason=f"taught by {verdict.source}")]
 
 
 Made = tuple[list[Attempt], list[Feedback], list[MemoryEntry]]

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
-from vitarmm_agent.answers import parse_steps
-from vitarmm_agent.answers.extract import committed_answer
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls, in_thread
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, ModelError
 from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.models.calls import ask
-from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, taught_event
 from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
 from vitarmm_agent.nodes.tenancy import memory_of
-from vitarmm_agent.problem import Attempt, Feedback, Problem, Taught
+from vitarmm_agent.problem import Attempt, Problem, Taught
 from vitarmm_agent.rmm.worked import Teacher, worked_entry
 from vitarmm_agent.state import (
     ReasoningState,
@@ -33,6 +29,11 @@ from vitarmm_agent.state import (
     current_problem,
 )
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
+from vitarmm_agent.verifiers.solution import in_words, objection_to, solution_of, stated_answer
+
+A_PERSON = "a person"
+"""Who judges or teaches without a name."""
+MAX_NAME = 200
 
 
 def wants_teacher(state: ReasoningState, deps: Deps) -> bool:
@@ -77,13 +78,22 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
 
 
 def teach_by_hand(
-    memory: ReasoningMemory, problem: Problem, solution: str, *, by: str, run: str = ""
+    memory: ReasoningMemory,
+    problem: Problem | dict[str, Any],
+    solution: str,
+    *,
+    by: str,
+    run: str = "",
 ) -> Flow[Taught]:
     """Keep a person's solution.
 
     Raises:
-        InputError: it has no steps or no answer, or an equation in it is wrong.
+        InputError: it is no text, has no steps or no answer, or an equation in it is wrong; or the
+            problem cannot be used.
     """
+    if not isinstance(solution, str):
+        raise InputError(f"a solution is a text, steps and 'Answer: …', got {solution!r:.100}")
+    problem, by = Problem.parse(problem), " ".join(by.split())[:MAX_NAME] or A_PERSON
     taught = Taught(by=by, solution=solution_of(problem.without_reference(), solution))
     provenance = Provenance(
         run=run or person_run("teach"), problem_id=problem.id, verifier="person", writer=by
@@ -133,15 +143,13 @@ def checked_entry(
     Raises:
         InputError: one does, or it has no steps or no answer, or is too long to be shown.
     """
-    objection = yield from exact_checks(policy).check(problem, [solution])
-    if why := _no_solution(solution):
-        raise InputError(f"there is no solution: {why}")
-    if objection.verdict == "fail":
-        raise InputError(f"the solution is wrong: {_why(objection)}")
+    if why := (yield from objection_to(problem, solution, policy)):
+        raise InputError(why)
+    by = provenance.writer
     return worked_entry(
         problem.without_reference(),
         solution,
-        verified_by=f"{provenance.verifier} {provenance.writer}".strip(),
+        verified_by=A_PERSON if by == A_PERSON else f"{provenance.verifier} {by}".strip(),
         provenance=provenance,
     )
 
@@ -162,7 +170,7 @@ def check_beginning(problem: Problem, text: str) -> Flow[Attempt]:
         )
     objection = yield from exact_checks().check(problem, [begun])
     if objection.verdict == "fail":
-        raise InputError(f"what is written is wrong: {_why(objection)}")
+        raise InputError(f"what is written is wrong: {in_words(objection)}")
     return begun
 
 
@@ -170,6 +178,8 @@ def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Ta
     shown = problem.without_reference()
     if not isinstance(teacher.source, Runnable):
         text: Any = yield from in_thread(teacher.source, shown)
+        if text is None:
+            return Taught(by=teacher.name, note="the teacher knows no solution")
         if not isinstance(text, str):
             raise InputError(
                 f"the teacher {teacher.name!r} returned {text!r:.100}; return the text of a solution"
@@ -177,39 +187,10 @@ def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Ta
         return Taught(by=teacher.name, solution=solution_of(shown, text, number))
     prompt = prompt_data(shown, attempt_text([]))
     messages = yield from in_thread(prompt_messages, prompt, shown, deps.media)
-    reply = yield from ask(teacher.source, messages, aside=True)
+    try:
+        reply = yield from ask(teacher.source, messages, aside=True)
+    except ModelError as error:
+        return Taught(by=teacher.name, note=f"there is no solution: {error}")
     solution = read_attempt(shown, number, reply)
     committed = {"answer": stated_answer(shown, solution.text)}
     return Taught(by=teacher.name, solution=solution.model_copy(update=committed))
-
-
-def solution_of(problem: Problem, text: str, number: int = 1) -> Attempt:
-    """A solution that was written by hand, with the steps and the answer read from it."""
-    message = AIMessage(text)
-    said, thought = said_and_thought(message)
-    return Attempt(
-        number=number,
-        text=said,
-        thought=thought,
-        silent=silent_because(message, said, thought),
-        steps=parse_steps(said),
-        answer=stated_answer(problem, said),
-    )
-
-
-def _no_solution(attempt: Attempt) -> str:
-    """Why what was taught is no solution; nothing where it may be one."""
-    if attempt.silent:
-        return attempt.silent
-    if attempt.cut:
-        return "it was cut off at the limit of new tokens"
-    return "a step refuses to answer" if any(refuses(s.text) for s in attempt.steps) else ""
-
-
-def stated_answer(problem: Problem, text: str) -> str | None:
-    """The answer that a solution states in so many words: no last number by chance."""
-    return committed_answer(problem, text, cut=False)
-
-
-def _why(objection: Feedback) -> str:
-    return objection.message or "; ".join(error.in_words for error in objection.errors)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from vitarmm_agent.answers.steps import is_final_line
+from vitarmm_agent.answers.steps import incomplete, is_final_line
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.masking import general
@@ -35,12 +35,12 @@ class Teacher:
     """A stronger model, or a function, that is asked for a right solution.
 
     Attributes:
-        source: a chat model, or a function from the problem to the text of a solution.
+        source: a chat model, or a function from the problem to the text of a solution, or None where it knows none.
         name: how it signs what it taught.
         calls: how often it may be asked in all; None: as often as runs end without a pass.
     """
 
-    source: BaseChatModel | Callable[[Problem], str]
+    source: BaseChatModel | Callable[[Problem], str | None]
     name: str
     calls: int | None = None
     _asked: int = 0
@@ -80,13 +80,8 @@ def worked_entry(
         InputError: the solution has no steps or no answer, was cut off, or is too long to be shown.
     """
     steps = [step.text for step in solution.steps if not is_final_line(step.text)]
-    if solution.answer is None or solution.cut:
-        raise InputError(
-            "a solution must end in its answer; write a last line 'Answer: …'"
-            f", got {solution.text[-200:]!r}"
-        )
-    if not steps:
-        raise InputError(f"a solution must have steps, got only {solution.text[:200]!r}")
+    if (why := incomplete(solution)) or solution.answer is None:
+        raise InputError(why)
     images = tuple(image.sha256 for image in problem.images if image.sha256)
     try:
         example = Example(

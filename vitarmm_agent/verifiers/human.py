@@ -8,6 +8,7 @@ from vitarmm_agent.effects import Call, Flow
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 from vitarmm_agent.verifiers.person_reply import HumanReply, read_reply
+from vitarmm_agent.verifiers.solution import objection_to, solution_of
 
 QUESTION = "Is this attempt right? Reply with a verdict (pass, fail or abstain), and why."
 
@@ -18,7 +19,7 @@ class Human:
     """Interrupts the run and waits, in the checkpoint, for a person's reply.
 
     The run can be resumed with the reply from any process; until then it is listed as interrupted.
-    A reply that cannot be read is asked for again, with the reason. Outside a graph it raises what
+    A reply that cannot be read, or whose solution is wrong, is asked for again, with the reason. Outside a graph it raises what
     LangGraph's ``interrupt`` raises there.
     """
 
@@ -31,9 +32,13 @@ class Human:
             request = human_request(problem, attempt, fault)
             reply = yield from _interrupt(request)
             try:
-                return feedback_of(read_reply(reply))
+                said = read_reply(reply)
             except InputError as error:
                 fault = str(error)
+                continue
+            fault = yield from _solution_fault(problem, said.solution)
+            if not fault:
+                return feedback_of(said)
 
 
 def feedback_of(reply: HumanReply) -> Feedback:
@@ -84,6 +89,7 @@ def human_request(problem: Problem, attempt: Attempt, fault: str = "") -> dict[s
             "verdict": "pass | fail | abstain",
             "message": "why (optional)",
             "step": "number of the wrong step (optional)",
+            "solution": "a right one: steps, a line each, and a last line 'Answer: …' (optional)",
         },
         **({"fault": fault} if fault else {}),
         **inbox_forms(attempt, fault),
@@ -107,6 +113,13 @@ def inbox_forms(attempt: Attempt, fault: str = "") -> dict[str, Any]:
             {"action_name": ACTION, "allowed_decisions": ["approve", "edit", "reject", "respond"]}
         ],
     }
+
+
+def _solution_fault(problem: Problem, text: str) -> Flow[str]:
+    if not text:
+        return ""
+    bare = problem.without_reference()
+    return (yield from objection_to(bare, solution_of(bare, text)))
 
 
 def _interrupt(request: dict[str, Any]) -> Call[Any]:

@@ -203,6 +203,21 @@ def test_rows_that_name_their_group_are_taken_as_they_are(tmp_path: Path) -> Non
     assert found.taught[0].metadata["solution"] == ["It is 1.", "So 1."]
 
 
+def test_rows_of_gsm8k_that_name_their_group_bring_their_solution(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = [{**CLIPS, "group": "clips"}, {**SHOES, "group": "clips"}, {**CLASSES, "group": "one"}]
+    found = load_benchmark("siblings", lines(tmp_path / "a.jsonl", *named))
+    (taught,), (asked,) = found.taught, found.problems
+    assert (taught.reference, asked.reference) == ("72", "760")
+    first = "Natalia sold 48/2 = 24 clips in May."
+    assert taught.metadata["solution"][0] == first, "without its notes"
+    assert "1 groups of one problem" in caplog.text
+    algebra = {"id": "x", "question": "Why?", "answer": "Because.\n#### 4"}
+    load_benchmark("siblings", lines(tmp_path / "b.jsonl", CLIPS, SHOES, algebra), siblings=4)
+    assert "1 of 3 rows left out" in caplog.text
+
+
 def test_a_group_of_one_recurs_nowhere(tmp_path: Path) -> None:
     row = {"group": "a", "text": "a?", "reference": "1"}
     with pytest.raises(InputError, match="no group has two problems"):

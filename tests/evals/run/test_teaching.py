@@ -229,6 +229,23 @@ def test_placebos_are_of_other_groups_and_the_seed_draws_them(recurring: Benchma
     assert own and not set(placebos(near, two, 1)) & {p.id for p in own}
 
 
+async def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
+    hens = lines(tmp_path / "hens.jsonl", *(row for row in rows() if row["group"] == "hens"))
+    one = load_benchmark("siblings", hens)
+    with pytest.raises(InputError, match="no second kind"):
+        await go(plan_for(one, tmp_path / "out", "empty,placebo"))
+    bare = lines(tmp_path / "bare.jsonl", *({**row, "solution": ""} for row in rows()))
+    with pytest.raises(InputError, match="solution that can be taught"):
+        await go(plan_for(load_benchmark("siblings", bare), tmp_path / "out", "taught"))
+    settings = plan_of(tmp_path / "out", "empty").settings
+    knowing = settings.model_copy(update={"feedback": "reference"})
+    with pytest.raises(InputError, match="sees the gold answer"):
+        await go(plan_for(one, tmp_path / "out", "taught", settings=knowing))
+    assert not (tmp_path / "out").exists(), (
+        "and nothing is left there that is taken for a beginning"
+    )
+
+
 def test_arms_of_recurring_problems_need_them(tmp_path: Path) -> None:
     from vitarmm_agent.evals.run.arms import choose_arms
     from vitarmm_agent.evals.run.plan import checked

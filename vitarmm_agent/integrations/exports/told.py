@@ -14,10 +14,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.integrations.exports.messages import said_in
-from vitarmm_agent.nodes.teach import solution_of
 from vitarmm_agent.problem import MAX_TEXT, Attempt, Feedback, Problem, Step
 from vitarmm_agent.verifiers.person_reply import verdict_word
 from vitarmm_agent.verifiers.precision import MIN_PRECISION
+from vitarmm_agent.verifiers.solution import solution_of
 
 Kind = Literal["messages", "opentelemetry", "langsmith", "langfuse"]
 MAX_RESULT = 500

@@ -1,0 +1,58 @@
+"""A right solution as a person or a teacher writes it: read, and looked over by the exact verifiers."""
+
+from __future__ import annotations
+
+from langchain_core.messages import AIMessage
+
+from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.answers.extract import committed_answer
+from vitarmm_agent.answers.steps import incomplete, too_long
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
+from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
+
+
+def solution_of(problem: Problem, text: str, number: int = 1) -> Attempt:
+    """A solution that was written by hand, with the steps and the answer read from it."""
+    message = AIMessage(text)
+    said, thought = said_and_thought(message)
+    return Attempt(
+        number=number,
+        text=said,
+        thought=thought,
+        silent=silent_because(message, said, thought),
+        steps=parse_steps(said),
+        answer=stated_answer(problem, said),
+    )
+
+
+def stated_answer(problem: Problem, text: str) -> str | None:
+    """The answer that a solution states in so many words: no last number by chance."""
+    return committed_answer(problem, text, cut=False)
+
+
+def objection_to(
+    problem: Problem, solution: Attempt, policy: FeedbackPolicy | None = None
+) -> Flow[str]:
+    """Why a solution cannot be kept: it is none, or an exact verifier fails it; nothing where it can."""
+    found = yield from exact_checks(policy).check(problem, [solution])
+    if why := _no_solution(solution):
+        return f"there is no solution: {why}"
+    if found.verdict == "fail" and not too_long(solution):  # of which the end was not read
+        return f"the solution is wrong: {in_words(found)}"
+    return incomplete(solution)
+
+
+def in_words(objection: Feedback) -> str:
+    """What a verifier found wrong."""
+    return objection.message or "; ".join(error.in_words for error in objection.errors)
+
+
+def _no_solution(attempt: Attempt) -> str:
+    """Why what was taught is no solution; nothing where it may be one."""
+    if attempt.silent:
+        return attempt.silent
+    if attempt.cut:
+        return "it was cut off at the limit of new tokens"
+    return "a step refuses to answer" if any(refuses(s.text) for s in attempt.steps) else ""
