@@ -243,6 +243,16 @@ def test_a_run_is_deleted_and_what_it_taught_stays(client: TestClient, runs: Run
     text = send(client, f"/runs/{runs['taught']}/delete")
     assert runs["taught"] not in text and runs["helped"] in text
     assert LESSON["title"] in client.get("/memory").text
+    thread = thread_in(send(client, "/solve", text=QUESTION, max_iterations="1"))
+    finished(client, thread)
+    form = {"csrf": csrf(client), "verdict": "pass"}
+    send(client, f"/runs/{thread}/delete")
+    for gone in (
+        client.get(f"/runs/{thread}"),
+        client.post(f"/runs/{thread}/judge", data=form),
+        client.get("/pair", params={"with": thread, "without": thread}),
+    ):
+        assert gone.status_code == 404 and "no run" in gone.text
 
 
 def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs: Runs) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.verifiers.person_reply import LaterVerdict
 
 
 @takes_settings(*RUNNING)
@@ -204,7 +205,11 @@ def resumable(thread_id: str) -> Iterator[None]:
 
 
 async def follow(
-    agent: ReasoningAgent, problem: Problem | Command[Any] | None, thread_id: str, *, quiet: bool
+    agent: ReasoningAgent,
+    problem: Problem | Command[Any] | LaterVerdict | None,
+    thread_id: str,
+    *,
+    quiet: bool,
 ) -> None:
     """Print each node as it finishes, and models' tokens as they come; without a problem, go on.
 

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from vitarmm_agent.viewer import drawing, markdown, text
-from vitarmm_agent.viewer.run_view import prompt_parts
+from vitarmm_agent.viewer.run_view import model_calls, prompt_parts
 
 
 @lru_cache(maxsize=1)
@@ -33,6 +33,7 @@ def environment() -> Environment:
         "clip": text.clip,
         "pretty": pretty,
         "prompt_parts": prompt_parts,
+        "model_calls": model_calls,
         "from_time": text.from_time,
     }
     env.globals |= {"machine": drawing.state_machine, "bar": drawing.bar, "signed": signed}

@@ -101,7 +101,7 @@ async def _run(request: Request, typed: Typed, *, status: int = 200) -> Response
     try:
         trace = await here.trace(thread, turn)
     except InputError:
-        if live is None:
+        if live is None or live.phase == "done":
             raise
         return html(request, name, status=status, thread=thread, live=live, view=None, typed=typed)
     open_end = bool(trace.moments and trace.moments[-1].next)
@@ -134,7 +134,7 @@ async def _column(request: Request, thread: str) -> dict[str, Any]:
         context = run_context(await here.trace(thread), live=live)
         problem = context["result"].problem
     except InputError:
-        if live is None or live.problem is None:
+        if live is None or live.problem is None or live.phase == "done":
             raise
         context, problem = {"view": None, "live": live}, live.problem
     return {**context, "thread": thread, "problem": problem}
