@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import err, out, print_json, safe, unused
+from vitarmm_agent.cli.console import WIDE, err, out, print_json, safe, unused
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.cli.shared import DryRun, Force, Json, Limit, Offset, Run, Yes
 from vitarmm_agent.cli.spelling import spelled
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
 VERDICTS = ("pass", "fail", "abstain")
-WIDE = 100
-"""Columns of a terminal from which the list says what was shown and written of memory."""
 CELL = 14
 """Characters of an answer or a model in the list."""
 
@@ -158,14 +157,14 @@ def diff(
     one, other = (read_trace(kept, whole_id(kept, name)).result for name in (a, b))
     table = Table("", Column(safe(a)), Column(safe(b)))
     for name, *values in (
-        ("problem", *(r.problem.text[:60] for r in (one, other))),
+        ("problem", *(textwrap.shorten(r.problem.text, 80, placeholder="…") for r in (one, other))),
         ("status", one.outcome, other.outcome),
         ("stopped", one.stopped_because, other.stopped_because),
         ("answer", one.answer, other.answer),
         ("verdicts", *(", ".join(f.verdict for f in r.feedback) for r in (one, other))),
         ("memory shown", *(", ".join(_shown(r)) for r in (one, other))),
         ("tokens", one.usage.total_tokens, other.usage.total_tokens),
-        ("seconds", one.seconds, other.seconds),
+        ("seconds", *(f"{r.seconds:.1f}" for r in (one, other))),
     ):
         table.add_row(name, *(safe("–" if value is None else value) for value in values))
     out.print(table)
