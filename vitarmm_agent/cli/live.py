@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -249,7 +250,7 @@ def print_result(console: Console, result: Result) -> None:
         console.print(f"graded  {'right' if graded.correct else 'wrong'}, by the reference")
     calls = counted(result.usage.calls, "call")
     console.print(f"cost    {result.usage.total_tokens} tokens, {calls}, {result.seconds:.1f} s")
-    console.print(f"trace   vitarmm trace show {result.thread_id}")
+    console.print(safe(f"trace   vitarmm trace show {shlex.quote(result.thread_id)}"))
     if result.status == "interrupted":
         reply = "--verdict pass|fail --reason WHY"
         console.print(

@@ -195,13 +195,14 @@ def refuse_used_thread(agent: ReasoningAgent, thread: str) -> None:
 @contextmanager
 def resumable(thread_id: str) -> Iterator[None]:
     """Say how to go on when a run stops half-way."""
+    goes_on = f"vitarmm resume {shlex.quote(thread_id)}"
     try:
         yield
     except KeyboardInterrupt:
-        err.print(f"interrupted; nothing is lost. Go on with: vitarmm resume {thread_id}")
+        err.print(f"interrupted; nothing is lost. Go on with: {goes_on}")
         raise
     except (ModelServerError, DatabaseError) as error:
-        raise type(error)(f"{error}. Go on with: vitarmm resume {thread_id}") from None
+        raise type(error)(f"{error}. Go on with: {goes_on}") from None
 
 
 async def follow(

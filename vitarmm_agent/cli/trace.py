@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
+SHOWN_AS = {"unfinished": "running", "stopped": "died"}
+"""Words of the list that are no status of their own."""
 VERDICTS = ("pass", "fail", "abstain")
 CELL = 14
 """Characters of an answer or a model in the list."""
@@ -75,7 +77,7 @@ def list_(
 
     where = RunFilter(
         text=text,
-        status=_one_of("--status", status, STATUSES),
+        status=_one_of("--status", SHOWN_AS.get(status, status), STATUSES),
         verdict=_one_of("--verdict", verdict, VERDICTS),
         memory=_one_of("--memory-use", memory_use, ("used", "written", "none")),
         benchmark=benchmark,
@@ -99,7 +101,7 @@ def list_(
         counts = (str(run.recalled or ""), str(run.written or ""))[: len(counted)]
         shown = safe(f"cannot be read: {run.unreadable}" if run.unreadable else _line(run))
         name = safe(short_id(run.thread_id))
-        table.add_row(name, run.status, by, answer, model, seconds, *counts, shown)
+        table.add_row(name, run.outcome, by, answer, model, seconds, *counts, shown)
     out.print(table if page.runs else "no runs yet" if where.empty else "no run matches")
     if page.total > offset + len(page.runs):
         out.print(f"{page.total} runs; the next page: --offset {offset + len(page.runs)}")
@@ -341,7 +343,11 @@ def _cut(text: str) -> str:
 
 def _line(run: RunSummary) -> str:
     tags = f"[{', '.join(run.tags)}] " if run.tags else ""
-    return f"{tags}{run.text[:24]} · died: {run.died}" if run.died else f"{tags}{run.text[:60]}"
+    return (
+        f"{tags}{run.text[:24]} · {run.outcome}: {run.died}"
+        if run.died
+        else f"{tags}{run.text[:60]}"
+    )
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
@@ -24,6 +25,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
+        "part": part,
         "rich": markdown.inline,
         "prose": markdown.prose,
         "ago": text.ago,
@@ -59,6 +61,11 @@ def static_text(name: str) -> str:
 def static_bytes(name: str) -> bytes:
     """A static file as bytes."""
     return resources.files("vitarmm_agent.viewer").joinpath("static", name).read_bytes()
+
+
+def part(value: object) -> str:
+    """A part of an address: a slash in it is quoted, too."""
+    return quote(str(value), safe="")
 
 
 def pretty(value: Any) -> str:
