@@ -133,8 +133,8 @@ class ReasoningAgent(Closable):
         """Run one problem and yield what LangGraph streams in ``stream_mode``.
 
         Mode ``custom`` yields the typed events of :mod:`vitarmm_agent.nodes.events`. As in LangGraph, None
-        goes on with the run ``thread_id``, and ``Command(resume=…)`` answers what it waits for; a
-        ``LaterVerdict`` judges it. With ``asides``, mode ``messages`` has what judges, samples, teacher and memory writer say too.
+        goes on with the run ``thread_id``, and ``Command(resume=…)`` answers it; ``LaterVerdict`` judges it.
+        With ``asides``, mode ``messages`` has what judges, samples, teacher and memory writer say too.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
         yield from self.graph.stream(inputs, config, **streaming(stream_mode, asides))
@@ -282,8 +282,7 @@ class ReasoningAgent(Closable):
                 or the solution is none or is wrong; nothing changes then.
         """
         said = LaterVerdict(verdict=verdict, comment=comment, solution=solution, step=step, by=by)
-        inputs, config = yield from self._judging(thread_id, said, configurable)
-        yield from self._invoke(inputs, config)
+        yield from self._invoke(*(yield from self._judging(thread_id, said, configurable)))
         return (yield from self._result(thread_id))
 
     def _judging(
@@ -366,8 +365,7 @@ class ReasoningAgent(Closable):
                 raise InputError("name the run to go on with: thread_id=…")
             if isinstance(problem, LaterVerdict):
                 return (yield from self._judging(thread_id, problem, configurable))
-            reply = problem.resume if problem else None
-            return (yield from self._going_on(thread_id, reply, configurable))
+            return (yield from self._going_on(thread_id, problem and problem.resume, configurable))
         parsed = Problem.parse(problem)
         if parsed.images:
             parsed = yield from in_thread(store_images, parsed, self._media)

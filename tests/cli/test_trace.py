@@ -108,6 +108,7 @@ def test_a_run_is_called_by_a_part_of_its_name_that_no_other_has(
     assert run_app(["trace", "show", newest[:8]]) == 2
     assert "2 runs begin or end with" in capsys.readouterr().err
     assert run_app(["resume", short, "--own-settings"]) == 0
+    assert "this run was over" in capsys.readouterr().err
     assert run_app(["trace", "diff", short, other]) == 0
     assert run_app(["trace", "delete", short, "--yes"]) == 0
     capsys.readouterr()

@@ -291,7 +291,9 @@ def test_compare_judge_and_stop_on_a_phone(chromium: Any, place: Path) -> None:
     page = visitor.go("/runs")
     compare = page.get_by_role("button", name="Compare two ticked runs")
     boxes = page.get_by_role("checkbox")
-    assert compare.is_disabled() and page.get_by_role("link", name="tokens", exact=True).is_visible()
+    assert (
+        compare.is_disabled() and page.get_by_role("link", name="tokens", exact=True).is_visible()
+    )
     for number, disabled in ((0, True), (1, False), (2, True)):
         boxes.nth(number).check()
         assert compare.is_disabled() == disabled

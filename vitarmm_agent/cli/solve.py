@@ -133,6 +133,7 @@ def resume(
     with resumable(thread):
         result = agent.result(thread)
         waits = result.status == "interrupted"
+        over = result.status in ("passed", "failed", "abstained")
         if not as_json and (waits or reply is None):
             print_run(result)
         if reply is not None or not waits:
@@ -141,6 +142,8 @@ def resume(
             result = agent.result(thread)
         result = ask_person(agent, result, quiet=as_json)
     finish(result, as_json)
+    if over and not as_json:
+        err.print("nothing was left to do: this run was over")
 
 
 def _agreed(others: dict[str, Any], thread: str, *, ask: bool) -> dict[str, Any]:
