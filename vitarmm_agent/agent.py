@@ -25,7 +25,8 @@ from vitarmm_agent.problem import Problem, Taught
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import kept_settings, recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, ReasoningState, read_result, result_of, streaming
+from vitarmm_agent.state import ReasoningInput, read_result, result_of, streaming
+from vitarmm_agent.verifiers.person_reply import LaterVerdict
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
     from vitarmm_agent.rmm.writer import MemoryWriter
     from vitarmm_agent.verifiers.policy import Verifiers
+
+    Asked = str | Problem | dict[str, Any] | Command[Any] | LaterVerdict | None
 
 STEPS_PER_ITERATION = 4
 
@@ -123,7 +126,7 @@ class ReasoningAgent(Closable):
 
     def stream(
         self,
-        problem: str | Problem | dict[str, Any] | Command[Any] | None,
+        problem: Asked,
         *,
         thread_id: str | None = None,
         configurable: dict[str, Any] | None = None,
@@ -133,15 +136,16 @@ class ReasoningAgent(Closable):
         """Run one problem, and yield what LangGraph streams in ``stream_mode``.
 
         Mode ``custom`` yields the typed events of ``vitarmm_agent.nodes.events``. As in LangGraph, None
-        resumes the run ``thread_id``, and ``Command(resume=…)`` replies to what it waits for. With
-        ``asides``, mode ``messages`` also has what judges, samples, teacher and memory writer say.
+        resumes the run ``thread_id``, ``Command(resume=…)`` replies to what it waits for, and
+        ``LaterVerdict`` judges it. With ``asides``, mode ``messages`` also has what judges, samples, teacher
+        and memory writer say.
         """
         inputs, config = run(self._prepare(problem, thread_id, configurable))
         yield from self.graph.stream(inputs, config, **streaming(stream_mode, asides))
 
     async def astream(
         self,
-        problem: str | Problem | dict[str, Any] | Command[Any] | None,
+        problem: Asked,
         *,
         thread_id: str | None = None,
         configurable: dict[str, Any] | None = None,
@@ -180,8 +184,7 @@ class ReasoningAgent(Closable):
         """This agent as a LangChain tool, sync and async, which answers in one line.
 
         Each call is a run of its own thread. A problem that cannot be used is told to the calling
-        model. What the caller's ``configurable`` says (a
-        ``user_id``, say) fills the memory's namespace template.
+        model. The caller's ``configurable`` (a ``user_id``, say) fills the memory's namespace template.
         """
         from vitarmm_agent.graphs.solver_tool import solver_tool
 
@@ -281,22 +284,21 @@ class ReasoningAgent(Closable):
             InputError: there is no such run, it is someone else's or under way, the verdict cannot be read,
                 or the solution is none or is wrong; nothing changes then.
         """
-        from vitarmm_agent.nodes.judge import judgement_of
-        from vitarmm_agent.verifiers.person_reply import reply_with
+        said = LaterVerdict(verdict=verdict, comment=comment, solution=solution, step=step, by=by)
+        yield from self._invoke(*(yield from self._judging(thread_id, said, configurable)))
+        return (yield from self._result(thread_id))
 
-        reply = reply_with(verdict, message=comment, solution=solution, step=step, by=by)
+    def _judging(
+        self, thread_id: str, said: LaterVerdict, configurable: dict[str, Any] | None
+    ) -> Flow[tuple[Any, RunnableConfig]]:
+        """What the graph takes to judge a run; one that was judged so has nothing left to do."""
+        from vitarmm_agent.nodes.judge import verdict_inputs
+
         config = self._config(thread_id, configurable)
         snapshot = yield from self._begun(config)
-        if snapshot.interrupts:
-            return (yield from self._resume(thread_id, reply, configurable=configurable))
-        over = snapshot.values.get("status") in ("passed", "failed", "abstained")
-        if not over or {task.name for task in snapshot.tasks} - {"judge", "__start__"}:
-            raise InputError(f"run {thread_id!r} is not over; go on with it first: resume it")
-        config["metadata"] |= kept_settings(snapshot.metadata)
-        given = yield from judgement_of(cast("ReasoningState", snapshot.values), reply)
-        if snapshot.tasks or not given.again:
-            yield from self._invoke({"verdict": reply}, config)
-        return (yield from self._result(thread_id))
+        if not snapshot.interrupts:
+            config["metadata"] |= kept_settings(snapshot.metadata)
+        return (yield from verdict_inputs(snapshot, thread_id, said.reply())), config
 
     def _teach(
         self,
@@ -354,18 +356,16 @@ class ReasoningAgent(Closable):
         return read_result(snapshot, thread_id)
 
     def _prepare(
-        self,
-        problem: str | Problem | dict[str, Any] | Command[Any] | None,
-        thread_id: str | None,
-        configurable: dict[str, Any] | None,
+        self, problem: Asked, thread_id: str | None, configurable: dict[str, Any] | None
     ) -> Flow[tuple[Any, RunnableConfig]]:
         from langgraph.types import Command
 
-        if problem is None or isinstance(problem, Command):
+        if problem is None or isinstance(problem, Command | LaterVerdict):
             if thread_id is None:
                 raise InputError("name the run to go on with: thread_id=…")
-            reply = problem.resume if problem else None
-            return (yield from self._going_on(thread_id, reply, configurable))
+            if isinstance(problem, LaterVerdict):
+                return (yield from self._judging(thread_id, problem, configurable))
+            return (yield from self._going_on(thread_id, problem and problem.resume, configurable))
         parsed = Problem.parse(problem)
         if parsed.images:
             parsed = yield from in_thread(store_images, parsed, self._media)

@@ -61,6 +61,17 @@ class WriteRecord(ByName, BaseModel):
     calls: tuple[ModelCall, ...] = ()
 
 
+CANCELLED = "it was cancelled"
+"""Why a run died that somebody stopped."""
+
+
+def left_as(status: str, why: str) -> str:
+    """What to call a run that did not end: whether its process still lives is not in its trace."""
+    if status == "running":
+        return "unfinished"
+    return "stopped" if status == "died" and why == CANCELLED else status
+
+
 class Result(Data):
     """What a run came to.
 
@@ -97,6 +108,8 @@ class Result(Data):
     @property
     def outcome(self) -> str:
         """The status in words: of a pass, whose word it is and how often such a word is right."""
+        if self.status in ("running", "died"):
+            return left_as(self.status, self.stopped_because)
         last = self.feedback[-1] if self.feedback else None
         if self.status != "passed" or last is None:
             return self.status

@@ -22,7 +22,7 @@ from vitarmm_agent.models.blocks import read_block
 from vitarmm_agent.options import one_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Status, Taught, Usage
 from vitarmm_agent.redaction import redact
-from vitarmm_agent.result import RecallRecord, Result, WriteRecord
+from vitarmm_agent.result import CANCELLED, RecallRecord, Result, WriteRecord
 
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
@@ -253,7 +253,7 @@ def error_in_words(kept: Any) -> str:
     told = kept if isinstance(kept, str) else repr(kept)
     name, _, rest = told.partition("(")
     if name == "CancelledError":
-        return "it was cancelled"
+        return CANCELLED
     try:
         said = ast.literal_eval(rest.removesuffix(")").removesuffix(",")) if rest else ""
     except (ValueError, SyntaxError, MemoryError, RecursionError):

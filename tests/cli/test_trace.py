@@ -102,10 +102,13 @@ def test_a_run_is_called_by_a_part_of_its_name_that_no_other_has(
     shown = capsys.readouterr().out
     assert short in shown and newest not in shown and "scripted:more" in shown
     assert run_app(["trace", "show", short]) == 0
-    assert f"vitarmm trace show {newest}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"vitarmm trace show {newest}" in shown and "tokens, 1 call, " in shown
+    assert run_app(["trace", "show", short[:5]]) == 0, "the beginning of what the list shows"
     assert run_app(["trace", "show", newest[:8]]) == 2
     assert "2 runs begin or end with" in capsys.readouterr().err
     assert run_app(["resume", short, "--own-settings"]) == 0
+    assert "this run was over" in capsys.readouterr().err
     assert run_app(["trace", "diff", short, other]) == 0
     assert run_app(["trace", "delete", short, "--yes"]) == 0
     capsys.readouterr()

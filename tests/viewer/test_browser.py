@@ -277,6 +277,50 @@ def test_teach_note_and_enlarge(
     assert page.evaluate("document.activeElement.matches('[data-zoom]')")
 
 
+def test_compare_judge_and_stop_on_a_phone(chromium: Any, place: Path) -> None:
+    """Two runs are ticked and compared, a run is judged and the writer watched, another stopped."""
+    said = {"content": nothing(), "delay": 3.0}
+    settings = settings_in(
+        place / "phone",
+        reasoner=script(place / "phone.json", WRONG, {"content": RIGHT, "delay": 30}),
+        rmm=script(place / "phone-rmm.json", *[said] * 4),
+    )
+    seed(settings, place)
+    server = Server(settings)
+    visitor = Visitor(chromium, server.url, viewport={"width": 380, "height": 800})
+    page = visitor.go("/runs")
+    compare = page.get_by_role("button", name="Compare two ticked runs")
+    boxes = page.get_by_role("checkbox")
+    assert (
+        compare.is_disabled() and page.get_by_role("link", name="tokens", exact=True).is_visible()
+    )
+    for number, disabled in ((0, True), (1, False), (2, True)):
+        boxes.nth(number).check()
+        assert compare.is_disabled() == disabled
+    boxes.nth(2).uncheck()
+    compare.click()
+    page.wait_for_selector("h1:has-text('Two runs')")
+    page = visitor.go("/solve")
+    page.get_by_label("Problem", exact=True).fill(QUESTION)
+    page.get_by_label("Attempts at most").fill("1")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_selector("#judge")
+    page.locator("#judge select").select_option("fail")
+    page.get_by_label("Why; the lesson is made of it").fill("The side is 20 / 4 = 5 cm.")
+    page.get_by_role("button", name="Judge").click()
+    page.wait_for_selector("[data-live-part]:has-text('learning from it')")
+    page.wait_for_selector(".waits", state="detached")
+    page.wait_for_selector("[aria-label=Judged] summary:has-text('memory writer')")
+    page = visitor.go("/solve")
+    page.get_by_label("Problem", exact=True).fill(QUESTION)
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".badge:has-text('stopped')")
+    assert visitor.complaints == []
+    visitor.context.close()
+    server.close()
+
+
 def test_an_export_opens_offline(
     visitor: Visitor, chromium: Any, stored: tuple[Settings, dict[str, str]], tmp_path: Path
 ) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from tests.viewer.test_pages import Runs, csrf, send
+from tests.scripts import nothing
+from tests.viewer.conftest import script
+from tests.viewer.test_pages import Runs, csrf, finished, send, thread_in
 from vitarmm_agent import Settings
 from vitarmm_agent.viewer import create_app
 
@@ -28,15 +30,33 @@ def test_the_form_judges_a_run_that_is_over(client: TestClient, runs: Runs) -> N
     path = f"/runs/{runs['helped']}"
     assert "Was it right?" in client.get(path).text
     assert "Was it right?" not in client.get(f"/runs/{runs['waiting']}").text
-    shown = send(client, f"{path}/judge", verdict="fail", comment="<b>36</b> is no area", by="ada")
+    send(client, f"{path}/judge", verdict="fail", comment="<b>36</b> is no area", by="ada")
+    shown = finished(client, runs["helped"])
     assert "Judged by ada" in shown and "&lt;b&gt;36&lt;/b&gt; is no area" in shown
-    assert re.search(r"Counted for [12] entries", shown)
-    assert re.search(r"Taken back from [12] entries", shown)
+    assert re.search(r"Counted for (1 entry|2 entries)\.", shown)
+    assert re.search(r"Taken back from (1 entry|2 entries)\.", shown)
+    judged = shown[shown.index("Judged by ada") :]
+    assert "What the memory writer was asked" in judged and "+00:00" not in judged
     exported = client.get(f"{path}/export.html").text
     assert "Judged by ada" in exported and "Was it right?" not in exported
     wrong = {"csrf": csrf(client), "verdict": "fail", "solution": "1. 2 + 2 = 5\nAnswer: 5"}
     refused = client.post(f"{path}/judge", data=wrong)
     assert refused.status_code == 400 and "the solution is wrong" in refused.text
+
+
+def test_what_the_writer_says_on_a_verdict_is_watched(settings: Settings, runs: Runs) -> None:
+    slow = script(settings.data_dir / "slow.json", {"content": nothing(), "delay": 1.0})
+    there = Settings.load(**settings.model_dump(exclude_unset=True) | {"rmm": slow})
+    with TestClient(create_app(there), base_url="http://127.0.0.1:8765") as client:
+        # a run keeps to the models it was begun with, and these name another writer
+        thread = thread_in(send(client, "/solve", text="What is 4 * 9?", max_iterations="1"))
+        finished(client, thread)
+        shown = send(client, f"/runs/{thread}/judge", verdict="fail", comment="36 it is")
+        assert "data-events" in shown and "counting the verdict" in shown
+        again = {"csrf": csrf(client), "verdict": "pass"}
+        refused = client.post(f"/runs/{thread}/judge", data=again)
+        assert refused.status_code == 400 and "under way" in refused.text
+        assert "Judged by the page" in finished(client, thread)
 
 
 def test_a_program_sends_json(program: TestClient, runs: Runs) -> None:

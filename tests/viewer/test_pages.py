@@ -243,6 +243,16 @@ def test_a_run_is_deleted_and_what_it_taught_stays(client: TestClient, runs: Run
     text = send(client, f"/runs/{runs['taught']}/delete")
     assert runs["taught"] not in text and runs["helped"] in text
     assert LESSON["title"] in client.get("/memory").text
+    thread = thread_in(send(client, "/solve", text=QUESTION, max_iterations="1"))
+    finished(client, thread)
+    form = {"csrf": csrf(client), "verdict": "pass"}
+    send(client, f"/runs/{thread}/delete")
+    for gone in (
+        client.get(f"/runs/{thread}"),
+        client.post(f"/runs/{thread}/judge", data=form),
+        client.get("/pair", params={"with": thread, "without": thread}),
+    ):
+        assert gone.status_code == 404 and "no run" in gone.text
 
 
 def test_memory_is_searched_edited_undone_and_forgotten(client: TestClient, runs: Runs) -> None:
@@ -467,6 +477,28 @@ def test_a_run_is_tagged_noted_and_found(client: TestClient, runs: Runs) -> None
     assert "to discuss" in client.get(f"{path}/export.html").text
 
 
+def test_a_run_may_be_called_anything_and_links_to_its_own_memory(
+    settings: Settings, client: TestClient
+) -> None:
+    name = "../team/42?x#y %2F é"
+    own = ("team", "é/1")
+    with ReasoningAgent.open(settings=settings, namespace=own) as agent:
+        agent.solve(QUESTION, thread_id=name)
+        agent.teach(name, RIGHT)
+        agent.solve(RELATED_QUESTION, thread_id="related")
+    found = re.findall(r'href="(/runs/[^"?]+)"', client.get("/runs").text)
+    (there,) = (link for link in found if "team" in link)
+    shown = client.get(there)
+    assert shown.status_code == 200 and "Teach it" in shown.text
+    assert client.get(f"{there}/export.json").json()["result"]["thread_id"] == name
+    noted = client.post(f"{there}/remark", data={"csrf": csrf(client), "note": "odd"})
+    assert noted.status_code == 200 and "Done: noted" in noted.text
+    (entry,) = set(re.findall(r'href="(/memory/entry/[^"]+)"', client.get("/runs/related").text))
+    assert client.get(entry).status_code == 200, entry
+    send(client, f"{there}/delete")
+    assert "team" not in client.get("/runs").text
+
+
 def test_one_problem_with_and_without_memory(client: TestClient, runs: Runs) -> None:
     answer = client.post("/solve", data={"csrf": csrf(client), "text": QUESTION, "both": "yes"})
     assert answer.status_code == 200 and "With memory" in answer.text
@@ -494,6 +526,7 @@ def test_a_run_under_way_is_stopped_and_goes_on(client: TestClient, tmp_path: Pa
         time.sleep(0.05)
     assert f'action="/runs/{thread}/stop"' in shown
     stopped = send(client, f"/runs/{thread}/stop")
+    assert ">stopped</span>" in stopped and ">stopped</span>" in client.get("/runs").text
     assert "stopped by hand" in stopped and "Go on from the last checkpoint" in stopped
     again = client.post(f"/runs/{thread}/stop", data={"csrf": csrf(client)})
     assert again.status_code == 400 and "not under way" in again.text

@@ -94,6 +94,15 @@ def read_input() -> str:
         ) from None
 
 
+WIDE = 100
+"""Columns of a terminal on which lists show more."""
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 entry``, ``2 entries``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def print_json(data: Any) -> None:
     """Print data as JSON on standard output, unstyled; no encoding lacks a character of it."""
     ascii_only = "utf" not in out.encoding

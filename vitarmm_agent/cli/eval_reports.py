@@ -86,7 +86,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _print_comparison(found: EvaluationComparison) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from vitarmm_agent.evals.report.figures import p_value, points
 
@@ -95,8 +95,9 @@ def _print_comparison(found: EvaluationComparison) -> None:
     for note in found.notes:
         out.print(safe(f"note: {note}"))
     table = Table(
-        "first", "second", "pairs", "left out", "difference, points [95 %]", "only one right", "p",
-        "p, Holm", "test",
+        "first", "second", "pairs", "left out",
+        Column("difference, points [95 %]", min_width=20), "only one right", "p", "p, Holm",
+        Column("test", overflow="fold"), box=None,
         title="First less second, on the same problems",
     )  # fmt: skip
     for row in found.rows:

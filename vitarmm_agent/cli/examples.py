@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
+
 import typer
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -87,11 +89,17 @@ def with_examples(app: typer.Typer, *path: str) -> None:
     for command in app.registered_commands:
         name = str(command.name or getattr(command.callback, "__name__", ""))
         command.epilog = below(*path, name)
+        command.help = command.help or flowing(command.callback.__doc__ or "")
     for group in app.registered_groups:
         inner, named = group.typer_instance, group.name
         if inner is not None and isinstance(named, str):
             group.epilog = below(*path, named)
             with_examples(inner, *path, named)
+
+
+def flowing(text: str) -> str:
+    """Paragraphs, each in one line, which the terminal breaks where it ends."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text).split("\n\n"))
 
 
 def below(*path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from vitarmm_agent.answers import grade_result
-from vitarmm_agent.cli.console import safe
+from vitarmm_agent.cli.console import counted, safe
 from vitarmm_agent.nodes.doing import DOING, Heard
 from vitarmm_agent.problem import StepError, Taught
 from vitarmm_agent.result import Result
@@ -100,7 +101,8 @@ def print_recall(console: Console, update: Record, streamed: bool = False) -> No
     """What was recalled, with scores; or why nothing was."""
     record = update["recalls"][-1]
     entries = record["entries"]
-    heading(console, "recall", f"{len(entries)} entries" if entries else record.get("note", ""))
+    found = counted(len(entries), "entry", "entries") if entries else record.get("note", "")
+    heading(console, "recall", found)
     for recalled in entries:
         entry = recalled["entry"]
         console.print(
@@ -246,9 +248,9 @@ def print_result(console: Console, result: Result) -> None:
         console.print(Text.assemble("stopped ", safe(result.stopped_because)))
     if (graded := grade_result(result)) is not None:
         console.print(f"graded  {'right' if graded.correct else 'wrong'}, by the reference")
-    tokens = result.usage.total_tokens
-    console.print(f"cost    {tokens} tokens, {result.usage.calls} calls, {result.seconds:.1f} s")
-    console.print(f"trace   vitarmm trace show {result.thread_id}")
+    calls = counted(result.usage.calls, "call")
+    console.print(f"cost    {result.usage.total_tokens} tokens, {calls}, {result.seconds:.1f} s")
+    console.print(safe(f"trace   vitarmm trace show {shlex.quote(result.thread_id)}"))
     if result.status == "interrupted":
         reply = "--verdict pass|fail --reason WHY"
         console.print(

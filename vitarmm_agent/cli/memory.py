@@ -10,6 +10,8 @@ import typer
 from vitarmm_agent.cli import memory_consolidate, memory_transfer
 from vitarmm_agent.cli import memory_tables as tables
 from vitarmm_agent.cli.console import (
+    WIDE,
+    counted,
     err,
     out,
     print_json,
@@ -27,6 +29,7 @@ from vitarmm_agent.cli.memory_options import (
     moment,
     opened,
     say_done,
+    whole_entry_id,
 )
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import Json, Limit, Offset, Reason, Yes
@@ -64,7 +67,7 @@ def list_(
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in entries])
     else:
-        out.print(tables.entry_table(entries) if entries else "no entries")
+        out.print(tables.entry_table(entries, wide=out.width >= WIDE) if entries else "no entries")
 
 
 @app.command()
@@ -77,13 +80,13 @@ def show(
     """Show one entry, where it comes from and what happened to it."""
     with opened(**given) as found:
         entry = existing(found, entry_id)
-        events = found.journal.events(found.namespace, entry_id=entry_id) if found.journal else []
+        events = found.journal.events(found.namespace, entry_id=entry.id) if found.journal else []
     if as_json:
         history = [tables.event_data(event) for event in events]
         print_json({"entry": entry.model_dump(mode="json"), "history": history})
         return
     out.print(tables.entry_details(entry))
-    out.print(tables.event_table(events))
+    out.print(tables.event_table(events, wide=out.width >= WIDE))
 
 
 @app.command()
@@ -200,6 +203,7 @@ def edit(
     if not fields:
         raise InputError("nothing to change: give --content, --title, --when, --type, …")
     with opened(**given) as found:
+        entry_id = existing(found, entry_id).id
         run = found.edit(entry_id, fields, reason=reason)
     say_done(f"changed {entry_id}", run, as_json)
 
@@ -215,8 +219,10 @@ def forget(
 ) -> None:
     """Delete entries; asks first, and can be undone."""
     with opened(**given) as found:
-        for entry_id in entry_ids:
-            err.print(safe(tables.one_line(existing(found, entry_id))))
+        entries = [existing(found, entry_id) for entry_id in entry_ids]
+        entry_ids = [entry.id for entry in entries]
+        for entry in entries:
+            err.print(safe(tables.one_line(entry)))
         if not yes and not typer.confirm(f"Forget {len(entry_ids)}?", err=True):
             raise typer.Exit(1)
         run = found.change(dict.fromkeys(entry_ids), kind="forget", reason=reason)
@@ -227,7 +233,10 @@ def forget(
 @takes_settings(*PLACE)
 def review(
     entry_id: Annotated[
-        str | None, typer.Argument(help="Id of the entry.", show_default="all are listed")
+        str | None,
+        typer.Argument(
+            help="The entry: its id, or how the id begins.", show_default="all are listed"
+        ),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Recall it again.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Forget it.")] = False,
@@ -246,6 +255,7 @@ def review(
             return
         if accept == reject:
             raise InputError("give --accept or --reject")
+        entry_id = existing(found, entry_id).id
         run = found.review(entry_id, accept=accept, reason=reason)
     say_done(f"{'accepted' if accept else 'rejected'} {entry_id}", run, as_json)
 
@@ -261,6 +271,7 @@ def merge(
 ) -> None:
     """Merge the second entry into the first: counts are summed, the second stays superseded."""
     with opened(**given) as found:
+        entry_id, other_id = (whole_entry_id(found, name) for name in (entry_id, other_id))
         run = found.merge(entry_id, other_id, reason=reason)
     say_done(f"merged {other_id} into {entry_id}", run, as_json)
 
@@ -309,7 +320,7 @@ def reindex(
     if done.damaged:
         err.print(safe(done.damaged))
     for name, count in counts.items():
-        out.print(safe(f"{name}: {count} entries"))
+        out.print(safe(f"{name}: {counted(count, 'entry', 'entries')}"))
     for name, count in left.items():
         out.print(safe(f"{name}: {count} entries that the journal does not know, left"))
     if done.adopted:
@@ -330,7 +341,7 @@ def undo(
         if not yes and not as_json and found.journal is not None:
             events = found.journal.events(found.namespace, run=run)
             if events:
-                err.print(tables.event_table(events))
+                err.print(tables.event_table(events, wide=out.width >= WIDE))
                 if not typer.confirm("Take this back?", err=True):
                     raise typer.Exit(1)
         changed = found.undo(run)
@@ -355,14 +366,16 @@ def log(
 ) -> None:
     """Print the journal, the newest change first."""
     with opened(**given) as found:
-        journal = found.journal
+        journal, wanted = found.journal, entry and whole_entry_id(found, entry)
         events = (
-            journal.events(found.namespace, entry_id=entry, run=run, limit=limit) if journal else []
+            journal.events(found.namespace, entry_id=wanted, run=run, limit=limit)
+            if journal
+            else []
         )
     if as_json:
         print_json([tables.event_data(event) for event in events])
     else:
-        out.print(tables.event_table(events) if events else "no changes")
+        out.print(tables.event_table(events, wide=out.width >= WIDE) if events else "no changes")
 
 
 @app.command()

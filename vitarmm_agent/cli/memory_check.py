@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import counted, err, out, print_json, safe
 from vitarmm_agent.cli.memory_options import memory_settings
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.cli.shared import Json
@@ -56,9 +56,8 @@ def check(given: Given = NOTHING, as_json: Json = False) -> None:
         print_json(rows)
     else:
         for name, wrong in compared.items():
-            out.print(
-                safe(f"{written_namespace(name)}: {sizes.get(name, 0)} entries, {_words(wrong)}")
-            )
+            size = counted(sizes.get(name, 0), "entry", "entries")
+            out.print(safe(f"{written_namespace(name)}: {size}, {_words(wrong)}"))
         out.print("no memories" if not compared else "")
     unlike = [name for name, d in compared.items() if any(d._replace(unknown=()) if alone else d)]
     if unlike:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.schema import MemoryEntry
     from vitarmm_agent.settings import Settings
 
-EntryId = Annotated[str, typer.Argument(help="Id of the entry.")]
+EntryId = Annotated[str, typer.Argument(help="The entry: its id, or how the id begins.")]
+SHORTEST = 4
+"""Characters of the beginning of an id by which an entry may be called."""
 TYPES = "correction, insight or fact."
 Expires = Annotated[
     str | None,
@@ -77,15 +79,30 @@ def entry_from(**fields: Any) -> MemoryEntry:
 
 
 def existing(memory: ReasoningMemory, entry_id: str) -> MemoryEntry:
-    """The entry of this id.
+    """The entry of this id, or the only one whose id begins so.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or several.
     """
-    entry = memory.get(entry_id)
+    entry = memory.get(whole_entry_id(memory, entry_id))
     if entry is None:
         raise InputError(f"there is no entry {entry_id!r}; see: vitarmm memory list")
     return entry
+
+
+def whole_entry_id(memory: ReasoningMemory, name: str) -> str:
+    """The id that is meant: that one, or the only one that begins so.
+
+    Raises:
+        InputError: several do.
+    """
+    if len(name) < SHORTEST or memory.get(name) is not None:
+        return name
+    found = [entry.id for entry in memory.list() if entry.id.startswith(name)]
+    if len(found) > 1:
+        some = ", ".join(found[:3])
+        raise InputError(f"{len(found)} entries begin with {name!r}: {some}; give more of the one")
+    return found[0] if found else name
 
 
 def moment(text: str | None) -> datetime | None:

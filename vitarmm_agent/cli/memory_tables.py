@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,21 +18,25 @@ if TYPE_CHECKING:
     from vitarmm_agent.memory_store.schema import Example, MemoryEntry
 
 WIDTH = 70
+_OWN = re.compile(r"m-[0-9a-f]{16}")
 
 
-def entry_table(entries: Sequence[MemoryEntry]) -> Table:
-    """Entries, one a row."""
-    table = Table(_id_column(), "type", "state", "conf", "used", "helped", "entry", "changed")
+def entry_table(entries: Sequence[MemoryEntry], *, wide: bool) -> Table:
+    """Entries, one a row; where it is narrow, without confidence and time."""
+    text = Column("entry", no_wrap=True, ratio=1)
+    more = ("conf", "changed") if wide else ()
+    table = Table("id", "type", "state", "used", "helped", *more, text, box=None, expand=True)
     for entry in entries:
+        figures = (f"{entry.confidence:.2f}", f"{entry.updated_at:%Y-%m-%d %H:%M}")[: len(more)]
+        shown = f"{entry.title}: {entry.content}" if entry.title else entry.content
         table.add_row(
-            safe(entry.id),
+            safe(short_id(entry.id)),
             entry.entry_type,
             _state(entry),
-            f"{entry.confidence:.2f}",
             str(entry.used),
             str(entry.helpful),
-            safe(_short(f"{entry.title}: {entry.content}" if entry.title else entry.content)),
-            f"{entry.updated_at:%Y-%m-%d %H:%M}",
+            *figures,
+            safe(" ".join(shown.split())),
         )
     return table
 
@@ -76,10 +81,10 @@ def _worked(example: Example | None) -> str:
 
 def recall_table(recall: Recall) -> Table:
     """Recalled entries and why."""
-    table = Table(_id_column(), "score", "similarity", "entry", "why")
+    table = Table(_id_column(), "score", "similarity", "entry", "why", box=None)
     for found in recall.entries:
         table.add_row(
-            safe(found.entry.id),
+            safe(short_id(found.entry.id)),
             f"{found.score:.3f}",
             f"{found.similarity:.2f}",
             safe(_short(str(found.entry))),
@@ -90,23 +95,25 @@ def recall_table(recall: Recall) -> Table:
 
 def review_table(entries: Sequence[MemoryEntry]) -> Table:
     """Entries that wait for review, and why."""
-    table = Table(_id_column(), "entry", "why")
+    table = Table(_id_column(), "entry", "why", box=None)
     for entry in entries:
         why = str(entry.metadata.get("quarantined", "put aside"))
-        table.add_row(safe(entry.id), safe(_short(str(entry))), safe(why))
+        table.add_row(safe(short_id(entry.id)), safe(_short(str(entry))), safe(why))
     return table
 
 
-def event_table(events: Sequence[JournalEvent]) -> Table:
-    """Changes, one a row."""
-    table = Table("time (UTC)", "change", "entry", "run", "attempt", "reason")
+def event_table(events: Sequence[JournalEvent], *, wide: bool) -> Table:
+    """Changes, one a row; the run is whole, since it is what can be undone."""
+    run = Column("run", overflow="fold", min_width=22)
+    more = ("attempt",) if wide else ()
+    table = Table("time (UTC)", "change", "entry", run, *more, "reason", box=None)
     for event in events:
         table.add_row(
-            f"{event.time:%Y-%m-%d %H:%M:%S}",
+            f"{event.time:%Y-%m-%d %H:%M}",
             event.kind,
-            safe(event.entry_id),
+            safe(short_id(event.entry_id)),
             safe(event.run),
-            str(event.attempt or ""),
+            *[str(event.attempt or "")][: len(more)],
             safe(_short(event.reason)),
         )
     return table
@@ -172,8 +179,13 @@ def one_line(entry: MemoryEntry) -> str:
     return f"{entry.id}  {_short(str(entry), 120)}"
 
 
+def short_id(entry_id: str) -> str:
+    """The beginning of an id that was made here, by which commands know it; another's as it is."""
+    return entry_id[:10] if _OWN.fullmatch(entry_id) else entry_id
+
+
 def _id_column() -> Column:
-    return Column("id", no_wrap=True, min_width=18)
+    return Column("id", no_wrap=True, min_width=10)
 
 
 def _state(entry: MemoryEntry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vitarmm_agent.cli.console import data_out, err, out, print_json, safe, unused
+from vitarmm_agent.cli.console import counted, data_out, err, out, print_json, safe, unused
 from vitarmm_agent.cli.memory_options import opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import Force, Json
@@ -59,7 +59,7 @@ def export(
     if as_json and file != "-":
         print_json({"file": file, "entries": count})
     else:
-        err.print(f"{count} entries")
+        err.print(counted(count, "entry", "entries"))
 
 
 @takes_settings(*PLACE)

@@ -24,7 +24,7 @@ Limit = Annotated[int, typer.Option(min=1, help="Show this many at most.")]
 Offset = Annotated[int, typer.Option(min=0, help="Skip this many.")]
 
 Run = Annotated[
-    str, typer.Argument(metavar="THREAD", help="The run: its id, or how the id begins.")
+    str, typer.Argument(metavar="THREAD", help="The run: its id, or how it begins or ends.")
 ]
 Reason = Annotated[str, typer.Option(help="Why; it is kept.", show_default="none")]
 Step = Annotated[

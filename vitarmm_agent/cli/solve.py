@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
+    from vitarmm_agent.verifiers.person_reply import LaterVerdict
 
 
 @takes_settings(*RUNNING)
@@ -132,6 +133,7 @@ def resume(
     with resumable(thread):
         result = agent.result(thread)
         waits = result.status == "interrupted"
+        over = result.status in ("passed", "failed", "abstained")
         if not as_json and (waits or reply is None):
             print_run(result)
         if reply is not None or not waits:
@@ -140,6 +142,8 @@ def resume(
             result = agent.result(thread)
         result = ask_person(agent, result, quiet=as_json)
     finish(result, as_json)
+    if over and not as_json:
+        err.print("nothing was left to do: this run was over")
 
 
 def _agreed(others: dict[str, Any], thread: str, *, ask: bool) -> dict[str, Any]:
@@ -194,17 +198,22 @@ def refuse_used_thread(agent: ReasoningAgent, thread: str) -> None:
 @contextmanager
 def resumable(thread_id: str) -> Iterator[None]:
     """Say how to go on when a run stops half-way."""
+    goes_on = f"vitarmm resume {shlex.quote(thread_id)}"
     try:
         yield
     except KeyboardInterrupt:
-        err.print(f"interrupted; nothing is lost. Go on with: vitarmm resume {thread_id}")
+        err.print(f"interrupted; nothing is lost. Go on with: {goes_on}")
         raise
     except (ModelServerError, DatabaseError) as error:
-        raise type(error)(f"{error}. Go on with: vitarmm resume {thread_id}") from None
+        raise type(error)(f"{error}. Go on with: {goes_on}") from None
 
 
 async def follow(
-    agent: ReasoningAgent, problem: Problem | Command[Any] | None, thread_id: str, *, quiet: bool
+    agent: ReasoningAgent,
+    problem: Problem | Command[Any] | LaterVerdict | None,
+    thread_id: str,
+    *,
+    quiet: bool,
 ) -> None:
     """Print each node as it finishes, and models' tokens as they come; without a problem, go on.
 

@@ -58,6 +58,8 @@ def teach(
         return
     for done in taught.operations:
         out.print(safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
+        if done["kind"] == "quarantined":
+            out.print("no problem is shown it until it is reviewed: vitarmm memory review")
     out.print(safe(f"undo with: vitarmm memory undo {taught.run}"))
 
 

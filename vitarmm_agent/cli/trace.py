@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import err, out, print_json, safe, unused
+from vitarmm_agent.cli.console import WIDE, err, out, print_json, safe, unused
 from vitarmm_agent.cli.options import NOTHING, Given, takes_settings
 from vitarmm_agent.cli.shared import DryRun, Force, Json, Limit, Offset, Run, Yes
 from vitarmm_agent.cli.spelling import spelled
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 STATUSES = ("running", "interrupted", "died", "passed", "failed", "abstained")
+SHOWN_AS = {"unfinished": "running", "stopped": "died"}
+"""Words of the list that are no status of their own."""
 VERDICTS = ("pass", "fail", "abstain")
-WIDE = 100
-"""Columns of a terminal from which the list says what was shown and written of memory."""
 CELL = 14
 """Characters of an answer or a model in the list."""
 
@@ -77,7 +78,7 @@ def list_(
 
     where = RunFilter(
         text=text,
-        status=_one_of("--status", status, STATUSES),
+        status=_one_of("--status", SHOWN_AS.get(status, status), STATUSES),
         verdict=_one_of("--verdict", verdict, VERDICTS),
         memory=_one_of("--memory-use", memory_use, ("used", "written", "none")),
         benchmark=benchmark,
@@ -103,7 +104,7 @@ def list_(
         counts = (str(run.recalled or ""), str(run.written or ""))[: len(counted)]
         shown = safe(f"cannot be read: {run.unreadable}" if run.unreadable else _line(run))
         name = safe(short_id(run.thread_id))
-        table.add_row(name, run.status, by, answer, model, seconds, *counts, shown)
+        table.add_row(name, run.outcome, by, answer, model, seconds, *counts, shown)
     out.print(table if page.runs else "no runs yet" if where.empty else "no run matches")
     if page.total > offset + len(page.runs):
         out.print(f"{page.total} runs; the next page: --offset {offset + len(page.runs)}")
@@ -161,14 +162,14 @@ def diff(
     one, other = (read_trace(kept, whole_id(kept, name)).result for name in (a, b))
     table = Table("", Column(safe(a)), Column(safe(b)))
     for name, *values in (
-        ("problem", *(r.problem.text[:60] for r in (one, other))),
+        ("problem", *(textwrap.shorten(r.problem.text, 80, placeholder="…") for r in (one, other))),
         ("status", one.outcome, other.outcome),
         ("stopped", one.stopped_because, other.stopped_because),
         ("answer", one.answer, other.answer),
         ("verdicts", *(", ".join(f.verdict for f in r.feedback) for r in (one, other))),
         ("memory shown", *(", ".join(_shown(r)) for r in (one, other))),
         ("tokens", one.usage.total_tokens, other.usage.total_tokens),
-        ("seconds", one.seconds, other.seconds),
+        ("seconds", *(f"{r.seconds:.1f}" for r in (one, other))),
     ):
         table.add_row(name, *(safe("–" if value is None else value) for value in values))
     out.print(table)
@@ -341,7 +342,11 @@ def _index(given: Given) -> RunIndex:
 
 def _line(run: RunSummary) -> str:
     tags = f"[{', '.join(run.tags)}] " if run.tags else ""
-    return f"{tags}{run.text[:24]} · died: {run.died}" if run.died else f"{tags}{run.text[:60]}"
+    return (
+        f"{tags}{run.text[:24]} · {run.outcome}: {run.died}"
+        if run.died
+        else f"{tags}{run.text[:60]}"
+    )
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

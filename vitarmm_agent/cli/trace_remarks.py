@@ -28,7 +28,7 @@ def tag(
     as_json: Json = False,
     given: Given = NOTHING,
 ) -> None:
-    """Put tags on a run, or take them off: ``vitarmm trace list --tag TAG`` finds it."""
+    """Put tags on a run, or take them off: `vitarmm trace list --tag TAG` finds it."""
     from vitarmm_agent.traces import note_run, whole_id
 
     kept = checkpoints(**given, write=True)

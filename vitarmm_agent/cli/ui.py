@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
+from contextlib import suppress
 from typing import Annotated
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import typer
 from vitarmm_agent.cli.console import out, safe
 from vitarmm_agent.cli.options import NOTHING, ROLES, Given, takes_settings
 from vitarmm_agent.cli.shared import AllowHost, Host, Port
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, WeightsError
 from vitarmm_agent.redaction import keep_secret
 
 
@@ -40,10 +41,14 @@ def ui(
     """
     import uvicorn
 
+    from vitarmm_agent.memory_store.open import open_memory
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.viewer import create_app
 
     settings = Settings.load(**given)
+    memory = None
+    with suppress(WeightsError):  # runs can be looked at without an embedder
+        memory = open_memory(settings)
     token = checked_token(token)
     keep_secret(token)
     listening = listen(host, port)
@@ -55,7 +60,7 @@ def ui(
         import webbrowser
 
         webbrowser.open(url)
-    app = create_app(settings, token=token, hosts=[host, *(allow_host or [])])
+    app = create_app(settings, memory=memory, token=token, hosts=[host, *(allow_host or [])])
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=2, server_header=False
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls
@@ -39,6 +39,8 @@ from vitarmm_agent.verifiers.solution import solution_of
 from vitarmm_agent.verifiers.stopping import is_slip, standing_answer
 
 if TYPE_CHECKING:
+    from langgraph.types import StateSnapshot
+
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 SAID = ("verdict", "message", "solution", "step", "kind")
@@ -140,6 +142,23 @@ def judgement_of(state: ReasoningState, given: Any) -> Flow[Judgement]:
         earlier=earlier,
         worked=worked,
     )
+
+
+def verdict_inputs(snapshot: StateSnapshot, thread_id: str, reply: dict[str, Any]) -> Flow[Any]:
+    """What the graph takes to judge a run, that is over or waits; None where it is judged so already.
+
+    Raises:
+        InputError: the run is under way or died; or see :func:`judgement_of`.
+    """
+    from langgraph.types import Command
+
+    if snapshot.interrupts:
+        return Command(resume=reply)
+    over = snapshot.values.get("status") in STATUS.values()
+    if not over or {task.name for task in snapshot.tasks} - {"judge", "__start__"}:
+        raise InputError(f"run {thread_id!r} is not over; go on with it first: resume it")
+    given = yield from judgement_of(cast("ReasoningState", snapshot.values), reply)
+    return {"verdict": reply} if snapshot.tasks or not given.again else None
 
 
 def judge(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:

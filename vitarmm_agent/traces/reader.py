@@ -178,7 +178,7 @@ def read_trace(
 
 
 def whole_id(checkpointer: BaseCheckpointSaver[str], name: str) -> str:
-    """The thread that is meant: of that name, or the only one whose name begins or ends so.
+    """The thread that is meant: of that name, or the only one whose name, or its end, begins so.
 
     Raises:
         InputError: several do.
@@ -187,7 +187,11 @@ def whole_id(checkpointer: BaseCheckpointSaver[str], name: str) -> str:
         return name
     known = runs_known(checkpointer)
     ids = [thread for thread, _, _ in known.heads()] if known else []
-    found = [thread for thread in ids if thread.startswith(name) or thread.endswith(name)]
+    found = [
+        thread
+        for thread in ids
+        if thread.startswith(name) or thread.endswith(name) or short_id(thread).startswith(name)
+    ]
     if name in found or not found:
         return name
     if len(found) > 1:

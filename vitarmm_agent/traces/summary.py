@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.problem import Status
+from vitarmm_agent.result import left_as
 from vitarmm_agent.traces.cleaning import clean_state
 from vitarmm_agent.traces.reader import error_of, interrupts_of, is_usable, namespace_in
 
@@ -58,6 +59,11 @@ class RunSummary(BaseModel):
     updated_at: str = ""
     died: str = ""
     unreadable: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """The status in a word: a run that did not end is unfinished, died, or was stopped."""
+        return left_as(self.status, self.died)
 
 
 class RunFilter(BaseModel):

@@ -74,13 +74,23 @@ def reply_with(verdict: Any, **said: Any) -> dict[str, Any]:
 
 
 class LaterVerdict(Data):
-    """A verdict as a client of HTTP sends it; ``verdict`` in any form that :func:`read_reply` reads."""
+    """A person's verdict on a run; ``verdict`` in any form that :func:`read_reply` reads."""
 
     verdict: Any
     comment: str = ""
     solution: str = ""
     step: int | None = None
     by: str = ""
+
+    def reply(self) -> dict[str, Any]:
+        """The same as plain data, as the graph takes it.
+
+        Raises:
+            InputError: see :func:`reply_with`.
+        """
+        return reply_with(
+            self.verdict, message=self.comment, solution=self.solution, step=self.step, by=self.by
+        )
 
     @classmethod
     def parse(cls, sent: Any) -> LaterVerdict:

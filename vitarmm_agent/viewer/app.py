@@ -31,6 +31,7 @@ from vitarmm_agent.viewer import (
 from vitarmm_agent.viewer.responses import html
 from vitarmm_agent.viewer.security import Guard
 from vitarmm_agent.viewer.site import Site
+from vitarmm_agent.viewer.whole_parts import WholeParts
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -73,6 +74,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(Guard, hosts=hosts, token=token),
+            Middleware(WholeParts),
             Middleware(GZipMiddleware, minimum_size=1_000),
         ],
         exception_handlers={VitaRMMError: _failed, HTTPException: _failed},
@@ -84,20 +86,20 @@ def _routes() -> list[Any]:
     return [
         Route("/", _home),
         Route("/runs", run_pages.runs),
-        Route("/runs/{thread}", run_pages.run),
-        Route("/runs/{thread}/events", run_pages.run_events),
-        Route("/runs/{thread}/export.html", run_pages.export),
-        Route("/runs/{thread}/export.json", run_pages.export_json),
-        Route("/runs/{thread}/fork", run_actions.fork_form),
-        Route("/runs/{thread}/fork", run_actions.fork, methods=["POST"]),
-        Route("/runs/{thread}/resume", run_actions.resume, methods=["POST"]),
-        Route("/runs/{thread}/stop", run_actions.stop, methods=["POST"]),
-        Route("/runs/{thread}/column", run_pages.column),
-        Route("/runs/{thread}/teach", teaching.teach, methods=["POST"]),
-        Route("/runs/{thread}/remark", run_actions.remark, methods=["POST"]),
-        Route("/runs/{thread}/judge", run_actions.judge, methods=["POST"]),
-        Route("/api/runs/{thread}/judge", run_actions.judge_json, methods=["POST"]),
-        Route("/runs/{thread}/delete", run_actions.delete, methods=["POST"]),
+        Route("/runs/{thread:whole}", run_pages.run),
+        Route("/runs/{thread:whole}/events", run_pages.run_events),
+        Route("/runs/{thread:whole}/export.html", run_pages.export),
+        Route("/runs/{thread:whole}/export.json", run_pages.export_json),
+        Route("/runs/{thread:whole}/fork", run_actions.fork_form),
+        Route("/runs/{thread:whole}/fork", run_actions.fork, methods=["POST"]),
+        Route("/runs/{thread:whole}/resume", run_actions.resume, methods=["POST"]),
+        Route("/runs/{thread:whole}/stop", run_actions.stop, methods=["POST"]),
+        Route("/runs/{thread:whole}/column", run_pages.column),
+        Route("/runs/{thread:whole}/teach", teaching.teach, methods=["POST"]),
+        Route("/runs/{thread:whole}/remark", run_actions.remark, methods=["POST"]),
+        Route("/runs/{thread:whole}/judge", run_actions.judge, methods=["POST"]),
+        Route("/api/runs/{thread:whole}/judge", run_actions.judge_json, methods=["POST"]),
+        Route("/runs/{thread:whole}/delete", run_actions.delete, methods=["POST"]),
         Route("/diff", run_pages.diff),
         Route("/pair", run_pages.pair),
         Route("/events", run_pages.all_events),
@@ -114,10 +116,10 @@ def _routes() -> list[Any]:
         Route("/memory/import", transfer_pages.import_, methods=["POST"]),
         Route("/memory/new", entry_pages.new),
         Route("/memory/new", entry_pages.add, methods=["POST"]),
-        Route("/memory/entry/{entry}", entry_pages.entry),
-        Route("/memory/entry/{entry}/edit", entry_pages.edit, methods=["POST"]),
-        Route("/memory/entry/{entry}/forget", entry_pages.forget, methods=["POST"]),
-        Route("/memory/entry/{entry}/review", entry_pages.review, methods=["POST"]),
+        Route("/memory/entry/{entry:whole}", entry_pages.entry),
+        Route("/memory/entry/{entry:whole}/edit", entry_pages.edit, methods=["POST"]),
+        Route("/memory/entry/{entry:whole}/forget", entry_pages.forget, methods=["POST"]),
+        Route("/memory/entry/{entry:whole}/review", entry_pages.review, methods=["POST"]),
         Route("/evaluations", evals_pages.evaluations),
         Route("/evaluations/{name:path}/run", evals_pages.evaluation_run),
         Route("/evaluations/{name:path}/media/{sha256}", evals_pages.evaluation_media),

@@ -6,11 +6,12 @@ import json
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
 from vitarmm_agent.viewer import drawing, markdown, text
-from vitarmm_agent.viewer.run_view import prompt_parts
+from vitarmm_agent.viewer.run_view import model_calls, prompt_parts
 
 
 @lru_cache(maxsize=1)
@@ -24,6 +25,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
+        "part": part,
         "rich": markdown.inline,
         "prose": markdown.prose,
         "ago": text.ago,
@@ -33,6 +35,7 @@ def environment() -> Environment:
         "clip": text.clip,
         "pretty": pretty,
         "prompt_parts": prompt_parts,
+        "model_calls": model_calls,
         "from_time": text.from_time,
     }
     env.globals |= {"machine": drawing.state_machine, "bar": drawing.bar, "signed": signed}
@@ -58,6 +61,11 @@ def static_text(name: str) -> str:
 def static_bytes(name: str) -> bytes:
     """A static file as bytes."""
     return resources.files("vitarmm_agent.viewer").joinpath("static", name).read_bytes()
+
+
+def part(value: object) -> str:
+    """A part of an address: a slash in it is quoted, too."""
+    return quote(str(value), safe="")
 
 
 def pretty(value: Any) -> str:

@@ -9,9 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from vitarmm_agent.agent import ReasoningAgent, new_thread
+from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.json_text import parse_json
+from vitarmm_agent.nodes.judge import verdict_inputs
 from vitarmm_agent.result import Result
+from vitarmm_agent.run_settings import kept_settings
 from vitarmm_agent.traces import Edit, fork_run, note_run
 from vitarmm_agent.verifiers.person_reply import LaterVerdict
 from vitarmm_agent.viewer.responses import go, html, one, site, whole
@@ -22,6 +25,7 @@ from vitarmm_agent.viewer.solve_pages import model_options
 from vitarmm_agent.viewer.typed import Typed
 
 JSON = "application/json"
+THE_PAGE = "the page"
 
 
 async def fork_form(request: Request) -> Response:
@@ -121,11 +125,22 @@ async def resume(request: Request, form: Form) -> Response:
 
 @keeping("judge")
 async def judge(request: Request, form: Form) -> Response:
-    """Take a verdict on a run that is over."""
+    """Take a verdict on a run that is over; what the memory writer makes of it is watched live."""
+    here, thread = site(request), request.path_params["thread"]
     said = {name: one(form, name) for name in ("verdict", "comment", "solution")}
     step = whole(one(form, "step"), "step", low=1)
-    await _judged(request, LaterVerdict(**said, step=step, by=one(form, "by")))
-    return go(run_address(request.path_params["thread"]))
+    verdict = LaterVerdict(**said, step=step, by=one(form, "by") or THE_PAGE)
+    agent, trace = await _judging(request), await here.trace(thread)
+    snapshot = await agent.graph.aget_state({"configurable": {"thread_id": thread}})
+    inputs = await arun(verdict_inputs(snapshot, thread, verdict.reply()))
+    if inputs is not None:
+
+        async def opened() -> ReasoningAgent:
+            return agent
+
+        kept = kept_settings(snapshot.metadata)
+        here.live.start(thread, opened, inputs, problem=trace.result.problem, metadata=kept)
+    return go(run_address(thread))
 
 
 async def judge_json(request: Request) -> Response:
@@ -146,19 +161,27 @@ async def judge_json(request: Request) -> Response:
 
 
 async def _judged(request: Request, said: LaterVerdict) -> Result:
-    here, thread = site(request), request.path_params["thread"]
-    if thread in here.live.going():
-        raise InputError(f"run {thread!r} is under way; wait until it is over")
-    begun = await here.begun(thread)
-    agent = await here.agent(begun.taken)
+    agent = await _judging(request)
     return await agent.ajudge(
-        thread,
+        request.path_params["thread"],
         said.verdict,
         comment=said.comment,
         solution=said.solution,
         step=said.step,
-        by=said.by or "the page",
+        by=said.by or THE_PAGE,
     )
+
+
+async def _judging(request: Request) -> ReasoningAgent:
+    """The agent that takes a verdict on the run in the address.
+
+    Raises:
+        InputError: there is no such run, or it is under way.
+    """
+    here, thread = site(request), request.path_params["thread"]
+    if thread in here.live.going():
+        raise InputError(f"run {thread!r} is under way; wait until it is over")
+    return await here.agent((await here.begun(thread)).taken)
 
 
 def _reply(form: Form) -> dict[str, Any]:
@@ -193,7 +216,8 @@ async def delete(request: Request) -> Response:
     here, thread = site(request), request.path_params["thread"]
     await checked_form(request)
     if thread in here.live.going():
-        raise InputError(f"run {thread!r} is under way; wait until it is over")
+        raise InputError(f"run {thread!r} is under way; stop it first")
     await here.trace(thread)
     await asyncio.to_thread(here.checkpointer.delete_thread, thread)
+    here.live.runs.pop(thread, None)
     return go("/runs?done=deleted")

@@ -19,6 +19,7 @@ from vitarmm_agent.viewer.responses import address, attached, fragment_wanted, h
 from vitarmm_agent.viewer.run_view import run_context, view_of
 from vitarmm_agent.viewer.security import checked_form
 from vitarmm_agent.viewer.typed import Typed
+from vitarmm_agent.viewer.whose_memory import of_namespace
 
 Form = dict[str, list[object]]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -101,12 +102,13 @@ async def _run(request: Request, typed: Typed, *, status: int = 200) -> Response
     try:
         trace = await here.trace(thread, turn)
     except InputError:
-        if live is None:
+        if live is None or live.phase == "done":
             raise
         return html(request, name, status=status, thread=thread, live=live, view=None, typed=typed)
     open_end = bool(trace.moments and trace.moments[-1].next)
     others = await here.others(thread) if open_end else ""
     context = run_context(trace, live=live, others=others, settings=here.settings, typed=typed)
+    context["of_namespace"] = of_namespace([trace.namespace], here.settings.namespace)
     return html(request, name, status=status, **context, thread=thread)
 
 
@@ -131,10 +133,12 @@ async def _column(request: Request, thread: str) -> dict[str, Any]:
     here = site(request)
     live = here.live.live(thread)
     try:
-        context = run_context(await here.trace(thread), live=live)
+        trace = await here.trace(thread)
+        context = run_context(trace, live=live)
+        context["of_namespace"] = of_namespace([trace.namespace], here.settings.namespace)
         problem = context["result"].problem
     except InputError:
-        if live is None or live.problem is None:
+        if live is None or live.problem is None or live.phase == "done":
             raise
         context, problem = {"view": None, "live": live}, live.problem
     return {**context, "thread": thread, "problem": problem}
@@ -151,7 +155,10 @@ async def diff(request: Request) -> Response:
     texts = ["\n\n".join(a.text for a in trace.result.attempts[-1:]) for trace in (one, other)]
     changes = await asyncio.to_thread(word_diff, *texts)
     views = (view_of(one), view_of(other))
-    return html(request, "diff", one=one, other=other, views=views, changes=changes)
+    whose = of_namespace([one.namespace, other.namespace], here.settings.namespace)
+    return html(
+        request, "diff", one=one, other=other, views=views, changes=changes, of_namespace=whose
+    )
 
 
 async def run_events(request: Request) -> Response:

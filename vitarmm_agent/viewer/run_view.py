@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from vitarmm_agent.answers import grade_result, parse_steps
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
-from vitarmm_agent.problem import Attempt, Feedback, StepError
+from vitarmm_agent.problem import Attempt, Feedback, ModelCall, StepError
 from vitarmm_agent.result import RecallRecord, WriteRecord
 from vitarmm_agent.traces import Moment, Stretch, Trace, word_diff
 from vitarmm_agent.viewer.tiles import tiles_of
 from vitarmm_agent.viewer.typed import Typed
+
+_CALLS = TypeAdapter(tuple[ModelCall, ...])
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,14 @@ def _ticks(feedback: Feedback | None) -> list[tuple[int, dict[str, str]]]:
 def _first(moments: tuple[Moment, ...], kind: str, number: int) -> int:
     found = (i for i, moment in enumerate(moments) if moment.counts.get(kind, 0) >= number)
     return next(found, len(moments))
+
+
+def model_calls(record: Mapping[str, Any]) -> tuple[ModelCall, ...]:
+    """What the memory writer was asked, and said, on a later verdict; none where that cannot be read."""
+    try:
+        return _CALLS.validate_python(record.get("calls", ()))
+    except ValidationError:
+        return ()
 
 
 def prompt_parts(prompt: Sequence[dict[str, Any]], *, examples: bool = False) -> list[PromptPart]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,9 @@ from vitarmm_agent.viewer.run_actions import forked
 from vitarmm_agent.viewer.run_pages import Form, keeping, run_address
 
 MAX_BY = 200
+ASIDE = (
+    "put aside, because it seems to instruct the model; no problem is shown it until it is reviewed"
+)
 
 
 @keeping("teach")
@@ -40,9 +44,12 @@ async def teach(request: Request, form: Form) -> Response:
     again = _begin(trace) if then == "solve again" else None
     by = one(form, "by").strip()[:MAX_BY] or "the page"
     taught = await agent.ateach(thread, text, by=by)
+    kept = taught.operations[0]
+    aside = bool((kept["entry"] or {}).get("quarantined"))
+    again = None if aside else again  # nothing new would be shown
     shown = await forked(request, agent, again.checkpoint_id, Edit()) if again else thread
-    kept = taught.operations[0]["entry_id"]
-    return go(f"{run_address(shown)}?done=taught&entry={kept}&undo={taught.run}")
+    said = {"done": ASIDE if aside else "taught", "entry": kept["entry_id"], "undo": taught.run}
+    return go(f"{run_address(shown)}?{urlencode(said)}")
 
 
 def _mending(begun: Attempt) -> Edit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,14 @@ async def memory_of(request: Request) -> ReasoningMemory:
     memory = await asyncio.to_thread(site(request).memory)
     asked = request.query_params.get(ASKED, "")
     return memory.with_namespace(parse_namespace(asked)) if asked else memory
+
+
+def of_namespace(namespaces: Iterable[Sequence[str]], own: Sequence[str]) -> str:
+    """What the address of an entry that runs were shown ends in: nothing for the server's own memory."""
+    told = {tuple(name) for name in namespaces if name}
+    if len(told) != 1 or told == {tuple(own)}:
+        return ""
+    return f"?{urlencode({ASKED: written_namespace(told.pop())})}"
 
 
 def memory_address(request: Request, *parts: str, **query: object) -> str:

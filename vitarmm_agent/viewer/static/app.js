@@ -47,7 +47,13 @@ function light(root, nodes) {
   for (const node of all("svg.machine [data-node]", root)) node.classList.toggle("lit", nodes.includes(node.dataset.node));
 }
 
+// Two runs are compared, no more and no less.
+function countTicked(root) {
+  for (const button of all("[data-two]", root)) button.disabled = all("input[name=run]:checked", button.form).length !== 2;
+}
+
 function prepare(root) {
+  countTicked(root);
   drawFormulas(root);
   for (const slider of all("input[data-moments]", root)) {
     slider.addEventListener("input", () => moveSlider(slider));
@@ -66,6 +72,7 @@ async function refresh(part, url) {
   part.innerHTML = await answer.text();
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const box of all("input[type=checkbox]", part)) box.checked = ticked.has(box.value);
+  countTicked(part);
   if (scroll !== undefined && $(".attempts", part)) $(".attempts", part).scrollLeft = scroll;
   prepare(part);
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
@@ -188,6 +195,8 @@ function enlarge(button) {
 }
 
 document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='/']:not([download])");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) working();
   const target = event.target.closest("[data-theme-toggle], [data-confirm], [data-mend], [data-zoom]");
   if (!target) return;
   if (target.matches("[data-theme-toggle]")) setTheme();
@@ -195,7 +204,33 @@ document.addEventListener("click", (event) => {
   else if (target.matches("[data-mend]")) { event.preventDefault(); teachFrom(target); }
   else if (!window.confirm(target.dataset.confirm)) event.preventDefault();
 });
-document.addEventListener("change", (event) => { if (event.target.matches("[data-submit]")) event.target.form.requestSubmit(); });
+// What was asked for may take a while, such as a model or the embedder to load; that is said after a second.
+const TWICE = 2000;  // milliseconds in which a form that is sent again was clicked twice
+let waits = null;
+function working() {
+  waits?.();
+  const began = performance.now(), line = document.createElement("p");
+  line.className = "waits";
+  line.setAttribute("role", "status");
+  const clock = setInterval(() => {
+    line.textContent = `working, ${Math.round((performance.now() - began) / 1000)} s`;
+    if (!line.isConnected) document.body.append(line);
+  }, 1000);
+  waits = () => { clearInterval(clock); line.remove(); waits = null; };
+}
+document.addEventListener("submit", (event) => {
+  const now = performance.now(), form = event.target;
+  if (event.defaultPrevented) return;
+  if (now - (form.dataset.sent || -TWICE) < TWICE) { event.preventDefault(); return; }
+  form.dataset.sent = now;
+  working();
+});
+addEventListener("pageshow", () => waits?.());
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("input[name=run]")) countTicked(document);
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, textarea, select");
   if (event.key === "/" && !typing && $("[type=search]")) { event.preventDefault(); $("[type=search]").focus(); }
