@@ -11,7 +11,6 @@ from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.limits import limits_in_force
@@ -96,7 +95,7 @@ def _write(
         problem_id=problem.id,
         attempt=attempts[-1].number,
         verifier=verdicts[-1].source,
-        writer=model_name(writer.model),
+        writer=writer.name,
         begun=begun_of(state),
     )
     worked: list[Operation] = []

@@ -21,10 +21,12 @@ SMALL = 12
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
-def own_numbers(problem: Problem, attempt: Attempt) -> frozenset[str]:
-    """Numbers that the problem gives, that its steps compute, and its final answer."""
-    computed = [found.shown for step in attempt.steps for found in equations(step.text)]
-    texts = [problem.text, *problem.choices, attempt.answer or "", *computed]
+def own_numbers(problem: Problem, *attempts: Attempt) -> frozenset[str]:
+    """Numbers that the problem gives, that the steps of its attempts compute, and their answers."""
+    steps = [step for attempt in attempts for step in attempt.steps]
+    computed = [found.shown for step in steps for found in equations(step.text)]
+    answers = [attempt.answer or "" for attempt in attempts]
+    texts = [problem.text, *problem.choices, *answers, *computed]
     return frozenset(
         _shown(found.value) for text in texts for found in numbers_in(text) if _telling(found)
     )
