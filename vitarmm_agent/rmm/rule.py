@@ -128,14 +128,15 @@ class _Letters:
         used = {_value(n) for e in calculated for n in _NUMERAL.findall(e.left)}
         given = {abs(n.value): n.percent for n in numbers_in(problem.text)}
         self._free = iter(LETTERS)
+        self._given: dict[Fraction, str] = {}
         self._percent: dict[Fraction, str] = {}
-        self._of: dict[Fraction, str] = {}
         for value, percent in given.items():
             if value in used or percent and value / 100 in used:
-                self._name(value)
+                self._given[value] = self._next()
                 if percent:
-                    self._percent[value / 100] = f"{self._of[value]}%"
-        self._given = dict(self._of)
+                    self._percent[value / 100] = f"{self._given[value]}%"
+        self._results: dict[Fraction, str] = {}
+        self._unused: dict[Fraction, str] = {}
         lower = set(re.findall(r"\b[a-z]+\b", problem.text))
         capital = (w for w in CAPITAL.findall(problem.text) if w not in NOT_NAMES)
         self._names = {word for word in capital if word.lower() not in lower}
@@ -149,23 +150,30 @@ class _Letters:
         """
         left = self.side(equation.left)
         self.calculations.append(_spaceless(left))
-        return f"{left} = {self._name(abs(equation.value))}"
+        value = abs(equation.value)
+        self._results[value] = self._unused[value] = self._next()
+        return f"{left} = {self._results[value]}"
 
     def side(self, text: str) -> str:
-        """A side of an equation in letters; constants stay."""
+        """A side of an equation in letters; constants stay.
+
+        Where two have one value, it is the result that was not used yet, else what the problem gives.
+        """
 
         def letter(match: re.Match[str]) -> str:
             value = _value(match[0])
-            return self._of.get(value) or self._percent.get(value) or match[0]
+            places = (self._unused, self._given, self._results, self._percent)
+            found = next((place[value] for place in places if value in place), match[0])
+            self._unused.pop(value, None)
+            return found
 
         plain = re.sub(r"[$€£¥]", "", text)
         return _NUMERAL.sub(letter, plain).replace("%%", "%")
 
-    def _name(self, value: Fraction) -> str:
+    def _next(self) -> str:
         letter = next(self._free, None)
         if letter is None:
             raise _OutOfLettersError
-        self._of[value] = letter
         return letter
 
     def keywords(self, text: str) -> str:
