@@ -129,13 +129,15 @@ def write_lesson(
     attempts, verdicts, shown = made
     related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
+    bare, told = problem.without_reference(), verdicts[-1].solution
     decision = yield from writer.decide(
-        problem.without_reference(),
+        bare,
         attempts,
         verdicts,
         entries,
         provenance,
         recalled=shown,
+        solution=solution_of(bare, told) if told else None,
     )
     written = yield from calls(
         memory.write,
