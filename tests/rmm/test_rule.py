@@ -143,3 +143,15 @@ def test_what_leaves_the_form_is_named(content: str, fault: str) -> None:
     assert fault in faults_of(entry)
     plain = entry.model_copy(update={"content": "Square the side.", "title": ""})
     assert faults_of(plain) == ("no title",)
+
+
+def test_latex_is_read_and_said_once() -> None:
+    text = "There are 6 dogs, and half stand on 2 legs, the others on all 4. How many paws?"
+    told = (
+        "1. Dogs on two legs: \\( \\frac{6}{2} = 3 \\).\n2. Others: \\( \\frac{6}{2} = 3 \\).\n"
+        "3. \\( 3 \\times 2 + 3 \\times 4 = 18 \\) paws\nAnswer: 18"
+    )
+    dogs = Problem(text=text)
+    entry = lesson(dogs, solution_of(dogs, told), None, Provenance())
+    assert entry is not None
+    assert entry.content == "1. X / Y = W (dogs legs).\n2. W * Y + W * Z = V (paws)."

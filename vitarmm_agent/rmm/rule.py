@@ -36,9 +36,13 @@ MOST_STEPS = 6
 WORDS_OF_A_STEP = 40
 """Characters of the words beside a calculation."""
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
-_CLAUSE = re.compile(r"(?<=[:;])\s+|,\s+(?=\D)|\s+(?:so|which means|that means|meaning that)\s+")
+_CLAUSE = re.compile(r"(?<=;)\s+|,\s+(?=\D)|\s+(?:so|which means|that means|meaning that)\s+")
 _NUMERAL = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\d.]*[^\W\d_])")
 _CALCULATED = re.compile(r"[$€£¥]?\d[\d,.]*%?(?:\s*[-+*/x×÷=()]+\s*[$€£¥]?\d[\d,.]*%?)+")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_BRACKETS = re.compile(r"\((\w+%?)\)")
+"""Around one number or letter, as a fraction in LaTeX is read."""
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+(?:\.\d+)?")
 _EMPTY = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have he her hers "
@@ -145,12 +149,15 @@ class _Letters:
     def calculation(self, equation: Equation) -> str:
         """One in letters; its result gets the next one, and has it in what is calculated later.
 
+        Nothing, where the same was calculated before.
+
         Raises:
             _OutOfLettersError: there are more numbers than letters.
         """
-        left = self.side(equation.left)
+        left, value = self.side(equation.left), abs(equation.value)
+        if _spaceless(left) in self.calculations:
+            return ""
         self.calculations.append(_spaceless(left))
-        value = abs(equation.value)
         self._results[value] = self._unused[value] = self._next()
         return f"{left} = {self._results[value]}"
 
@@ -168,7 +175,8 @@ class _Letters:
             return found
 
         plain = re.sub(r"[$€£¥]", "", text)
-        return _NUMERAL.sub(letter, plain).replace("%%", "%")
+        said = _BRACKETS.sub(r"\1", _NUMERAL.sub(letter, plain).replace("%%", "%"))
+        return said[1:-1] if _IN_BRACKETS.fullmatch(said) else said
 
     def _next(self) -> str:
         letter = next(self._free, None)
@@ -193,10 +201,12 @@ def _short(line: str, letters: _Letters) -> Iterator[str]:
     for sentence in _SENTENCE.split(line.replace("**", "")):
         for clause in _CLAUSE.split(sentence):
             for equation in equations(clause)[:1]:
-                words = letters.keywords(_CALCULATED.sub(" ", clause)).split()
-                about = " ".join(w for w in words if w not in LETTERS)
-                about = _cut(about, WORDS_OF_A_STEP)
-                yield letters.calculation(equation) + (f" ({about})" if about else "")
+                calculated = letters.calculation(equation)
+                words = letters.keywords(_CALCULATED.sub(" ", _COMMAND.sub(" ", clause))).split()
+                said = dict.fromkeys(word for word in words if word not in LETTERS)
+                about = _cut(" ".join(said), WORDS_OF_A_STEP)
+                if calculated:
+                    yield f"{calculated} ({about})" if about else calculated
 
 
 def _wrong_turn(wrong: Attempt, letters: _Letters) -> str:
