@@ -29,7 +29,7 @@ vitarmm simulate \
     --gsm8k-path "$rows" --output-dir "$out/data" \
     --reasoner "$reasoner" --judge "$reasoner" --rmm "${TEACHER:-$reasoner}" \
     --sample-size "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
-    --siblings "$siblings" ${SOLVER:+--teacher "$SOLVER"} \
+    --on-siblings "$siblings" ${SOLVER:+--teacher "$SOLVER"} \
     --workers "${WORKERS:-4}" ${ORACLE:+--oracle} $(resume "$out/data/config.json")
 
 if [ ! -e "$out/adapter/adapter_model.safetensors" ]; then

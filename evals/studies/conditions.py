@@ -21,7 +21,7 @@ from vitarmm_agent.evals.statistics import clustered_share
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.finding import Found, finding
 from vitarmm_agent.evals.writers.measuring import WriterSample, WrittenText
-from vitarmm_agent.evals.writers.replay import Probe
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.embedding import load_embeddings
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.schema import MemoryEntry

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.effects import Flow
-from vitarmm_agent.evals.writers.replay import Probe
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict

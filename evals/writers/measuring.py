@@ -20,7 +20,8 @@ from vitarmm_agent.errors import ModelError, OutputError
 from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.cases import Case
-from vitarmm_agent.evals.writers.replay import Neighbours, Probe, Replayer, Trial
+from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
 from vitarmm_agent.models.calls import ask

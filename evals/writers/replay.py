@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vitarmm_agent.answers.grading import grade_attempt
-from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
 from vitarmm_agent.evals.datasets.records import policy_of
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
@@ -26,45 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
-
-Effect = Literal["fixes", "breaks", "nothing"]
-
-
-class Probe(Data):
-    """A problem that entries are tried on.
-
-    Attributes:
-        placebo: an entry of another kind of problem, which is tried in their place as a control.
-    """
-
-    problem: Problem
-    placebo: MemoryEntry | None = None
-
-
-class Trial(Data):
-    """One problem attempted without an entry and with it.
-
-    Attributes:
-        without: for each sample, whether the attempt with an empty memory was right.
-        shown: for each sample, whether the attempt that was shown the entry was right.
-        placebo: for each sample, whether the attempt that was shown the placebo was right.
-    """
-
-    problem_id: str
-    without: tuple[bool, ...]
-    shown: tuple[bool, ...]
-    placebo: tuple[bool, ...] = ()
-
-    @property
-    def effect(self) -> Effect:
-        """``breaks`` when fewer attempts are right with the entry than with an empty memory.
-
-        ``fixes`` when more are: than with an empty memory, and than with the placebo, if there is one.
-        """
-        right = sum(self.shown)
-        if right < sum(self.without):
-            return "breaks"
-        return "fixes" if right > max(sum(self.without), sum(self.placebo)) else "nothing"
 
 
 class Attempting(Protocol):

@@ -152,14 +152,6 @@ def _measured(
     def of_all(holds: Callable[[WriterSample], bool]) -> Share:
         return share(lambda sample: int(holds(sample)), lambda _: 1)
 
-    def of_entries(holds: Callable[[WrittenText], bool]) -> Share:
-        return share(lambda one: sum(map(holds, one.entries)), lambda one: len(one.entries))
-
-    def of_those(
-        among: Callable[[WriterSample], bool], holds: Callable[[WriterSample], bool]
-    ) -> Share:
-        return share(lambda one: int(among(one) and holds(one)), lambda one: int(among(one)))
-
     return WriterMeasured(
         writer=name,
         situations=len(samples),
@@ -176,13 +168,7 @@ def _measured(
             [again + one.restated for again, one in zip(repeats, samples, strict=True)],
             [len(one.entries) + one.restated for one in samples],
         ),
-        in_form=of_entries(lambda entry: not entry.faults),
-        chatter=of_entries(lambda entry: "chatter" in entry.faults),
-        corrections=of_those(lambda one: one.mistaken and bool(one.entries), _corrects),
-        kept_nothing=of_those(lambda one: one.groundless, lambda one: not one.entries),
-        second_copies=of_those(
-            lambda one: one.copied_again is not None, lambda one: bool(one.copied_again)
-        ),
+        **_craft(samples),
         recalled=_share([one.first for one in recalls], [one.covered for one in recalls]),
         false_recalls=_share([one.false for one in recalls], [one.asked for one in recalls]),
         words=sum(entry.words for entry in entries) / len(entries) if entries else None,
@@ -211,6 +197,30 @@ def _pairs(sample: WriterSample) -> list[tuple[bool, bool]]:
         for trial in entry.trials
         for pair in zip(trial.without, trial.shown, strict=True)
     ]
+
+
+def _craft(samples: Sequence[WriterSample]) -> dict[str, Share]:
+    """Whether entries are written as they should be."""
+
+    def of_entries(holds: Callable[[WrittenText], bool]) -> Share:
+        hits = [sum(map(holds, sample.entries)) for sample in samples]
+        return _share(hits, [len(sample.entries) for sample in samples])
+
+    def of_those(
+        among: Callable[[WriterSample], bool], holds: Callable[[WriterSample], bool]
+    ) -> Share:
+        those = [sample for sample in samples if among(sample)]
+        return _share([int(holds(sample)) for sample in those], [1] * len(those))
+
+    return {
+        "in_form": of_entries(lambda entry: not entry.faults),
+        "chatter": of_entries(lambda entry: "chatter" in entry.faults),
+        "corrections": of_those(lambda one: one.mistaken and bool(one.entries), _corrects),
+        "kept_nothing": of_those(lambda one: one.groundless, lambda one: not one.entries),
+        "second_copies": of_those(
+            lambda one: one.copied_again is not None, lambda one: bool(one.copied_again)
+        ),
+    }
 
 
 def _controlled(sample: WriterSample) -> tuple[list[tuple[bool, ...]], list[tuple[bool, ...]]]:

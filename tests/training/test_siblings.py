@@ -34,7 +34,7 @@ def rows(tmp_path: Path) -> Path:
 
 def config(folder: Path, rows: Path, reasoner: list[Any], writer: list[Any],
            **options: Any) -> SimulationConfig:  # fmt: skip
-    given = {
+    given: dict[str, Any] = {
         "sources": [{"name": "gsm8k", "path": str(rows)}],
         "vita_model": script(folder / "reasoner.json", *reasoner),
         "feedback_model": script(folder / "judge.json"),
@@ -152,5 +152,5 @@ def test_siblings_are_made_of_training_rows_of_gsm8k(tmp_path: Path, rows: Path)
     own_rows = tmp_path / "own.jsonl"
     own_rows.write_text(json.dumps({"text": "1 + 1?", "reference": "2"}))
     source = {"name": "problems", "path": str(own_rows)}
-    with pytest.raises(InputError, match="--siblings"):
+    with pytest.raises(InputError, match="--on-siblings"):
         load_problems(config(tmp_path, rows, [], [], sources=[source]))

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "learn": ("learn runs.jsonl", "learn langfuse.json --score correct --pass-from 0.7"),
     "simulate": (
         "simulate --gsm8k-path train.jsonl --sample-size 200 --output-dir data",
-        "simulate --gsm8k-path train.jsonl --siblings 2 --oracle --output-dir data",
+        "simulate --gsm8k-path train.jsonl --on-siblings 2 --oracle --output-dir data",
     ),
     "train": ("train --data data --output-dir adapter",),
     "ui": ("ui --open",),

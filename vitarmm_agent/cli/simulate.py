@@ -11,7 +11,7 @@ import typer
 
 from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
 from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
-from vitarmm_agent.cli.options import Judge, Reasoner
+from vitarmm_agent.cli.options import Judge, Reasoner, Teacher
 from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
     Attempts,
@@ -68,7 +68,7 @@ def simulate(
     replay: Annotated[
         bool, typer.Option(help="Label decisions by trying their entries on problems.")
     ] = True,
-    siblings: Annotated[
+    on_siblings: Annotated[
         int,
         typer.Option(
             min=0,
@@ -77,13 +77,7 @@ def simulate(
             "their own problem and the most similar one.",
         ),
     ] = 0,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="Chat model that solves what failed, for the writer to see; what is wrong is dropped.",
-            show_default="with --siblings, the rows' own solutions",
-        ),
-    ] = None,
+    teacher: Teacher = None,
     oracle: Annotated[
         bool, typer.Option(help="Let the verifier `reference` see the right answer.")
     ] = False,
@@ -121,7 +115,7 @@ def simulate(
         candidates=candidates,
         temperature=temperature,
         replay=replay,
-        siblings=siblings,
+        siblings=on_siblings,
         teacher=teacher,
         attempts=attempts,
         max_iterations=max_iterations,

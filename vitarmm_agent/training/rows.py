@@ -17,7 +17,7 @@ from typing import Literal
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.output_folder import write_text
-from vitarmm_agent.evals.writers.replay import Trial
+from vitarmm_agent.evals.writers.trials import Trial
 from vitarmm_agent.private import private_folder
 from vitarmm_agent.problem import Verdict
 from vitarmm_agent.rmm.situation import Situation

@@ -11,7 +11,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import Benchmark, load_benchmark
 from vitarmm_agent.evals.datasets.groups import group_of, own_solution
 from vitarmm_agent.evals.run.teaching import placebos
-from vitarmm_agent.evals.writers.replay import Probe
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.nodes.teach import solution_of
 from vitarmm_agent.problem import Problem
@@ -107,7 +107,7 @@ def _with_siblings(source: Source, config: SimulationConfig) -> Benchmark:
     if source.name != "gsm8k":
         raise InputError(
             f"siblings are made of rows of GSM8K, not of {source.name}: give --gsm8k-path, or leave "
-            "--siblings out"
+            "--on-siblings out"
         )
     return load_benchmark(
         "siblings",

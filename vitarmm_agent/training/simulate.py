@@ -9,7 +9,8 @@ from pathlib import Path
 from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.output_folder import begin, write_text
 from vitarmm_agent.evals.worklist import Job, WorkList
-from vitarmm_agent.evals.writers.replay import Neighbours, Probe
+from vitarmm_agent.evals.writers.replay import Neighbours
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.labels import preferences

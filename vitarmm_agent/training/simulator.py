@@ -13,7 +13,8 @@ from vitarmm_agent.errors import InputError, ModelError
 from vitarmm_agent.evals.datasets.groups import own_solution
 from vitarmm_agent.evals.datasets.records import policy_of
 from vitarmm_agent.evals.writers.cases import Case, cases_of
-from vitarmm_agent.evals.writers.replay import Probe, Replayer, Trial, sampled
+from vitarmm_agent.evals.writers.replay import Replayer, sampled
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.nodes.teach import solution_by, solution_of

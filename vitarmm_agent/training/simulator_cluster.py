@@ -12,7 +12,7 @@ from vitarmm_agent.evals.cluster.actor import Errand
 from vitarmm_agent.evals.cluster.actors import Actors
 from vitarmm_agent.evals.cluster.parcels import Place
 from vitarmm_agent.evals.cluster.session import Cluster, Session
-from vitarmm_agent.evals.writers.replay import Probe
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.training.sampling import ProblemDrawn

@@ -23,8 +23,9 @@ from vitarmm_agent.evals.writers.measuring import (
     checked_freely,
     measure_writers,
 )
-from vitarmm_agent.evals.writers.replay import Replayer, Trial
+from vitarmm_agent.evals.writers.replay import Replayer
 from vitarmm_agent.evals.writers.report import report_on
+from vitarmm_agent.evals.writers.trials import Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.scripted import ScriptedChatModel
