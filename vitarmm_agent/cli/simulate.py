@@ -38,7 +38,9 @@ def simulate(
     judge: Judge = None,
     rmm: Annotated[
         str | None,
-        typer.Option(help="Chat model that writes the memory.", show_default="the judge"),
+        typer.Option(
+            help="Chat model that writes the memory, or `rule`.", show_default="the judge"
+        ),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
     mathvista_path: MathvistaPath = None,
