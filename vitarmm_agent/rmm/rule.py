@@ -33,12 +33,13 @@ CONFIDENCE = 0.7
 LETTERS = "XYZWVUTSRQPNMLKJHGFEDCB"
 """For numbers, in the order in which they are met; A, I and O are words or zero."""
 MOST_STEPS = 6
-WORDS_OF_A_STEP = 40
+ABOUT = 40
 """Characters of the words beside a calculation."""
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
-_CLAUSE = re.compile(r"(?<=;)\s+|,\s+(?=\D)|\s+(?:so|which means|that means|meaning that)\s+")
+_CLAUSE = re.compile(r"(?<=;) |, (?=\D)| (?:so|which means|that means|meaning that) ")
+"""Between clauses, where spaces are single."""
 _NUMERAL = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\d.]*[^\W\d_])")
-_CALCULATED = re.compile(r"[$€£¥]?\d[\d,.]*%?(?:\s*[-+*/x×÷=()]+\s*[$€£¥]?\d[\d,.]*%?)+")
+_CALCULATED = re.compile(r"(?<![\d,.])\d[\d,.]*+%?(?:\s*+[-+*/x×÷=()]++\s*+[$€£¥]?\d[\d,.]*+%?)++")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _BRACKETS = re.compile(r"\((\w+%?)\)")
 """Around one number or letter, as a fraction in LaTeX is read."""
@@ -111,7 +112,7 @@ def lesson(
         entry_type="correction" if avoid else "insight",
         title=_cut(letters.keywords(asked), TITLE) or _cut(letters.keywords(problem.text), TITLE),
         applies_when=_cut(letters.keywords(problem.text), CONDITION),
-        content=content or ".",
+        content=content,
         confidence=CONFIDENCE,
         provenance=provenance,
     )
@@ -198,15 +199,16 @@ class _Letters:
 
 def _short(line: str, letters: _Letters) -> Iterator[str]:
     """The calculations of a step in letters, each with the few words beside it."""
-    for sentence in _SENTENCE.split(line.replace("**", "")):
-        for clause in _CLAUSE.split(sentence):
-            for equation in equations(clause)[:1]:
-                calculated = letters.calculation(equation)
-                words = letters.keywords(_CALCULATED.sub(" ", _COMMAND.sub(" ", clause))).split()
-                said = dict.fromkeys(word for word in words if word not in LETTERS)
-                about = _cut(" ".join(said), WORDS_OF_A_STEP)
-                if calculated:
-                    yield f"{calculated} ({about})" if about else calculated
+    parts = (" ".join(part.split()) for part in line.replace("**", "").splitlines())
+    clauses = (c for part in parts for s in _SENTENCE.split(part) for c in _CLAUSE.split(s))
+    for clause in clauses:
+        for equation in equations(clause)[:1]:
+            calculated = letters.calculation(equation)
+            words = letters.keywords(_CALCULATED.sub(" ", _COMMAND.sub(" ", clause))).split()
+            said = dict.fromkeys(word for word in words if word not in LETTERS)
+            about = _cut(" ".join(said), ABOUT)
+            if calculated:
+                yield f"{calculated} ({about})" if about else calculated
 
 
 def _wrong_turn(wrong: Attempt, letters: _Letters) -> str:
