@@ -12,6 +12,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.make_deps import named_memory, policy_of, teacher_of, writer_of
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.nearest import did_you_mean
+from vitarmm_agent.rmm.rule import RULE
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.state import CHOICES
 
@@ -82,7 +83,11 @@ class Choices:
         for role, value in chosen.items():
             _check(role, value, settings)
         settings = settings.model_copy(update={k: v for k, v in chosen.items() if k != "memory"})
-        models = {role: self._model(chosen[role]) for role in chosen if role not in LISTS}
+        models = {
+            role: self._model(spec)
+            for role, spec in chosen.items()
+            if role not in LISTS and (role, spec) != ("rmm", RULE)
+        }
         deps, roles = self.deps, self._roles
         solver = models.get("reasoner", deps.reasoner)
         verifiers = chosen.get("feedback", roles.verifiers)
@@ -97,7 +102,8 @@ class Choices:
         if chosen.get("memory") == "off":
             update |= {"writer": None, "teacher": None}
         elif deps.memory or deps.default_memory or "memory" in chosen:
-            update["writer"] = writer_of(models.get("rmm", roles.rmm), solver, settings)
+            rmm = RULE if chosen.get("rmm") == RULE else models.get("rmm", roles.rmm)
+            update["writer"] = writer_of(rmm, solver, settings)
             if "teacher" in chosen:
                 update["teacher"] = teacher_of(models["teacher"], settings)
         return replace(deps, **update)

@@ -19,6 +19,7 @@ from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes.tenancy import has_variables
 from vitarmm_agent.open_media import open_media
+from vitarmm_agent.rmm.load import load_writer
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
@@ -115,6 +116,8 @@ def writer_of(
     if isinstance(rmm, MemoryWriter):
         return rmm
     given = rmm or settings.rmm
+    if isinstance(given, str):
+        return load_writer(given, settings)
     model = solver if given is None else _model("rmm", given, "", settings)
     return MemoryWriter(model, think=settings.rmm_think)
 

@@ -85,7 +85,8 @@ class Settings(BaseSettings):
         description="How often one agent may ask the teacher; default: no limit.",
     )
     rmm: str | None = Field(
-        default=None, description="Memory-writing chat model; default: the reasoner."
+        default=None,
+        description="Memory-writing chat model, or `rule`, which asks none; default: the reasoner.",
     )
     rmm_think: bool = Field(
         default=False, description="Let the memory writer write a thought before it decides."

@@ -7,14 +7,19 @@
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
 #   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
+# SOLVER gives right solutions of what failed; default: with SIBLINGS, the rows' own.
 # TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
-# ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict. A step whose output is there is gone on with.
+# SIBLINGS=2 tries entries on as many siblings of each row of GSM8K, beside a placebo, with the rule as one more
+# writer; SIBLINGS=0 takes other rows, and tries entries on their own problem and the most similar one.
+# ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict.
+# Killed, it goes on by the same command: what is finished is kept.
 set -euo pipefail
 
 rows=${1:?usage: train_rmm.sh GSM8K_TRAINING_ROWS [OUTPUT_FOLDER]}
 out=${2:-rmm}
 model=${MODEL:-qwen2.5-coder-0.5b-instruct}
 reasoner=${REASONER:-local:$model}
+siblings=${SIBLINGS:-2}
 read -ra labels <<<"${LABELS:-chosen}"
 mkdir -p "$out"
 
@@ -24,6 +29,7 @@ vitarmm simulate \
     --gsm8k-path "$rows" --output-dir "$out/data" \
     --reasoner "$reasoner" --judge "$reasoner" --rmm "${TEACHER:-$reasoner}" \
     --sample-size "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
+    --on-siblings "$siblings" ${SOLVER:+--teacher "$SOLVER"} \
     --workers "${WORKERS:-4}" ${ORACLE:+--oracle} $(resume "$out/data/config.json")
 
 if [ ! -e "$out/adapter/adapter_model.safetensors" ]; then
@@ -35,7 +41,7 @@ fi
 
 vitarmm eval rmm \
     --data "$out/data" --output-dir "$out/measured" --reasoner "$reasoner" \
-    --rmm "local:$model" --rmm "local:$model+$out/adapter" \
+    --rmm "local:$model" --rmm rule --rmm "local:$model+$out/adapter" \
     --workers "${WORKERS:-4}" $(resume "$out/measured/writers")
 
 vitarmm solve "A square has a perimeter of 20 cm. What is its area in square centimeters?" \

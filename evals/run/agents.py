@@ -23,6 +23,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.result import Result
+from vitarmm_agent.rmm.load import load_writer
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
 
@@ -61,8 +62,11 @@ class Models:
         """
         reasoner = load_chat_model(settings.reasoner, settings=settings)
         judge = load_chat_model(settings.judge, settings=settings) if settings.judge else reasoner
-        rmm = load_chat_model(settings.rmm, settings=settings) if settings.rmm else reasoner
-        writer = MemoryWriter(rmm, think=settings.rmm_think)
+        named = settings.rmm
+        writer = (
+            load_writer(named, settings) if named
+            else MemoryWriter(reasoner, think=settings.rmm_think)
+        )  # fmt: skip
         temperature = vote_temperature(settings)
 
         def vote(number: int) -> BaseChatModel:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vitarmm_agent.data import Data
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
 from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.situation import Situation, situation_of
-from vitarmm_agent.rmm.writer import decision_messages
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -28,6 +30,8 @@ class Case(Data):
         decided: what the run's own writer asked for; None when its answer could not be used.
         thought: what that writer wrote before it decided, if it was asked to.
         verdict_after: feedback on the next attempt of the run, or None.
+        solution: a right one of what failed, where someone gave it after the run.
+        siblings: problems of its kind that no one here has seen, to try entries on.
     """
 
     problem: Problem
@@ -39,6 +43,8 @@ class Case(Data):
     thought: str = ""
     verdict_after: Verdict | None = None
     thread_id: str = ""
+    solution: Attempt | None = None
+    siblings: tuple[Probe, ...] = ()
 
     @property
     def situation(self) -> Situation:
@@ -78,7 +84,26 @@ class Case(Data):
     def messages(self, *, think: bool = False) -> list[BaseMessage]:
         """The prompt, as the writer sends it."""
         problem = self.problem.without_reference()
-        return decision_messages(problem, self.attempts, self.feedback, self.related, think=think)
+        return decision_messages(
+            problem,
+            self.attempts,
+            self.feedback,
+            self.related,
+            solution=self.solution,
+            think=think,
+        )
+
+    def decision_of(self, writer: MemoryWriter, name: str) -> Flow[WriterDecision]:
+        """What a writer makes of it, signed by ``name``."""
+        return writer.decide(
+            self.problem.without_reference(),
+            self.attempts,
+            self.feedback,
+            self.related,
+            self.provenance(name),
+            recalled=self.recalled,
+            solution=self.solution,
+        )
 
 
 def cases_of(result: Result, problem: Problem) -> list[Case]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
@@ -20,20 +20,20 @@ from vitarmm_agent.errors import ModelError, OutputError
 from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.cases import Case
-from vitarmm_agent.evals.writers.replay import Neighbours, Replayer, Trial
+from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
 from vitarmm_agent.models.calls import ask
-from vitarmm_agent.problem import Problem, Usage
+from vitarmm_agent.problem import Usage
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.rmm.audit import leak_of
+from vitarmm_agent.rmm.form import Fault, faults_of
 from vitarmm_agent.rmm.generalise import own_numbers
+from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.schema import parse_output
 from vitarmm_agent.rmm.situation import Situation
 from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, usable_operations
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
 
 LEDGER = "decisions.jsonl"
 _FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)
@@ -67,14 +67,17 @@ class WrittenText(Data):
 
     Attributes:
         leak: why it gives away the problem it comes from, or None.
+        faults: where it leaves the form that was asked for.
         trials: what it did to each similar problem.
     """
 
+    entry_type: EntryType = "insight"
     title: str
     applies_when: str
     content: str
     words: int
     leak: Literal["answer", "verbatim"] | None
+    faults: tuple[Fault, ...] = ()
     trials: tuple[Trial, ...] = ()
 
 
@@ -91,6 +94,10 @@ class WriterSample(Data):
         restated: entries it wanted to add that were shown to it.
         leaks_before: entries that gave their problem away before its numbers were taken out.
         entries: entries that would be written.
+        groundless: nothing was learned: a fail of which neither a wrong step nor a right solution is known.
+        mistaken: a wrong attempt is known, and what is right.
+        copied_again: shown its own entry for the same situation, it wrote it a second time; None when it
+            was not asked.
     """
 
     writer: str
@@ -105,6 +112,9 @@ class WriterSample(Data):
     written_before: int = 0
     leaks_before: int = 0
     entries: tuple[WrittenText, ...] = ()
+    groundless: bool = False
+    mistaken: bool = False
+    copied_again: bool | None = None
     baselines: dict[str, tuple[bool, ...]] = {}
     usage: Usage = Usage()
     seconds: float = 0.0
@@ -120,7 +130,7 @@ class Named:
     """A writer and the spec by which it is known."""
 
     name: str
-    model: BaseChatModel
+    writer: MemoryWriter
 
 
 class Measurer:
@@ -132,13 +142,11 @@ class Measurer:
         neighbours: Mapping[str, Neighbours],
         *,
         probes: int = 2,
-        think: bool = False,
     ) -> None:
-        """Try each entry on ``probes`` problems of ``neighbours``, which is by benchmark."""
+        """Try each entry on ``probes`` problems: siblings of a case, or of ``neighbours`` by benchmark."""
         self.replayer = replayer
         self.neighbours = neighbours
         self.probes = probes
-        self.think = think
 
     async def sample(self, writer: Named, case: Case) -> WriterSample:
         """Ask one writer about one situation.
@@ -147,21 +155,12 @@ class Measurer:
             VitaRMMError: as the models raise.
         """
         free, usage = await self._freely(writer, case)
-        decision = await arun(
-            MemoryWriter(writer.model, think=self.think).decide(
-                case.problem.without_reference(),
-                case.attempts,
-                case.feedback,
-                case.related,
-                case.provenance(writer.name),
-                recalled=case.recalled,
-            )
-        )
+        decision = await arun(case.decision_of(writer.writer, writer.name))
         entries = [one.entry for one in decision.operations if one.entry is not None]
         similar = self._similar(case)
         written = [await self._written(entry, case, similar) for entry in entries]
-        known = self.replayer.baselines
         before = _leaks_before(decision, case)
+        again, more = await self._again(writer, case, entries)
         return WriterSample(
             writer=writer.name,
             case=case.key,
@@ -172,35 +171,57 @@ class Measurer:
             written_before=before[0],
             leaks_before=before[1],
             entries=tuple(written),
-            baselines={
-                p.fingerprint: known[p.fingerprint] for p in similar if p.fingerprint in known
-            },
-            usage=usage + decision.usage,
+            groundless=_groundless(case),
+            mistaken=case.situation == "contrast" or case.solution is not None,
+            copied_again=again,
+            baselines=self.replayer.known(similar),
+            usage=usage + decision.usage + more,
             seconds=round(decision.seconds, 4),
         )
 
     async def _freely(self, writer: Named, case: Case) -> tuple[dict[str, bool], Usage]:
+        """What it answers when nothing is constrained; the rule has but one way to answer."""
+        if isinstance(writer.writer, RuleWriter):
+            decision = await arun(case.decision_of(writer.writer, writer.name))
+            return checked_freely(decision.raw, case), decision.usage
         try:
-            reply = await arun(ask(writer.model, case.messages(think=self.think)))
+            reply = await arun(ask(writer.writer.model, case.messages(think=writer.writer.think)))
         except ModelError:
             return {}, Usage(calls=1)
         return checked_freely(reply.said, case), reply.usage
 
-    def _similar(self, case: Case) -> list[Problem]:
+    async def _again(
+        self, writer: Named, case: Case, entries: Sequence[MemoryEntry]
+    ) -> tuple[bool | None, Usage]:
+        """Whether it writes a second copy when it is shown what it wrote for the same situation."""
+        if not entries or not case.siblings:
+            return None, Usage()
+        shown = case.model_copy(update={"related": (*entries, *case.related)})
+        decision = await arun(shown.decision_of(writer.writer, writer.name))
+        return any(one.kind == "add" for one in decision.operations), decision.usage
+
+    def _similar(self, case: Case) -> list[Probe]:
+        if case.siblings:
+            return list(case.siblings[: self.probes])
         among = self.neighbours.get(case.benchmark)
-        return among.nearest(case.problem, self.probes) if among and self.probes else []
+        found = among.nearest(case.problem, self.probes) if among and self.probes else []
+        return [Probe(problem=problem) for problem in found]
 
     async def _written(
-        self, entry: MemoryEntry, case: Case, similar: Sequence[Problem]
+        self, entry: MemoryEntry, case: Case, similar: Sequence[Probe]
     ) -> WrittenText:
         text = entry_text(entry)
         return WrittenText(
+            entry_type=entry.entry_type,
             title=entry.title,
             applies_when=entry.applies_when,
             content=entry.content,
             words=len(text.split()),
             leak=leak_of(text, case.problem),
-            trials=tuple([await self.replayer.trial(problem, entry) for problem in similar]),
+            faults=faults_of(entry),
+            trials=tuple(
+                [await self.replayer.trial(one.problem, entry, one.placebo) for one in similar]
+            ),
         )
 
 
@@ -229,7 +250,7 @@ async def measure_writers(
     work = WorkList(folder / LEDGER, WriterSample)
     for row in work.done.values():
         measurer.replayer.remember(row.baselines)
-    jobs = [Job(f"{w.name}/{case.key}", (w, case)) for w in writers for case in cases]
+    jobs = [Job(f"{w.name}/{case.key}", (w, case)) for case in cases for w in writers]
     if on_start:
         on_start(len(jobs), sum(job.key in work.done for job in jobs))
 
@@ -239,7 +260,8 @@ async def measure_writers(
     stopped = await work.run(
         [[job] for job in jobs], do, workers=workers, crashed=_crashed, on_row=on_row
     )
-    return [work.done[job.key] for job in jobs if job.key in work.done], stopped
+    done = [work.done[job.key] for job in jobs if job.key in work.done]
+    return [one for w in writers for one in done if one.writer == w.name], stopped
 
 
 def checked_freely(text: str, case: Case) -> dict[str, bool]:
@@ -273,8 +295,14 @@ def _leaks_before(decision: WriterDecision, case: Case) -> tuple[int, int]:
     return len(texts), sum(leak_of(text, case.problem) is not None for text in texts)
 
 
+def _groundless(case: Case) -> bool:
+    named = any(error.step is not None for error in case.feedback[-1].errors)
+    return case.situation == "failure" and case.solution is None and not named
+
+
 def _numbers(case: Case) -> frozenset[str]:
-    return own_numbers(case.problem, case.attempts[-1])
+    known = (case.attempts[-1], case.solution) if case.solution else (case.attempts[-1],)
+    return own_numbers(case.problem, *known)
 
 
 def _json(text: str) -> Any:

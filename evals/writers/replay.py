@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vitarmm_agent.answers.grading import grade_attempt
-from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
 from vitarmm_agent.evals.datasets.records import policy_of
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
@@ -26,27 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
-
-Effect = Literal["fixes", "breaks", "nothing"]
-
-
-class Trial(Data):
-    """One problem attempted without an entry and with it.
-
-    Attributes:
-        without: for each sample, whether the attempt with an empty memory was right.
-        shown: for each sample, whether the attempt that was shown the entry was right.
-    """
-
-    problem_id: str
-    without: tuple[bool, ...]
-    shown: tuple[bool, ...]
-
-    @property
-    def effect(self) -> Effect:
-        """``fixes`` when more attempts are right with the entry, ``breaks`` when fewer."""
-        gained = sum(self.shown) - sum(self.without)
-        return "fixes" if gained > 0 else "breaks" if gained < 0 else "nothing"
 
 
 class Attempting(Protocol):
@@ -101,15 +80,17 @@ class Replayer:
 
     @property
     def baselines(self) -> dict[str, tuple[bool, ...]]:
-        """Attempts with an empty memory so far, by fingerprint of the problem."""
+        """Attempts with an empty memory or a placebo so far, by the problem's fingerprint and the placebo."""
         return dict(self._known)
 
     def remember(self, baselines: Mapping[str, Sequence[bool]]) -> None:
         """Take over attempts with an empty memory that were made before."""
         self._known.update((key, tuple(right)) for key, right in baselines.items())
 
-    async def trial(self, problem: Problem, entry: MemoryEntry) -> Trial:
-        """Try an entry on a problem.
+    async def trial(
+        self, problem: Problem, entry: MemoryEntry, placebo: MemoryEntry | None = None
+    ) -> Trial:
+        """Try an entry on a problem; a placebo is tried once per problem.
 
         Raises:
             InputError: the problem has no reference to grade against.
@@ -117,16 +98,29 @@ class Replayer:
             ModelServerError: the model server failed.
         """
         without = await self.baseline(problem)
+        control = await self.baseline(problem, placebo) if placebo else ()
         shown = await self.attempts(problem, [entry])
-        return Trial(problem_id=problem.id, without=without, shown=shown)
+        return Trial(problem_id=problem.id, without=without, shown=shown, placebo=control)
 
-    async def baseline(self, problem: Problem) -> tuple[bool, ...]:
-        """Whether each attempt with an empty memory is right; raises as :meth:`trial` does."""
-        key = problem.fingerprint
+    async def baseline(
+        self, problem: Problem, placebo: MemoryEntry | None = None
+    ) -> tuple[bool, ...]:
+        """Whether each attempt with an empty memory is right, or with the placebo in it.
+
+        Raises as :meth:`trial` does.
+        """
+        key = _key(problem, placebo)
         async with self._locks[key]:
             if key not in self._known:
-                self._known[key] = await self.attempts(problem, [])
+                self._known[key] = await self.attempts(problem, [placebo] if placebo else [])
         return self._known[key]
+
+    def known(self, probes: Sequence[Probe]) -> dict[str, tuple[bool, ...]]:
+        """Of :attr:`baselines`, those of these problems."""
+        keys = {
+            _key(probe.problem, placebo) for probe in probes for placebo in (None, probe.placebo)
+        }
+        return {key: right for key, right in self._known.items() if key in keys}
 
     async def attempts(self, problem: Problem, entries: list[MemoryEntry]) -> tuple[bool, ...]:
         """Whether each attempt with these entries in memory is right; raises as :meth:`trial`."""
@@ -175,6 +169,10 @@ class Neighbours:
             if len(found) == k:
                 break
         return found
+
+
+def _key(problem: Problem, placebo: MemoryEntry | None) -> str:
+    return f"{problem.fingerprint}/{placebo.id}" if placebo else problem.fingerprint
 
 
 def sampled(model: BaseChatModel, temperature: float, seed: int) -> Any:

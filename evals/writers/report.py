@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, mcnemar
+from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample, WrittenText
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.rmm.form import says_what_not
 from vitarmm_agent.rmm.novelty import restated
 
 
@@ -59,9 +61,19 @@ class WriterMeasured(Data):
         leaks: entries that give their problem away as they would be stored.
         leaks_before: the same before the problem's own numbers are taken out.
         duplicates: entries that repeat one it was shown, or one it wrote for an earlier situation.
+        in_form: entries that keep to the form: title, condition, few short steps, no chatter.
+        chatter: entries with a sentence of chatter.
+        corrections: where a wrong attempt and what is right are known, and an entry was written: those
+            with a correction that says what not to do.
+        kept_nothing: where nothing was learned, those without an entry.
+        second_copies: shown its own entry for the same situation, it wrote a second one.
+        recalled: of siblings whose kind has an entry, those that recall it first.
+        false_recalls: siblings that recall something when no entry of their kind is there.
         words: per entry on average; None without entries.
         without, shown: accuracy on similar problems with an empty memory, and with the entry.
-        lift: the difference of both; situations are drawn whole.
+        placebo: accuracy on the same with an entry of another kind.
+        lift: with the entry less with an empty memory; situations are drawn whole.
+        over_placebo: with the entry less with the placebo.
         fixes, breaks: attempts that only the entry, or only the empty memory, got right.
         p_value: exact McNemar test of these, attempts taken as independent.
         against_first: difference in accuracy per situation to the first writer; where a writer wants
@@ -80,10 +92,19 @@ class WriterMeasured(Data):
     leaks: Share
     leaks_before: Share
     duplicates: Share
+    in_form: Share
+    chatter: Share
+    corrections: Share
+    kept_nothing: Share
+    second_copies: Share
+    recalled: Share
+    false_recalls: Share
     words: float | None
     without: Share
+    placebo: Share
     shown: Share
     lift: Difference
+    over_placebo: Difference
     fixes: int
     breaks: int
     p_value: float
@@ -99,13 +120,16 @@ class WriterReport(Data):
 
 
 def report_on(
-    config: WriterConfig, samples: Sequence[WriterSample], stopped: str | None = None
+    config: WriterConfig,
+    samples: Sequence[WriterSample],
+    stopped: str | None = None,
+    recalls: Mapping[str, Sequence[Found]] | None = None,
 ) -> WriterReport:
-    """Summarise samples, which are ordered by writer."""
+    """Summarise samples, which are ordered by writer; ``recalls`` are by writer."""
     found, first = list[WriterMeasured](), list[WriterSample]()
     for name, group in groupby(samples, key=lambda sample: sample.writer):
         mine = list(group)
-        measured = _measured(name, mine, config.seed)
+        measured = _measured(name, mine, config.seed, (recalls or {}).get(name, ()))
         if first:
             compared = _against(first, mine, config.seed)
             measured = measured.model_copy(update={"against_first": compared})
@@ -114,7 +138,9 @@ def report_on(
     return WriterReport(config=config, writers=tuple(found), stopped=stopped)
 
 
-def _measured(name: str, all_samples: Sequence[WriterSample], seed: int) -> WriterMeasured:
+def _measured(
+    name: str, all_samples: Sequence[WriterSample], seed: int, recalls: Sequence[Found]
+) -> WriterMeasured:
     samples = [sample for sample in all_samples if sample.crash is None]
     repeats = _repeats(samples)
     entries = [entry for sample in samples for entry in sample.entries]
@@ -142,10 +168,18 @@ def _measured(name: str, all_samples: Sequence[WriterSample], seed: int) -> Writ
             [again + one.restated for again, one in zip(repeats, samples, strict=True)],
             [len(one.entries) + one.restated for one in samples],
         ),
+        **_craft(samples),
+        recalled=_share([one.first for one in recalls], [one.covered for one in recalls]),
+        false_recalls=_share([one.false for one in recalls], [one.asked for one in recalls]),
         words=sum(entry.words for entry in entries) / len(entries) if entries else None,
         without=share(lambda one: _right(one, 0), lambda one: len(_pairs(one))),
         shown=share(lambda one: _right(one, 1), lambda one: len(_pairs(one))),
+        placebo=share(
+            lambda one: sum(map(sum, _controlled(one)[0])),
+            lambda one: sum(map(len, _controlled(one)[0])),
+        ),
         lift=_lift(samples, seed),
+        over_placebo=_over_placebo(samples, seed),
         fixes=sum(shown and not without for without, shown in pairs),
         breaks=sum(without and not shown for without, shown in pairs),
         p_value=mcnemar(
@@ -163,6 +197,51 @@ def _pairs(sample: WriterSample) -> list[tuple[bool, bool]]:
         for trial in entry.trials
         for pair in zip(trial.without, trial.shown, strict=True)
     ]
+
+
+def _craft(samples: Sequence[WriterSample]) -> dict[str, Share]:
+    """Whether entries are written as they should be."""
+
+    def of_entries(holds: Callable[[WrittenText], bool]) -> Share:
+        hits = [sum(map(holds, sample.entries)) for sample in samples]
+        return _share(hits, [len(sample.entries) for sample in samples])
+
+    def of_those(
+        among: Callable[[WriterSample], bool], holds: Callable[[WriterSample], bool]
+    ) -> Share:
+        those = [sample for sample in samples if among(sample)]
+        return _share([int(holds(sample)) for sample in those], [1] * len(those))
+
+    return {
+        "in_form": of_entries(lambda entry: not entry.faults),
+        "chatter": of_entries(lambda entry: "chatter" in entry.faults),
+        "corrections": of_those(lambda one: one.mistaken and bool(one.entries), _corrects),
+        "kept_nothing": of_those(lambda one: one.groundless, lambda one: not one.entries),
+        "second_copies": of_those(
+            lambda one: one.copied_again is not None, lambda one: bool(one.copied_again)
+        ),
+    }
+
+
+def _controlled(sample: WriterSample) -> tuple[list[tuple[bool, ...]], list[tuple[bool, ...]]]:
+    """Of the trials with a placebo: what was right with it, and what with the entry."""
+    trials = [trial for entry in sample.entries for trial in entry.trials if trial.placebo]
+    return [trial.placebo for trial in trials], [trial.shown for trial in trials]
+
+
+def _over_placebo(samples: Sequence[WriterSample], seed: int) -> Difference:
+    tried = [(placebo, shown) for placebo, shown in map(_controlled, samples) if placebo]
+    if not tried:
+        return Difference(estimate=None, low=None, high=None)
+    gained = [sum(map(sum, shown)) - sum(map(sum, placebo)) for placebo, shown in tried]
+    counted = [sum(map(len, placebo)) for placebo, _ in tried]
+    return _difference(Draws(len(tried), seed=seed).ratio(gained, counted))
+
+
+def _corrects(sample: WriterSample) -> bool:
+    return any(
+        one.entry_type == "correction" and says_what_not(one.content) for one in sample.entries
+    )
 
 
 def _right(sample: WriterSample, which: int) -> int:

@@ -99,6 +99,8 @@ MISTAKES: dict[str, dict[str, str]] = {
         "--output-dir new --gsm8k-path missing.jsonl": NO_FILE,
         "--output-dir folder --gsm8k-path rows.jsonl": FULL,
         "--output-dir new --gsm8k-path rows.jsonl -r qwen": NO_MODEL,
+        "--output-dir new --gsm8k-path rows.jsonl --on-siblings 2": "too few other numbers keep every value whole and positive",
+        "--output-dir new --gsm8k-path rows.jsonl --on-siblings 2 --teacher qwen": NO_MODEL,
     },
     "train": {
         "": f"Missing option '--data'{HELP}",

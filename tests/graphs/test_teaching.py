@@ -32,11 +32,8 @@ def memory(tmp_path: Path) -> ReasoningMemory:
 
 def open_agent(folder: Path, *replies: str, **options: Any) -> ReasoningAgent:
     reasoner = script(folder / "reasoner.json", *replies)
-    return ReasoningAgent.open(
-        reasoner=reasoner,
-        rmm=script(folder / "rmm.json", *[nothing()] * 9),
-        **{"feedback": "arithmetic"} | options,
-    )
+    given = {"feedback": "arithmetic", "rmm": script(folder / "rmm.json", *[nothing()] * 9)}
+    return ReasoningAgent.open(reasoner=reasoner, **given | options)
 
 
 def examples(memory: ReasoningMemory) -> list[MemoryEntry]:
@@ -297,6 +294,16 @@ def test_a_verdict_may_bring_the_solution(tmp_path: Path, memory: ReasoningMemor
     (entry,) = examples(memory)
     assert entry.example is not None and entry.example.answer == "25"
     assert entry.provenance.verifier == "human"
+
+
+def test_the_rule_writes_what_a_person_solved(tmp_path: Path, memory: ReasoningMemory) -> None:
+    agent = open_agent(tmp_path, WRONG, RIGHT, memory=memory, feedback="human", rmm="rule")
+    agent.solve(QUESTION, thread_id="t")
+    agent.resume("t", {"verdict": "fail", "message": "The side is 5.", "solution": RIGHT})
+    (lesson,) = [entry for entry in memory.list() if not entry.example]
+    assert lesson.content.splitlines()[:2] == ["1. X / 4 = Y (side cm).", "2. Y * Y = Z (area)."]
+    assert (lesson.title, lesson.provenance.writer) == ("area square centimeters", "rule")
+    assert len(examples(memory)) == 1
 
 
 def test_the_command_line_teaches(

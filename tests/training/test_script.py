@@ -42,6 +42,7 @@ def test_simulate_train_measure_solve(tmp_path: Path, weights: Callable[[str], P
         "SAMPLES": "4",
         "HOLDOUT": "0.25",
         "CANDIDATES": "2",
+        "SIBLINGS": "0",
         "WORKERS": "2",
         "ORACLE": "1",
         "LABELS": "chosen rejected",
@@ -56,7 +57,8 @@ def test_simulate_train_measure_solve(tmp_path: Path, weights: Callable[[str], P
     assert json.loads((out / "data" / "combined_data.json").read_text())
     assert (out / "adapter" / "adapter_model.safetensors").is_file()
     report = json.loads((out / "measured" / "report.json").read_text())
-    base, adapted = report["writers"]
+    base, rule, adapted = report["writers"]
+    assert rule["writer"] == "rule" and rule["crashes"] == 0
     assert base["writer"] == f"local:{tiny}" and adapted["writer"].endswith("+out/adapter")
     assert base["situations"] == adapted["situations"] > 0
     assert base["crashes"] == adapted["crashes"] == 0

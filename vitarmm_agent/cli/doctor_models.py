@@ -33,10 +33,12 @@ def verifier_names(settings: Settings) -> list[str]:
 
 def roles(settings: Settings) -> dict[str, list[str]]:
     """Each chosen chat model, by its spec, and what it is for."""
+    from vitarmm_agent.rmm.rule import RULE
+
     chosen = {"reasoner": settings.reasoner}
     if "judge" in verifier_names(settings):
         chosen["judge"] = settings.judge or settings.reasoner
-    if settings.memory_location != "off":
+    if settings.memory_location != "off" and settings.rmm != RULE:
         chosen["memory writer"] = settings.rmm or settings.reasoner
     if settings.teacher:
         chosen["teacher"] = settings.teacher

@@ -27,6 +27,7 @@ from vitarmm_agent.cli.sources import (
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.writers.cases import Case
+    from vitarmm_agent.evals.writers.finding import Found
     from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample
     from vitarmm_agent.evals.writers.report import WriterMeasured, WriterReport
     from vitarmm_agent.problem import Problem
@@ -43,7 +44,7 @@ def rmm(
     rmm: Annotated[
         list[str] | None,
         typer.Option(
-            help="Chat model that writes the memory, such as local:NAME+ADAPTER; repeat to compare.",
+            help="Chat model that writes the memory, such as local:NAME+ADAPTER, or `rule`; repeat to compare.",
             show_default="the settings'",
         ),
     ] = None,
@@ -73,7 +74,7 @@ def rmm(
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
     from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.writers.report import report_on
-    from vitarmm_agent.models.load import look_for
+    from vitarmm_agent.rmm.load import look_for_writer
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
@@ -95,11 +96,12 @@ def rmm(
         )
     reasoner, writers = reasoner or settings.reasoner, rmm or [settings.rmm or settings.reasoner]
     for spec in (reasoner, *writers):
-        look_for(spec, settings)
+        look_for_writer(spec, settings)
     cases, pool, think = _material(
         data, sources, output_dir, reasoner,
         num_samples=sample_size, workers=workers, seed=seed, resume=resume, quiet=as_json,
     )  # fmt: skip
+    settings = settings.model_copy(update={"rmm_think": think})
     config = _config(
         cases, writers, reasoner, pool,
         probes=probes, attempts=attempts, seed=seed, think=think,
@@ -108,7 +110,7 @@ def rmm(
         config, cases, pool, output_dir / "writers", settings,
         workers=workers, resume=resume, quiet=as_json,
     )  # fmt: skip
-    report = report_on(config, samples, stopped)
+    report = report_on(config, samples, stopped, _recalls(samples, cases, settings))
     _keep(report, output_dir)
     if as_json:
         print_json(report.model_dump(mode="json"))
@@ -141,7 +143,8 @@ def _material(
         if 0 < num_samples < len(cases):
             chosen = random.Random(seed).sample(range(len(cases)), num_samples)
             cases = [cases[index] for index in sorted(chosen)]
-        return cases, unseen(known, sources), known.think
+        pool = {} if known.siblings and not sources else unseen(known, sources)
+        return cases, pool, known.think
     config = SimulationConfig.of(
         sources=sources,
         vita_model=reasoner,
@@ -193,14 +196,17 @@ def _measure(
     from vitarmm_agent.media import MediaStore
     from vitarmm_agent.memory_store.embedding import load_embeddings
     from vitarmm_agent.models import load_chat_model
+    from vitarmm_agent.rmm.load import load_writer
 
     with err.status("loading models and looking for similar problems"):
-        writers = [Named(spec, load_chat_model(spec, settings=settings)) for spec in config.writers]
+        writers = [Named(spec, load_writer(spec, settings)) for spec in config.writers]
         reasoner = load_chat_model(config.reasoner, settings=settings)
-        embeddings = load_embeddings(settings.embedder, settings) if config.probes else None
+        embeddings = (
+            load_embeddings(settings.embedder, settings) if config.probes and pool else None
+        )
         near = {n: Neighbours(p, embeddings) for n, p in pool.items()} if embeddings else {}
     replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir, local_files=True))
-    measurer = Measurer(replayer, near, probes=config.probes, think=config.think)
+    measurer = Measurer(replayer, near, probes=config.probes)
 
     def go(
         on_start: Callable[[int, int], None] | None = None,
@@ -213,6 +219,25 @@ def _measure(
         return asyncio.run(flow)
 
     return go() if quiet else _with_progress(go)
+
+
+def _recalls(
+    samples: Sequence[WriterSample], cases: Sequence[Case], settings: Settings
+) -> dict[str, list[Found]]:
+    """By writer, what siblings recall of its entries."""
+    from vitarmm_agent.evals.writers.finding import finding
+    from vitarmm_agent.memory_store.embedding import load_embeddings
+
+    if not any(case.siblings for case in cases):
+        return {}
+    embeddings = load_embeddings(settings.embedder, settings)
+    names = dict.fromkeys(sample.writer for sample in samples)
+    return {
+        name: finding(
+            [s for s in samples if s.writer == name], cases, embeddings, settings.embedder
+        )
+        for name in names
+    }
 
 
 def _with_progress(go: Callable[..., Measured]) -> Measured:
@@ -258,10 +283,19 @@ ROWS: tuple[tuple[str, Callable[[WriterMeasured], object]], ...] = (
     ("entries that leak", lambda one: one.leaks),
     ("  before numbers are taken out", lambda one: one.leaks_before),
     ("entries that repeat", lambda one: one.duplicates),
+    ("entries that keep to the form", lambda one: one.in_form),
+    ("entries with chatter", lambda one: one.chatter),
+    ("corrections that say what not to do", lambda one: one.corrections),
+    ("nothing kept where nothing was learned", lambda one: one.kept_nothing),
+    ("second copies of what it was shown", lambda one: one.second_copies),
+    ("siblings that recall the entry first", lambda one: one.recalled),
+    ("siblings that recall another's entry", lambda one: one.false_recalls),
     ("words per entry", lambda one: "none" if one.words is None else f"{one.words:.1f}"),
     ("accuracy without the entry", lambda one: one.without),
+    ("accuracy with a placebo", lambda one: one.placebo),
     ("accuracy with the entry", lambda one: one.shown),
     ("lift", lambda one: one.lift),
+    ("lift over the placebo", lambda one: one.over_placebo),
     ("fixes / breaks", lambda one: f"{one.fixes} / {one.breaks}, p = {one.p_value:.3f}"),
     ("accuracy against the first", lambda one: one.against_first or "-"),
 )

@@ -58,14 +58,10 @@ def learn(
     """
     from vitarmm_agent.integrations.exports.told import Judging
     from vitarmm_agent.integrations.learning import learn_runs
-    from vitarmm_agent.models import load_chat_model
-    from vitarmm_agent.rmm.writer import MemoryWriter
+    from vitarmm_agent.rmm.load import load_writer
 
     settings = memory_settings(**given)
-    writer = None
-    if rmm is not None:
-        model = load_chat_model(rmm, settings=settings)
-        writer = MemoryWriter(model, think=settings.rmm_think)
+    writer = None if rmm is None else load_writer(rmm, settings)
     with opened(**given) as found:
         learned = learn_runs(
             found,

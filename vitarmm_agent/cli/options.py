@@ -30,7 +30,8 @@ Judge = Annotated[
     typer.Option(help="Chat model that the verifier `judge` asks.", show_default="the reasoner"),
 ]
 Rmm = Annotated[
-    str | None, typer.Option(help="Chat model that writes the memory.", show_default="the reasoner")
+    str | None,
+    typer.Option(help="Chat model that writes the memory, or `rule`.", show_default="the reasoner"),
 ]
 Teacher = Annotated[
     str | None,

@@ -11,7 +11,7 @@ import typer
 
 from vitarmm_agent.cli.cluster import ActorCount, Address, GpuShare, cluster_of
 from vitarmm_agent.cli.console import err, out, print_json, progress_shown, safe
-from vitarmm_agent.cli.options import Judge, Reasoner
+from vitarmm_agent.cli.options import Judge, Reasoner, Teacher
 from vitarmm_agent.cli.shared import Json, Resume, Seed, Workers
 from vitarmm_agent.cli.sources import (
     Attempts,
@@ -38,7 +38,9 @@ def simulate(
     judge: Judge = None,
     rmm: Annotated[
         str | None,
-        typer.Option(help="Chat model that writes the memory.", show_default="the judge"),
+        typer.Option(
+            help="Chat model that writes the memory, or `rule`.", show_default="the judge"
+        ),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
     mathvista_path: MathvistaPath = None,
@@ -68,6 +70,16 @@ def simulate(
     replay: Annotated[
         bool, typer.Option(help="Label decisions by trying their entries on problems.")
     ] = True,
+    on_siblings: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Try entries on as many siblings of each row of GSM8K, beside a placebo; 0 tries them on "
+            "their own problem and the most similar one.",
+        ),
+    ] = 0,
+    teacher: Teacher = None,
     oracle: Annotated[
         bool, typer.Option(help="Let the verifier `reference` see the right answer.")
     ] = False,
@@ -105,6 +117,8 @@ def simulate(
         candidates=candidates,
         temperature=temperature,
         replay=replay,
+        siblings=on_siblings,
+        teacher=teacher,
         attempts=attempts,
         max_iterations=max_iterations,
         seed=seed,
@@ -136,13 +150,13 @@ def run_simulation(
     cluster: Cluster | None = None,
 ) -> Summary:
     """Run a simulation under a progress bar; when it is interrupted, say how to go on."""
-    from vitarmm_agent.models.load import look_for
+    from vitarmm_agent.rmm.load import look_for_writer
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulate import simulate as run
 
-    chosen = {config.vita_model, config.feedback_model, config.rmm or config.feedback_model}
-    for spec in chosen if cluster is None else ():  # before the folder is made
-        look_for(spec, Settings.load())
+    chosen = {config.vita_model, config.feedback_model, config.rmm, config.teacher}
+    for spec in chosen - {None} if cluster is None else ():  # before the folder is made
+        look_for_writer(str(spec), Settings.load())
 
     def go(
         on_start: Callable[[int, int], None] | None = None,
@@ -206,6 +220,9 @@ def print_summary(summary: Summary) -> None:
     table.add_row("decisions", str(summary.decisions))
     table.add_row("labels", _listed(dict(summary.labels)))
     table.add_row("effects (own/similar)", _listed(summary.effects))
+    table.add_row("solutions of what failed", _listed(summary.solutions))
+    for name, one in summary.outcomes.items():
+        table.add_row(f"on siblings, {name}", safe(str(one)))
     table.add_row("preference pairs", str(summary.preferences))
     table.add_row("entries dropped by the leak audit", _listed(summary.leaks))
     table.add_row("decisions dropped", _listed(summary.dropped))

@@ -24,7 +24,6 @@ from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.memory_store.transfer import BadLine
-from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes.teach import checked_entry
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.rmm.worked import solved_in_the_end
@@ -191,7 +190,7 @@ class _Learning:
 
     def _lesson(self, case: _Case) -> Flow[list[Operation] | None]:
         assert self.writer is not None
-        provenance = case.provenance(by=model_name(self.writer.model))
+        provenance = case.provenance(by=self.writer.name)
         memory = self.memory
         related = yield from calls(memory.recall, memory.arecall, case.problem.text)
         entries = [found.entry for found in related.entries]

@@ -15,7 +15,6 @@ from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.operations import Operation, VerdictEffect
 from vitarmm_agent.memory_store.schema import Provenance
-from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.feedback import STATUS
 from vitarmm_agent.nodes.limits import limits_in_force
@@ -261,7 +260,7 @@ def _learn(
         worked = worked_after_a_fail(given.problem, attempt, origin)
     asked = given.reply.verdict != "abstain" and (given.changes or given.reply.message)
     if deps.writer is not None and asked and not attempt.silent:
-        provenance = origin.model_copy(update={"writer": model_name(deps.writer.model)})
+        provenance = origin.model_copy(update={"writer": deps.writer.name})
         made = given.attempts, given.verdicts, entries_shown(state)
         lesson = write_lesson(memory, deps.writer, given.problem, made, provenance, worked)
         return (yield from lesson)

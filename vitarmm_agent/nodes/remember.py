@@ -11,7 +11,6 @@ from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, written_event
 from vitarmm_agent.nodes.limits import limits_in_force
@@ -97,7 +96,7 @@ def _write(
         problem_id=problem.id,
         attempt=attempts[-1].number,
         verifier=verdicts[-1].source,
-        writer=model_name(writer.model),
+        writer=writer.name,
         begun=begun_of(state),
     )
     worked: list[Operation] = []
@@ -142,13 +141,15 @@ def write_lesson(
     attempts, verdicts, shown = made
     related = yield from calls(memory.recall, memory.arecall, problem.text, reader=provenance)
     entries = [recalled.entry for recalled in related.entries]
+    bare, told = problem.without_reference(), verdicts[-1].solution
     decision = yield from writer.decide(
-        problem.without_reference(),
+        bare,
         attempts,
         verdicts,
         entries,
         provenance,
         recalled=shown,
+        solution=solution_of(bare, told) if told else None,
     )
     written = yield from calls(
         memory.write,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Written
@@ -34,6 +35,9 @@ from vitarmm_agent.verifiers.solution import in_words, objection_to, solution_of
 A_PERSON = "a person"
 """Who judges or teaches without a name."""
 MAX_NAME = 200
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 
 def wants_teacher(state: ReasoningState, deps: Deps) -> bool:
@@ -185,12 +189,19 @@ def _ask(teacher: Teacher, problem: Problem, number: int, deps: Deps) -> Flow[Ta
                 f"the teacher {teacher.name!r} returned {text!r:.100}; return the text of a solution"
             )
         return Taught(by=teacher.name, solution=solution_of(shown, text, number))
-    prompt = prompt_data(shown, attempt_text([]))
-    messages = yield from in_thread(prompt_messages, prompt, shown, deps.media)
     try:
-        reply = yield from ask(teacher.source, messages, aside=True)
+        solution = yield from solution_by(teacher.source, shown, deps.media, number)
     except ModelError as error:
         return Taught(by=teacher.name, note=f"there is no solution: {error}")
-    solution = read_attempt(shown, number, reply)
-    committed = {"answer": stated_answer(shown, solution.text)}
-    return Taught(by=teacher.name, solution=solution.model_copy(update=committed))
+    return Taught(by=teacher.name, solution=solution)
+
+
+def solution_by(
+    model: BaseChatModel, problem: Problem, media: MediaStore, number: int = 1
+) -> Flow[Attempt]:
+    """What a chat model gives as the solution of a problem, with the answer that it states."""
+    prompt = prompt_data(problem, attempt_text([]))
+    messages = yield from in_thread(prompt_messages, prompt, problem, media)
+    reply = yield from ask(model, messages, aside=True)
+    solution = read_attempt(problem, number, reply)
+    return solution.model_copy(update={"answer": stated_answer(problem, solution.text)})

@@ -19,12 +19,15 @@ PLACEHOLDER = "N"
 SMALL = 12
 """Whole numbers in words count as a problem's own from above this one."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_STEP = re.compile(r"\d{1,2}[.)]\s+")
 
 
-def own_numbers(problem: Problem, attempt: Attempt) -> frozenset[str]:
-    """Numbers that the problem gives, that its steps compute, and its final answer."""
-    computed = [found.shown for step in attempt.steps for found in equations(step.text)]
-    texts = [problem.text, *problem.choices, attempt.answer or "", *computed]
+def own_numbers(problem: Problem, *attempts: Attempt) -> frozenset[str]:
+    """Numbers that the problem gives, that the steps of its attempts compute, and their answers."""
+    steps = [step for attempt in attempts for step in attempt.steps]
+    computed = [found.shown for step in steps for found in equations(step.text)]
+    answers = [attempt.answer or "" for attempt in attempts]
+    texts = [problem.text, *problem.choices, *answers, *computed]
     return frozenset(
         _shown(found.value) for text in texts for found in numbers_in(text) if _telling(found)
     )
@@ -34,14 +37,10 @@ def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry 
     """The entry in general terms; None when its content is about those numbers alone.
 
     Sentences of the content that hold one of the numbers are left out; in the title and the
-    condition each is replaced by ``N``.
+    condition each is replaced by ``N``. The number before a step is none of them.
     """
-    kept = [
-        sentence
-        for sentence in _SENTENCE.split(entry.content)
-        if not any(_own(found, numbers) for found in numbers_in(sentence))
-    ]
-    content = " ".join(kept).strip()
+    lines = (_without_own(line, numbers) for line in entry.content.splitlines())
+    content = "\n".join(line for line in lines if line).strip()
     if not content:
         return None
     return entry.model_copy(
@@ -51,6 +50,18 @@ def without_numbers(entry: MemoryEntry, numbers: frozenset[str]) -> MemoryEntry 
             "applies_when": _masked(entry.applies_when, numbers),
         }
     )
+
+
+def _without_own(line: str, numbers: frozenset[str]) -> str:
+    """A line without the sentences that hold one of the numbers; a step keeps its own."""
+    step = _STEP.match(line)
+    at = step.end() if step else 0
+    kept = [
+        sentence
+        for sentence in _SENTENCE.split(line[at:])
+        if not any(_own(found, numbers) for found in numbers_in(sentence))
+    ]
+    return f"{line[:at]}{' '.join(kept)}" if any(kept) else ""
 
 
 def _telling(found: Found) -> bool:

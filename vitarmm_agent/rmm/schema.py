@@ -13,6 +13,8 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
 
 MAX_OPERATIONS = 3
+TITLE, CONDITION, CONTENT = 80, 200, 400
+"""Characters of each that a writer is asked for at most."""
 
 
 class WrittenOperation(BaseModel):
@@ -50,9 +52,9 @@ def output_schema(
     kinds = ["add", "update", "supersede", "none"] if related else ["add", "none"]
     properties: dict[str, Any] = {
         "kind": {"type": "string", "enum": kinds},
-        "title": {"type": "string", "maxLength": 80},
-        "applies_when": {"type": "string", "maxLength": 200},
-        "content": {"type": "string", "maxLength": 400},
+        "title": {"type": "string", "maxLength": TITLE},
+        "applies_when": {"type": "string", "maxLength": CONDITION},
+        "content": {"type": "string", "maxLength": CONTENT},
         "entry_type": {"type": "string", "enum": ["correction", "insight", "fact"]},
         "confidence": {"type": "number", "minimum": 0, "maximum": 1},
     }

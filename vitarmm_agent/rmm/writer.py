@@ -12,7 +12,7 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.memory_store.untrusted import neutralise
 from vitarmm_agent.models.calls import ask_structured
-from vitarmm_agent.models.recorded import recorded_call
+from vitarmm_agent.models.recorded import model_name, recorded_call
 from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, StepError, Usage
 from vitarmm_agent.prompts import render
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
@@ -63,6 +63,11 @@ class MemoryWriter:
         self.repairs = repairs
         self.think = think
 
+    @property
+    def name(self) -> str:
+        """By which its entries are signed."""
+        return model_name(self.model)
+
     def decide(
         self,
         problem: Problem,
@@ -72,6 +77,7 @@ class MemoryWriter:
         provenance: Provenance,
         *,
         recalled: Sequence[MemoryEntry] = (),
+        solution: Attempt | None = None,
     ) -> Flow[WriterDecision]:
         """Decide on the last of ``attempts``, whose feedback is the last of ``feedback``.
 
@@ -83,14 +89,18 @@ class MemoryWriter:
             provenance: where new entries come from.
             recalled: entries that the attempts were shown; neither these nor ``related`` may be
                 written again as new.
+            solution: a right one of what failed, where someone gave it.
 
         Raises:
             ModelServerError: the model server refused, timed out or died.
             ValueError: the last feedback is no verdict.
         """
-        messages = decision_messages(problem, attempts, feedback, related, think=self.think)
+        messages = decision_messages(
+            problem, attempts, feedback, related, solution=solution, think=self.think
+        )
         schema = output_schema(len(related), think=self.think)
-        numbers, shown = own_numbers(problem, attempts[-1]), (*related, *recalled)
+        known = (attempts[-1], solution) if solution else (attempts[-1],)
+        numbers, shown = own_numbers(problem, *known), (*related, *recalled)
         usage, seconds, failure, raw = Usage(), 0.0, "no answer", ""
         asked: list[ModelCall] = []
         situation = situation_of(feedback)
@@ -144,9 +154,10 @@ def decision_messages(
     feedback: Sequence[Feedback],
     related: Sequence[MemoryEntry],
     *,
+    solution: Attempt | None = None,
     think: bool = False,
 ) -> list[BaseMessage]:
-    """The messages a writer decides on; the gold answer is in none of them."""
+    """The messages a writer decides on; the gold answer is in none, but for a solution that holds it."""
     from langchain_core.messages import HumanMessage, SystemMessage
 
     situation = situation_of(feedback)
@@ -164,6 +175,7 @@ def decision_messages(
     }
     if situation == "failure":
         shown |= {"message": verdict.message, "errors": _reasons(verdict.errors, verdict.message)}
+        shown["solution"] = [s.text for s in solution.steps] if solution else []
     elif situation == "contrast":
         shown |= _wrong_attempt(attempts, feedback)
     text = render(f"remember_{situation}", **shown)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitarmm_agent.data import Data
+from vitarmm_agent.evals.writers.trials import Trial
 from vitarmm_agent.private import private_folder, write_text
 from vitarmm_agent.problem import Verdict
 from vitarmm_agent.rmm.situation import Situation
@@ -23,6 +24,8 @@ from vitarmm_agent.rmm.situation import Situation
 Label = Literal["chosen", "rejected", "unlabelled"]
 Effect = Literal["fixes", "breaks", "nothing", "untried"]
 """What an entry did to a problem when it was tried on it."""
+Candidate = Literal["model", "sampled", "rule"]
+"""Who made a decision: the writer as it is, the same sampled, or the rule."""
 COMBINED = "combined_data.json"
 DATASET = "dataset"
 DECISIONS = "decisions.jsonl"
@@ -50,7 +53,9 @@ class DecisionRow(Data):
         label: ``chosen`` when its entries fix a problem and break none; ``rejected`` when they
             break one or do nothing; ``unlabelled`` when they were not tried.
         effect_own: what its entries did to the problem they come from.
-        effect_similar: what they did to the most similar other training problem.
+        effect_similar: what they did to the most similar other training problem, or to its siblings.
+        tried: the trials on siblings behind that.
+        candidate: who made the decision.
         oracle: the run's feedback saw the gold answer.
         thread_id: the run.
         key: ``BENCHMARK/PROBLEM/ATTEMPT/CANDIDATE``: unique in the data.
@@ -67,6 +72,8 @@ class DecisionRow(Data):
     label: Label = "unlabelled"
     effect_own: Effect = "untried"
     effect_similar: Effect = "untried"
+    tried: tuple[Trial, ...] = ()
+    candidate: Candidate = "model"
     oracle: bool = False
     thread_id: str = ""
     key: str

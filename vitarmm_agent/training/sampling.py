@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import Benchmark, load_benchmark
+from vitarmm_agent.evals.datasets.groups import group_of, own_solution
+from vitarmm_agent.evals.run.teaching import placebos
+from vitarmm_agent.evals.writers.trials import Probe
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Problem
+from vitarmm_agent.rmm.rule import lesson
 from vitarmm_agent.training.simulated import SimulationConfig, Source
+from vitarmm_agent.verifiers.solution import solution_of
 
 TEST_SPLITS = frozenset({"test", "testmini"})
 
 
 @dataclass(frozen=True)
 class ProblemDrawn:
-    """One problem to run."""
+    """One problem to run.
+
+    Attributes:
+        siblings: unseen problems of its kind, with a placebo each.
+    """
 
     problem: Problem
     held_out: bool
+    siblings: tuple[Probe, ...] = ()
 
     @property
     def key(self) -> str:
@@ -60,7 +71,12 @@ def load_problems(config: SimulationConfig) -> Problems:
     for source in config.sources:
         benchmark = load_benchmark(source.name, source.path, image_dir=source.image_dir)
         _refuse_test_rows(benchmark, config)
+        if config.siblings:
+            benchmark = _with_siblings(source, config)
         skipped.update(f"{source.name}: {row.reason}" for row in benchmark.skipped)
+        if config.siblings:
+            tasks += _groups(benchmark, config)
+            continue
         drawn = draw(benchmark.problems, config)
         held = {task.problem.id for task in drawn if task.held_out}
         pool[source.name] = tuple(p for p in benchmark.problems if p.id not in held)
@@ -80,6 +96,47 @@ def draw(problems: Sequence[Problem], config: SimulationConfig) -> list[ProblemD
         wanted = min(max(wanted, 1), n - 1)
     held = set(dice.sample(chosen, wanted))
     return [ProblemDrawn(problems[index], index in held) for index in chosen]
+
+
+def _with_siblings(source: Source, config: SimulationConfig) -> Benchmark:
+    """The rows as groups of siblings.
+
+    Raises:
+        InputError: they are not of GSM8K, or none has siblings.
+    """
+    if source.name != "gsm8k":
+        raise InputError(
+            f"siblings are made of rows of GSM8K, not of {source.name}: give --gsm8k-path, or leave "
+            "--on-siblings out"
+        )
+    return load_benchmark(
+        "siblings",
+        source.path,
+        sample_size=config.num_samples,
+        siblings=config.siblings + 1,
+        seed=config.seed,
+    )
+
+
+def _groups(benchmark: Benchmark, config: SimulationConfig) -> list[ProblemDrawn]:
+    """The first of each group to run, with the others to try entries on; a group is held out whole."""
+    entries = {group_of(p): entry for p in benchmark.taught if (entry := rule_entry(p)) is not None}
+    controls = placebos(benchmark, entries, config.seed)
+    siblings = defaultdict[str, list[Probe]](list)
+    for problem in sorted(benchmark.problems, key=lambda problem: problem.id):
+        probe = Probe(problem=problem, placebo=controls.get(problem.id))
+        siblings[group_of(problem)].append(probe)
+    return [
+        replace(task, siblings=tuple(siblings[group_of(task.problem)]))
+        for task in draw(benchmark.taught, config)
+    ]
+
+
+def rule_entry(problem: Problem) -> MemoryEntry | None:
+    """What the rule makes of the solution that a problem's row holds."""
+    bare = problem.without_reference()
+    entry = lesson(bare, solution_of(bare, own_solution(problem)), None, Provenance())
+    return entry and entry.model_copy(update={"id": f"m-rule-{problem.id}"[:200]})
 
 
 def unseen(config: SimulationConfig, sources: Sequence[Source] = ()) -> dict[str, list[Problem]]:

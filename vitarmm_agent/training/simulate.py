@@ -10,8 +10,8 @@ from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.replay import Neighbours
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.private import write_text
-from vitarmm_agent.problem import Problem
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.labels import preferences
@@ -77,7 +77,7 @@ async def simulate(
 
     async def row(job: Job) -> SimulatedRow:
         task: ProblemDrawn = job.payload
-        others = [] if task.held_out else await asyncio.to_thread(similar.to, task.problem)
+        others = await asyncio.to_thread(similar.to, task)
         return await simulator.row(task, others, lane_of[job.key])
 
     try:
@@ -105,7 +105,7 @@ async def _simulator(
 
 
 class Similar:
-    """Finds the training problem of the same benchmark that is most like a problem."""
+    """Finds what a problem's entries are tried on: its siblings, or the training problem most like it."""
 
     def __init__(self, config: SimulationConfig, problems: Problems, settings: Settings) -> None:
         """Embed the problems, where entries are tried on any.
@@ -116,14 +116,16 @@ class Similar:
         from vitarmm_agent.memory_store.embedding import load_embeddings
 
         self._among: dict[str, Neighbours] = {}
-        if config.replay:
+        if config.replay and problems.pool:
             embeddings = load_embeddings(settings.embedder, settings)
             self._among = {name: Neighbours(p, embeddings) for name, p in problems.pool.items()}
 
-    def to(self, problem: Problem) -> list[Problem]:
-        """The nearest problem, or none."""
-        among = self._among.get(str(problem.metadata.get("benchmark", "")))
-        return among.nearest(problem) if among else []
+    def to(self, task: ProblemDrawn) -> list[Probe]:
+        """Its siblings, else the nearest problem, or none."""
+        if task.siblings or task.held_out:
+            return list(task.siblings)
+        among = self._among.get(str(task.problem.metadata.get("benchmark", "")))
+        return [Probe(problem=p) for p in among.nearest(task.problem)] if among else []
 
 
 def write_results(

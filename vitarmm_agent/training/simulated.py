@@ -16,7 +16,7 @@ from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.rmm.situation import Situation
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.training.rows import DecisionRow, Label, PreferenceRow
+from vitarmm_agent.training.rows import Candidate, DecisionRow, Label, PreferenceRow
 
 LEDGER = "simulate.jsonl"
 HELD_OUT = "heldout.jsonl"
@@ -45,6 +45,9 @@ class SimulationConfig(Data):
         candidates: decisions per situation; all but the first are sampled.
         temperature: of sampled decisions, and of attempts when there are several.
         replay: try each entry on its own problem and on a similar one, and label by what it does.
+        siblings: how many siblings of each row of GSM8K entries are tried on instead, beside a placebo;
+            the rule is one more candidate then.
+        teacher: the chat model that solves what failed; default: the row's own solution, with siblings.
         attempts: per problem and memory in a replay; 1 is one greedy attempt.
         max_iterations: attempts per problem of the loop.
         oracle: feedback sees the gold answer.
@@ -64,6 +67,8 @@ class SimulationConfig(Data):
     candidates: int = Field(default=3, ge=1, le=32)
     temperature: float = Field(default=0.8, gt=0)
     replay: bool = True
+    siblings: int = Field(default=0, ge=0, le=16)
+    teacher: str | None = None
     attempts: int = Field(default=1, ge=1, le=64)
     max_iterations: int = Field(default=2, ge=1, le=100)
     seed: int = 0
@@ -106,9 +111,11 @@ class SimulatedRow(Data):
         cases: its situations in full, when it is held out.
         leaks: entries dropped by the audit, by reason.
         dropped: decisions dropped, by reason.
+        solutions: what failed, by whether a right solution was known: ``right``, ``wrong`` (and
+            dropped), ``none``.
         feedback_failures: attempts on which a verifier could not judge.
         writer_failures: decisions of the run's writer that could not be used.
-        baselines: attempts with an empty memory, by fingerprint of the problem.
+        baselines: attempts with an empty memory or a placebo, as the replay names them.
         usage: tokens of the run and of all candidates.
     """
 
@@ -122,10 +129,34 @@ class SimulatedRow(Data):
     cases: tuple[Case, ...] = ()
     leaks: dict[str, int] = {}
     dropped: dict[str, int] = {}
+    solutions: dict[str, int] = {}
     feedback_failures: int = 0
     writer_failures: int = 0
     baselines: dict[str, tuple[bool, ...]] = {}
     usage: Usage = Usage()
+
+
+class Outcome(Data):
+    """What the decisions of one kind of candidate did: trials of single entries, and how many were right.
+
+    Attributes:
+        trials: attempts with an entry; ``without``, ``placebo`` and ``shown`` count the right ones.
+    """
+
+    decisions: int = 0
+    chosen: int = 0
+    rejected: int = 0
+    trials: int = 0
+    without: int = 0
+    placebo: int = 0
+    shown: int = 0
+
+    def __str__(self) -> str:
+        """``9 chosen, 3 rejected of 12; right: 20 with, 11 without, 10 with the placebo, of 36``."""
+        return (
+            f"{self.chosen} chosen, {self.rejected} rejected of {self.decisions}; right: {self.shown} "
+            f"with, {self.without} without, {self.placebo} with the placebo, of {self.trials}"
+        )
 
 
 class Summary(Data):
@@ -135,6 +166,7 @@ class Summary(Data):
         problems: finished, held-out ones included.
         skipped: rows of the files that could not be used, by reason.
         effects: what the entries of a decision did, as ``own/similar``.
+        outcomes: by kind of candidate, what its entries did to siblings.
         crashes: problems that did not end, by reason.
         stopped: why the simulation stopped early, or None.
     """
@@ -150,6 +182,8 @@ class Summary(Data):
     effects: dict[str, int]
     leaks: dict[str, int]
     dropped: dict[str, int]
+    solutions: dict[str, int] = {}
+    outcomes: dict[Candidate, Outcome] = {}
     skipped: dict[str, int]
     crashes: dict[str, int]
     feedback_failures: int
@@ -199,12 +233,30 @@ def summarise(
         effects=_counted(f"{one.effect_own}/{one.effect_similar}" for one in decisions),
         leaks=_added(row.leaks for row in rows),
         dropped=_added(row.dropped for row in rows),
+        solutions=_added(row.solutions for row in rows),
+        outcomes={
+            name: _outcome([d for d in decisions if d.candidate == name])
+            for name in dict.fromkeys(decision.candidate for decision in decisions)
+        },
         skipped=skipped,
         crashes=_counted(row.crash for row in rows if row.crash),
         feedback_failures=sum(row.feedback_failures for row in rows),
         writer_failures=sum(row.writer_failures for row in rows),
         usage=sum((row.usage for row in rows), Usage()),
         stopped=stopped,
+    )
+
+
+def _outcome(decisions: Sequence[DecisionRow]) -> Outcome:
+    tried = [trial for decision in decisions for trial in decision.tried]
+    return Outcome(
+        decisions=len(decisions),
+        chosen=sum(decision.label == "chosen" for decision in decisions),
+        rejected=sum(decision.label == "rejected" for decision in decisions),
+        trials=sum(len(trial.shown) for trial in tried),
+        without=sum(sum(trial.without) for trial in tried),
+        placebo=sum(sum(trial.placebo) for trial in tried),
+        shown=sum(sum(trial.shown) for trial in tried),
     )
 
 

@@ -7,24 +7,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.effects import arun
 from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.evals.datasets.groups import own_solution
+from vitarmm_agent.evals.datasets.records import policy_of
 from vitarmm_agent.evals.writers.cases import Case, cases_of
 from vitarmm_agent.evals.writers.replay import Replayer, sampled
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.problem import Problem, Usage
+from vitarmm_agent.nodes.teach import solution_by
+from vitarmm_agent.problem import Attempt, Problem, Usage
 from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.audit import leak_of
+from vitarmm_agent.rmm.load import load_writer
+from vitarmm_agent.rmm.rule import RULE, RuleWriter
 from vitarmm_agent.rmm.schema import written_json
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.labels import combined, label_of
-from vitarmm_agent.training.rows import ChatMessage, DecisionRow, Effect
+from vitarmm_agent.training.rows import Candidate, ChatMessage, DecisionRow, Effect
 from vitarmm_agent.training.sampling import ProblemDrawn
 from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig
+from vitarmm_agent.verifiers.policy import exact_checks
+from vitarmm_agent.verifiers.solution import solution_of
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
     from vitarmm_agent.agent import ReasoningAgent
@@ -53,17 +63,19 @@ class Simulator:
         self,
         config: SimulationConfig,
         agents: dict[bool, ReasoningAgent],
-        writers: Sequence[MemoryWriter],
+        writers: Sequence[tuple[Candidate, MemoryWriter]],
         replayer: Replayer,
+        teacher: BaseChatModel | None = None,
     ) -> None:
         """Run with ``agents``, by whether a problem is held out.
 
-        ``writers`` decide; the first is the agents' own.
+        ``writers`` decide; the first is the agents' own. ``teacher`` solves what they do not.
         """
         self.config = config
         self.agents = agents
         self.writers = writers
         self.replayer = replayer
+        self.teacher = teacher
 
     @classmethod
     def open(cls, config: SimulationConfig, baselines: Baselines, settings: Settings) -> Simulator:
@@ -85,16 +97,13 @@ class Simulator:
         from vitarmm_agent.models import load_chat_model
 
         reasoner = load_chat_model(config.vita_model, settings=settings)
-        model = load_chat_model(config.rmm or config.feedback_model, settings=settings)
-        writers = [MemoryWriter(model, think=config.think)]
-        for number in range(1, config.candidates):
-            varied = sampled(model, config.temperature, config.seed + number)
-            writers.append(MemoryWriter(varied, think=config.think))
+        writers = _writers(config, settings)
+        teacher = config.teacher and load_chat_model(config.teacher, settings=settings)
         kept = open_checkpoints(settings.checkpoints_path)
         agents = {
             held_out: ReasoningAgent.open(
                 reasoner=reasoner,
-                rmm=writers[0],
+                rmm=writers[0][1],
                 memory=settings.data_dir / memory_of(held_out),
                 checkpointer=kept,
                 settings=settings,
@@ -103,7 +112,7 @@ class Simulator:
         }
         replayer = Replayer.of(config, reasoner, MediaStore(settings.media_dir, local_files=True))
         replayer.remember(baselines)
-        return cls(config, agents, writers, replayer)
+        return cls(config, agents, writers, replayer, teacher or None)
 
     def broken(self) -> None:
         """Nothing can befall it that ends the simulation."""
@@ -115,7 +124,7 @@ class Simulator:
                 agent.memory.close()
 
     async def row(
-        self, task: ProblemDrawn, similar: Sequence[Problem], lane: int = 0
+        self, task: ProblemDrawn, similar: Sequence[Probe], lane: int = 0
     ) -> SimulatedRow:
         """Run a problem, take its decisions, and try them.
 
@@ -128,7 +137,8 @@ class Simulator:
             VitaRMMError: as the models raise.
         """
         result = await self._run(task, lane)
-        cases = cases_of(result, task.problem)
+        tally = _Tally(result.usage)
+        cases = await self._cases(result, task, tally)
         shared: dict[str, Any] = {
             "key": task.key,
             "held_out": task.held_out,
@@ -137,21 +147,50 @@ class Simulator:
             "situations": tuple(case.situation for case in cases),
             "feedback_failures": sum(feedback.failure is not None for feedback in result.feedback),
             "writer_failures": sum(case.decided is None for case in cases),
+            "solutions": dict(tally.solutions),
         }
         if task.held_out:
-            return SimulatedRow(**shared, cases=tuple(cases), usage=result.usage)
-        tally = _Tally(result.usage)
+            return SimulatedRow(**shared, cases=tuple(cases), usage=tally.usage)
         decisions = [row for case in cases for row in await self._decisions(case, similar, tally)]
-        known = self.replayer.baselines
-        tried = [task.problem.fingerprint, *(problem.fingerprint for problem in similar)]
         return SimulatedRow(
             **shared,
             decisions=tuple(decisions),
             leaks=dict(tally.leaks),
             dropped=dict(tally.dropped),
-            baselines={key: known[key] for key in tried if key in known},
+            baselines=self.replayer.known([Probe(problem=task.problem), *similar]),
             usage=tally.usage,
         )
+
+    async def _cases(self, result: Result, task: ProblemDrawn, tally: _Tally) -> list[Case]:
+        """What the run's writer decided on; where it ends unsolved, a right solution comes with it."""
+        cases = cases_of(result, task.problem)
+        if task.held_out:
+            cases = [case.model_copy(update={"siblings": task.siblings}) for case in cases]
+        if cases and cases[-1].situation == "failure" and (self.teacher or task.siblings):
+            solution = await self._solution(task.problem, tally)
+            cases[-1] = cases[-1].model_copy(update={"solution": solution})
+        return cases
+
+    async def _solution(self, problem: Problem, tally: _Tally) -> Attempt | None:
+        """The teacher's solution, or the row's own; one that is wrong is dropped and counted."""
+        shown = problem.without_reference()
+        if self.teacher is not None:
+            try:
+                found = await arun(solution_by(self.teacher, shown, self.replayer.media))
+            except ModelError:  # it declined
+                tally.solutions["none"] += 1
+                return None
+            tally.usage += found.usage
+        elif text := own_solution(problem):
+            found = solution_of(shown, text)
+        else:
+            tally.solutions["none"] += 1
+            return None
+        right = grade_attempt(problem, found, policy=policy_of(problem)).correct
+        objection = await arun(exact_checks(None).check(shown, [found]))
+        kept = right and objection.verdict != "fail"
+        tally.solutions["right" if kept else "wrong"] += 1
+        return found if kept else None
 
     async def _run(self, task: ProblemDrawn, lane: int) -> Result:
         """The problem's run; one that an interrupted simulation began is gone on with."""
@@ -164,10 +203,10 @@ class Simulator:
         return await agent.aresume(thread, configurable=lanes)
 
     async def _decisions(
-        self, case: Case, similar: Sequence[Problem], tally: _Tally
+        self, case: Case, similar: Sequence[Probe], tally: _Tally
     ) -> list[DecisionRow]:
         rows, seen = list[DecisionRow](), set[str]()
-        for number, writer in enumerate(self.writers):
+        for number, (candidate, writer) in enumerate(self.writers):
             operations, thought = await self._decided(case, number, writer, tally)
             kept = None if operations is None else audited(operations, case.problem, tally.leaks)
             if kept is None:
@@ -178,25 +217,18 @@ class Simulator:
                 tally.dropped["said before"] += 1
                 continue
             seen.add(text)
-            rows.append(await self._decision(case, number, kept, text, similar))
+            row = await self._decision(case, number, kept, text, similar)
+            rows.append(row.model_copy(update={"candidate": candidate}))
         return rows
 
     async def _decided(
         self, case: Case, number: int, writer: MemoryWriter, tally: _Tally
     ) -> tuple[tuple[Operation, ...] | None, str]:
-        """What a writer asks for; the first writer decided in the run itself."""
-        if number == 0:
+        """What a writer asks for; the first writer decided in the run, if no solution came after it."""
+        if number == 0 and case.solution is None:
             return case.decided, case.thought
-        flow = writer.decide(
-            case.problem.without_reference(),
-            case.attempts,
-            case.feedback,
-            case.related,
-            case.provenance("simulation"),
-            recalled=case.recalled,
-        )
         try:
-            decision = await arun(flow)
+            decision = await arun(case.decision_of(writer, "simulation"))
         except ModelError:
             return None, ""
         tally.usage += decision.usage
@@ -208,11 +240,13 @@ class Simulator:
         number: int,
         operations: Sequence[Operation],
         text: str,
-        similar: Sequence[Problem],
+        similar: Sequence[Probe],
     ) -> DecisionRow:
         entries = [operation.entry for operation in operations if operation.entry is not None]
-        own = await self._effect(entries, [case.problem])
-        other = await self._effect(entries, similar)
+        own: Effect = "untried"
+        if not self.config.siblings:
+            own, _ = await self._effect(entries, [Probe(problem=case.problem)])
+        other, trials = await self._effect(entries, similar)
         return DecisionRow(
             prompt=as_chat(case.messages(think=self.config.think)),
             completion=(ChatMessage(role="assistant", content=text),),
@@ -225,22 +259,25 @@ class Simulator:
             label=label_of(own, other),
             effect_own=own,
             effect_similar=other,
+            tried=trials if self.config.siblings else (),
             oracle=case.oracle,
             thread_id=case.thread_id,
             key=f"{case.key}/{number}",
         )
 
-    async def _effect(self, entries: Sequence[MemoryEntry], problems: Sequence[Problem]) -> Effect:
-        if not self.config.replay:
-            return "untried"
-        effects = list[Effect]()
-        for problem in problems:
+    async def _effect(
+        self, entries: Sequence[MemoryEntry], probes: Sequence[Probe]
+    ) -> tuple[Effect, tuple[Trial, ...]]:
+        """What entries did to problems, and the trials."""
+        trials = list[Trial]()
+        for probe in probes if self.config.replay else ():
             for entry in entries:
                 try:
-                    effects.append((await self.replayer.trial(problem, entry)).effect)
+                    trial = await self.replayer.trial(probe.problem, entry, probe.placebo)
                 except ModelError:  # the model declined: nothing is known of this entry
-                    return "untried"
-        return combined(effects)
+                    return "untried", ()
+                trials.append(trial)
+        return combined(trial.effect for trial in trials), tuple(trials)
 
 
 class _Tally:
@@ -250,6 +287,21 @@ class _Tally:
         self.usage = usage
         self.leaks: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.solutions: Counter[str] = Counter()
+
+
+def _writers(config: SimulationConfig, settings: Settings) -> list[tuple[Candidate, MemoryWriter]]:
+    """The run's own, the same sampled, and the rule where entries are tried on siblings."""
+    rule: tuple[Candidate, MemoryWriter] = ("rule", RuleWriter())
+    spec = config.rmm or config.feedback_model
+    if spec == RULE:
+        return [rule]
+    own = load_writer(spec, settings)
+    writers: list[tuple[Candidate, MemoryWriter]] = [("model", own)]
+    for number in range(1, config.candidates):
+        varied = sampled(own.model, config.temperature, config.seed + number)
+        writers.append(("sampled", MemoryWriter(varied, think=config.think)))
+    return [*writers, rule] if config.siblings else writers
 
 
 def audited(

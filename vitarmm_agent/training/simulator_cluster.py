@@ -12,9 +12,9 @@ from vitarmm_agent.evals.cluster.actor import Errand
 from vitarmm_agent.evals.cluster.actors import Actors
 from vitarmm_agent.evals.cluster.parcels import Place
 from vitarmm_agent.evals.cluster.session import Cluster, Session
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.problem import Problem
 from vitarmm_agent.training.sampling import ProblemDrawn
 from vitarmm_agent.training.simulated import SimulatedRow, SimulationConfig
 from vitarmm_agent.training.simulator import (
@@ -67,17 +67,21 @@ class SimulatorCluster:
         return cls(config, settings, await Actors.open(session, settings, opened, runs=runs))
 
     async def row(
-        self, task: ProblemDrawn, similar: Sequence[Problem], lane: int = 0
+        self, task: ProblemDrawn, similar: Sequence[Probe], lane: int = 0
     ) -> SimulatedRow:
         """As :meth:`Simulator.row`."""
         problem, *others = [
             await asyncio.to_thread(store_images, one, self._media)
-            for one in (task.problem, *similar)
+            for one in (task.problem, *(probe.problem for probe in similar))
+        ]
+        probes = [
+            probe.model_copy(update={"problem": stored})
+            for probe, stored in zip(similar, others, strict=True)
         ]
         images = [image for one in (problem, *others) for image in one.images]
         errand = Errand(
             "row",
-            (replace(task, problem=problem), others, lane),
+            (replace(task, problem=problem), probes, lane),
             (thread_of(task),),
             Place(memory_of(task.held_out), tuple(p.format(lane=lane) for p in self._namespace)),
             tuple(str(self._media.path(image).relative_to(self._data_dir)) for image in images),

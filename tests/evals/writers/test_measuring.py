@@ -23,12 +23,14 @@ from vitarmm_agent.evals.writers.measuring import (
     checked_freely,
     measure_writers,
 )
-from vitarmm_agent.evals.writers.replay import Replayer, Trial
+from vitarmm_agent.evals.writers.replay import Replayer
 from vitarmm_agent.evals.writers.report import report_on
+from vitarmm_agent.evals.writers.trials import Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.rmm.writer import MemoryWriter
 
 CASE = Case(
     problem=Problem(id="p", text=QUESTION, reference="25", metadata={"benchmark": "gsm8k"}),
@@ -54,7 +56,7 @@ def measure(folder: Path, replies: list[Any], attempts: list[Any], **fields: Any
     replayer = Replayer(ScriptedChatModel.of(*attempts), MediaStore(folder))
     near: Any = {"gsm8k": Fixed()}
     measurer = Measurer(replayer, near, probes=1)
-    writer = Named("w", ScriptedChatModel.of(*replies))
+    writer = Named("w", MemoryWriter(ScriptedChatModel.of(*replies)))
     return asyncio.run(measurer.sample(writer, case))
 
 
@@ -162,7 +164,8 @@ def test_the_report_survives_its_json() -> None:
 def test_a_measurement_goes_on_where_it_stopped(tmp_path: Path) -> None:
     replayer = Replayer(ScriptedChatModel.of(), MediaStore(tmp_path))
     measurer = Measurer(replayer, {}, probes=0)
-    writer = Named("w", ScriptedChatModel.of("free", nothing()))
+    model = ScriptedChatModel.of("free", nothing())
+    writer = Named("w", MemoryWriter(model))
 
     def go(resume: bool) -> list[WriterSample]:
         flow = measure_writers(
@@ -171,7 +174,7 @@ def test_a_measurement_goes_on_where_it_stopped(tmp_path: Path) -> None:
         return asyncio.run(flow)[0]
 
     first = go(resume=False)
-    assert go(resume=True) == first and writer.model.left == 0  # type: ignore[attr-defined]
+    assert go(resume=True) == first and model.left == 0
     with pytest.raises(InputError, match="--resume"):
         go(resume=False)
 
