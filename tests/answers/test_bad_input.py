@@ -23,25 +23,25 @@ PROBLEMS = [
     Problem(text="What?", reference="x+1"),
     Problem(text="Which?", answer_type="list", reference="[1]"),
 ]
-SECONDS = 5.0  # far over what is measured (under half a second): a busy machine must not fail it
+SECONDS = 5.0  # of processor time, far over what is measured (under half a second)
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_megabyte_of_anything_is_read_quickly(unit: str) -> None:
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
     for problem in PROBLEMS:
-        start = time.perf_counter()
+        start = time.process_time()
         grade(problem, text)
         grade(problem, text, policy="mathvista")
         grade(problem, text, policy="mathv")
-        assert time.perf_counter() - start < SECONDS
-    start = time.perf_counter()
+        assert time.process_time() - start < SECONDS
+    start = time.process_time()
     steps = parse_steps(text)
     attempt = Attempt(number=1, text=text, steps=steps)
     assert len(steps) <= 200 and all(len(step.text) <= 4_000 for step in steps)
     for verifier in (Arithmetic(), AnswerFollows(), ChoiceIsValid()):
         run(verifier.check(PROBLEMS[1], attempt))
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 def test_memory_is_bounded() -> None:
@@ -61,6 +61,6 @@ def test_memory_is_bounded() -> None:
 )  # fmt: skip
 def test_expressions_built_to_hang_do_not(answer: str) -> None:
     for problem in PROBLEMS:
-        start = time.perf_counter()
+        start = time.process_time()
         assert not grade(problem, f"Answer: {answer}").correct
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS

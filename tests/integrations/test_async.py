@@ -165,7 +165,7 @@ async def test_runs_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
     measured = await solve_many(agent, 30)
     assert all(result.passed for result in measured.results)
     assert all(result.written[0]["operations"] for result in measured.results)
-    assert measured.seconds < 15
+    assert measured.seconds < 45  # half of what they take in turn
     for number in (0, 29):
         own = agent.memory.with_namespace(("bench", f"u{number}"))  # type: ignore[union-attr]
         (entry,) = own.list()
