@@ -38,6 +38,7 @@ def test_settings_are_frozen() -> None:
         ("max_iterations = 0\n", "max_iterations.*0"),
         ("max_iteration = 3\n", "max_iteration"),
         ("temperature = 'hot'\n", "temperature.*'hot'"),
+        ("temperature = 9\n", "temperature.*less than or equal to 2.*9"),
         ("this is no toml\n", "vitarmm.toml"),
         ("memory = 'htp://chroma:8000'\n", "memory.*http://HOST:PORT.*'htp://chroma:8000'"),
         ("memory = 'chroma.example.org:8000'\n", "memory.*http://HOST:PORT"),

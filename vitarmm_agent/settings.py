@@ -141,10 +141,11 @@ class Settings(BaseSettings):
         "caller's `agent.solve` and `--image` read them in any case.",
     )
     # decoding
-    temperature: float = Field(default=0.0, ge=0, description="0 is greedy.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0 is greedy.")
     retry_temperature: float = Field(
         default=0.7,
         ge=0,
+        le=2,
         description="Of another attempt that has no mended one to go on from, where `temperature` is 0.",
     )
     max_tokens: int = Field(default=512, ge=1, description="New tokens per model call at most.")
