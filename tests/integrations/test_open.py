@@ -112,11 +112,11 @@ async def test_odd_calls_are_refused(make_agent: MakeAgent) -> None:
 
 
 def test_a_teacher_that_gives_no_text_is_told_so(make_agent: MakeAgent) -> None:
-    def silent(problem: Problem) -> str:
-        return None  # type: ignore[return-value]
+    def odd(problem: Problem) -> str:
+        return 42  # type: ignore[return-value]
 
-    agent = make_agent(WRONG, writes=[NOTHING], teacher=functools.partial(silent), max_iterations=1)
-    with pytest.raises(InputError, match="the teacher 'partial' returned None; return the text"):
+    agent = make_agent(WRONG, writes=[NOTHING], teacher=functools.partial(odd), max_iterations=1)
+    with pytest.raises(InputError, match="the teacher 'partial' returned 42; return the text"):
         agent.solve(PROBLEM)
 
 

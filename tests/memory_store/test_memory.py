@@ -242,7 +242,7 @@ async def test_a_flow_that_a_subclass_overrides_is_the_one_that_runs(
     assert len(memory.recall(QUERY).entries) == 2
     assert own.recall(QUERY).note == (await own.arecall(QUERY)).note == "the first alone"
     assert len(own.recall(QUERY).entries) == len((await own.arecall(QUERY)).entries) == 1
-    assert "The few entries that fit" in str(type(own).recall.__doc__)
+    assert "the few entries that fit" in str(type(own).recall.__doc__)
     with pytest.raises(InputError, match="stays"):
         own.forget(one.id)
     with pytest.raises(InputError, match="stays"):

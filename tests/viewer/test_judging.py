@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from tests.scripts import nothing
 from tests.viewer.conftest import script
-from tests.viewer.test_pages import Runs, csrf, finished, send, thread_in
+from tests.viewer.test_pages import Runs, csrf, finished, page_when, send, thread_in
 from vitarmm_agent import Settings
 from vitarmm_agent.viewer import create_app
 
@@ -45,14 +45,15 @@ def test_the_form_judges_a_run_that_is_over(client: TestClient, runs: Runs) -> N
 
 
 def test_what_the_writer_says_on_a_verdict_is_watched(settings: Settings, runs: Runs) -> None:
-    slow = script(settings.data_dir / "slow.json", {"content": nothing(), "delay": 1.0})
+    slow = script(settings.data_dir / "slow.json", {"content": nothing(), "delay": 3.0})
     there = Settings.load(**settings.model_dump(exclude_unset=True) | {"rmm": slow})
     with TestClient(create_app(there), base_url="http://127.0.0.1:8765") as client:
         # a run keeps to the models it was begun with, and these name another writer
         thread = thread_in(send(client, "/solve", text="What is 4 * 9?", max_iterations="1"))
         finished(client, thread)
         shown = send(client, f"/runs/{thread}/judge", verdict="fail", comment="36 it is")
-        assert "data-events" in shown and "counting the verdict" in shown
+        assert "data-events" in shown
+        page_when(client, thread, lambda text: "counting the verdict" in text)
         again = {"csrf": csrf(client), "verdict": "pass"}
         refused = client.post(f"/runs/{thread}/judge", data=again)
         assert refused.status_code == 400 and "under way" in refused.text

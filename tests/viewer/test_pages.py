@@ -31,15 +31,20 @@ def send(client: TestClient, path: str, **fields: str) -> str:
     return answer.text
 
 
-def finished(client: TestClient, thread: str) -> str:
-    """The page of a run, once it is over."""
+def page_when(client: TestClient, thread: str, so: Callable[[str], bool]) -> str:
+    """The page of a run, once it is so."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         text = client.get(f"/runs/{thread}").text
-        if "data-events" not in text:
+        if so(text):
             return text
         time.sleep(0.05)
-    raise AssertionError("the run goes on")
+    raise AssertionError("the run's page does not come to it")
+
+
+def finished(client: TestClient, thread: str) -> str:
+    """The page of a run, once it is over."""
+    return page_when(client, thread, lambda text: "data-events" not in text)
 
 
 def thread_in(text: str) -> str:

@@ -183,7 +183,7 @@ def threads(folder: Path) -> dict[str, int]:
 
 async def test_what_cannot_be_had_is_told_at_once(tmp_path: Path) -> None:
     with served_plan(tmp_path / "out", "single", cluster=Cluster(actors=3)) as plan:
-        with pytest.raises(InputError, match=r"3 actors need 3 CPUs .* 2 of 2 CPUs free"):
+        with pytest.raises(InputError, match=r"3 actors need 3 CPUs .* of 2 CPUs free"):
             await evaluate(plan)
     with served_plan(tmp_path / "gpu", "single", cluster=Cluster(gpus_per_actor=0.5)) as plan:
         with pytest.raises(InputError, match=r"and 1 GPUs, .* 0 of 0 GPUs free on 1 node;"):
