@@ -43,7 +43,7 @@ postgres:
 # One file after the other, with their times: make test TEST_PROCESSES=0
 TEST_PROCESSES ?= 3
 test: weights postgres
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 30
 
 test-slow: weights postgres
 	$(BIN)/python -m pytest -m slow
