@@ -14,6 +14,7 @@ import threading
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import ormsgpack
@@ -36,8 +37,8 @@ CREATE TABLE IF NOT EXISTS parts (
 """
 _RECORD = re.compile(rb"\xa6number")
 """The first key of an attempt, and of each other record of an iteration."""
-_LONG = re.compile(rb"[\xda\xc5](?P<two>[\x04-\xff].)|[\xdb\xc6](?P<four>....)", re.DOTALL)
-"""How MessagePack begins texts and bytes of a thousand characters and more."""
+_LONG = ((b"\xda", 2), (b"\xc5", 2), (b"\xdb", 4), (b"\xc6", 4))
+"""How MessagePack begins longer texts and bytes, and how many bytes then tell the length."""
 _DAMAGED = "a checkpoint refers to parts that are not there or too large: the file is damaged"
 
 
@@ -122,20 +123,25 @@ def _texts(data: bytes) -> list[tuple[int, int]]:
 
     What looks like the beginning of one may be part of a number, or stand inside another text.
     """
-    found: list[tuple[int, int]] = []
-    at = 0
-    while (match := _LONG.search(data, at)) and len(found) < MAX_TEXTS:
-        length = int.from_bytes(match["two"] or match["four"])
-        if 1024 <= length <= len(data) - match.end():
-            found.append((match.end(), match.end() + length))
-        at = match.start() + 1
+    found = [text for head, width in _LONG for text in islice(_begun(data, head, width), MAX_TEXTS)]
     chosen: list[tuple[int, int]] = []
-    for start, end in sorted(found, key=lambda text: text[0] - text[1]):
+    for start, end in sorted(found, key=lambda text: (text[0] - text[1], text)):
         at = bisect(chosen, (start, end))
         free_before = at == 0 or chosen[at - 1][1] <= start
         if free_before and (at == len(chosen) or end <= chosen[at][0]):
             chosen.insert(at, (start, end))
     return chosen
+
+
+def _begun(data: bytes, head: bytes, width: int) -> Iterator[tuple[int, int]]:
+    """Texts of a thousand bytes and more that begin with ``head``."""
+    at = data.find(head)
+    while at >= 0:
+        start = at + 1 + width
+        length = int.from_bytes(data[at + 1 : start])
+        if 1024 <= length <= len(data) - start:
+            yield start, start + length
+        at = data.find(head, at + 1)
 
 
 def forget_parts(cursor: sqlite3.Cursor, thread_id: str) -> None:
