@@ -32,7 +32,7 @@ Form = Literal["plain", "share", "rest", "rest share", "more", "more share"]
 SMALL = 10
 """Constants that nothing in the text explains are counted things, and few."""
 
-_NOTE = re.compile(r"<<([^<>]*)>>")
+NOTE = re.compile(r"<<([^<>]*)>>")
 _MARK = re.compile(r"\n*####[ \t]*+(.*)\Z", re.DOTALL)
 _PLAIN_SUM = re.compile(
     r"(?<![\w.,$%)])(\(?\$?\d[\d,.]*%?(?:\s*[-+*/×x÷]\s*\(?\$?\d[\d,.]*%?\)?)+)\s*=\s*\$?(\d[\d,.]*\d|\d)"
@@ -148,7 +148,7 @@ def read_chain(question: str, answer: str) -> Chain:
     if mark is None or gold is None:
         raise RowError("answer has no line '#### N' with a number")
     noted = [line.strip() for line in answer[: mark.start()].splitlines() if line.strip()]
-    lines = tuple(" ".join(_NOTE.sub("", line).split()) for line in noted)
+    lines = tuple(" ".join(NOTE.sub("", line).split()) for line in noted)
     if "<<" in "".join(lines) or _ALGEBRA.search(" ".join(lines)):
         raise RowError("is solved with letters")
     if any(not e.holds for line in lines for e in equations(line)):
@@ -160,8 +160,8 @@ def read_chain(question: str, answer: str) -> Chain:
 def _calculations(noted: Sequence[str]) -> Iterator[tuple[int, list[str], Fraction]]:
     """Line, expression and value of every calculation, noted or plainly written."""
     for number, line in enumerate(noted):
-        written = [(m.start(), m[1]) for m in _NOTE.finditer(line)]
-        bare = _NOTE.sub(lambda m: " " * len(m[0]), line)
+        written = [(m.start(), m[1]) for m in NOTE.finditer(line)]
+        bare = NOTE.sub(lambda m: " " * len(m[0]), line)
         written += [(m.start(1), f"{m[1]}={m[2]}") for m in _PLAIN_SUM.finditer(bare)]
         seen: list[list[str]] = []
         for _, text in sorted(written):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import gsm8k
+from vitarmm_agent.evals.datasets.chains import NOTE
 from vitarmm_agent.evals.datasets.reading import Loaded, Row
 from vitarmm_agent.evals.datasets.records import (
     Context,
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 OWN = Path(__file__).with_name("recurring.jsonl")
 """Rows with notes that come with the package, to see the effect of memory without any other data."""
-_NOTE = re.compile(r"<<[^<>]*>>")
 EACH = 2
 """Siblings of a group unless asked otherwise: one to teach, one to solve."""
 
@@ -100,7 +99,7 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     solution, gold = row.get("solution"), row.get("reference", row.get("answer"))
     if isinstance(gold, str) and "####" in gold:  # as GSM8K has it
         worked, _, gold = gold.rpartition("####")
-        solution, gold = solution or _NOTE.sub("", worked), gold.strip().replace(",", "")
+        solution, gold = solution or NOTE.sub("", worked), gold.strip().replace(",", "")
     if gold in (None, ""):
         raise RowError("has no reference (the gold answer)")
     steps = _steps(solution)

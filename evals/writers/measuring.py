@@ -154,8 +154,11 @@ class Measurer:
         Raises:
             VitaRMMError: as the models raise.
         """
-        free, usage = await self._freely(writer, case)
+        ruled = isinstance(writer.writer, RuleWriter)
+        free, usage = ({}, Usage()) if ruled else await self._freely(writer, case)
         decision = await arun(case.decision_of(writer.writer, writer.name))
+        if ruled:  # it has but one way to answer
+            free = checked_freely(decision.raw, case)
         entries = [one.entry for one in decision.operations if one.entry is not None]
         similar = self._similar(case)
         written = [await self._written(entry, case, similar) for entry in entries]
@@ -180,10 +183,7 @@ class Measurer:
         )
 
     async def _freely(self, writer: Named, case: Case) -> tuple[dict[str, bool], Usage]:
-        """What it answers when nothing is constrained; the rule has but one way to answer."""
-        if isinstance(writer.writer, RuleWriter):
-            decision = await arun(case.decision_of(writer.writer, writer.name))
-            return checked_freely(decision.raw, case), decision.usage
+        """What a model answers when nothing is constrained."""
         try:
             reply = await arun(ask(writer.writer.model, case.messages(think=writer.writer.think)))
         except ModelError:

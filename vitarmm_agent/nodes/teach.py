@@ -32,12 +32,12 @@ from vitarmm_agent.state import (
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
 from vitarmm_agent.verifiers.solution import in_words, objection_to, solution_of, stated_answer
 
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
 A_PERSON = "a person"
 """Who judges or teaches without a name."""
 MAX_NAME = 200
-
-if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
 
 
 def wants_teacher(state: ReasoningState, deps: Deps) -> bool:

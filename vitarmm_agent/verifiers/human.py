@@ -19,8 +19,8 @@ class Human:
     """Interrupts the run and waits, in the checkpoint, for a person's reply.
 
     The run can be resumed with the reply from any process; until then it is listed as interrupted.
-    A reply that cannot be read, or whose solution is wrong, is asked for again, with the reason. Outside a graph it raises what
-    LangGraph's ``interrupt`` raises there.
+    A reply that cannot be read, or whose solution is wrong, is asked for again, with the reason.
+    Outside a graph it raises what LangGraph's ``interrupt`` raises there.
     """
 
     name = "human"
