@@ -54,3 +54,67 @@ def test_nothing_is_said_where_it_may_be_meant_otherwise(
     problem: str, example: str, reply: str
 ) -> None:
     assert borrowed(reply, problem, example) is None
+
+
+WINDOWS = "Sister has {} feet, {} inches; Vlad has 6 feet, 3 inches. How many more?"
+CAKES = "He needs {} layer cakes and 18 others. How many cans, if each other takes half a can and each layer cake one?"
+SOLVED_CAKES = "1. The layer cakes take 1*2 = 2 cans\n2. The others take 18*.5 = 9 cans\n3. In all 2+9 = 11\nAnswer: 11"
+WEEKS = "He works {} days a week for 40 weeks."
+
+
+@pytest.mark.parametrize(
+    ("problem", "example", "solution", "reply", "kept"),
+    [
+        (
+            WINDOWS.format(2, 8),
+            WINDOWS.format(2, 7),
+            "1. Vlad = 6 ft * 12 in/ft + 3 = 75 inches\n2. Sister = 2 ft * 12 in/ft + 7 = 31 inches",
+            "1. Vlad = 6 ft * 12 in/ft + 3 = 75 inches\n2. Sister = 2 ft * 12 in/ft + 8 = 31 inches",
+            "1. Vlad = 6 ft * 12 in/ft + 3 = 75 inches\n2. Sister = 2 ft * 12 in/ft + 8 = 32",
+        ),
+        (
+            CAKES.format(5),
+            CAKES.format(2),
+            SOLVED_CAKES,
+            SOLVED_CAKES.replace("1*2 = 2", "1*5 = 5"),
+            "1. The layer cakes take 1*5 = 5 cans\n2. The others take 18*.5 = 9 cans\n3. In all 5",
+        ),
+        (
+            CAKES.format(5),
+            CAKES.format(2),
+            SOLVED_CAKES,
+            "1. The layer cakes take 1*5 = 5 cans\n2. The others take 18*.5 = 9 cans\n3. In all 5+9 = 14\nAnswer: 11",
+            "1. The layer cakes take 1*5 = 5 cans\n2. The others take 18*.5 = 9 cans\n3. In all 5+9 = 14\nAnswer: 14",
+        ),
+        (WEEKS.format(6), WEEKS.format(7), "1. 7*40 = 280", "1. 7*40 = 280", "1. 6"),
+    ],
+    ids=["a result", "an earlier result", "the answer", "a number of the calendar"],
+)  # fmt: skip
+def test_a_reply_that_follows_the_solution_is_put_right_where_it_is_still_the_examples(
+    problem: str, example: str, solution: str, reply: str, kept: str
+) -> None:
+    fault = borrowed(reply, problem, example, solution)
+    assert fault is not None
+    assert with_own_number(reply, fault) == kept
+
+
+HOURS = "He works {} hours a day. How many in a week?"
+BUSES = "{} people go by buses of 30. How many buses?"
+
+
+@pytest.mark.parametrize(
+    ("problem", "example", "solution", "reply"),
+    [
+        (HOURS.format(6), HOURS.format(7), "1. 7*7 = 49\nAnswer: 49", "1. 6*7 = 42\nAnswer: 42"),
+        (BUSES.format(125), BUSES.format(120), "1. 120/30 = 4\nAnswer: 4", "1. 125/30 = 4\nAnswer: 4"),
+        (CAKES.format(5), CAKES.format(2), SOLVED_CAKES, "1. 5 and half of 18\n2. 5+9 = 14\nAnswer: 14"),
+        (CAKES.format(5), CAKES.format(5), SOLVED_CAKES, SOLVED_CAKES),
+        ("Of 8 and 9, which?", "Of 9 and 8, which?", "1. 9*8 = 72\nAnswer: 72", "1. 8*9 = 72\nAnswer: 72"),
+        (CAKES.format(5), CAKES.format(2), "1" * 50_000, "1" * 39_000),
+    ],
+    ids=["days of a week", "rounded", "another way", "one problem", "one result", "long"],
+)  # fmt: skip
+def test_nothing_is_said_of_a_solution_that_is_followed_rightly(
+    problem: str, example: str, solution: str, reply: str
+) -> None:
+    assert borrowed(reply, problem, example, solution) is None

@@ -77,7 +77,7 @@ def test_numbers_copied_from_the_example_are_put_right(
     (entry,) = examples(memory)
     result = agent.solve(QUESTION.replace("20", "36"), thread_id="second")
     assert result.attempts[0].recalled == (entry.id,)
-    assert result.feedback[0].message == "20 is the example's number; the problem says 36."
+    assert result.feedback[0].message == "20 is the example's number; here it is 36."
     assert result.feedback[0].mended == "1. The side is 36"
     assert result.answer == "81"
     (after,) = examples(memory)

@@ -1,21 +1,28 @@
-"""A reply that calculates with a number of the worked example it was shown, not of its own problem.
+"""A number in a reply that is the worked example's, which it was shown, and not of its own problem.
 
 Nothing is guessed: example and problem must be the same but for their numbers, so that each number
-of the example has one in the problem that stands in its place.
+of the example has one in the problem that stands in its place. Where the reply also follows the
+example's solution line by line, the same holds of what was calculated.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
+from vitarmm_agent.answers.steps import is_final_line
 from vitarmm_agent.numbers.finding import numbers_in, replace_numbers
 from vitarmm_agent.numbers.reading import UNSIGNED, literal, show
 from vitarmm_agent.numbers.units import dimension_of
 
 MAX_LENGTH = 40_000
 MAX_PLACES = 4
+MAX_LEFT = 400
+"""Characters of a calculation that are read."""
 COMMON = frozenset(map(Fraction, (0, 1, 2, 100)))
 """Numbers that may come from anywhere."""
 CALENDAR = frozenset(map(Fraction, (5, 7, 12, 24, 28, 30, 31, 52, 60, 365, 366, 3600)))
@@ -25,7 +32,11 @@ METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 _SIGNS = frozenset("-+*/×÷·−–")
 _NUMERAL = re.compile(rf"(?<![\w.]){UNSIGNED}(?![\w])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_AFTER = re.compile(r"\)?\s*(?:[+*/×÷·]|[-−–]\s*[$€£(]*\d|x\s*[$€£(]*\d)")
+_LINE = re.compile(r"[ \t]*+(?:\d+[.)][ \t]+)?(?P<said>[^\n]*\S)")
+"""One of a solution, without its own number."""
+_SAID = re.compile(r"[^\W\d_]+/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)|.*[.;:](?=\s)")
+"""What stands in a calculation besides numbers and operators: words, units, what comes before it."""
+_AFTER = re.compile(r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|[-−–]\s*[$€£(]*\d|x\s*[$€£(]*\d)")
 
 
 @dataclass(frozen=True)
@@ -43,15 +54,48 @@ class BorrowedNumber:
     right: Fraction
 
 
-def borrowed(reply: str, problem: str, example: str) -> BorrowedNumber | None:
-    """The first operand of ``reply`` that stands in ``example`` where ``problem`` has another number.
+def borrowed(reply: str, problem: str, example: str, solution: str = "") -> BorrowedNumber | None:
+    """The first number of ``reply`` that is the one of ``example`` where ``problem`` has another.
 
-    None where the two differ in more than numbers, and for numbers that are common, that the
-    problem has too, or that the reply had found before.
+    Args:
+        reply: an attempt at ``problem``.
+        problem: what was asked.
+        example: the problem of the worked example that was shown.
+        solution: its steps and answer, as they were shown.
+
+    Returns:
+        An operand, or, where the reply follows the solution, also a result or an answer. None where
+        the two problems differ in more than numbers, and for numbers that may be the reply's own.
     """
-    swaps = _swaps(problem, example)
-    if not swaps or len(reply) > MAX_LENGTH:
+    given = _given(problem, example)
+    if len(reply) > MAX_LENGTH or all(theirs == ours for theirs, ours in given):
         return None
+    found = (_operand(reply, _swaps(problem, given)), _followed(reply, solution, given))
+    return min(filter(None, found), key=lambda fault: fault.start, default=None)
+
+
+def with_own_number(reply: str, fault: BorrowedNumber) -> str:
+    """The reply up to the number, with the problem's own in its place."""
+    return reply[: fault.start] + show(fault.right, MAX_PLACES)
+
+
+Given = list[tuple[Fraction, Fraction]]
+"""Numbers of the example's problem, each with the one that the problem has in its place."""
+
+
+def _given(problem: str, example: str) -> Given:
+    if _template(problem) != _template(example):
+        return []
+    ours, theirs = ([f.value for f in numbers_in(text)] for text in (problem, example))
+    return list(zip(theirs, ours, strict=True))
+
+
+def _template(text: str) -> str:
+    return " ".join(replace_numbers(text, lambda _: "#").split())
+
+
+def _operand(reply: str, swaps: dict[Fraction, Fraction]) -> BorrowedNumber | None:
+    """The first operand that only the example has, if the reply had not found it before."""
     known: set[Fraction | None] = set()
     for match in _NUMERAL.finditer(reply):
         value = literal(match[0])
@@ -61,27 +105,101 @@ def borrowed(reply: str, problem: str, example: str) -> BorrowedNumber | None:
     return None
 
 
-def with_own_number(reply: str, fault: BorrowedNumber) -> str:
-    """The reply up to the number, with the problem's own in its place."""
-    return reply[: fault.start] + show(fault.right, MAX_PLACES)
-
-
-def _swaps(problem: str, example: str) -> dict[Fraction, Fraction]:
-    """The example's numbers and what the problem has in the place of each, where that is one number."""
-    if _template(problem) != _template(example):
-        return {}
-    ours, theirs = ([f.value for f in numbers_in(text)] for text in (problem, example))
+def _swaps(problem: str, given: Given) -> dict[Fraction, Fraction]:
+    """What only the example has, and what the problem has in the place of each, where that is one number."""
     measured = {dimension_of(word) for word in _WORD.findall(problem)}
-    kept = {*ours, *COMMON, *(CALENDAR if "time" in measured else ())}
+    kept = {*(ours for _, ours in given), *COMMON, *(CALENDAR if "time" in measured else ())}
     if measured & {"length", "mass", "volume", "count"}:
         kept |= METRIC
-    pairs = set(zip(theirs, ours, strict=True))
+    pairs = set(given)
     found = [theirs for theirs, _ in pairs]
     return {old: new for old, new in pairs if old not in kept and found.count(old) == 1}
 
 
-def _template(text: str) -> str:
-    return " ".join(replace_numbers(text, lambda _: "#").split())
+def _followed(reply: str, solution: str, given: Given) -> BorrowedNumber | None:
+    """The first number that stands as in the solution, though what it stands for has another value here.
+
+    It ends at the first line that differs from the solution's in more than numbers.
+    """
+    meanings = _Meanings(reply, given)
+    for ours, theirs in zip(_LINE.finditer(reply), _LINE.finditer(solution), strict=False):
+        if _shape(ours["said"]) != _shape(theirs["said"]):
+            return None
+        final = is_final_line(ours["said"])
+        for here, there in zip(_numerals(ours), _numerals(theirs), strict=True):
+            value, old = literal(here[0]), literal(there[0])
+            if value is None or old is None:
+                return None
+            left, right = _calculated(ours, here), None
+            if left and value == old:
+                right = _result(left, value, _calculated(theirs, there))
+            elif not left and value == old and (final or _is_operand(reply, here)):
+                right = meanings.other(old)
+            if right is not None:
+                return BorrowedNumber(here.start(), here[0], right)
+            if left:
+                meanings.learn(old, value, here.end())
+    return None
+
+
+class _Meanings:
+    """What each number of an example stands for in a reply that follows its solution."""
+
+    def __init__(self, reply: str, given: Given) -> None:
+        operands = (n for n in _NUMERAL.finditer(reply) if _is_operand(reply, n))
+        self._used = {literal(n[0]): n.start() for n in operands}
+        self._found: dict[Fraction, int] = {}
+        self._own: set[Fraction] = set()
+        self._here = defaultdict[Fraction, set[Fraction]](set)
+        for theirs, ours in given:
+            self.learn(theirs, ours, 0)
+
+    def learn(self, old: Fraction, value: Fraction, end: int) -> None:
+        """``value`` stands for ``old``, and is known from ``end`` on."""
+        self._here[old].add(value)
+        self._own.add(value)
+        self._found[value] = end
+
+    def other(self, old: Fraction) -> Fraction | None:
+        """What should stand where ``old`` does; None where that may be right, or is not certain.
+
+        A number that may come from anywhere is right where its own is calculated with too.
+        """
+        if old in self._own or len(self._here[old]) != 1:
+            return None
+        (own,) = self._here[old]
+        constant = old in COMMON | CALENDAR | METRIC
+        return None if constant and self._used.get(own, -1) >= self._found[own] else own
+
+
+def _numerals(line: re.Match[str]) -> Iterator[re.Match[str]]:
+    return _NUMERAL.finditer(line.string, line.start("said"), line.end("said"))
+
+
+def _shape(line: str) -> str:
+    return " ".join(_NUMERAL.sub("#", line).split())
+
+
+def _calculated(line: re.Match[str], numeral: re.Match[str]) -> str:
+    """The calculation whose result a numeral of a line is; empty where it is none."""
+    start = max(line.start("said"), numeral.start() - MAX_LEFT)
+    before = line.string[start : numeral.start()].rstrip(" $€£(*")
+    left = before[:-1].rpartition("=")[2] if before.endswith("=") else ""
+    return left if _NUMERAL.search(left) else ""
+
+
+def _result(left: str, shown: Fraction, example: str) -> Fraction | None:
+    """What a calculation comes to, if not to the result shown, which is the example's.
+
+    That it is read right is seen by the example, which comes to that result.
+    """
+    try:
+        value, theirs = (evaluate(_SAID.sub(" ", side)) for side in (left, example))
+    except NotArithmeticError:
+        return None
+    short = (value * 10**MAX_PLACES).denominator == 1
+    rounded = value.denominator > 1 and abs(value - shown) < 1
+    return value if theirs == shown != value and short and not rounded else None
 
 
 def _is_operand(reply: str, numeral: re.Match[str]) -> bool:

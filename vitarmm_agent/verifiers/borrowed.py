@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 from vitarmm_agent.answers.borrowed import borrowed, with_own_number
 from vitarmm_agent.effects import Flow
@@ -11,7 +13,7 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 
 
 class Borrowed:
-    """Fails an attempt that calculates with a number of its example where the problem has another.
+    """Fails an attempt that has a number of its example where the problem has another.
 
     It gives the attempt ``mended`` up to that number, and abstains otherwise: that nothing was copied
     makes no answer right.
@@ -20,12 +22,12 @@ class Borrowed:
     name = "borrowed"
 
     def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
-        """Compare the operands of the attempt with the problem and the examples before it."""
+        """Compare the attempt with the problem and the examples before it."""
         yield from ()
-        for example in _examples(attempt):
-            if fault := borrowed(attempt.text, problem.to_prompt(), example):
+        for example, solution in _examples(attempt):
+            if fault := borrowed(attempt.text, problem.to_prompt(), example, solution):
                 number = show(fault.right)
-                message = f"{fault.shown} is the example's number; the problem says {number}."
+                message = f"{fault.shown} is the example's number; here it is {number}."
                 return Feedback(
                     verdict="fail",
                     source=self.name,
@@ -41,8 +43,18 @@ class Borrowed:
         )
 
 
-def _examples(attempt: Attempt) -> Iterator[str]:
-    """Problems of the worked examples that the attempt was shown as earlier turns, the nearest first."""
-    asked = [turn["content"] for turn in attempt.prompt if turn.get("role") == "user"]
-    for content in reversed(asked[:-1]):
-        yield next((part["text"] for part in content if part.get("type") == "text"), "")
+def _examples(attempt: Attempt) -> Iterator[tuple[str, str]]:
+    """Problem and solution of the worked examples that were shown as earlier turns, the nearest first."""
+    turns = [(turn.get("role"), _text(turn["content"])) for turn in attempt.prompt]
+    while turns and turns[-1][0] != "user":  # what a mended attempt goes on from
+        turns.pop()
+    for (asked, example), (answered, solution) in reversed(list(pairwise(turns))):
+        if asked == "user" and answered == "assistant":
+            yield example, solution
+
+
+def _text(content: str | Sequence[dict[str, Any]]) -> str:
+    """The text of a turn."""
+    if isinstance(content, str):
+        return content
+    return next((part["text"] for part in content if part.get("type") == "text"), "")
