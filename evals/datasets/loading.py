@@ -192,9 +192,9 @@ def _refuse_another(
             f"load it as {other!r}, or give a {form.title} file"
         )
     fields = next((sorted(row.fields) for row in rows if row.fields), None)
-    found = f"the fields {', '.join(fields)}" if fields else rows[0].damage or "no fields"
+    found = f"has the fields {', '.join(fields)}" if fields else rows[0].damage or "has no fields"
     raise InputError(
-        f"{source} holds no {form.title} rows: these have {form.fields}; its first row has {found}"
+        f"{source} holds no {form.title} rows: these have {form.fields}; its first row {found}"
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
+from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import InputError, ModelError
@@ -74,7 +75,7 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
         )
         taught = yield from keep(memory, problem, taught, provenance, deps.policy)
     else:
-        note = f"the teacher may be asked {deps.teacher.calls} times, and was"
+        note = f"the teacher was asked as often as it may be ({deps.teacher.calls})"
         taught = Taught(by=deps.teacher.name, note=note)
     run.emit(taught_event(run.name, state["iteration"], taught))
     run.emit(stopped_event(run.name, state))
@@ -92,13 +93,20 @@ def teach_by_hand(
     """Keep a person's solution.
 
     Raises:
-        InputError: it is no text, has no steps or no answer, or an equation in it is wrong; or the
-            problem cannot be used.
+        InputError: it is no text, has no steps or no answer, an equation in it is wrong, or its answer
+            is not the one that the problem came with; or the problem cannot be used.
     """
     if not isinstance(solution, str):
         raise InputError(f"a solution is a text, steps and 'Answer: …', got {solution!r:.100}")
     problem, by = Problem.parse(problem), " ".join(by.split())[:MAX_NAME] or A_PERSON
-    taught = Taught(by=by, solution=solution_of(problem.without_reference(), solution))
+    written = solution_of(problem.without_reference(), solution)
+    right = problem.reference is None or grade_attempt(problem, written).correct
+    if written.answer is not None and not right:
+        raise InputError(
+            f"its answer is {written.answer!r}, but the problem came with the answer "
+            f"{problem.reference!r}; correct the solution, or teach the problem without that answer"
+        )
+    taught = Taught(by=by, solution=written)
     provenance = Provenance(
         run=run or person_run("teach"), problem_id=problem.id, verifier="person", writer=by
     )
