@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 def whole(value: Any) -> Any:
@@ -47,10 +47,10 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _whole(cls, value: Any) -> Any:
+    def _whole(cls, fields: Any) -> Any:
         try:
-            return whole(value)
+            return whole(fields)
         except RecursionError:
             raise ValueError("is nested too deeply") from None

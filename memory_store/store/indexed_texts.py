@@ -8,7 +8,6 @@ the vector that is stored.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +24,13 @@ from langgraph.store.base import (
 from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store.store.backend import Backend
-from vitarmm_agent.memory_store.store.records import Known, Namespace, Vector, record_id
+from vitarmm_agent.memory_store.store.records import (
+    Known,
+    Namespace,
+    Vector,
+    record_id,
+    text_digest,
+)
 from vitarmm_agent.memory_store.store.unindexed import Matrix
 
 SAME = 0.999
@@ -69,7 +74,7 @@ class IndexedTexts:
         plans = []
         for op in ops:
             texts = self.of_put(op)
-            records = [(t, record_id(op.key, i), _text_digest(t)) for i, t in enumerate(texts)]
+            records = [(t, record_id(op.key, i), text_digest(t)) for i, t in enumerate(texts)]
             plans.append([(t, r, d, (op.namespace, r, d) in known) for t, r, d in records])
         wanted = list(dict.fromkeys(t for plan in plans for t, *_, stored in plan if not stored))
         vectors: dict[str, bytes] = {}
@@ -139,7 +144,7 @@ class VectorCheck:
         for item in items:
             vector = vectors.get(record_id(item.key, 0))
             for text in self._texts.of(item.value):
-                if vector is not None and vector.data and vector.digest == _text_digest(text):
+                if vector is not None and vector.data and vector.digest == text_digest(text):
                     return text, np.frombuffer(vector.data, dtype=np.float32)
         return None
 
@@ -159,11 +164,6 @@ class VectorCheck:
             f"now ({difference}). Put the first model back, or make the vectors anew with: "
             "vitarmm memory reindex"
         )
-
-
-def _text_digest(text: str) -> str:
-    """A hash of a text, which is kept with its vector."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _dims(index: IndexConfig) -> int:

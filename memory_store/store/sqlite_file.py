@@ -7,6 +7,7 @@ checked when it is opened, unless it is large: then by command.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import zlib
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.one_process import OneProcess
+from vitarmm_agent.one_process import forked
 from vitarmm_agent.private import private_database
 
 CHECKED_AT_OPEN = 32 * 2**20
@@ -56,7 +57,7 @@ class SqliteFile:
         """
         self.path = path
         self._called, self._remedy = f"{what} {str(path or 'in memory')!r}", remedy
-        self._opened = OneProcess(self._called)
+        self._process = os.getpid()
         self._lock = threading.RLock()
         try:
             self.connection = private_database(path)
@@ -75,7 +76,8 @@ class SqliteFile:
             MemoryStoreError: the file is damaged, cannot be used or was replaced, or another process
                 opened it.
         """
-        self._opened.check()
+        if os.getpid() != self._process:  # the lock may be held by a thread that is not in this one
+            raise MemoryStoreError(forked(self._called))
         with self._lock:
             self._check_same_file()
             try:
