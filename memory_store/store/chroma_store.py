@@ -215,29 +215,20 @@ class ChromaStore(BaseStore):
     # one batch
 
     def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
-        for op in ops:
-            validate_op_namespace(op)
-        ops = [_with_labels(op) for op in ops]
+        ops = [_usable(op) for op in ops]
         queries: dict[str, list[float]] = {}
         embed = self.embeddings
         for op in ops:
             if isinstance(op, SearchOp) and op.query and op.query not in queries and embed:
                 vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
-                queries[op.query] = vector
-        if queries:
-            matrix = as_matrix([*queries.values()], self._dims)
-            queries = dict(zip(queries, matrix.tolist(), strict=True))
+                queries[op.query] = as_matrix([vector], self._dims)[0].tolist()
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
         results: list[Result] = [None] * len(ops)
         if len(puts) < len(ops):
             results = yield from in_thread(self._read_all, ops, queries)
-            found = [
-                cast("list[SearchItem]", some)
-                for op, some in zip(ops, results, strict=True)
-                if isinstance(op, SearchOp) and op.query in queries
-            ]
-            if found:
-                yield from self._check.items([item for some in found for item in some])
+            for op, found in zip(ops, results, strict=True):
+                if isinstance(op, SearchOp) and op.query in queries:
+                    yield from self._check.items(cast("list[SearchItem]", found))
         if puts:
             yield from self._write(list(puts.values()))
         return results
@@ -389,8 +380,9 @@ class ChromaStore(BaseStore):
         }
 
 
-def _with_labels(op: Op) -> Op:
-    """The operation with its namespace as a tuple; callers may give a list."""
+def _usable(op: Op) -> Op:
+    """The operation, checked, with its namespace as a tuple; callers may give a list."""
+    validate_op_namespace(op)
     if isinstance(op, SearchOp):
         return op._replace(namespace_prefix=tuple(op.namespace_prefix))
     if isinstance(op, GetOp | PutOp):
