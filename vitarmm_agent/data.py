@@ -25,6 +25,11 @@ def whole(value: Any) -> Any:
     return value
 
 
+def listed(value: Any) -> list[Any]:
+    """A list of a state, where whoever wrote it has not put something else."""
+    return value if isinstance(value, list) else []
+
+
 def error_lines(error: ValidationError, subject: str = "it", *, got: bool = True) -> str:
     """What is wrong with data, one part for each field.
 
