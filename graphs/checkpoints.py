@@ -24,13 +24,21 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from vitarmm_agent.errors import InputError, UserError
 from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints
-from vitarmm_agent.graphs.checkpoint_files import plain_tables, warn_of_damage
-from vitarmm_agent.graphs.checkpoint_parts import SCHEMA, PartedSerializer, forget_parts
-from vitarmm_agent.graphs.checkpoint_sums import CheckpointSums, telling, words
-from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.graphs.checkpoint_files import (
+    UNREADABLE,
+    CheckpointSums,
+    plain_tables,
+    warn_of_damage,
+)
+from vitarmm_agent.graphs.serializers import (
+    SCHEMA,
+    PartedSerializer,
+    PlainDataSerializer,
+    forget_parts,
+)
 from vitarmm_agent.group_commit import GroupCommit, Piece, taken
-from vitarmm_agent.memory_store.store import soundness
-from vitarmm_agent.memory_store.store.soundness import FAULTS
+from vitarmm_agent.memory_store.store import sqlite_file
+from vitarmm_agent.memory_store.store.sqlite_file import FAULTS
 from vitarmm_agent.private import FILE, private_file, private_folder
 
 BUSY_SECONDS = 60
@@ -97,7 +105,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As in the base class; what is not as it was written is refused."""
-        with telling(self.conn, of_reading=True):
+        with _telling(self.conn, of_reading=True):
             found = super().get_tuple(config)
             if found is not None:
                 self._sums.check(found.config)
@@ -112,7 +120,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """As in the base class; what is not as it was written is refused."""
-        with telling(self.conn, of_reading=True):
+        with _telling(self.conn, of_reading=True):
             for found in super().list(config, filter=filter, before=before, limit=limit):
                 self._sums.check(found.config)
                 yield found
@@ -126,7 +134,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
 
     def remarks(self, thread_id: str | None = None) -> dict[str, str]:
         """As in the base class; an older file, that is only looked at, holds none."""
-        with telling(self.conn, of_reading=True):
+        with _telling(self.conn, of_reading=True):
             tables = self.conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'remarks'")
             if tables.fetchone() is None:
                 return {}
@@ -173,7 +181,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
     def shrink(self) -> bool:
         """Give the space of what was deleted back to the disk; whether nobody was writing meanwhile."""
         try:
-            soundness.vacuum(self.conn)
+            sqlite_file.vacuum(self.conn)
         except sqlite3.OperationalError:
             return False
         return True
@@ -201,7 +209,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
         if getattr(self._grouping, "on", False):
             yield self.conn.cursor()
             return
-        with telling(self.conn), super().cursor() as cursor:
+        with _telling(self.conn), super().cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             self._grouping.on = True
             try:
@@ -238,7 +246,7 @@ class SqliteCheckpoints(Checkpoints, SqliteSaver):
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
         """As in the base class; within a group of writes, the group holds the lock and commits."""
         if not getattr(self._grouping, "on", False):
-            with telling(self.conn), super().cursor(transaction) as cursor:
+            with _telling(self.conn), super().cursor(transaction) as cursor:
                 yield cursor
             return
         cursor = self.conn.cursor()
@@ -297,14 +305,14 @@ def open_checkpoints(path: Path) -> SqliteCheckpoints:
         private_file(path)
         connection = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_SECONDS)
         plain_tables(connection, path)
-        soundness.check_structure(connection, path)
+        sqlite_file.check_structure(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
         checkpoints = SqliteCheckpoints(connection)
         # SQLite refuses at once, without waiting, to change to WAL where another is at it.
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=BUSY_SECONDS, mode=FILE):
             checkpoints.setup()
     except FAULTS as error:
-        raise InputError(f"traces in {str(path)!r} {words(error)}") from None
+        raise InputError(f"traces in {str(path)!r} {_words(error)}") from None
     except OSError as error:
         raise InputError(
             f"traces cannot be kept in {str(path)!r}: {error}; check the folder, or set "
@@ -334,7 +342,50 @@ def read_checkpoints(path: Path) -> SqliteCheckpoints:
             )
         warn_of_damage(connection, path)
     except (OSError, *FAULTS) as error:
-        raise InputError(f"traces in {str(path)!r} {words(error)}") from None
+        raise InputError(f"traces in {str(path)!r} {_words(error)}") from None
     checkpoints = SqliteCheckpoints(connection)
     checkpoints.is_setup = True
     return checkpoints
+
+
+@contextmanager
+def _telling(connection: sqlite3.Connection, *, of_reading: bool = False) -> Iterator[None]:
+    """Say in an error of ours what is wrong with the file, and what to do.
+
+    Args:
+        connection: of the file.
+        of_reading: what cannot be decoded is damage, too.
+
+    Raises:
+        InputError: it is damaged, or cannot be written or read.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FAULTS as error:
+        raise InputError(f"traces in {_file(connection)!r} {_words(error)}") from error
+    except UNREADABLE as error:
+        if not of_reading:
+            raise
+        raise InputError(
+            f"a checkpoint in {_file(connection)!r} is damaged ({type(error).__name__}: {error}); "
+            "begin the run anew, or bring back a copy of the file"
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    """What is wrong with a file of traces, and what to do."""
+    if not sqlite_file.is_damage(error):
+        return f"cannot be kept or read: {error}; check that the disk has space and can be written"
+    return (
+        f"are damaged: {error}; bring back a copy of the file, or move it away: new runs begin "
+        "another. What it still holds, `vitarmm trace list` shows"
+    )
+
+
+def _file(connection: sqlite3.Connection) -> str:
+    try:
+        return str(connection.execute("PRAGMA database_list").fetchone()[2])
+    except FAULTS:
+        return "the file"

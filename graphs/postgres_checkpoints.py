@@ -21,7 +21,7 @@ from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
 from vitarmm_agent.graphs.any_checkpoints import REMARKS, Checkpoints, heads_sql
-from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.graphs.serializers import PlainDataSerializer
 from vitarmm_agent.postgres.database import CONNECTIONS, Postgres
 
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")

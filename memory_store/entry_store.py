@@ -73,7 +73,8 @@ class EntryStore:
         for start in range(0, len(ids), CHUNK):
             ops = [GetOp(self.entries, entry_id) for entry_id in ids[start : start + CHUNK]]
             items: list[Item | None] = yield from self.batch(ops)
-            found.update((item.key, read_entry(item)) for item in items if item is not None)
+            there = [item for item in items if item is not None]
+            found.update(zip([item.key for item in there], read_entries(there), strict=True))
         return found
 
     def near(
@@ -113,7 +114,7 @@ class EntryStore:
         """Entries that meet a filter, in the store's order."""
         op = SearchOp(self.entries, filter=filter, limit=limit, offset=offset)
         (items,) = yield from self.batch([op])
-        return [read_entry(item) for item in items]
+        return read_entries(items)
 
     def expired(self, now: datetime) -> Flow[list[MemoryEntry]]:
         """Entries whose time is over, live or not."""
@@ -235,20 +236,23 @@ def entry_value(entry: MemoryEntry) -> dict[str, Any]:
     return entry.model_dump(mode="json") | {"index_text": entry.index_text, "state": entry.state}
 
 
-def read_entry(item: Item) -> MemoryEntry:
-    """The entry of a store item.
+def read_entries(items: Sequence[Item]) -> list[MemoryEntry]:
+    """The entries of store items.
 
     Raises:
-        MemoryStoreError: it holds something else.
+        MemoryStoreError: one holds something else.
     """
-    fields = {k: v for k, v in item.value.items() if k not in ("index_text", "state")}
-    try:
-        return MemoryEntry.model_validate(fields)
-    except ValidationError as error:
-        raise MemoryStoreError(
-            f"item {item.key!r} of {item.namespace} is no memory entry: {error_lines(error)}; "
-            "delete it, or make the memory again from its journal with: vitarmm memory reindex"
-        ) from None
+    entries = []
+    for item in items:
+        fields = {k: v for k, v in item.value.items() if k not in ("index_text", "state")}
+        try:
+            entries.append(MemoryEntry.model_validate(fields))
+        except ValidationError as error:
+            raise MemoryStoreError(
+                f"item {item.key!r} of {item.namespace} is no memory entry: {error_lines(error)}; "
+                "delete it, or make the memory again from its journal with: vitarmm memory reindex"
+            ) from None
+    return entries
 
 
 def indexed_put(place: tuple[str, ...], key: str, value: dict[str, Any]) -> PutOp:
@@ -264,7 +268,8 @@ def indexed_put(place: tuple[str, ...], key: str, value: dict[str, Any]) -> PutO
 
 def candidates(items: Sequence[SearchItem]) -> list[Candidate]:
     """Found items as entries with their similarity."""
-    return [Candidate(read_entry(item), float(item.score or 0.0)) for item in items]
+    scores = [float(item.score or 0.0) for item in items]
+    return [*map(Candidate, read_entries(items), scores)]
 
 
 def sizes(store: BaseStore) -> dict[tuple[str, ...], int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,11 @@ from vitarmm_agent.memory_store.journal_records import (
     read_entry,
     read_event,
 )
-from vitarmm_agent.memory_store.journal_rows import JournalRows, Row, SqliteRows, Statements
+from vitarmm_agent.memory_store.journal_rows import JournalRows, SqliteRows, Statements
 from vitarmm_agent.memory_store.journal_schema import ALTERED, BATCH, EVENT, OURS
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import Lock
 from vitarmm_agent.memory_store.store.records import namespace_labels, namespace_text
-from vitarmm_agent.one_process import OneProcess
 
 __all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]
 
@@ -46,7 +45,6 @@ class Journal:
         Raises:
             MemoryStoreError: the file cannot be made, or is damaged.
         """
-        self._opened = OneProcess(f"journal {str(place)!r}")
         self._rows: JournalRows = (
             SqliteRows(place) if place is None or isinstance(place, Path) else place
         )
@@ -78,7 +76,7 @@ class Journal:
             MemoryStoreError: the file cannot be written, or has a batch of such a key already.
         """
         named = [(self._name(namespace), batch) for namespace, batch in batches]
-        with self._transaction([name for name, _ in named]) as statements:
+        with self._rows.writing([name for name, _ in named]) as statements:
             for name, batch in named:
                 self._append(statements, name, batch)
 
@@ -105,7 +103,7 @@ class Journal:
         The note need not survive a power cut: a batch would be carried out again, to no effect.
         """
         named = [(self._name(namespace), key) for namespace, key in batches]
-        with self._transaction([name for name, _ in named], durable=False) as statements:
+        with self._rows.writing([name for name, _ in named], durable=False) as statements:
             statements.execute_many(
                 "UPDATE batches SET applied = 1 WHERE namespace = ? AND key = ?", named
             )
@@ -113,19 +111,19 @@ class Journal:
     def batch(self, namespace: Sequence[str], key: str) -> Batch | None:
         """The batch of this key, or None."""
         found = f"{BATCH} WHERE namespace = ? AND key = ?"
-        rows = self._sound(found, self._name(namespace), key)
+        rows = self._rows.sound(found, self._name(namespace), key)
         return self._batch(rows[0]) if rows else None
 
     def pending(self, namespace: Sequence[str]) -> list[Batch]:
         """Batches that the store may not have, oldest first."""
         found = f"{BATCH} WHERE namespace = ? AND applied = 0 ORDER BY id"
-        rows = self._sound(found, self._name(namespace))
+        rows = self._rows.sound(found, self._name(namespace))
         return [self._batch(row) for row in rows]
 
     def since(self, namespace: Sequence[str], mark: int) -> list[tuple[int, Batch]]:
         """Batches that were written after the one of this number, each with its own; 0 for all."""
         found = f"{BATCH} WHERE namespace = ? AND id > ? ORDER BY id"
-        rows = self._sound(found, self._name(namespace), mark)
+        rows = self._rows.sound(found, self._name(namespace), mark)
         return [(row[0], self._batch(row)) for row in rows]
 
     def before(self, namespace: Sequence[str], key: str) -> tuple[list[Batch], Batch | None]:
@@ -143,7 +141,7 @@ class Journal:
         """Events of a memory, newest first."""
         return [
             read_event(row)
-            for row in self._sound(
+            for row in self._rows.sound(
                 f"SELECT {EVENT} WHERE e.namespace = ? AND e.entry_id = coalesce(?, e.entry_id) "
                 "AND b.run = coalesce(?, b.run) ORDER BY e.seq DESC LIMIT ?",
                 self._name(namespace),
@@ -156,7 +154,7 @@ class Journal:
     def of_run(self, namespace: Sequence[str], run: str) -> list[Batch]:
         """Batches of one run, oldest first."""
         found = f"{BATCH} WHERE namespace = ? AND run = ? ORDER BY id"
-        return [self._batch(row) for row in self._sound(found, self._name(namespace), run)]
+        return [self._batch(row) for row in self._rows.sound(found, self._name(namespace), run)]
 
     def states(
         self, namespace: Sequence[str], entry_ids: Sequence[str], moment: datetime
@@ -169,7 +167,7 @@ class Journal:
         )
         text, until = self._name(namespace), moment.timestamp()
         for entry_id in entry_ids:
-            rows = self._sound(last, text, entry_id, until)
+            rows = self._rows.sound(last, text, entry_id, until)
             if rows and rows[0][0] is not None:
                 found[entry_id] = read_entry(rows[0][0])
         return found
@@ -184,7 +182,7 @@ class Journal:
     ) -> Iterator[MemoryEntry]:
         """Entries as they are, or were at ``moment``, in the order they were first written."""
         until = float("inf") if moment is None else moment.timestamp()
-        rows = self._sound(
+        rows = self._rows.sound(
             # Sorted are numbers alone: whole entries would take ten times as long.
             f"SELECT e.after, {ALTERED} FROM (SELECT l.last, l.first FROM (SELECT max(seq) AS last, "
             "min(seq) AS first FROM events WHERE namespace = ? AND time <= ? GROUP BY entry_id) l "
@@ -203,7 +201,7 @@ class Journal:
     ) -> dict[str, MemoryEntry]:
         """Those of these entries that are as no event left or found them, by id: another's work."""
         left = {entry.id: entry for entry in entries}
-        for entry_id, *states in self._sound(
+        for entry_id, *states in self._rows.sound(
             f"SELECT entry_id, after, before, {ALTERED} FROM events e WHERE namespace = ? "
             "ORDER BY seq DESC",
             self._name(namespace),
@@ -216,7 +214,7 @@ class Journal:
         """Entries as they once were, one for each text that is no longer a live entry's."""
         current = {e.id: e.index_text for e in self.entries(namespace) if e.live}
         seen = set(current.items())
-        for (after,) in self._sound(
+        for (after,) in self._rows.sound(
             f"SELECT after, {ALTERED} FROM events e WHERE namespace = ? AND after IS NOT NULL "
             "ORDER BY seq",
             self._name(namespace),
@@ -229,17 +227,19 @@ class Journal:
     def has_applied(self) -> bool:
         """Whether a store was given any batch."""
         found = f"SELECT 1 FROM batches WHERE applied = 1 AND {OURS} LIMIT 1"
-        return bool(self._query(found, self._rows.memory, self._rows.memory))
+        return bool(self._rows.query(found, self._rows.memory, self._rows.memory))
 
     def namespaces(self) -> list[tuple[str, ...]]:
         """Memories with a history."""
         memory = self._rows.memory
-        rows = self._query(f"SELECT DISTINCT namespace FROM batches WHERE {OURS}", memory, memory)
+        rows = self._rows.query(
+            f"SELECT DISTINCT namespace FROM batches WHERE {OURS}", memory, memory
+        )
         return sorted(namespace_labels(row[0][len(memory) :]) for row in rows)
 
     def last_key(self, namespace: Sequence[str], *, applied: bool = False) -> str | None:
         """Key of the newest batch, or of the newest that a store has; None where there is none."""
-        rows = self._query(
+        rows = self._rows.query(
             "SELECT key FROM batches WHERE namespace = ? AND applied >= ? ORDER BY id DESC LIMIT 1",
             self._name(namespace),
             int(applied),
@@ -256,10 +256,10 @@ class Journal:
         text, known = self._name(namespace), [(0,)]
         number = "SELECT id FROM batches WHERE namespace = ? AND key = ?"
         if first is not None:
-            known = self._query(number, text, first)
+            known = self._rows.query(number, text, first)
         if not known:
             return None
-        ((count,),) = self._query(
+        ((count,),) = self._rows.query(
             # an index on namespaces would be gone through from its beginning
             f"SELECT count(*) FROM batches WHERE id > ? AND id <= ({number}) "
             "AND namespace || '' = ? AND applied = 1",
@@ -270,26 +270,24 @@ class Journal:
     def horizon(self, namespace: Sequence[str]) -> tuple[int, float] | None:
         """First batch of a history that was compacted, and its time; None for a whole one."""
         found = "SELECT first, time FROM horizons WHERE namespace = ?"
-        rows = self._query(found, self._name(namespace))
+        rows = self._rows.query(found, self._name(namespace))
         return (int(rows[0][0]), float(rows[0][1])) if rows else None
 
     def first_batch(self, namespace: Sequence[str], run: str) -> int | None:
         """Number of the first batch of a run; None where there is none."""
         found = "SELECT min(id) FROM batches WHERE namespace = ? AND run = ?"
-        ((first,),) = self._query(found, self._name(namespace), run)
+        ((first,),) = self._rows.query(found, self._name(namespace), run)
         return None if first is None else int(first)
 
     @contextmanager
     def deleting(self, namespace: Sequence[str]) -> Iterator[tuple[Statements, str]]:
         """A transaction in which events may be deleted, and the memory's name in the rows."""
-        self._opened.check()
         name = self._name(namespace)
         with self._rows.deleting([name]) as statements:
             yield statements, name
 
     def shrink(self) -> None:
         """Give the space of what was deleted back."""
-        self._opened.check()
         self._rows.shrink()
 
     def check(self) -> None:
@@ -298,7 +296,6 @@ class Journal:
         Raises:
             MemoryStoreError: one is not as it was written.
         """
-        self._opened.check()
         self._rows.check()
 
     def close(self) -> None:
@@ -309,7 +306,7 @@ class Journal:
         return self._rows.memory + namespace_text(tuple(namespace))
 
     def _batch(self, row: tuple[Any, ...]) -> Batch:
-        changes = self._sound(
+        changes = self._rows.sound(
             f"SELECT kind, entry_id, reason, before, after, {ALTERED} FROM events e "
             "WHERE batch = ? ORDER BY seq",
             row[0],
@@ -322,21 +319,6 @@ class Journal:
             result=json.loads(row[5]),
             changes=tuple(read_change(*change) for change in changes),
         )
-
-    def _query(self, sql: str, *values: Any) -> list[Row]:
-        self._opened.check()
-        return self._rows.query(sql, values)
-
-    def _sound(self, sql: str, *values: Any) -> list[Row]:
-        """Rows without their last column, which says whether one was altered."""
-        self._opened.check()
-        return self._rows.sound(sql, values)
-
-    def _transaction(
-        self, names: Sequence[str], *, durable: bool = True
-    ) -> AbstractContextManager[Statements]:
-        self._opened.check()
-        return self._rows.transaction(names, durable=durable)
 
 
 def history(journal: Journal | None, what: str) -> Journal:

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
+REMEDY = (
+    "move it away and begin a new one from the entries as they are with: vitarmm memory reindex"
+)
+
 
 class Change(BaseModel):
     """One entry before and after; None where it did not exist."""
@@ -84,14 +88,6 @@ def entry_json(entry: MemoryEntry | None) -> str | None:
     return None if entry is None else entry.model_dump_json()
 
 
-def damaged(what: str, error: Exception) -> MemoryStoreError:
-    """What is said of a journal that is not as it was written."""
-    return MemoryStoreError(
-        f"{what} is damaged: {error}; move it away and begin a new one from the entries as they are "
-        "with: vitarmm memory reindex"
-    )
-
-
 def read_entry(text: str) -> MemoryEntry:
     """An entry as it was kept.
 
@@ -101,4 +97,4 @@ def read_entry(text: str) -> MemoryEntry:
     try:
         return MemoryEntry.model_validate_json(text)
     except ValidationError as error:  # of an earlier version: its rows have no sums
-        raise damaged("the journal", error) from None
+        raise MemoryStoreError(f"the journal is damaged: {error}; {REMEDY}") from None

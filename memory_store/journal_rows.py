@@ -6,14 +6,12 @@ meanwhile, and what an error means.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vitarmm_agent.errors import MemoryStoreError
-from vitarmm_agent.memory_store.journal_records import damaged
+from vitarmm_agent.memory_store.journal_records import REMEDY
 from vitarmm_agent.memory_store.journal_schema import (
     ALTERED,
     ANY_ALTERED,
@@ -23,16 +21,7 @@ from vitarmm_agent.memory_store.journal_schema import (
     TRIGGERS,
 )
 from vitarmm_agent.memory_store.store.locks import FolderLock, Lock
-from vitarmm_agent.memory_store.store.soundness import (
-    FAULTS,
-    add_sums,
-    check_structure,
-    checksum,
-    is_damage,
-    sound,
-    vacuum,
-)
-from vitarmm_agent.private import private_database
+from vitarmm_agent.memory_store.store.sqlite_file import SqliteFile, checksum
 
 if TYPE_CHECKING:
     import psycopg
@@ -73,11 +62,11 @@ class JournalRows(Protocol):
     memory: str
     joined_later: bool
 
-    def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+    def query(self, sql: str, /, *values: Any) -> list[Row]:
         """The rows that a statement finds."""
         ...
 
-    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+    def sound(self, sql: str, /, *values: Any) -> list[Row]:
         """The same without their last column, which says whether a row was altered.
 
         Raises:
@@ -85,7 +74,7 @@ class JournalRows(Protocol):
         """
         ...
 
-    def transaction(
+    def writing(
         self, names: Iterable[str], *, durable: bool = True
     ) -> AbstractContextManager[Statements]:
         """All that is carried out within, or nothing; ``names`` are the namespaces it is about."""
@@ -116,7 +105,7 @@ class JournalRows(Protocol):
         ...
 
 
-class SqliteRows:
+class SqliteRows(SqliteFile):
     """A file, or the memory of this process. Safe for threads and processes."""
 
     memory = ""
@@ -128,44 +117,24 @@ class SqliteRows:
         Raises:
             MemoryStoreError: it cannot be made, or is damaged.
         """
-        self._path = path
-        self._lock = threading.RLock()
+        schema = "".join((SCHEMA, *TRIGGERS))
+        super().__init__(path, "journal", REMEDY, schema=schema, sums=("batches", "events"))
         self._writers = None if path is None else FolderLock(path.with_suffix(".lock"))
-        with self._guarded():
-            self.connection = private_database(path)
-            check_structure(self.connection, path)
-            self.connection.executescript(SCHEMA)
-            for trigger in TRIGGERS:
-                self.connection.execute(trigger)
-            add_sums(self.connection, "batches", "events")
-
-    def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:
-        """See :class:`JournalRows`."""
-        with self._guarded(), self._lock:
-            return self.connection.execute(sql, values).fetchall()
-
-    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
-        """See :class:`JournalRows`."""
-        with self._guarded(), self._lock:
-            return sound(self.connection.execute(sql, values).fetchall())
 
     @contextmanager
-    def transaction(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
+    def writing(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
         """See :class:`JournalRows`."""
-        with self._guarded(), self._lock:
-            if not durable:
-                self.connection.execute("PRAGMA synchronous = NORMAL")
+        if durable:
+            with self.transaction():
+                yield self
+            return
+        with self.held() as db:
+            db.execute("PRAGMA synchronous = NORMAL")
             try:
-                self.connection.execute("BEGIN IMMEDIATE")
-                try:
+                with self.transaction():
                     yield self
-                except BaseException:
-                    self.connection.execute("ROLLBACK")
-                    raise
-                self.connection.execute("COMMIT")
             finally:
-                if not durable:
-                    self.connection.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA synchronous = FULL")
 
     def execute(self, sql: str, values: Sequence[Any], /) -> list[Row]:
         """See :class:`Statements`."""
@@ -187,11 +156,11 @@ class SqliteRows:
     @contextmanager
     def deleting(self, names: Iterable[str]) -> Iterator[Statements]:
         """See :class:`JournalRows`."""
-        with self.transaction(names) as statements:
-            self.connection.execute("DROP TRIGGER IF EXISTS events_stay")
-            yield statements
+        with self.transaction() as db:
+            db.execute("DROP TRIGGER IF EXISTS events_stay")
+            yield self
             for trigger in TRIGGERS:
-                self.connection.execute(trigger)
+                db.execute(trigger)
 
     def lock(self, names: Iterable[str]) -> Lock | None:
         """The lock of the file, whatever the namespaces."""
@@ -199,32 +168,9 @@ class SqliteRows:
 
     def check(self) -> None:
         """See :class:`JournalRows`."""
-        with self._guarded(), self._lock:
-            check_structure(self.connection, self._path, wholly=True)
+        super().check()
         for sql in ANY_ALTERED:
-            self.sound(sql, ())
-
-    def shrink(self) -> None:
-        """See :class:`JournalRows`."""
-        with self._guarded(), self._lock:
-            vacuum(self.connection)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self.connection.close()
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except FAULTS as error:
-            if is_damage(error):
-                raise damaged(f"journal {str(self._path)!r}", error) from error
-            raise MemoryStoreError(
-                f"journal {str(self._path)!r} cannot be used: {error}; "
-                "check that the folder exists, can be written and has space"
-            ) from error
+            self.sound(sql)
 
 
 class PostgresRows:
@@ -246,17 +192,17 @@ class PostgresRows:
     def __str__(self) -> str:
         return self._database.where
 
-    def query(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+    def query(self, sql: str, /, *values: Any) -> list[Row]:
         """See :class:`JournalRows`."""
         with self._database.connection() as connection:
             return connection.execute(_marked(sql), values).fetchall()
 
-    def sound(self, sql: str, values: Sequence[Any], /) -> list[Row]:
+    def sound(self, sql: str, /, *values: Any) -> list[Row]:
         """See :class:`JournalRows`; that the rows are as they were written is the server's care."""
-        return [row[:-1] for row in self.query(sql, values)]
+        return [row[:-1] for row in self.query(sql, *values)]
 
     @contextmanager
-    def transaction(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
+    def writing(self, names: Iterable[str], *, durable: bool = True) -> Iterator[Statements]:
         """See :class:`JournalRows`; a lock that was taken for these names must still be there."""
         with self._database.locks.transaction(self._locks(names)) as connection:
             if not durable:
@@ -266,7 +212,7 @@ class PostgresRows:
     @contextmanager
     def deleting(self, names: Iterable[str]) -> Iterator[Statements]:
         """See :class:`JournalRows`."""
-        with self.transaction(names) as statements:
+        with self.writing(names) as statements:
             statements.execute("SET LOCAL vitarmm.deleting = 'on'", ())
             yield statements
 

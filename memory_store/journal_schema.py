@@ -43,9 +43,9 @@ CREATE TABLE IF NOT EXISTS horizons (
 """
 TRIGGERS = (
     "CREATE TRIGGER IF NOT EXISTS events_stay BEFORE DELETE ON events "
-    "BEGIN SELECT raise(ABORT, 'the journal is append-only'); END",
+    "BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;",
     "CREATE TRIGGER IF NOT EXISTS events_are_final BEFORE UPDATE ON events "
-    "BEGIN SELECT raise(ABORT, 'the journal is append-only'); END",
+    "BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;",
 )
 COLUMNS = {
     "batches": ("namespace", "key", "run", "attempt", "time", "result"),

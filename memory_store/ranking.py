@@ -145,7 +145,8 @@ def score(
 ) -> list[Scored]:
     """All candidates with their terms, best first."""
     ordered = sorted(candidates, key=lambda c: (-c.similarity, c.entry.id))
-    bags = [_bag(_document(c.entry)) for c in ordered]
+    texts = [candidate.entry.index_text for candidate in ordered]
+    bags = [_bag(f"{text}\n{c.entry.content}") for text, c in zip(texts, ordered, strict=True)]
     lexical = bm25(tokens(query), bags)
     by_words = sorted(range(len(ordered)), key=lambda i: (-lexical[i], i))
     word_rank = {index: place for place, index in enumerate(by_words, start=1)}
@@ -282,10 +283,6 @@ def _stem(word: str) -> str:
 def _bag(document: str) -> Counter[str]:
     """Words of a document, counted; shared, so never changed."""
     return Counter(tokens(document))
-
-
-def _document(entry: MemoryEntry) -> str:
-    return f"{entry.index_text}\n{entry.content}"
 
 
 def _repeats(one: Scored, chosen: Sequence[Scored]) -> float:

@@ -37,7 +37,7 @@ MAX_QUERY = 8_000
 
 @dataclass(frozen=True)
 class Refused:
-    """Entries that one recall must not give: by id, by their problem, by who asks, by when they expire."""
+    """Entries that one recall must not give: put aside, by id, by their problem, by who asks, by time."""
 
     ids: frozenset[str]
     problems: frozenset[str]
@@ -49,7 +49,7 @@ class Refused:
         origin = entry.provenance
         if entry.id in self.ids or origin.problem_id in self.problems:
             return True
-        if entry.expired(self.moment):
+        if not entry.live or entry.expired(self.moment):
             return True
         reader = self.reader
         if reader is None or not reader.run:
@@ -118,7 +118,6 @@ class Recalling:
             for entry in known.values()
             if entry.example is not None
             and (entry.id, entry.example.problem) in good
-            and entry.live
             and entry not in refused
             and entry.harmful - entry.helpful < OUTVOTED
         ]
@@ -134,11 +133,7 @@ class Recalling:
                 found = candidates(hits)
             else:
                 found = yield from self._as_they_were(query, limit, hits, as_of)
-            allowed = [
-                c
-                for c in found
-                if c.entry.live and c.entry.example is None and c.entry not in refused
-            ]
+            allowed = [c for c in found if c.entry.example is None and c.entry not in refused]
             if len(allowed) >= k or len(hits) < limit or limit >= WIDEST:
                 return allowed[: max(self.config.shortlist, k)]
             limit *= 4
@@ -170,7 +165,7 @@ class Recalling:
             known = yield from self.entry_store.get(wanted)
         else:
             known = yield from self._states(wanted, as_of)
-        allowed = {i: entry for i, entry in known.items() if entry.live and entry not in refused}
+        allowed = {i: entry for i, entry in known.items() if entry not in refused}
         return link(main, allowed, self.config.linked)
 
     def _states(self, ids: Sequence[str], moment: datetime) -> Flow[dict[str, MemoryEntry]]:

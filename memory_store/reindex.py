@@ -22,7 +22,7 @@ from vitarmm_agent.memory_store.entry_store import (
     EXAMPLES,
     PAST,
     indexed_put,
-    read_entry,
+    read_entries,
 )
 from vitarmm_agent.memory_store.identity import is_url
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
@@ -103,9 +103,7 @@ def _reindex_folder(settings: Settings, journal: Journal, folder: Path) -> Reind
         finish_renaming(folder)
     old, damaged = _read_folder(folder)
     parts = {name: items for name, items in old.items() if name[-1] == f"%{ENTRIES}"}
-    adopted = _adopt(
-        journal, {decode_namespace(n): [read_entry(i) for i in parts[n]] for n in parts}
-    )
+    adopted = _adopt(journal, {decode_namespace(n): read_entries(parts[n]) for n in parts})
     fresh = folder / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     store = open_store(settings.model_copy(update={"memory": str(fresh)}))

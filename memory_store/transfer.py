@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.untrusted import injection_signs
 from vitarmm_agent.private import whole_file
 
 MAX_LINE = 200_000

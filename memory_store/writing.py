@@ -9,7 +9,7 @@ from typing import Literal
 
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.memory_store.consolidation import NEAR, share_words
-from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, read_entry
+from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, read_entries
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
@@ -97,7 +97,7 @@ class Writing:
         found: dict[str, Similar] = {}
         for entry, near, gone in zip(entries, live, past, strict=True):
             scores = {item.key: float(item.score or 0) for item in near}
-            olds = [read_entry(item) for item in near]
+            olds = read_entries(near)
             for item in gone:
                 old = aside.get(str(item.value["entry_id"]))
                 if old is not None and old.id not in scores:

@@ -20,10 +20,9 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.evals.contamination import near_duplicates
 from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.memory_store.consolidation import facts, relate
-from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry, Provenance
-from vitarmm_agent.memory_store.untrusted import neutralise
+from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Attempt, Problem, StepError
@@ -40,7 +39,7 @@ BOUNDED = tuple(
 )
 """Read rows of bounded length only: see :data:`vitarmm_agent.evals.datasets.siblings.LONGEST`."""
 PUT_TOGETHER = {
-    "answers.choices", "answers.closed_form", "answers.denials", "rmm.audit", "memory_store.injection",
+    "answers.choices", "answers.closed_form", "answers.denials", "rmm.audit", "memory_store.untrusted",
 }  # fmt: skip
 """Modules with patterns that are put together at run time: readers below use them."""
 PIECES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 def whole(value: Any) -> Any:
@@ -23,6 +23,11 @@ def whole(value: Any) -> Any:
     if type(value) is dict:
         return {whole(key): whole(part) for key, part in value.items()}
     return value
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of a state, where whoever wrote it has not put something else."""
+    return value if isinstance(value, list) else []
 
 
 def error_lines(error: ValidationError, subject: str = "it", *, got: bool = True) -> str:
@@ -47,10 +52,10 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _whole(cls, value: Any) -> Any:
+    def _whole(cls, fields: Any) -> Any:
         try:
-            return whole(value)
+            return whole(fields)
         except RecursionError:
             raise ValueError("is nested too deeply") from None

@@ -27,10 +27,7 @@ class OneProcess:
             UserError: this is another one.
         """
         if os.getpid() != self._process:
-            raise self._error(
-                f"{self._what} was opened before this process was forked; open the memory in the "
-                "process that uses it, or start processes by `spawn`"
-            )
+            raise self._error(forked(self._what))
 
     def only(self, close: Callable[[], None]) -> Callable[[], None]:
         """``close``, which does nothing in another process: what it would close is not its own."""
@@ -40,3 +37,11 @@ class OneProcess:
                 close()
 
         return closed
+
+
+def forked(what: str) -> str:
+    """What is said to a process that was forked after ``what`` was opened."""
+    return (
+        f"{what} was opened before this process was forked; open the memory in the "
+        "process that uses it, or start processes by `spawn`"
+    )

@@ -213,14 +213,14 @@ def current_problem(state: ReasoningState) -> Problem:
 def all_attempts(state: ReasoningState, *, last: int = 0) -> list[Attempt]:
     """The attempts so far, in order; with ``last``, only so many of the latest."""
     records = records_of(state, "attempts")[-last:]
-    return [_read(Attempt, record, "attempts") for record in records]
+    return _read_all(Attempt, records, "attempts")
 
 
 def all_feedback(state: ReasoningState, *, last: int = 0) -> list[Feedback]:
     """The feedback so far, in order; with ``last``, only so much of the latest."""
     records = records_of(state, "feedback")[-last:]
-    bare = ({key: value for key, value in record.items() if key != "number"} for record in records)
-    return [_read(Feedback, record, "feedback") for record in bare]
+    bare = [{key: value for key, value in record.items() if key != "number"} for record in records]
+    return _read_all(Feedback, bare, "feedback")
 
 
 def records_of(state: ReasoningState, key: str) -> list[Record]:
@@ -262,10 +262,15 @@ def error_in_words(kept: Any) -> str:
 
 
 def _read(model: type[Model], record: Any, key: str) -> Model:
+    (read,) = _read_all(model, [record], key)
+    return read
+
+
+def _read_all(model: type[Model], records: Sequence[Any], key: str) -> list[Model]:
     try:
-        return model.model_validate(record)
+        return [model.model_validate(record) for record in records]
     except ValidationError:
-        raise _unreadable(key, record) from None
+        raise _unreadable(key, records) from None
 
 
 def _unreadable(key: str, value: Any) -> InputError:
@@ -287,12 +292,12 @@ def result_of(
         died: the error that stopped it, in words, or "".
     """
     attempts, feedback = all_attempts(state), all_feedback(state)
-    recalls = [_read(RecallRecord, r, "recalls") for r in records_of(state, "recalls")]
-    written = [_read(WriteRecord, r, "written") for r in records_of(state, "written")]
+    recalls = _read_all(RecallRecord, records_of(state, "recalls"), "recalls")
+    written = _read_all(WriteRecord, records_of(state, "written"), "written")
     later = records_of(state, "judged")
     made: list[Attempt | Feedback] = [*attempts, *feedback]
     costs = [record.usage for record in (*made, *written)]
-    costs += [_read(Usage, record.get("usage", {}), "judged") for record in later]
+    costs += _read_all(Usage, [record.get("usage", {}) for record in later], "judged")
     taught = _read(Taught, state["taught"], "taught") if state.get("taught") else None
     if taught is not None and taught.solution is not None:
         costs.append(taught.solution.usage)

@@ -80,7 +80,6 @@ MEMORY = {
         "buffer",
         "masking",
         "untrusted",
-        "injection",
     ),
     "pure decisions": ("ranking", "consolidation", "wording", "write_plan", "skills"),
     "recall, write, look after": (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
-from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.graphs.serializers import PlainDataSerializer
 from vitarmm_agent.memory_store.journal import Batch, history
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.open import open_memory

@@ -22,7 +22,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from vitarmm_agent.agent import ReasoningAgent
 from vitarmm_agent.evals.speed.measure import Row, print_table
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
-from vitarmm_agent.graphs.plain_data import PlainDataSerializer
+from vitarmm_agent.graphs.serializers import PlainDataSerializer
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.verifiers import FeedbackPolicy, Function
 

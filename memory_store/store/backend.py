@@ -101,6 +101,7 @@ class LocalBackend:
                 self.items = self._open_items(folder, embedder, dims)
         index_folder = folder / INDEX_FOLDER if folder else None
         self.index = ChromaIndex(self.items, index_folder, dims, batch) if dims else None
+        self.search = self.index.search if self.index else _nothing
         self.get, self.scan, self.namespaces = (
             self.items.get,
             self.items.scan,
@@ -109,10 +110,6 @@ class LocalBackend:
         self.digests, self.vectors = self.items.digests, self.items.vectors
         self.expired, self.count = self.items.expired, self.items.count
         self.touch = self.items.touch
-
-    def search(self, namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
-        """Keys and similarities of the nearest items, best first."""
-        return self.index.search(namespace, vector, limit) if self.index else []
 
     def write(self, puts: Sequence[Put], deletes: Sequence[tuple[Namespace, str]]) -> None:
         """Store and delete in one transaction; durable when it returns."""
@@ -124,11 +121,6 @@ class LocalBackend:
         """Bring the index up to date."""
         if self.index:
             self.index.flush()
-
-    def rebuild(self) -> None:
-        """Make the index again from the stored vectors."""
-        if self.index:
-            self.index.rebuild()
 
     def close(self) -> None:
         """Bring the index up to date and close the files."""
@@ -180,6 +172,11 @@ def check_embedder(where: str, made: tuple[str, int], given: tuple[str, int]) ->
             f"Open it with the first, or change it with: "
             f"vitarmm memory reindex --embedder {given[0] or 'NAME'}"
         )
+
+
+def _nothing(namespace: Namespace, vector: Sequence[float], limit: int) -> Hits:
+    """What is found by meaning where nothing is embedded."""
+    return []
 
 
 def _make_writable(folder: Path) -> None:

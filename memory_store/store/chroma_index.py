@@ -29,7 +29,6 @@ import numpy as np
 from vitarmm_agent.errors import MemoryStoreError
 from vitarmm_agent.memory_store.store.clients import chroma_errors, close_client, embedded_client
 from vitarmm_agent.memory_store.store.index_files import IndexFiles
-from vitarmm_agent.memory_store.store.items_schema import put_meta
 from vitarmm_agent.memory_store.store.locks import FolderLock, holding
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
@@ -37,7 +36,7 @@ from vitarmm_agent.memory_store.store.records import (
     collection_name,
     namespace_labels,
 )
-from vitarmm_agent.memory_store.store.sqlite_items import Items
+from vitarmm_agent.memory_store.store.sqlite_items import Items, Standing, put_meta
 from vitarmm_agent.memory_store.store.unindexed import Hits, Unindexed
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class ChromaIndex:
         self._client: ClientAPI | None = None
         self._generation = ""
         self._collections: dict[int, Collection] = {}
-        self._unindexed: dict[int, Unindexed] = {}
+        self._unindexed = Unindexed()
         self._complete = 0  # our Chroma holds all changes up to this number
         self._seen = 0  # we hold all unindexed ones up to this number
 
@@ -106,7 +105,8 @@ class ChromaIndex:
 
     def note_write(self) -> None:
         """After a write: move vectors into Chroma if they are many and no other process is at it."""
-        if self.items.last_seq() - self._applied() >= self.batch:
+        standing = self.items.standing()
+        if standing.last - standing.applied >= self.batch:
             self.compact(wait=False)
 
     def compact(self, *, wait: bool = True, limit: int = CATCH_UP) -> None:
@@ -128,23 +128,15 @@ class ChromaIndex:
 
     def flush(self) -> None:
         """Move all unindexed vectors into Chroma."""
-        while self._applied() < self.items.last_seq():
+        while (standing := self.items.standing()).applied < standing.last:
             self.compact()
-
-    def rebuild(self) -> None:
-        """Throw the index away and make it again from the vectors in SQLite."""
-        with self._process:
-            if self._lock is None:
-                return
-            with holding(self._lock):
-                self._start_over(None, locked=True)
-            self.flush()
 
     def close(self) -> None:
         """Bring Chroma up to date if nobody else is at it, and close it."""
         with self._process:
             try:
-                if self.folder and self.items.last_seq() > self._applied():
+                standing = self.items.standing()
+                if self.folder and standing.last > standing.applied:
                     self.compact(wait=False, limit=COMPACT_AT)
             except MemoryStoreError as error:
                 logger.info("index %s stays as it is: %s", self.folder, error)
@@ -155,9 +147,8 @@ class ChromaIndex:
 
     def _search(self, number: int, vector: Sequence[float], limit: int) -> Hits:
         collection = self._ready(number)
-        unindexed = self._unindexed.get(number, Unindexed())
         best = self._search_chroma(collection, number, vector, limit) if collection else {}
-        for key, score in unindexed.search(vector, self.dims) if unindexed.rows else ():
+        for key, score in self._unindexed.search(number, vector, self.dims):
             best[key] = max(score, best.get(key, -2.0))
         return heapq.nlargest(limit, best.items(), key=lambda hit: hit[1])
 
@@ -177,32 +168,25 @@ class ChromaIndex:
 
     def _catch_up(self) -> None:
         """Read changes by any process; open the index anew when it has fallen far behind."""
-        if self._client is None and self._applied():
+        standing = self.items.standing()
+        if self._client is None and standing.applied:
             self._open()
-        self._read_unindexed()
-        generation, pruned, applied = self.items.metas("generation", "pruned", "applied")
-        behind = self._complete < int(pruned or 0)
-        long = sum(len(unindexed.rows) for unindexed in self._unindexed.values()) > UNINDEXED_MAX
-        stale = behind or (long and int(applied or 0) > self._complete)
-        if stale and self._generation != generation:
+        standing = self._read_unindexed(standing)
+        behind = self._complete < standing.pruned
+        long = sum(map(len, self._unindexed.rows.values())) > UNINDEXED_MAX
+        stale = behind or (long and standing.applied > self._complete)
+        if stale and self._generation != standing.generation:
             self._open()
-            self._read_unindexed()
+            self._read_unindexed(self.items.standing())
 
-    def _read_unindexed(self) -> None:
-        if self.items.last_seq() > self._seen:
-            for row in self.items.changes(self._seen):
-                self._unindexed.setdefault(row.namespace, Unindexed()).add(row)
-                self._seen = row.seq
-
-    def _cut_unindexed(self, complete: int) -> None:
-        self._complete = complete
-        self._seen = max(self._seen, complete)
-        for unindexed in self._unindexed.values():
-            unindexed.rows = {r: row for r, row in unindexed.rows.items() if row.seq > complete}
-            unindexed._matrix = None
-        self._unindexed = {
-            number: unindexed for number, unindexed in self._unindexed.items() if unindexed.rows
-        }
+    def _read_unindexed(self, standing: Standing) -> Standing:
+        """Read what is newer than what was seen; how things stand after that."""
+        if standing.last <= self._seen:
+            return standing
+        rows = self.items.changes(self._seen)
+        self._unindexed.add(rows)
+        self._seen = max([self._seen, *(row.seq for row in rows)])
+        return self.items.standing()
 
     # Chroma
 
@@ -210,7 +194,7 @@ class ChromaIndex:
         self, collection: Collection, number: int, vector: Sequence[float], limit: int
     ) -> dict[str, float]:
         """Best similarity per key, of records of which no newer vector is unindexed."""
-        unindexed = self._unindexed.get(number, Unindexed()).rows
+        unindexed = self._unindexed.rows.get(number, {})
         wanted = limit + 8
         while True:
             found = collection.query(
@@ -298,7 +282,7 @@ class ChromaIndex:
                 self._set_aside(error)
                 self._client = embedded_client(self.folder)
         self._generation = self.items.meta("generation")
-        self._unindexed = {}
+        self._unindexed = Unindexed()
         self._complete = self._seen = self._applied()
         return None
 
@@ -333,7 +317,8 @@ class ChromaIndex:
                 db,
                 {"applied": last, "pruned": applied, "files": self._files.digest(), "opening": ""},
             )
-        self._cut_unindexed(last)
+        self._complete, self._seen = last, max(self._seen, last)
+        self._unindexed.forget(last)
 
     # damage
 

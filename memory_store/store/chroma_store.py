@@ -32,8 +32,13 @@ from vitarmm_agent.memory_store.store.backend import Backend, LocalBackend
 from vitarmm_agent.memory_store.store.chroma_index import COMPACT_AT
 from vitarmm_agent.memory_store.store.embedded_once import awaits
 from vitarmm_agent.memory_store.store.field_index import FieldIndex
-from vitarmm_agent.memory_store.store.filters import matches, select_namespaces, with_labels
-from vitarmm_agent.memory_store.store.indexed_texts import IndexedTexts
+from vitarmm_agent.memory_store.store.filters import matches, select_namespaces
+from vitarmm_agent.memory_store.store.indexed_texts import (
+    SAMPLE,
+    IndexedTexts,
+    VectorCheck,
+    as_matrix,
+)
 from vitarmm_agent.memory_store.store.records import (
     Known,
     Namespace,
@@ -44,8 +49,6 @@ from vitarmm_agent.memory_store.store.records import (
     search_item,
 )
 from vitarmm_agent.memory_store.store.sqlite_items import Items
-from vitarmm_agent.memory_store.store.unindexed import as_matrix
-from vitarmm_agent.memory_store.store.vector_check import SAMPLE, VectorCheck
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.store.server_backend import ServerBackend
@@ -151,11 +154,6 @@ class ChromaStore(BaseStore):
         if isinstance(self._backend, LocalBackend):  # a server keeps its own
             self._backend.flush()
 
-    def rebuild_index(self) -> None:
-        """Make the Chroma index again from the stored vectors; nothing is embedded anew."""
-        if isinstance(self._backend, LocalBackend):
-            self._backend.rebuild()
-
     def renew_vectors(self, namespace: Namespace, written: Callable[[Item], PutOp]) -> int:
         """Make a namespace's vectors on a server anew with this store's embedder.
 
@@ -217,9 +215,7 @@ class ChromaStore(BaseStore):
     # one batch
 
     def _batch(self, ops: Sequence[Op]) -> Flow[list[Result]]:
-        for op in ops:
-            validate_op_namespace(op)
-        ops = [with_labels(op) for op in ops]
+        ops = [_usable(op) for op in ops]
         queries: dict[str, list[float]] = {}
         embed = self.embeddings
         for op in ops:
@@ -302,13 +298,13 @@ class ChromaStore(BaseStore):
                 keys[namespace].append(key)
             items = {n: self._present(n, some) for n, some in keys.items()}
             found = [
-                search_item(items[namespace][key], score)
+                (items[namespace][key], score)
                 for score, namespace, key in hits
                 if key in items[namespace] and matches(items[namespace][key].value, op.filter)
             ]
             exhausted = all(len(keys[n]) < wanted for n in namespaces)
             if len(found) >= needed or exhausted:
-                return found[op.offset : needed]
+                return [search_item(item, score) for item, score in found[op.offset : needed]]
             wanted *= 4
 
     def _present(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, Item]:
@@ -346,9 +342,9 @@ class ChromaStore(BaseStore):
         deletes = [(op.namespace, op.key) for op in ops if op.value is None]
         kept = [op for op in ops if op.value is not None]
         values = [dump(op.value or {}) for op in kept]  # refused before anything is embedded
-        embedded = any(self._texts.of_put(op) for op in kept)
+        embedded = [op for op in kept if self._texts.of_put(op)]
         try:
-            known = (yield from in_thread(self._known, kept)) if embedded else set()
+            known = (yield from in_thread(self._known, embedded)) if embedded else set()
             vectors = yield from self._texts.vectors(kept, known)
             yield from self._check_beside(kept, vectors)
             yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
@@ -375,13 +371,23 @@ class ChromaStore(BaseStore):
     def _known(self, ops: Sequence[PutOp]) -> Known:
         """Vectors stored already: namespace, record and text hash."""
         keys: dict[Namespace, list[str]] = defaultdict(list)
-        for op in ops if self._dims else ():
+        for op in ops:
             keys[op.namespace].append(op.key)
         return {
             (namespace, record, digest)
             for namespace, some in keys.items()
             for record, digest in self._backend.digests(namespace, some).items()
         }
+
+
+def _usable(op: Op) -> Op:
+    """The operation, checked, with its namespace as a tuple; callers may give a list."""
+    validate_op_namespace(op)
+    if isinstance(op, SearchOp):
+        return op._replace(namespace_prefix=tuple(op.namespace_prefix))
+    if isinstance(op, GetOp | PutOp):
+        return op._replace(namespace=tuple(op.namespace))
+    return op
 
 
 def _puts(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.store.base import Item, SearchOp
 
-from vitarmm_agent.memory_store.store.items_schema import ITEM
 from vitarmm_agent.memory_store.store.records import Namespace, read_item
-
-if TYPE_CHECKING:
-    from vitarmm_agent.memory_store.store.sqlite_items import Items
+from vitarmm_agent.memory_store.store.sqlite_items import ITEM, Items
 
 _NAME = re.compile(r"[a-z_]{1,60}")
 _COMPARED = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}

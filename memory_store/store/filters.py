@@ -11,14 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from langgraph.store.base import (
-    GetOp,
-    ListNamespacesOp,
-    MatchCondition,
-    Op,
-    PutOp,
-    SearchOp,
-)
+from langgraph.store.base import ListNamespacesOp, MatchCondition
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,
@@ -26,15 +19,6 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
-
-
-def with_labels(op: Op) -> Op:
-    """The operation with its namespace as a tuple; callers may give a list."""
-    if isinstance(op, SearchOp):
-        return op._replace(namespace_prefix=tuple(op.namespace_prefix))
-    if isinstance(op, GetOp | PutOp):
-        return op._replace(namespace=tuple(op.namespace))
-    return op
 
 
 def matches(value: Mapping[str, Any], conditions: Mapping[str, Any] | None) -> bool:

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from vitarmm_agent.memory_store.store.soundness import FAULTS
+from vitarmm_agent.memory_store.store.sqlite_file import FAULTS
 from vitarmm_agent.memory_store.store.sqlite_items import Items
 
 OWN_DATABASE = "chroma.sqlite3"

@@ -107,6 +107,7 @@ def namespace_text(namespace: tuple[str, ...]) -> str:
     return json.dumps(namespace)
 
 
+@lru_cache(maxsize=256)
 def namespace_labels(text: str) -> tuple[str, ...]:
     """The namespace that :func:`namespace_text` wrote."""
     return tuple(json.loads(text))
@@ -127,3 +128,8 @@ def record_id(key: str, number: int) -> str:
     """Name of the ``number``-th vector of an item; fixed length, whatever the key holds."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return f"{digest}-{number}"
+
+
+def text_digest(text: str) -> str:
+    """A hash of a text, which is kept with its vector."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -8,23 +8,14 @@ up to which number it is complete, and what lies beyond is searched directly (``
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, cast
 
 from langgraph.store.base import Item
 
-from vitarmm_agent.errors import InputError, MemoryStoreError
-from vitarmm_agent.memory_store.store.items_schema import (
-    ALTERED_VECTOR,
-    ANY_ALTERED,
-    ITEM,
-    SCHEMA,
-    put_meta,
-)
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.store.records import (
     Namespace,
     Put,
@@ -35,21 +26,64 @@ from vitarmm_agent.memory_store.store.records import (
     namespace_text,
     read_item,
 )
-from vitarmm_agent.memory_store.store.soundness import (
-    FAULTS,
-    UnsoundError,
-    add_sums,
-    check_structure,
-    checksum,
-    is_damage,
-    sound,
-    vacuum,
+from vitarmm_agent.memory_store.store.sqlite_file import SqliteFile, checksum
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS namespaces (id INTEGER PRIMARY KEY, labels TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace INTEGER NOT NULL REFERENCES namespaces (id),
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    expires_at REAL,
+    ttl REAL,
+    UNIQUE (namespace, key)
+);
+CREATE INDEX IF NOT EXISTS items_by_time ON items (namespace, updated_at);
+CREATE INDEX IF NOT EXISTS items_expiring ON items (expires_at) WHERE expires_at IS NOT NULL;
+-- A vector of NULL says that the record is gone; it stays until every index has heard of it.
+CREATE TABLE IF NOT EXISTS vectors (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace INTEGER NOT NULL REFERENCES namespaces (id),
+    record TEXT NOT NULL,
+    key TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT '',
+    vector BLOB,
+    UNIQUE (namespace, record)
+);
+CREATE INDEX IF NOT EXISTS vectors_by_key ON vectors (namespace, key);
+-- Counting through it reads no vectors, which are nearly all of the file.
+CREATE INDEX IF NOT EXISTS vectors_there ON vectors (namespace, seq) WHERE vector IS NOT NULL;
+"""
+ITEM = "key, value, created_at, updated_at, altered(total, key, value, created_at, updated_at)"
+ALTERED_VECTOR = "vector IS NOT NULL AND altered(v.total, v.record, v.key, v.digest, v.vector)"
+ANY_ALTERED = (
+    "SELECT 1 FROM items WHERE altered(total, key, value, created_at, updated_at) LIMIT 1",
+    f"SELECT 1 FROM vectors v WHERE {ALTERED_VECTOR} LIMIT 1",
+    "SELECT 1 FROM meta WHERE altered(total, name, value) LIMIT 1",
 )
-from vitarmm_agent.one_process import OneProcess
-from vitarmm_agent.private import private_database
 
 
-class Items:
+class Standing(NamedTuple):
+    """What an index compares itself with.
+
+    Attributes:
+        last: number of the newest vector change; 0 when there is none.
+        applied: up to which the index on the disk holds them.
+        pruned: up to which notices of what is gone were deleted.
+        generation: name of the index on the disk as it is.
+    """
+
+    last: int
+    applied: int
+    pruned: int
+    generation: str
+
+
+class Items(SqliteFile):
     """The SQLite file of one store. Safe for threads and for processes."""
 
     def __init__(self, path: Path | None) -> None:
@@ -58,63 +92,10 @@ class Items:
         Raises:
             MemoryStoreError: it cannot be made, or is damaged.
         """
-        self.path = path
-        self._opened = OneProcess(f"memory file {str(path or 'in memory')!r}")
-        self._lock = threading.RLock()
-        try:
-            self._db = private_database(path)
-            self._inode = path.stat().st_ino if path else 0
-            check_structure(self._db, path)
-            self._db.executescript(SCHEMA)
-            add_sums(self._db, "items", "vectors", "meta")
-        except FAULTS as error:
-            raise self._unusable(error) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction; an error inside takes everything back.
-
-        Raises:
-            MemoryStoreError: the file is damaged or cannot be written.
-        """
-        self._opened.check()
-        with self._guarded():
-            self._check_same_file()
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def sound(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT whose last column says whether a row was altered."""
-        try:
-            return sound(self.query(sql, *parameters))
-        except UnsoundError as error:
-            raise self._unusable(error) from None
-
-    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT.
-
-        Raises:
-            InputError: a parameter holds a lone surrogate.
-            MemoryStoreError: the file is damaged.
-        """
-        self._opened.check()
-        with self._guarded():
-            self._check_same_file()
-            try:
-                return self._db.execute(sql, parameters).fetchall()
-            except UnicodeEncodeError:
-                words = f"a key holds a lone surrogate, got {parameters!r:.200}; remove it"
-                raise InputError(words) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        remedy = "move it away and make it again from the journal with: vitarmm memory reindex"
+        tables = ("items", "vectors", "meta")
+        super().__init__(path, "memory file", remedy, schema=SCHEMA, sums=tables)
+        self._numbers: dict[Namespace, int] = {}
 
     def check(self) -> None:
         """Look at every page and row of the file.
@@ -122,15 +103,9 @@ class Items:
         Raises:
             MemoryStoreError: one is not as it was written.
         """
-        with self._guarded():
-            check_structure(self._db, self.path, wholly=True)
+        super().check()
         for sql in ANY_ALTERED:
             self.sound(sql)
-
-    def shrink(self) -> None:
-        """Give the space of what was deleted back to the disk."""
-        with self._guarded():
-            vacuum(self._db)
 
     # what the store reads
 
@@ -183,8 +158,14 @@ class Items:
 
     def namespace_id(self, namespace: Namespace) -> int:
         """Number of a namespace, or -1 when it holds nothing."""
-        rows = self.query("SELECT id FROM namespaces WHERE labels = ?", namespace_text(namespace))
-        return int(rows[0][0]) if rows else -1
+        number = self._numbers.get(namespace)
+        if number is None:
+            text = namespace_text(namespace)
+            rows = self.query("SELECT id FROM namespaces WHERE labels = ?", text)
+            if not rows:
+                return -1
+            number = self._numbers[namespace] = int(rows[0][0])  # it keeps it for ever
+        return number
 
     def count(self, namespace: Namespace) -> int:
         """How many items the namespace holds."""
@@ -210,8 +191,7 @@ class Items:
         places = {put.namespace for put in kept} | {namespace for namespace, _ in gone}
         with self.transaction() as db:
             numbers = {namespace: self._number(db, namespace) for namespace in places}
-            for put in kept:
-                self._put(db, numbers[put.namespace], put, now)
+            self._put(db, [(numbers[put.namespace], put) for put in kept], now)
             for namespace, key in gone:
                 number = numbers[namespace]
                 db.execute("DELETE FROM items WHERE namespace = ? AND key = ?", (number, key))
@@ -227,50 +207,43 @@ class Items:
                 [(now, number, key) for key in keys],
             )
 
-    def _put(self, db: sqlite3.Connection, number: int, put: Put, now: float) -> None:
-        expires = None if put.ttl is None else now + put.ttl * 60
-        try:
-            db.execute(
-                "INSERT INTO items (namespace, key, value, created_at, updated_at, expires_at, ttl)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET"
-                " value = excluded.value, updated_at = excluded.updated_at,"
-                " expires_at = excluded.expires_at, ttl = excluded.ttl",
-                (number, put.key, put.value, now, now, expires, put.ttl),
-            )
-        except UnicodeEncodeError:
-            raise InputError(f"key {put.key!r} holds a lone surrogate; remove it") from None
-        db.execute(
+    def _put(self, db: sqlite3.Connection, puts: Sequence[tuple[int, Put]], now: float) -> None:
+        for number, put in puts:
+            expires = None if put.ttl is None else now + put.ttl * 60
+            try:
+                db.execute(
+                    "INSERT INTO items (namespace, key, value, created_at, updated_at, expires_at,"
+                    " ttl) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET"
+                    " value = excluded.value, updated_at = excluded.updated_at,"
+                    " expires_at = excluded.expires_at, ttl = excluded.ttl",
+                    (number, put.key, put.value, now, now, expires, put.ttl),
+                )
+            except UnicodeEncodeError:
+                raise InputError(f"key {put.key!r} holds a lone surrogate; remove it") from None
+        db.executemany(
             "UPDATE items SET total = checksum(key, value, created_at, updated_at)"
             " WHERE namespace = ? AND key = ?",
-            (number, put.key),
+            [(number, put.key) for number, put in puts],
         )
-        for vector in put.vectors:
-            self._put_vector(db, number, put.key, vector)
-        self._retire(db, number, put.key, keep={vector.record for vector in put.vectors})
+        for number, put in puts:
+            new = [vector for vector in put.vectors if self._is_new(db, number, put.key, vector)]
+            db.executemany(
+                "INSERT OR REPLACE INTO vectors (namespace, record, key, digest, vector, total)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, checksum(?2, ?3, ?4, ?5))",
+                [(number, vector.record, put.key, vector.digest, vector.data) for vector in new],
+            )
+            self._retire(db, number, put.key, keep={vector.record for vector in put.vectors})
 
-    def _put_vector(self, db: sqlite3.Connection, number: int, key: str, vector: Vector) -> None:
-        """Store a vector; one that is there already gets no new number, so no index is touched."""
+    def _is_new(self, db: sqlite3.Connection, number: int, key: str, vector: Vector) -> bool:
+        """Whether a vector is to be stored; one that is there keeps its number, so no index is touched."""
         kept = db.execute(
             "SELECT 1 FROM vectors WHERE namespace = ? AND record = ? AND digest = ? "
             "AND vector IS NOT NULL AND vector = coalesce(?, vector)",
             (number, vector.record, vector.digest, vector.data),
         ).fetchone()
-        if kept:
-            return
-        if vector.data is None:
+        if not kept and vector.data is None:
             raise StaleVectorError(key)
-        db.execute(
-            "INSERT OR REPLACE INTO vectors (namespace, record, key, digest, vector, total)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                vector.record,
-                key,
-                vector.digest,
-                vector.data,
-                checksum(vector.record, key, vector.digest, vector.data),
-            ),  # fmt: skip
-        )
+        return not kept
 
     def digests(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, str]:
         """Text hashes of the vectors stored for these items, by record."""
@@ -313,9 +286,16 @@ class Items:
 
     # what an index reads and notes
 
-    def last_seq(self) -> int:
-        """Number of the newest vector change; 0 when there is none."""
-        return int(self.query("SELECT max(seq) FROM vectors")[0][0] or 0)
+    def standing(self) -> Standing:
+        """What an index compares itself with, as it stands at one moment."""
+        rows = self.sound(
+            "SELECT name, value, altered(total, name, value) FROM meta "
+            "WHERE name IN ('applied', 'pruned', 'generation') "
+            "UNION ALL SELECT 'last', (SELECT max(seq) FROM vectors), 0"
+        )
+        noted = dict(cast("list[tuple[str, str | int | None]]", rows))
+        last, applied, pruned = (int(noted.get(n) or 0) for n in ("last", "applied", "pruned"))
+        return Standing(last, applied, pruned, str(noted.get("generation", "")))
 
     def changes(self, after: int, *, limit: int = -1) -> list[VectorRow]:
         """Vector changes with a number above ``after``, oldest first."""
@@ -363,34 +343,10 @@ class Items:
         with self.transaction() as db:
             put_meta(db, values)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except FAULTS as error:
-                raise self._unusable(error) from error
 
-    def _check_same_file(self) -> None:
-        """Refuse to go on in a file that another process has replaced."""
-        try:
-            if self.path is None or self.path.stat().st_ino == self._inode:
-                return
-        except OSError:
-            pass
-        raise MemoryStoreError(
-            f"memory file {str(self.path)!r} was replaced or removed by another process "
-            "(perhaps by `vitarmm memory reindex`); open the memory again"
-        )
-
-    def _unusable(self, error: Exception) -> MemoryStoreError:
-        where = str(self.path or "memory")
-        if not is_damage(error):
-            return MemoryStoreError(
-                f"memory file {where!r} cannot be used: {error}; "
-                "check that the folder exists, can be written and has space"
-            )
-        return MemoryStoreError(
-            f"memory file {where!r} is damaged: {error}; move it away and make it again from the "
-            "journal with: vitarmm memory reindex"
-        )
+def put_meta(db: sqlite3.Connection, values: Mapping[str, object]) -> None:
+    """Write notes about a store in a transaction of it."""
+    db.executemany(
+        "INSERT OR REPLACE INTO meta (name, value, total) VALUES (?, ?, ?)",
+        [(name, str(value), checksum(name, str(value))) for name, value in values.items()],
+    )

@@ -20,10 +20,9 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import read_file
 from vitarmm_agent.media import SUFFIXES, inspect_image
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
-from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.transfer import distrusted, parse_lines
-from vitarmm_agent.memory_store.untrusted import neutralise
+from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
 from vitarmm_agent.problem import Problem
 
 REPLIES = st.lists(

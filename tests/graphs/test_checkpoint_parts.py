@@ -18,8 +18,8 @@ from PIL import Image
 from tests.scripts import QUESTION, WRONG
 from vitarmm_agent import ReasoningAgent
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.graphs.checkpoint_parts import cut
 from vitarmm_agent.graphs.checkpoints import SqliteCheckpoints, open_checkpoints, read_checkpoints
+from vitarmm_agent.graphs.serializers import cut
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.verifiers import FeedbackPolicy, Function
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.memory_store.conftest import OpenStore, stores
 from tests.memory_store.helpers import QUERY, SQUARE, add, entry, recalled
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store import ReasoningMemory
 from vitarmm_agent.memory_store.entry_store import entry_value
 from vitarmm_agent.memory_store.journal import Batch, Journal
@@ -193,3 +193,11 @@ def test_the_journal_only_grows(tmp_path: Path) -> None:
         for change in ("DELETE FROM events", "UPDATE events SET reason = 'x'"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                 db.execute(change)
+
+
+def test_a_journal_that_another_process_replaced_is_refused(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    (tmp_path / "journal.sqlite").rename(tmp_path / "aside.sqlite")
+    for use in (journal.namespaces, lambda: journal.append(("team",), Batch("k", "r", 1, ()))):
+        with pytest.raises(MemoryStoreError, match="replaced or removed"):
+            use()

@@ -19,9 +19,8 @@ import pytest
 
 from vitarmm_agent.evals.statistics import wilson
 from vitarmm_agent.memory_store.buffer import MemoryBuffer
-from vitarmm_agent.memory_store.injection import injection_signs
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.untrusted import neutralise
+from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
 
 LESSONS = [
     json.loads(line)

@@ -150,7 +150,7 @@ def test_a_number_of_batches_stays(memory: ReasoningMemory) -> None:
         memory.compact()
     with (
         pytest.raises(MemoryStoreError, match="append-only"),
-        memory.journal._transaction([]) as statements,
+        memory.journal._rows.writing([]) as statements,
     ):
         statements.execute("DELETE FROM events", ())
 

@@ -55,7 +55,7 @@ def die_before(nth: int, memory: ReasoningMemory, *others: Any) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     parts: Any = memory
-    for db in (parts.journal._rows.connection, parts.store.file._db, *others):
+    for db in (parts.journal._rows.connection, parts.store.file.connection, *others):
         db.set_trace_callback(passed)
 
 

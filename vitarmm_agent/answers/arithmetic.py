@@ -77,6 +77,8 @@ def evaluate_tokens(tokens: Sequence[str], *, percent: Fraction = Fraction(1, 10
 class _Reader:
     def __init__(self, tokens: Sequence[str], percent: Fraction) -> None:
         self.tokens, self.percent, self.position = tokens, percent, 0
+        written = {token for token in tokens if token[:1].isdigit() or token[:1] == "."}
+        self.numbers = {token: literal(token) for token in written}
 
     def peek(self) -> str:
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
@@ -128,7 +130,7 @@ class _Reader:
             if not self.peek() or self.take() != ")":
                 raise NotArithmeticError("a bracket is not closed")
         else:
-            number = literal(token) if token[:1].isdigit() or token[:1] == "." else None
+            number = self.numbers.get(token)
             if number is None:
                 raise NotArithmeticError(f"a number is expected, got {token!r}")
             value = number

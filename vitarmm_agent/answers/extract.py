@@ -24,8 +24,7 @@ from vitarmm_agent.answers.denials import (
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
-from vitarmm_agent.answers.markup import spoken
-from vitarmm_agent.answers.normalise import clean, list_items, plain, value_of, widths
+from vitarmm_agent.answers.normalise import clean, list_items, plain, spoken, value_of, widths
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.numbers.units import UNSPACED

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import extract_answer, read_answer
-from vitarmm_agent.answers.markup import spoken
-from vitarmm_agent.answers.normalise import fold, list_items, plain, value_of
+from vitarmm_agent.answers.normalise import fold, list_items, plain, spoken, value_of
 from vitarmm_agent.data import Data
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.numbers.reading import show

@@ -1,4 +1,4 @@
-"""One form for answers that mean the same: marks, case, spaces, LaTeX, units."""
+"""One form for answers that mean the same: tags, marks, case, spaces, LaTeX, units."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fractions import Fraction
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
 from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity, trimmed
+from vitarmm_agent.thinking import without_thinking
 
 MAX_ANSWER = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
@@ -28,6 +29,14 @@ _TWICE = re.compile(r"([^()]{1,60})\s\(([^()]{1,60})\)")
 _NO_LABELS = frozenset("answer result total value ans sum solution".split())
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
 
+_ATTRIBUTE = r"""\s+[\w:-]{1,30}\s?=\s?(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}'|[\w.-]{1,30})"""
+_TAG = re.compile(
+    rf"<(?P<end>/)?(?P<name>[A-Za-z][A-Za-z_:-]{{1,30}}|[biups]|h[1-6])[_ -]?(?P<number>\d{{1,3}})?"
+    rf"(?P<attributes>(?:{_ATTRIBUTE}){{0,6}})\s?/?>"
+)
+_BRACKETS = re.compile(r"\[(/?)ANSWER\]")
+_INLINE = frozenset("b i u s em strong code span mark small font sub a".split())
+
 
 def clean(text: str) -> str:
     """Text without control characters and lone surrogates, with line feeds as line ends."""
@@ -35,6 +44,33 @@ def clean(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", text).encode("utf-8", "replace").decode()
+
+
+def spoken(text: str) -> str:
+    """``text`` without what was thought aloud and without tags.
+
+    Tags that part it become line breaks, others go: ``<step n="2">`` becomes ``Step 2:``, ``<answer>``
+    becomes ``Answer:``, and ``5<sup>2</sup>`` 5^(2).
+    """
+    text = without_thinking(text)
+    text = (
+        _BRACKETS.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", text) if "]" in text else text
+    )
+    return _TAG.sub(_replacement, text) if "<" in text else text
+
+
+def _replacement(tag: re.Match[str]) -> str:
+    name, ends = tag["name"].lower(), bool(tag["end"])
+    if name == "sup":
+        return ")" if ends else "^("
+    if name in _INLINE:
+        return ""
+    if ends or name not in ("step", "answer"):
+        return "\n"
+    if name == "answer":
+        return "\nAnswer: "
+    number = tag["number"] or "".join(re.findall(r"\d{1,3}", tag["attributes"])[:1])
+    return f"\nStep {number}: " if number else "\n"
 
 
 def widths(text: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vitarmm_agent.answers.markup import spoken
-from vitarmm_agent.answers.normalise import clean
+from vitarmm_agent.answers.normalise import clean, spoken
 from vitarmm_agent.problem import Attempt, Step
 
 MAX_STEPS = 200

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from vitarmm_agent.data import listed
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls
 from vitarmm_agent.errors import InputError
@@ -84,7 +85,7 @@ class Judgement:
     def counted(self) -> list[str]:
         """Entries for which the verdict that stood is counted."""
         if self.earlier:
-            return [str(entry_id) for entry_id in _items(self.earlier[-1].get("credited"))]
+            return [str(entry_id) for entry_id in listed(self.earlier[-1].get("credited"))]
         silent = self.attempts[-1].silent or self.before.verdict == "abstain"
         return [] if silent or is_slip(self.before) else [*self.attempts[-1].recalled]
 
@@ -242,13 +243,8 @@ def _standing(state: ReasoningState, given: Judgement) -> list[VerdictEffect]:
 
 
 def _written(record: Record) -> tuple[str, ...]:
-    done = (one for one in _items(record.get("operations")) if isinstance(one, dict))
+    done = (one for one in listed(record.get("operations")) if isinstance(one, dict))
     return tuple(str(one.get("entry_id")) for one in done)
-
-
-def _items(value: Any) -> list[Any]:
-    """A list of state, where a client has not put something else."""
-    return value if isinstance(value, list) else []
 
 
 def _learn(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from vitarmm_agent.data import whole
+from vitarmm_agent.data import listed, whole
 from vitarmm_agent.memory_store.operations import Recall, Recalled, Written
 from vitarmm_agent.memory_store.schema import SCHEMA_VERSION, MemoryEntry
 from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, Status, Taught, Usage
@@ -141,7 +141,7 @@ def _recall(record: Record, problems: list[str]) -> Record:
     number = record["number"]
     entries = [
         found.model_dump(mode="json")
-        for item in _items(record.get("entries"))
+        for item in listed(record.get("entries"))
         if (found := _recalled(item, f"an entry recalled for attempt {number}", problems))
     ]
     rejected = record.get("best_rejected")
@@ -188,14 +188,14 @@ def _judged(record: Record, problems: list[str]) -> Record:
         **{name: str(record.get(name) or "") for name in words},
         "attempt": attempt if _is_number(attempt) else 0,
         "step": step if _is_number(step) else None,
-        **{name: [*map(str, _items(record.get(name)))] for name in ("credited", "taken_back")},
+        **{name: [*map(str, listed(record.get(name)))] for name in ("credited", "taken_back")},
     }
 
 
 def _written(record: Record, problems: list[str], after: str = "") -> Record:
     number = record["number"]
     operations = []
-    for item in _items(record.get("operations")):
+    for item in listed(record.get("operations")):
         where = f"an entry written after {after or f'attempt {number}'}"
         shown = dict(item) if isinstance(item, dict) else {}
         if shown.get("entry") is not None:
@@ -203,7 +203,7 @@ def _written(record: Record, problems: list[str], after: str = "") -> Record:
         if (done := clean(Written, shown, where, problems)) is not None:
             operations.append(done.model_dump(mode="json"))
     usage = clean(Usage, record.get("usage") or {}, f"usage of memory writing {number}", problems)
-    asked = [clean(ModelCall, one, "a call", problems) for one in _items(record.get("calls"))]
+    asked = [clean(ModelCall, one, "a call", problems) for one in listed(record.get("calls"))]
     seconds, failure = record.get("seconds"), record.get("failure")
     return {
         **record,
@@ -214,7 +214,3 @@ def _written(record: Record, problems: list[str], after: str = "") -> Record:
         "usage": (usage or Usage()).model_dump(),
         "seconds": float(seconds) if isinstance(seconds, (int, float)) else 0.0,
     }
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

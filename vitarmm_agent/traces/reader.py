@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.errors import InputError, no_run
 from vitarmm_agent.graphs.any_checkpoints import heads_sql
-from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
+from vitarmm_agent.graphs.checkpoint_files import DAMAGE
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import settings_in

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.graphs.checkpoint_sums import DAMAGE
+from vitarmm_agent.graphs.checkpoint_files import DAMAGE
 from vitarmm_agent.memory_store.store.records import namespace_text
 from vitarmm_agent.private import private_file, private_folder
 from vitarmm_agent.redaction import redact

@@ -81,9 +81,6 @@ def test_a_lost_index_is_made_again(tmp_path: Path) -> None:
     fill(tmp_path)
     shutil.rmtree(tmp_path / "index")
     check(tmp_path)
-    with ChromaStore(tmp_path, index=index_config(["text"])) as store:
-        store.rebuild_index()
-    check(tmp_path)
     assert index_files(tmp_path)
 
 

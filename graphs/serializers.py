@@ -1,27 +1,38 @@
-"""What the checkpoints of a thread have in common is kept once.
+"""How the values of checkpoints are written and read.
 
-A checkpoint holds the whole state: an image that came in a message stands in each of them, and all
-attempts so far. Serialized, it is cut into parts; a part that the thread has already is referred to.
-Where it is cut decides how much is saved, never what is read: the parts joined are the bytes.
+What a checkpoint may hold is plain data and LangChain's messages, and nothing that names other code: a file of
+traces may come from someone else, and LangGraph's serializer, left to its default, calls whatever the
+file names.
+
+What the checkpoints of a thread have in common is kept once. A checkpoint holds the whole state: an image
+that came in a message stands in each of them, and all attempts so far. Serialized, it is cut into parts; a part
+that the thread has already is referred to. Where it is cut decides how much is saved, never what is read: the
+parts joined are the bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import sqlite3
 import threading
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from typing import Any
 
 import ormsgpack
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.redaction import redact
 
+_KINDS = ("null", "bytes", "bytearray", "msgpack")
 KIND = "parts"
 SMALL = 2_000
 """Bytes of a value that is kept as it is."""
@@ -40,6 +51,61 @@ _RECORD = re.compile(rb"\xa6number")
 _LONG = ((b"\xda", 2), (b"\xc5", 2), (b"\xdb", 4), (b"\xc6", 4))
 """How MessagePack begins longer texts and bytes, and how many bytes then tell the length."""
 _DAMAGED = "a checkpoint refers to parts that are not there or too large: the file is damaged"
+
+_read = threading.local()
+
+
+class PlainDataSerializer(JsonPlusSerializer):
+    """LangGraph's serializer, strict: what it does not know is refused, by name, and never called."""
+
+    def __init__(self) -> None:
+        """Know LangGraph's own list of harmless types, and no other."""
+        super().__init__(allowed_msgpack_modules=None)
+        _listen()
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Write a value; of an error, its text without secrets."""
+        return super().dumps_typed(redact(repr(obj)) if isinstance(obj, BaseException) else obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Read a value.
+
+        Raises:
+            InputError: it names a type that is not plain data, or cannot be read.
+        """
+        if data[0] not in _KINDS:
+            raise InputError(f"a checkpoint holds data of kind {data[0]!r}, which is not read")
+        _read.refused = []
+        try:
+            value = super().loads_typed(data)
+        except RecursionError:
+            raise InputError("a checkpoint holds data that is nested too deeply") from None
+        finally:
+            refused, _read.refused = list(dict.fromkeys(_read.refused)), None
+        if refused:
+            raise InputError(
+                f"a checkpoint names {', '.join(refused[:5])}, which is no plain data; nothing of it "
+                "was run. Do not trust where the file comes from"
+            )
+        return value
+
+
+@cache
+def _listen() -> None:
+    register_serde_event_listener(_note)
+    logging.getLogger(JsonPlusSerializer.__module__).addFilter(_not_ours)
+
+
+def _note(event: SerdeEvent) -> None:
+    """Note what is refused while this thread reads."""
+    if event["kind"].endswith("blocked") and getattr(_read, "refused", None) is not None:
+        names = (event["module"], event["name"], event.get("method", ""))
+        _read.refused.append(".".join(filter(None, map(str, names))))
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Leave out LangGraph's warning, whose advice is to allow it, where our error tells of it."""
+    return getattr(_read, "refused", None) is None
 
 
 class PartedSerializer(SerializerProtocol):
