@@ -31,7 +31,7 @@ from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
-from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry, Provenance
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -220,9 +220,11 @@ def in_own_names(operations: Sequence[Operation], origin: str) -> list[Operation
 
 
 def _without_example(operation: Operation) -> Operation:
-    if operation.entry is None:
+    """The operation with the solution as text, in place of a worked example."""
+    if operation.entry is None or operation.entry.example is None:
         return operation
-    bare = operation.entry.model_copy(update={"example": None})
+    told = operation.entry.example.solution[:MAX_CONTENT]
+    bare = operation.entry.model_copy(update={"content": told, "example": None})
     return operation.model_copy(update={"entry": bare})
 
 

@@ -78,6 +78,7 @@ class MemoryWriter:
         *,
         recalled: Sequence[MemoryEntry] = (),
         solution: Attempt | None = None,
+        worked: Sequence[Operation] = (),
     ) -> Flow[WriterDecision]:
         """Decide on the last of ``attempts``, whose feedback is the last of ``feedback``.
 
@@ -90,6 +91,7 @@ class MemoryWriter:
             recalled: entries that the attempts were shown; neither these nor ``related`` may be
                 written again as new.
             solution: a right one of what failed, where someone gave it.
+            worked: what keeps a right solution already; a model's lesson is written beside it.
 
         Raises:
             ModelServerError: the model server refused, timed out or died.
