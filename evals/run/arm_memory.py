@@ -31,7 +31,8 @@ from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
-from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.rmm.worked import as_it_stands
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -223,8 +224,10 @@ def _without_example(operation: Operation) -> Operation:
     """The operation with the solution as text, in place of a worked example."""
     if operation.entry is None or operation.entry.example is None:
         return operation
-    told = operation.entry.example.solution[:MAX_CONTENT]
-    bare = operation.entry.model_copy(update={"content": told, "example": None})
+    example = operation.entry.example
+    told = as_it_stands(example.problem, example)
+    said = {"title": told.title, "applies_when": told.applies_when, "content": told.content}
+    bare = operation.entry.model_copy(update=said | {"example": None})
     return operation.model_copy(update={"entry": bare})
 
 

@@ -144,6 +144,13 @@ def test_siblings_are_made_of_training_rows_of_gsm8k(tmp_path: Path, rows: Path)
     test_rows.write_text(rows.read_text())
     with pytest.raises(InputError, match="training split"):
         load_problems(config(tmp_path, test_rows, [], []))
+    bare = tmp_path / "bare_train.jsonl"
+    bare.write_text("\n".join(json.dumps(ODD | {"id": f"odd-{n}"}) for n in range(2)))
+    with pytest.raises(
+        InputError,
+        match="no row of siblings can be used; 2 were left out, .* has no calculator notes",
+    ):
+        load_problems(config(tmp_path, bare, [], []))
     own_rows = tmp_path / "own.jsonl"
     own_rows.write_text(json.dumps({"text": "1 + 1?", "reference": "2"}))
     source = {"name": "problems", "path": str(own_rows)}

@@ -120,7 +120,7 @@ def worked_entry(
         )
     except ValidationError as error:
         raise InputError(f"the solution cannot be kept: {error_lines(error)}") from None
-    said = in_letters(problem, solution, wrong) or _as_it_stands(problem, example)
+    said = in_letters(problem, solution, wrong) or as_it_stands(problem.text, example)
     return MemoryEntry(
         entry_type="correction" if said.corrects else "insight",
         title=said.title,
@@ -132,8 +132,9 @@ def worked_entry(
     )
 
 
-def _as_it_stands(problem: Problem, example: Example) -> Lesson:
-    condition = general(problem.text)
+def as_it_stands(problem: str, example: Example) -> Lesson:
+    """A solution as text, and its problem without names and numbers."""
+    condition = general(problem)
     return Lesson(
         title=_shortened(f"Worked example: {condition}", MAX_TITLE),
         applies_when=condition[:MAX_CONTENT],
