@@ -17,7 +17,6 @@ from vitarmm_agent.answers.steps import is_final_line
 from vitarmm_agent.memory_store.masking import CAPITAL, NOT_NAMES
 from vitarmm_agent.numbers.finding import Found, numbers_in, replace_numbers
 from vitarmm_agent.problem import Attempt, Problem
-from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.schema import CONDITION, CONTENT, TITLE
 
 LETTERS = "XYZWVUTSRQPNMLKJHGFEDCB"
@@ -82,9 +81,7 @@ def in_letters(problem: Problem, right: Attempt, wrong: Attempt | None = None) -
         content="\n".join([*numbered, *([f"Do not calculate {avoid}."] if avoid else [])]),
         corrects=bool(avoid),
     )
-    shown = f"{lesson.title}\n{lesson.applies_when}\n{lesson.content}"
-    too_long = len(lesson.content) > CONTENT or not lesson.applies_when
-    return None if too_long or leak_of(shown, problem) else lesson
+    return lesson if lesson.applies_when and len(lesson.content) <= CONTENT else None
 
 
 class _OutOfLettersError(Exception):
