@@ -65,9 +65,11 @@ def in_letters(problem: Problem, right: Attempt, wrong: Attempt | None = None) -
         wrong: an attempt that failed before.
     """
     lines = [step.text for step in right.steps if not is_final_line(step.text)]
+    clauses = [clause for line in lines for clause in _clauses(line)]
+    read = [(clause, found[0]) for clause in clauses if (found := equations(clause))]
     try:
-        letters = _Letters(problem, [e for line in lines for e in equations(line)])
-        steps = [step for line in lines for step in _short(line, letters)]
+        letters = _Letters(problem, [equation for _, equation in read])
+        steps = [short for one in read if (short := _short(*one, letters))]
     except _OutOfLettersError:
         return None
     if not steps or len(steps) > MOST_STEPS:
@@ -160,18 +162,18 @@ class _Letters:
         return self._given.get(abs(found.value), None if found.spelled else "")
 
 
-def _short(line: str, letters: _Letters) -> Iterator[str]:
-    """The calculations of a step in letters, each with the few words beside it."""
+def _clauses(line: str) -> Iterator[str]:
     parts = (" ".join(part.split()) for part in line.replace("**", "").splitlines())
-    clauses = (c for part in parts for s in _SENTENCE.split(part) for c in _CLAUSE.split(s))
-    for clause in clauses:
-        for equation in equations(clause)[:1]:
-            calculated = letters.calculation(equation)
-            words = letters.keywords(_CALCULATED.sub(" ", _COMMAND.sub(" ", clause))).split()
-            said = dict.fromkeys(word for word in words if word not in LETTERS)
-            about = _cut(" ".join(said), ABOUT)
-            if calculated:
-                yield f"{calculated} ({about})" if about else calculated
+    return (c for part in parts for s in _SENTENCE.split(part) for c in _CLAUSE.split(s))
+
+
+def _short(clause: str, equation: Equation, letters: _Letters) -> str:
+    """The calculation of a clause in letters, with the few words beside it; nothing, if it is there already."""
+    calculated = letters.calculation(equation)
+    words = letters.keywords(_CALCULATED.sub(" ", _COMMAND.sub(" ", clause))).split()
+    said = dict.fromkeys(word for word in words if word not in LETTERS)
+    about = _cut(" ".join(said), ABOUT)
+    return f"{calculated} ({about})" if calculated and about else calculated
 
 
 def _wrong_turn(wrong: Attempt, letters: _Letters) -> str:

@@ -12,9 +12,8 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
 from vitarmm_agent.rmm.novelty import only_news
 from vitarmm_agent.rmm.schema import written_json
-from vitarmm_agent.rmm.situation import situation_of
 from vitarmm_agent.rmm.worked import TRUSTED, believed, last_failed, worked_entry
-from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, situation_of
 
 RULE = "rule"
 """The spec that names it, in place of a chat model's."""
