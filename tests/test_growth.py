@@ -21,15 +21,15 @@ from vitarmm_agent.evals.contamination import near_duplicates
 from vitarmm_agent.evals.studies.rewriting import rewrite
 from vitarmm_agent.memory_store.consolidation import facts, relate
 from vitarmm_agent.memory_store.masking import general
-from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry, Provenance
+from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry
 from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Attempt, Problem, StepError
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
+from vitarmm_agent.rmm.letters import in_letters
 from vitarmm_agent.rmm.novelty import restated
-from vitarmm_agent.rmm.rule import lesson
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 
 READ = ("answers", "verifiers", "rmm", "memory_store", "prompts", "evals", "numbers", "problem")
@@ -106,7 +106,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "audit": lambda text: [leak_of(text, problem) for problem in (TEXT, NUMBER, SMALL, CHOICE)],
     "generalise": lambda text: without_numbers(entry(text), own_numbers(TEXT, attempt(text))),
     "consolidate": lambda text: (facts(text), relate(entry("y" + text), entry("z" + text), 0.99)),
-    "rule": lambda text: lesson(Problem(text=text), attempt(text), attempt(text), Provenance()),
+    "rule": lambda text: in_letters(Problem(text=text), attempt(text), attempt(text)),
     "novelty": lambda text: restated(entry(text), [OLD]),
     "untrusted": lambda text: (neutralise(text), injection_signs(entry(text[: MAX_CONTENT]))),
     "signature": lambda text: StepError(message="x", subject=text).signature,

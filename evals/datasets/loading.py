@@ -180,10 +180,13 @@ def _kind_of(row: Row, asked: BenchmarkName) -> BenchmarkName | None:
 def _refuse_another(
     form: Format, source: str, rows: Sequence[Row], kinds: Sequence[BenchmarkName | None]
 ) -> None:
-    """Refuse a file that holds no row of the benchmark but rows of another, or of none."""
+    """Refuse a file that holds no row of the benchmark but rows of another, or of none.
+
+    Where no row is any, each with its reason, those tell more.
+    """
     counts = Counter(kind for kind in kinds if kind is not None)
     own = next(name for name, other in FORMATS.items() if other is form)
-    if counts[own]:
+    if counts[own] or all(row.damage for row in rows):
         return
     if counts:
         other, n = counts.most_common(1)[0]
@@ -192,9 +195,9 @@ def _refuse_another(
             f"load it as {other!r}, or give a {form.title} file"
         )
     fields = next((sorted(row.fields) for row in rows if row.fields), None)
-    found = f"has the fields {', '.join(fields)}" if fields else rows[0].damage or "has no fields"
+    found = f"the fields {', '.join(fields)}" if fields else "no fields"
     raise InputError(
-        f"{source} holds no {form.title} rows: these have {form.fields}; its first row {found}"
+        f"{source} holds no {form.title} rows: these have {form.fields}; its first row has {found}"
     )
 
 

@@ -32,6 +32,7 @@ from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.rmm.worked import as_it_stands
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -220,9 +221,13 @@ def in_own_names(operations: Sequence[Operation], origin: str) -> list[Operation
 
 
 def _without_example(operation: Operation) -> Operation:
-    if operation.entry is None:
+    """The operation with the solution as text, in place of a worked example."""
+    if operation.entry is None or operation.entry.example is None:
         return operation
-    bare = operation.entry.model_copy(update={"example": None})
+    example = operation.entry.example
+    told = as_it_stands(example.problem, example)
+    said = {"title": told.title, "applies_when": told.applies_when, "content": told.content}
+    bare = operation.entry.model_copy(update=said | {"example": None})
     return operation.model_copy(update={"entry": bare})
 
 

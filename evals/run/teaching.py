@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
     for problem in benchmark.taught:
         lesson = lessons.get(problem.id) if lessons is not None else None
         text = own_solution(problem) if lessons is None else _solution(lesson)
-        entry = _entry(problem, text, REFERENCE if lessons is None else TEACHER)
+        entry = entry_of(problem, text, REFERENCE if lessons is None else TEACHER)
         if entry is not None:
             found[group_of(problem)] = entry
     if not found:
@@ -108,7 +108,7 @@ def _solution(lesson: Sample | None) -> str:
     return str(lesson.metadata.get("solution", "")) if lesson is not None else ""
 
 
-def _entry(problem: Problem, text: str, verifier: str) -> MemoryEntry | None:
+def entry_of(problem: Problem, text: str, verifier: str = REFERENCE) -> MemoryEntry | None:
     """The entry of a solution; None where there is none, or an exact verifier fails it."""
     if not text:
         return None
@@ -137,15 +137,23 @@ def paid_lessons(benchmark: Benchmark, lessons: Mapping[str, Sample]) -> dict[st
     return found
 
 
-def placebos(benchmark: Benchmark, taught: Taught, seed: int) -> Taught:
-    """For each problem the entry of another group that is not of the same kind.
+def placebos(
+    firsts: Iterable[Problem], problems: Iterable[Problem], taught: Taught, seed: int
+) -> Taught:
+    """For each problem, by id, the entry of another group that is not of the same kind.
 
     A group whose every other is of its kind has none, nor have its problems.
+
+    Args:
+        firsts: the problem of each group that is taught.
+        problems: which a placebo is wanted for.
+        taught: entries by group.
+        seed: of the draw.
     """
-    first = {group_of(problem): problem for problem in benchmark.taught}
+    first = {group_of(problem): problem for problem in firsts}
     names = sorted(taught)
     found: Taught = {}
-    for problem in benchmark.problems:
+    for problem in problems:
         dice = random.Random(f"{seed}/placebo/{problem.id}")
         others = [name for name in names if name != group_of(problem)]
         for name in dice.sample(others, min(TRIES, len(others))):
@@ -184,7 +192,7 @@ def prepare(
         elif arm.keeps == "shown":
             shown = dict.fromkeys((p.id for p in benchmark.problems), FORM)
             if arm.name == "placebo":
-                shown = placebos(benchmark, taught, seed)
+                shown = placebos(benchmark.taught, benchmark.problems, taught, seed)
                 if not shown:
                     raise _no_placebo(benchmark)
             path = shown_path(folder, arm)

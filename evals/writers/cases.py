@@ -11,8 +11,13 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
 from vitarmm_agent.result import Result
-from vitarmm_agent.rmm.situation import Situation, situation_of
-from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
+from vitarmm_agent.rmm.writer import (
+    MemoryWriter,
+    Situation,
+    WriterDecision,
+    decision_messages,
+    situation_of,
+)
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

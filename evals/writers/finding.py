@@ -71,6 +71,7 @@ def _memory_of(
                 title=one.title,
                 applies_when=one.applies_when,
                 content=one.content,
+                example=one.example,
                 provenance=origin,
             )
             for one in sample.entries

@@ -23,7 +23,7 @@ from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
 from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry
+from vitarmm_agent.memory_store.schema import EntryType, Example, MemoryEntry
 from vitarmm_agent.models.calls import ask
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.redaction import redact
@@ -32,8 +32,7 @@ from vitarmm_agent.rmm.form import Fault, faults_of
 from vitarmm_agent.rmm.generalise import own_numbers
 from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.schema import parse_output
-from vitarmm_agent.rmm.situation import Situation
-from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, usable_operations
+from vitarmm_agent.rmm.writer import MemoryWriter, Situation, WriterDecision, usable_operations
 
 LEDGER = "decisions.jsonl"
 _FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)
@@ -68,6 +67,7 @@ class WrittenText(Data):
     Attributes:
         leak: why it gives away the problem it comes from, or None.
         faults: where it leaves the form that was asked for.
+        example: by which it is shown; that of a problem is never shown to the problem itself.
         trials: what it did to each similar problem.
     """
 
@@ -78,6 +78,7 @@ class WrittenText(Data):
     words: int
     leak: Literal["answer", "verbatim"] | None
     faults: tuple[Fault, ...] = ()
+    example: Example | None = None
     trials: tuple[Trial, ...] = ()
 
 
@@ -98,6 +99,9 @@ class WriterSample(Data):
         mistaken: a wrong attempt is known, and what is right.
         copied_again: shown its own entry for the same situation, it wrote it a second time; None when it
             was not asked.
+        tried_on: ids of the similar problems that its entries, if any, were tried on.
+        usage: tokens of all that it was asked.
+        decision: tokens of the decision in the loop alone, repair included; ``seconds`` are its wall time.
     """
 
     writer: str
@@ -116,7 +120,9 @@ class WriterSample(Data):
     mistaken: bool = False
     copied_again: bool | None = None
     baselines: dict[str, tuple[bool, ...]] = {}
+    tried_on: tuple[str, ...] = ()
     usage: Usage = Usage()
+    decision: Usage = Usage()
     seconds: float = 0.0
 
     @property
@@ -178,6 +184,8 @@ class Measurer:
             mistaken=case.situation == "contrast" or case.solution is not None,
             copied_again=again,
             baselines=self.replayer.known(similar),
+            tried_on=tuple(probe.problem.id for probe in similar),
+            decision=decision.usage,
             usage=usage + decision.usage + more,
             seconds=round(decision.seconds, 4),
         )
@@ -219,6 +227,7 @@ class Measurer:
             words=len(text.split()),
             leak=leak_of(text, case.problem),
             faults=faults_of(entry),
+            example=entry.example,
             trials=tuple(
                 [await self.replayer.trial(one.problem, entry, one.placebo) for one in similar]
             ),

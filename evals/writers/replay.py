@@ -1,7 +1,7 @@
 """Counterfactual replay: what one memory entry does to a problem, all else equal.
 
-The problem is attempted with nothing in memory, and with that entry alone, shown as recall would
-show it. The gold answer grades both attempts afterwards; it reaches no prompt.
+The problem is attempted with nothing in memory, and with that entry alone, shown as it is when it is
+recalled: by its worked example, as an earlier turn, or as text. The gold answer grades both attempts afterwards; it reaches no prompt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
+from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
 from vitarmm_agent.problem import Problem
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ class Replayer:
     async def trial(
         self, problem: Problem, entry: MemoryEntry, placebo: MemoryEntry | None = None
     ) -> Trial:
-        """Try an entry on a problem; a placebo is tried once per problem.
+        """Try an entry on a problem.
+
+        A placebo is shown as the entry is: by its worked example if the entry has one, else as text.
+        It is tried once per problem and form.
 
         Raises:
             InputError: the problem has no reference to grade against.
@@ -98,9 +101,10 @@ class Replayer:
             ModelServerError: the model server failed.
         """
         without = await self.baseline(problem)
-        control = await self.baseline(problem, placebo) if placebo else ()
+        control = placebo and (placebo if entry.example else in_text(placebo))
+        controlled = await self.baseline(problem, control) if control else ()
         shown = await self.attempts(problem, [entry])
-        return Trial(problem_id=problem.id, without=without, shown=shown, placebo=control)
+        return Trial(problem_id=problem.id, without=without, shown=shown, placebo=controlled)
 
     async def baseline(
         self, problem: Problem, placebo: MemoryEntry | None = None
@@ -118,7 +122,9 @@ class Replayer:
     def known(self, probes: Sequence[Probe]) -> dict[str, tuple[bool, ...]]:
         """Of :attr:`baselines`, those of these problems."""
         keys = {
-            _key(probe.problem, placebo) for probe in probes for placebo in (None, probe.placebo)
+            _key(probe.problem, placebo)
+            for probe in probes
+            for placebo in (None, probe.placebo, probe.placebo and in_text(probe.placebo))
         }
         return {key: right for key, right in self._known.items() if key in keys}
 
@@ -126,8 +132,9 @@ class Replayer:
         """Whether each attempt with these entries in memory is right; raises as :meth:`trial`."""
         if problem.images:
             problem = await asyncio.to_thread(store_images, problem, self.media)
-        data = prompt_data(problem.without_reference(), attempt_text(entries))
-        messages = await asyncio.to_thread(prompt_messages, data, problem, self.media)
+        bare, media = problem.without_reference(), self.media
+        data = await asyncio.to_thread(prompt_shown, bare, entries, media)
+        messages = await asyncio.to_thread(prompt_messages, data, bare, media)
         policy, right = policy_of(problem), []
         for model in self._models:
             reply = await arun(ask(model, messages))
@@ -172,7 +179,14 @@ class Neighbours:
 
 
 def _key(problem: Problem, placebo: MemoryEntry | None) -> str:
-    return f"{problem.fingerprint}/{placebo.id}" if placebo else problem.fingerprint
+    if placebo is None:
+        return problem.fingerprint
+    return f"{problem.fingerprint}/{placebo.id}" + ("" if placebo.example else "/text")
+
+
+def in_text(entry: MemoryEntry) -> MemoryEntry:
+    """The entry without its worked example, so that it is shown as text."""
+    return entry.model_copy(update={"example": None})
 
 
 def sampled(model: BaseChatModel, temperature: float, seed: int) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Literal
 
 from vitarmm_agent.data import Data
-from vitarmm_agent.evals.statistics import Draws, Interval, clustered_share, mcnemar
+from vitarmm_agent.evals.statistics import Draws, clustered_share, mcnemar
 from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample, WrittenText
 from vitarmm_agent.memory_store.schema import MemoryEntry
@@ -33,19 +35,24 @@ class Share(Data):
 
 
 class Difference(Data):
-    """A difference of accuracies with its 95 % interval; bounds are None with too few situations."""
+    """A difference of accuracies with its 95 % interval; bounds are None with too few situations.
+
+    Attributes:
+        n: pairs of attempts, or of problems where writers are compared; situations are drawn whole.
+    """
 
     estimate: float | None
     low: float | None
     high: float | None
+    n: int = 0
 
     def __str__(self) -> str:
-        """``+0.050 [-0.010, +0.110]``."""
+        """``+0.050 [-0.010, +0.110], n = 200``."""
         if self.estimate is None:
             return "none counted"
         if self.low is None or self.high is None:
-            return f"{self.estimate:+.3f} (too few for an interval)"
-        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+            return f"{self.estimate:+.3f} (too few for an interval), n = {self.n}"
+        return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}], n = {self.n}"
 
 
 class WriterMeasured(Data):
@@ -70,14 +77,16 @@ class WriterMeasured(Data):
         recalled: of siblings whose kind has an entry, those that recall it first.
         false_recalls: siblings that recall something when no entry of their kind is there.
         words: per entry on average; None without entries.
+        tokens, seconds: per decision in the loop, on average; None without situations.
+        trials: of one entry on one similar problem.
         without, shown: accuracy on similar problems with an empty memory, and with the entry.
         placebo: accuracy on the same with an entry of another kind.
         lift: with the entry less with an empty memory; situations are drawn whole.
         over_placebo: with the entry less with the placebo.
         fixes, breaks: attempts that only the entry, or only the empty memory, got right.
         p_value: exact McNemar test of these, attempts taken as independent.
-        against_first: difference in accuracy per situation to the first writer; where a writer wants
-            no entry, its accuracy is that of an empty memory.
+        against_first: difference in accuracy to the first writer on the same similar problems; where a
+            writer wants no entry, its accuracy is that of an empty memory.
     """
 
     writer: str
@@ -100,6 +109,9 @@ class WriterMeasured(Data):
     recalled: Share
     false_recalls: Share
     words: float | None
+    tokens: float | None
+    seconds: float | None
+    trials: int
     without: Share
     placebo: Share
     shown: Share
@@ -171,7 +183,10 @@ def _measured(
         **_craft(samples),
         recalled=_share([one.first for one in recalls], [one.covered for one in recalls]),
         false_recalls=_share([one.false for one in recalls], [one.asked for one in recalls]),
-        words=sum(entry.words for entry in entries) / len(entries) if entries else None,
+        words=_mean([entry.words for entry in entries]),
+        tokens=_mean([one.decision.total_tokens for one in samples]),
+        seconds=_mean([one.seconds for one in samples]),
+        trials=sum(len(entry.trials) for entry in entries),
         without=share(lambda one: _right(one, 0), lambda one: len(_pairs(one))),
         shown=share(lambda one: _right(one, 1), lambda one: len(_pairs(one))),
         placebo=share(
@@ -231,11 +246,8 @@ def _controlled(sample: WriterSample) -> tuple[list[tuple[bool, ...]], list[tupl
 
 def _over_placebo(samples: Sequence[WriterSample], seed: int) -> Difference:
     tried = [(placebo, shown) for placebo, shown in map(_controlled, samples) if placebo]
-    if not tried:
-        return Difference(estimate=None, low=None, high=None)
     gained = [sum(map(sum, shown)) - sum(map(sum, placebo)) for placebo, shown in tried]
-    counted = [sum(map(len, placebo)) for placebo, _ in tried]
-    return _difference(Draws(len(tried), seed=seed).ratio(gained, counted))
+    return _difference(gained, [sum(map(len, placebo)) for placebo, _ in tried], seed)
 
 
 def _corrects(sample: WriterSample) -> bool:
@@ -268,50 +280,37 @@ def _as_entry(written: WrittenText) -> MemoryEntry:
 
 def _lift(samples: Sequence[WriterSample], seed: int) -> Difference:
     tried = [sample for sample in samples if _pairs(sample)]
-    if not tried:
-        return Difference(estimate=None, low=None, high=None)
     gained = [_right(sample, 1) - _right(sample, 0) for sample in tried]
-    counted = [len(_pairs(sample)) for sample in tried]
-    return _difference(Draws(len(tried), seed=seed).ratio(gained, counted))
+    return _difference(gained, [len(_pairs(sample)) for sample in tried], seed)
 
 
 def _against(
     first: Sequence[WriterSample], second: Sequence[WriterSample], seed: int
 ) -> Difference:
-    """Difference in accuracy per situation: the second writer's less the first's."""
-    mine, theirs = _accuracies(second), _accuracies(first)
-    gains = []
-    for case in mine.keys() & theirs.keys():
-        baseline = _baseline(first, second, case)
-        one = mine[case] if mine[case] is not None else baseline
-        other = theirs[case] if theirs[case] is not None else baseline
-        if one is not None and other is not None:
-            gains.append((case, one - other))
-    if not gains:
-        return Difference(estimate=None, low=None, high=None)
-    values = [gain for _, gain in sorted(gains)]
-    return _difference(Draws(len(values), seed=seed).ratio(values, [1] * len(values)))
+    """Difference in accuracy on the same problems: the second writer's less the first's."""
+    theirs = {sample.case: sample for sample in first if sample.crash is None}
+    gained, counted = list[float](), list[int]()
+    for mine in sorted(second, key=lambda sample: sample.case):
+        other = theirs.get(mine.case)
+        if mine.crash is not None or other is None or not mine.tried_on:
+            continue
+        empty = _accuracies(other, "without") | _accuracies(mine, "without")
+        better, worse = empty | _accuracies(mine, "shown"), empty | _accuracies(other, "shown")
+        gained.append(sum(better[problem] - worse[problem] for problem in empty))
+        counted.append(len(mine.tried_on))  # where neither wrote an entry, they do not differ
+    return _difference(gained, counted, seed)
 
 
-def _accuracies(samples: Sequence[WriterSample]) -> dict[str, float | None]:
-    """Accuracy with the writer's entries, by situation; None where it wrote none."""
-    found: dict[str, float | None] = {}
-    for sample in samples:
-        pairs = _pairs(sample)
-        if sample.crash is None:
-            found[sample.case] = _right(sample, 1) / len(pairs) if pairs else None
-    return found
+def _accuracies(sample: WriterSample, which: Literal["without", "shown"]) -> dict[str, float]:
+    """By similar problem, the share of its attempts that are right, over all entries."""
+    attempts: defaultdict[str, list[bool]] = defaultdict(list)
+    for trial in (trial for entry in sample.entries for trial in entry.trials):
+        attempts[trial.problem_id] += getattr(trial, which)
+    return {problem: sum(right) / len(right) for problem, right in attempts.items()}
 
 
-def _baseline(
-    first: Sequence[WriterSample], second: Sequence[WriterSample], case: str
-) -> float | None:
-    """Accuracy on the case's similar problems with an empty memory, if either writer tried them."""
-    for sample in (*first, *second):
-        pairs = _pairs(sample) if sample.case == case else []
-        if pairs:
-            return _right(sample, 0) / len(pairs)
-    return None
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _share(hits: Sequence[int], trials: Sequence[int]) -> Share:
@@ -328,9 +327,16 @@ def _share(hits: Sequence[int], trials: Sequence[int]) -> Share:
     )
 
 
-def _difference(found: Interval) -> Difference:
+def _difference(gained: Sequence[float], counted: Sequence[int], seed: int) -> Difference:
+    """What was gained, by situation, of all that was counted."""
+    if not gained:
+        return Difference(estimate=None, low=None, high=None)
+    found = Draws(len(gained), seed=seed).ratio(gained, counted)
     return Difference(
-        estimate=_finite(found.estimate), low=_finite(found.low), high=_finite(found.high)
+        estimate=_finite(found.estimate),
+        low=_finite(found.low),
+        high=_finite(found.high),
+        n=sum(counted),
     )
 
 

@@ -65,6 +65,35 @@ def test_what_a_teacher_solves_is_shown_to_the_next_of_its_kind(
     assert not examples(memory)
 
 
+def test_the_rule_keeps_one_entry_of_a_solution_whoever_gave_it(tmp_path: Path) -> None:
+    """The run's own after a fail, a person's with the verdict or later, a teacher's, a first pass."""
+    person = {"verdict": "fail", "solution": RIGHT, "by": "Ann"}
+    squared = "1. The area is 20 * 20 = 400.\nAnswer: 400"
+    problem = Problem(text=QUESTION, reference="25")
+    ways: dict[str, dict[str, Any]] = {
+        "itself": {"max_iterations": 2},
+        "Ann": {},
+        "a teacher": {"teacher": lambda _: RIGHT},
+        "at once": {},
+    }
+    for way, options in ways.items():
+        memory = ReasoningMemory(InMemoryStore(index=index_config()))
+        given = {"max_iterations": 1, "oracle": True, "feedback": "reference", "rmm": "rule"}
+        replies = (RIGHT,) if way == "at once" else (squared, RIGHT)
+        agent = open_agent(tmp_path, *replies, memory=memory, **given | options)
+        result = agent.solve(problem, thread_id=way)
+        if way == "Ann":
+            agent.judge(way, **person)
+        (entry,) = memory.list()
+        assert entry.example is not None, way
+        assert entry.example.steps == ("The side is 20 / 4 = 5 cm.", "The area is 5 * 5 = 25.")
+        assert entry.applies_when == "square perimeter X cm area square centimeters", way
+        named = "" if way == "at once" else "\nDo not calculate X * X."
+        assert entry.content == f"1. X / 4 = Y (side cm).\n2. Y * Y = Z (area).{named}", way
+        assert entry.entry_type == ("correction" if named else "insight")
+        assert result.usage.calls == len(result.attempts), "the rule asks no model"
+
+
 def test_numbers_copied_from_the_example_are_put_right(
     tmp_path: Path, memory: ReasoningMemory
 ) -> None:
@@ -301,10 +330,8 @@ def test_the_rule_writes_what_a_person_solved(tmp_path: Path, memory: ReasoningM
     agent = open_agent(tmp_path, WRONG, RIGHT, memory=memory, feedback="human", rmm="rule")
     agent.solve(QUESTION, thread_id="t")
     agent.resume("t", {"verdict": "fail", "message": "The side is 5.", "solution": RIGHT})
-    (lesson,) = [entry for entry in memory.list() if not entry.example]
-    assert lesson.content.splitlines()[:2] == ["1. X / 4 = Y (side cm).", "2. Y * Y = Z (area)."]
-    assert (lesson.title, lesson.provenance.writer) == ("area square centimeters", "rule")
-    assert len(examples(memory)) == 1
+    (entry,) = memory.list()
+    assert entry.example is not None and entry.provenance.verifier == "human"
 
 
 def test_the_command_line_teaches(

@@ -21,6 +21,7 @@ from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.models.scripted import ScriptedChatModel
+from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.writer import MemoryWriter
 
 Row = dict[str, Any]
@@ -88,6 +89,16 @@ def test_a_pass_after_a_fail_becomes_one_too(memory: ReasoningMemory, file: Path
     (entry,) = memory.list()
     assert entry.example is not None and entry.example.answer == "25"
     assert entry.metadata["source"]["line"] == 3 and entry.provenance.attempt == 2
+
+
+def test_the_rule_keeps_right_solutions_and_nothing_beside(
+    memory: ReasoningMemory, file: Path
+) -> None:
+    wrong_pass = row(WRONG, "pass", RELATED_QUESTION)
+    lines(file, row(RIGHT, "pass"), wrong_pass, row(WRONG, "fail", "A square of 8 cm?"))
+    assert counts(learn_runs(memory, file, writer=RuleWriter())) == (3, 1, 0, 2, 0, 1, 0)
+    (entry,) = memory.list()
+    assert entry.example is not None and entry.example.problem == QUESTION
 
 
 def test_a_writer_is_asked_for_lessons_once(memory: ReasoningMemory, file: Path) -> None:

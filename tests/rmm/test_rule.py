@@ -1,4 +1,4 @@
-"""The rule as a memory writer: no model, a right solution in the asked form."""
+"""The rule as a memory writer: no model, a right solution as a worked example in the asked form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.form import faults_of, says_what_not, steps_of
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
-from vitarmm_agent.rmm.rule import RuleWriter, lesson
+from vitarmm_agent.rmm.letters import in_letters
+from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.schema import parse_output
 from vitarmm_agent.rmm.writer import WriterDecision, decision_messages
 from vitarmm_agent.settings import Settings
@@ -43,7 +44,7 @@ PASS = Feedback(verdict="pass", source="reference")
 
 def decide(*verdicts: Feedback, **options: Any) -> WriterDecision:
     attempts = [RIGHT if verdict.verdict == "pass" else FAILED for verdict in verdicts]
-    given = {"related": [], "provenance": Provenance(), **options}
+    given = {"related": [], "provenance": Provenance(verifier="reference"), **options}
     return run(RuleWriter().decide(PROBLEM, attempts, verdicts, **given))
 
 
@@ -67,6 +68,9 @@ def test_a_right_solution_is_cut_into_the_asked_form() -> None:
     assert "Ken" not in f"{entry.title} {entry.applies_when} {entry.content}"
     assert faults_of(entry) == () and leak_of(str(entry), PROBLEM) is None
     assert entry.entry_type == "insight"
+    assert entry.example is not None and entry.example.problem == TEXT
+    assert (entry.example.answer, entry.example.verified_by) == ("66", "reference")
+    assert entry.example.steps[2] == "The coupons of Ken: 6*3 = $18.00 in coupons."
 
 
 def test_a_wrong_attempt_makes_it_a_correction_that_says_what_not() -> None:
@@ -78,11 +82,14 @@ def test_a_wrong_attempt_makes_it_a_correction_that_says_what_not() -> None:
 
 def test_nothing_is_kept_where_nothing_was_learned() -> None:
     assert decide(FAIL).operations == () and decide(FAIL).failure is None
+    judged = Feedback(verdict="pass", source="judge", precision=0.6)
+    assert decide(judged).operations == ()  # a judge that is often wrong
+    assert decide(judged.model_copy(update={"precision": 0.96})).operations
     bare = Attempt(number=1, text="Answer: 66", steps=parse_steps("Answer: 66"), answer="66")
-    assert lesson(PROBLEM, bare, None, Provenance()) is None
+    assert decide(FAIL, solution=bare).operations == ()
     sum_up = Problem(text="Ann has 5 pens, and buys 3 more. How many?")
     many = "\n".join(f"{n}. {n} + 1 = {n + 1}" for n in range(1, 9))
-    assert lesson(sum_up, solution_of(sum_up, f"{many}\nAnswer: 9"), None, Provenance()) is None
+    assert in_letters(sum_up, solution_of(sum_up, f"{many}\nAnswer: 9")) is None
     with pytest.raises(ValueError, match="verdict"):
         decide(Feedback(verdict="abstain", source="judge"))
 
@@ -93,9 +100,9 @@ def test_what_memory_says_already_is_not_written_again() -> None:
     assert said.kind == "none" and old.id in said.reason
     (said,) = decide(PASS, recalled=[old]).operations
     assert said.kind == "none"
-    poorer = old.model_copy(update={"content": "Add up all the prices."})
-    (better,) = decide(PASS, related=[poorer]).operations
-    assert (better.kind, better.target) == ("update", old.id)
+    as_text = old.model_copy(update={"example": None})
+    (said,) = decide(PASS, related=[as_text]).operations
+    assert said.kind == "add"  # the same in words is less
 
 
 def test_its_answer_is_one_that_a_model_may_give() -> None:
@@ -152,6 +159,6 @@ def test_latex_is_read_and_said_once() -> None:
         "3. \\( 3 \\times 2 + 3 \\times 4 = 18 \\) paws\nAnswer: 18"
     )
     dogs = Problem(text=text)
-    entry = lesson(dogs, solution_of(dogs, told), None, Provenance())
+    entry = in_letters(dogs, solution_of(dogs, told))
     assert entry is not None
     assert entry.content == "1. X / Y = W (dogs legs).\n2. W * Y + W * Z = V (paws)."

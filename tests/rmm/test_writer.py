@@ -13,8 +13,7 @@ from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 from vitarmm_agent.rmm.novelty import restated
 from vitarmm_agent.rmm.schema import parse_output, written_json
-from vitarmm_agent.rmm.situation import situation_of
-from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages, situation_of
 
 PROBLEM = Problem(text=QUESTION, reference="GOLD-25")
 WRONG_ATTEMPT = Attempt(number=1, text=WRONG, steps=parse_steps(WRONG), answer="36")

@@ -63,7 +63,7 @@ def test_entries_are_tried_on_siblings_beside_a_placebo(tmp_path: Path, rows: Pa
         WRONG,
         WRONG, WRONG, right(one),  # the model's entry on the first sibling: empty, placebo, shown
         right(two), right(two), WRONG,  # on the second
-        right(one), right(two),  # the rule's
+        WRONG, right(one), right(two), right(two),  # the rule's, beside the placebo's example
     ]  # fmt: skip
     writes = [nothing(), operations(LESSON)]  # in the run; then shown the right solution
     plan = config(tmp_path, rows, [*attempts, right(second.problem)], [*writes, nothing()])
@@ -81,16 +81,11 @@ def test_entries_are_tried_on_siblings_beside_a_placebo(tmp_path: Path, rows: Pa
     script(tmp_path / "writer.json", nothing())
     summary = asyncio.run(simulate(plan, out, resume=True))
     made = [(row.candidate, row.label, row.effect_own) for row in decisions(out)]
-    assert made == [
-        ("model", "rejected", "untried"),
-        ("rule", "chosen", "untried"),
-        ("model", "unlabelled", "untried"),
-    ]
+    assert made == [("model", "rejected", "untried"), ("model", "unlabelled", "untried")]
     assert "A right solution:" in decisions(out)[0].prompt[1].content
-    assert "1. " in json.loads(decisions(out)[1].completion[0].content)["operations"][0]["content"]
-    rule = summary.outcomes["rule"]
-    assert (rule.trials, rule.without, rule.placebo, rule.shown) == (2, 1, 1, 2)
-    assert (summary.preferences, summary.solutions, summary.crashes) == (1, {"right": 1}, {})
+    rule = summary.outcomes["rule"]  # tried, and no training row: no model writes examples
+    assert (rule.chosen, rule.trials, rule.without, rule.placebo, rule.shown) == (1, 2, 1, 1, 2)
+    assert (summary.preferences, summary.solutions, summary.crashes) == (0, {"right": 1}, {})
     assert sum(summary.skipped.values()) == 1  # the row without siblings
 
 
@@ -149,6 +144,13 @@ def test_siblings_are_made_of_training_rows_of_gsm8k(tmp_path: Path, rows: Path)
     test_rows.write_text(rows.read_text())
     with pytest.raises(InputError, match="training split"):
         load_problems(config(tmp_path, test_rows, [], []))
+    bare = tmp_path / "bare_train.jsonl"
+    bare.write_text("\n".join(json.dumps(ODD | {"id": f"odd-{n}"}) for n in range(2)))
+    with pytest.raises(
+        InputError,
+        match="no row of siblings can be used; 2 were left out, .* has no calculator notes",
+    ):
+        load_problems(config(tmp_path, bare, [], []))
     own_rows = tmp_path / "own.jsonl"
     own_rows.write_text(json.dumps({"text": "1 + 1?", "reference": "2"}))
     source = {"name": "problems", "path": str(own_rows)}

@@ -134,12 +134,12 @@ def _material(
     from vitarmm_agent.cli.simulate import run_simulation
     from vitarmm_agent.evals.output_folder import read_config
     from vitarmm_agent.settings import Settings
-    from vitarmm_agent.training.sampling import unseen
+    from vitarmm_agent.training.sampling import unseen, with_placebos
     from vitarmm_agent.training.simulated import SimulationConfig, read_cases
 
     if data is not None:
         known = read_config(data, SimulationConfig, "simulation")
-        cases = read_cases(data)
+        cases = with_placebos(read_cases(data), known.seed)
         if 0 < num_samples < len(cases):
             chosen = random.Random(seed).sample(range(len(cases)), num_samples)
             cases = [cases[index] for index in sorted(chosen)]
@@ -273,6 +273,10 @@ def print_report(report: WriterReport) -> None:
         out.print(safe(f"stopped early: {report.stopped}; go on with --resume"))
 
 
+def _mean(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1f}"
+
+
 ROWS: tuple[tuple[str, Callable[[WriterMeasured], object]], ...] = (
     ("situations", lambda one: f"{one.situations} ({one.crashes} crashed)"),
     ("JSON without constraint", lambda one: one.free_json),
@@ -290,7 +294,10 @@ ROWS: tuple[tuple[str, Callable[[WriterMeasured], object]], ...] = (
     ("second copies of what it was shown", lambda one: one.second_copies),
     ("siblings that recall the entry first", lambda one: one.recalled),
     ("siblings that recall another's entry", lambda one: one.false_recalls),
-    ("words per entry", lambda one: "none" if one.words is None else f"{one.words:.1f}"),
+    ("words per entry", lambda one: _mean(one.words)),
+    ("tokens per decision", lambda one: _mean(one.tokens)),
+    ("seconds per decision", lambda one: _mean(one.seconds)),
+    ("trials on similar problems", lambda one: one.trials),
     ("accuracy without the entry", lambda one: one.without),
     ("accuracy with a placebo", lambda one: one.placebo),
     ("accuracy with the entry", lambda one: one.shown),

@@ -26,15 +26,14 @@ from vitarmm_agent.memory_store.schema import Provenance
 from vitarmm_agent.memory_store.transfer import BadLine
 from vitarmm_agent.nodes.teach import checked_entry
 from vitarmm_agent.problem import Attempt, Feedback, Problem
-from vitarmm_agent.rmm.worked import solved_in_the_end
+from vitarmm_agent.rmm.rule import RuleWriter
+from vitarmm_agent.rmm.worked import TRUSTED, believed, last_failed, solved_in_the_end
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.verifiers.solution import solution_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
-TRUSTED = 0.95
-"""Precision of a pass from which a run's own solution, after a fail, is kept."""
 MAX_TIMES = 100
 """How often a run may be taken back and learned from again."""
 
@@ -166,23 +165,33 @@ class _Learning:
         return True if new else False if old else None
 
     def _solution(self, case: _Case) -> Attempt | None:
-        """A right solution: one that came with the run, or its own, when it passed after a fail."""
+        """A right solution: one that came with the run, or its own, when it passed after a fail.
+
+        The rule keeps one that passed at once, too.
+        """
         if case.verdicts[-1].solution:
             return solution_of(case.problem, case.verdicts[-1].solution)
         judged = [verdict for verdict in case.verdicts if verdict.verdict != "abstain"]
         passed = case.verdicts[-1].verdict == "pass"
-        if not passed or not solved_in_the_end(judged, self.trusted):
+        told = passed and solved_in_the_end(judged, self.trusted)
+        if not told and not (self._by_rule and believed(case.verdicts[-1], self.trusted)):
             return None
         return solution_of(case.problem, case.attempts[-1].text)
 
+    @property
+    def _by_rule(self) -> bool:
+        """Whether right solutions are kept and nothing beside them."""
+        return isinstance(self.writer, RuleWriter)
+
     def _may_teach(self, case: _Case) -> bool:
-        judged = case.verdicts[-1].verdict != "abstain"
+        judged = case.verdicts[-1].verdict != "abstain" and not self._by_rule
         return self.writer is not None and judged and not case.attempts[-1].silent
 
     def _example(self, case: _Case, solution: Attempt) -> Flow[list[Operation] | None]:
         provenance = case.provenance(by=f"(from {case.told.kind})")
+        wrong = last_failed(case.attempts, case.verdicts)
         try:
-            entry = yield from checked_entry(case.problem, solution, provenance)
+            entry = yield from checked_entry(case.problem, solution, provenance, wrong=wrong)
         except InputError as error:
             self.failed.append(case.bad(error))
             return None

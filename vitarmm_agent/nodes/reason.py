@@ -17,6 +17,7 @@ from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
+from vitarmm_agent.memory_store.ranking import Candidate, fitting
 from vitarmm_agent.memory_store.schema import MAX_EXAMPLE_IMAGES, MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask
 from vitarmm_agent.models.recorded import model_name, reported
@@ -166,6 +167,19 @@ def prompt_data(
     texts = [{"type": "text", "text": text} for text in (problem.to_prompt(), tail)]
     turns.append({"role": "user", "content": [*own, *texts]})
     return [*turns, *([{"role": "assistant", "content": prefilled}] if prefilled else [])]
+
+
+def prompt_shown(
+    problem: Problem, entries: Sequence[MemoryEntry], media: MediaStore
+) -> list[dict[str, Any]]:
+    """The prompt of a first attempt to which these entries alone are recalled.
+
+    Those with a worked example are shown by it, where it is not too long, and others as text.
+    """
+    worked = [Candidate(entry, 1.0) for entry in entries if entry.example]
+    examples = [found.entry for found in fitting(problem.text, worked, len(worked))]
+    texts = [entry for entry in entries if entry.example is None]
+    return prompt_data(problem, attempt_text(texts), pictured(examples, problem, media))
 
 
 def _like(problem: Problem, text: str) -> Problem:

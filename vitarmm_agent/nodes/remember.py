@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -17,7 +18,7 @@ from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.teach import checked_entry, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, standing_attempt
-from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
+from vitarmm_agent.rmm.worked import last_failed, solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import (
     ReasoningState,
@@ -103,21 +104,24 @@ def _write(
     refused = ""
     if verdicts[-1].solution:
         try:
-            worked = yield from _given(problem, verdicts[-1], provenance)
+            worked = yield from _given(problem, attempts[-1], verdicts[-1], provenance)
         except InputError as error:
             refused = f"the solution that was given is not kept: {error}"
     elif solved_in_the_end(verdicts, deps.trusted_precision):
-        worked = worked_after_a_fail(problem, attempts[-1], provenance)
+        worked = worked_after_a_fail(problem, attempts, verdicts, provenance)
     made = attempts, verdicts, entries_shown(state)
     record = yield from write_lesson(memory, writer, problem, made, provenance, worked)
     return record | {"note": refused or record["note"]}
 
 
-def _given(problem: Problem, verdict: Feedback, provenance: Provenance) -> Flow[list[Operation]]:
+def _given(
+    problem: Problem, attempt: Attempt, verdict: Feedback, provenance: Provenance
+) -> Flow[list[Operation]]:
     """The solution that came with a verdict, in the name of who gave it."""
     origin = provenance.model_copy(update={"verifier": verdict.source, "writer": ""})
     solution = solution_of(problem.without_reference(), verdict.solution)
-    entry = yield from checked_entry(problem, solution, origin)
+    wrong = last_failed([attempt], [verdict])
+    entry = yield from checked_entry(problem, solution, origin, wrong=wrong)
     return [Operation(kind="add", entry=entry, reason=f"taught by {verdict.source}")]
 
 
@@ -149,12 +153,14 @@ def write_lesson(
         entries,
         provenance,
         recalled=shown,
-        solution=solution_of(bare, told) if told else None,
+        solution=solution_of(bare, told) if told and worked else None,
+        worked=worked,
     )
+    beside = [one for one in worked if one not in decision.operations]
     written = yield from calls(
         memory.write,
         memory.awrite,
-        [*decision.operations, *worked],
+        [*decision.operations, *beside],
         run=provenance.run,
         attempt=provenance.attempt,
         problem_id=problem.id,
@@ -176,15 +182,19 @@ def write_lesson(
 
 
 def worked_after_a_fail(
-    problem: Problem, attempt: Attempt, provenance: Provenance
+    problem: Problem,
+    attempts: Sequence[Attempt],
+    verdicts: Sequence[Feedback],
+    provenance: Provenance,
 ) -> list[Operation]:
     """A right solution of what the run got wrong, where it can be shown."""
     try:
         entry = worked_entry(
             problem.without_reference(),
-            attempt,
+            attempts[-1],
             verified_by=provenance.verifier,
             provenance=provenance,
+            wrong=last_failed(attempts, verdicts),
         )
     except InputError:
         return []

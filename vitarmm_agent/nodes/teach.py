@@ -19,10 +19,10 @@ from vitarmm_agent.models.calls import ask
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, taught_event
 from vitarmm_agent.nodes.limits import limits_in_force
-from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
+from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Problem, Taught
-from vitarmm_agent.rmm.worked import Teacher, worked_entry
+from vitarmm_agent.rmm.worked import Teacher, last_failed, worked_entry
 from vitarmm_agent.state import (
     ReasoningState,
     all_attempts,
@@ -73,7 +73,8 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             writer=deps.teacher.name,
             begun=begun_of(state),
         )
-        taught = yield from keep(memory, problem, taught, provenance, deps.policy)
+        wrong = last_failed(attempts, all_feedback(state))
+        taught = yield from keep(memory, problem, taught, provenance, deps.policy, wrong)
     else:
         note = f"the teacher was asked as often as it may be ({deps.teacher.calls})"
         taught = Taught(by=deps.teacher.name, note=note)
@@ -122,12 +123,13 @@ def keep(
     taught: Taught,
     provenance: Provenance,
     policy: FeedbackPolicy | None = None,
+    wrong: Attempt | None = None,
 ) -> Flow[Taught]:
     """Write a solution as a worked example, unless an exact verifier fails it."""
     if taught.solution is None:
         return taught
     try:
-        entry = yield from checked_entry(problem, taught.solution, provenance, policy)
+        entry = yield from checked_entry(problem, taught.solution, provenance, policy, wrong=wrong)
     except InputError as error:
         return taught.model_copy(update={"note": str(error)})
     batch = provenance.run if provenance.attempt else person_run("teach")
@@ -149,6 +151,8 @@ def checked_entry(
     solution: Attempt,
     provenance: Provenance,
     policy: FeedbackPolicy | None = None,
+    *,
+    wrong: Attempt | None = None,
 ) -> Flow[MemoryEntry]:
     """The entry of a solution that no exact verifier fails.
 
@@ -163,6 +167,7 @@ def checked_entry(
         solution,
         verified_by=A_PERSON if by == A_PERSON else f"{provenance.verifier} {by}".strip(),
         provenance=provenance,
+        wrong=wrong,
     )
 
 
@@ -208,8 +213,9 @@ def solution_by(
     model: BaseChatModel, problem: Problem, media: MediaStore, number: int = 1
 ) -> Flow[Attempt]:
     """What a chat model gives as the solution of a problem, with the answer that it states."""
-    prompt = prompt_data(problem, attempt_text([]))
-    messages = yield from in_thread(prompt_messages, prompt, problem, media)
+    messages = yield from in_thread(
+        prompt_messages, prompt_shown(problem, [], media), problem, media
+    )
     reply = yield from ask(model, messages, aside=True)
     solution = read_attempt(problem, number, reply)
     return solution.model_copy(update={"answer": stated_answer(problem, solution.text)})

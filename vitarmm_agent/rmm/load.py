@@ -15,7 +15,7 @@ def load_writer(spec: str, settings: Settings) -> MemoryWriter:
         UserError: as :func:`~vitarmm_agent.models.load.load_chat_model`.
     """
     if spec == RULE:
-        return RuleWriter()
+        return RuleWriter(settings.trusted_precision)
     return MemoryWriter(load_chat_model(spec, settings=settings), think=settings.rmm_think)
 
 

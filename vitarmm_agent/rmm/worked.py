@@ -22,12 +22,15 @@ from vitarmm_agent.memory_store.schema import (
     Provenance,
 )
 from vitarmm_agent.problem import Attempt, Feedback, Problem
+from vitarmm_agent.rmm.letters import Lesson, in_letters
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 CONFIDENCE = 0.8
 """Of an entry whose solution someone vouches for."""
+TRUSTED = 0.95
+"""Precision of a pass from which it is believed, unless the settings say otherwise."""
 
 
 @dataclass
@@ -63,18 +66,42 @@ def solved_in_the_end(verdicts: Sequence[Feedback], trusted: float) -> bool:
         trusted: precision of a pass from which it is believed; the gold answer and a person are.
     """
     *earlier, last = verdicts
-    if last.verdict != "pass" or not any(verdict.verdict == "fail" for verdict in earlier):
-        return False
-    return last.source in ("reference", "human") or (last.precision or 0) >= trusted
+    failed = any(verdict.verdict == "fail" for verdict in earlier)
+    return failed and believed(last, trusted)
+
+
+def believed(verdict: Feedback, trusted: float) -> bool:
+    """Whether a verdict is a pass by the word of someone who is right often enough."""
+    known = verdict.source in ("reference", "human") or (verdict.precision or 0) >= trusted
+    return verdict.verdict == "pass" and known
+
+
+def last_failed(attempts: Sequence[Attempt], verdicts: Sequence[Feedback]) -> Attempt | None:
+    """The latest attempt that failed, or None."""
+    failed = [one for one, said in zip(attempts, verdicts, strict=False) if said.verdict == "fail"]
+    return failed[-1] if failed else None
 
 
 def worked_entry(
-    problem: Problem, solution: Attempt, *, verified_by: str, provenance: Provenance
+    problem: Problem,
+    solution: Attempt,
+    *,
+    verified_by: str,
+    provenance: Provenance,
+    wrong: Attempt | None = None,
 ) -> MemoryEntry:
-    """The entry of a solution that is taken to be right.
+    """The entry of a solution that is taken to be right: what is kept of one, whoever gave it.
 
-    Its condition is the problem without names and numbers, so that those who read it see at once
-    which problems it is for.
+    The solution is its worked example. Title, condition and steps are in general words, so that those
+    who read it see at once which problems it is for, and nothing in them tells this one's answer. Where
+    they cannot be, it is the problem without names and numbers, and the solution as it stands.
+
+    Args:
+        problem: what was solved, without its reference.
+        solution: with steps and an answer.
+        verified_by: who says that it is right.
+        provenance: where the entry comes from.
+        wrong: an attempt that failed before. A calculation in it that the solution does not make is named.
 
     Raises:
         InputError: the solution has no steps or no answer, was cut off, or is too long to be shown.
@@ -93,15 +120,26 @@ def worked_entry(
         )
     except ValidationError as error:
         raise InputError(f"the solution cannot be kept: {error_lines(error)}") from None
-    condition = general(problem.text)
+    said = in_letters(problem, solution, wrong) or as_it_stands(problem.text, example)
     return MemoryEntry(
-        entry_type="insight",
-        title=_shortened(f"Worked example: {condition}", MAX_TITLE),
-        applies_when=condition[:MAX_CONTENT],
-        content=_shortened(example.solution, MAX_CONTENT),
+        entry_type="correction" if said.corrects else "insight",
+        title=said.title,
+        applies_when=said.applies_when,
+        content=said.content,
         confidence=CONFIDENCE,
         provenance=provenance,
         example=example,
+    )
+
+
+def as_it_stands(problem: str, example: Example) -> Lesson:
+    """A solution as text, and its problem without names and numbers."""
+    condition = general(problem)
+    return Lesson(
+        title=_shortened(f"Worked example: {condition}", MAX_TITLE),
+        applies_when=condition[:MAX_CONTENT],
+        content=_shortened(example.solution, MAX_CONTENT),
+        corrects=False,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import OutputError
@@ -18,11 +18,14 @@ from vitarmm_agent.prompts import render
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
 from vitarmm_agent.rmm.novelty import only_news
 from vitarmm_agent.rmm.schema import MAX_OPERATIONS, output_schema, parse_output
-from vitarmm_agent.rmm.situation import Situation, failed_before, situation_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
+
+
+Situation = Literal["success", "failure", "contrast"]
+"""What a writer is asked to decide on; a contrast is a success after a failure."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class MemoryWriter:
         *,
         recalled: Sequence[MemoryEntry] = (),
         solution: Attempt | None = None,
+        worked: Sequence[Operation] = (),
     ) -> Flow[WriterDecision]:
         """Decide on the last of ``attempts``, whose feedback is the last of ``feedback``.
 
@@ -90,6 +94,7 @@ class MemoryWriter:
             recalled: entries that the attempts were shown; neither these nor ``related`` may be
                 written again as new.
             solution: a right one of what failed, where someone gave it.
+            worked: what keeps a right solution already; a model's lesson is written beside it.
 
         Raises:
             ModelServerError: the model server refused, timed out or died.
@@ -216,3 +221,22 @@ def _with_repair(messages: list[BaseMessage], raw: str, failure: str) -> list[Ba
     from langchain_core.messages import AIMessage, HumanMessage
 
     return [*messages[:2], AIMessage(raw or "{}"), HumanMessage(render("repair", reason=failure))]
+
+
+def situation_of(feedback: Sequence[Feedback]) -> Situation:
+    """The situation after the last verdict: a pass after a fail is a contrast.
+
+    Raises:
+        ValueError: there is no verdict, or the last is an abstention, which teaches nothing.
+    """
+    if not feedback or feedback[-1].verdict == "abstain":
+        raise ValueError("there is nothing to decide on without a verdict")
+    if feedback[-1].verdict == "fail":
+        return "failure"
+    return "contrast" if failed_before(feedback) is not None else "success"
+
+
+def failed_before(feedback: Sequence[Feedback]) -> int | None:
+    """Index of the latest failed attempt before the last one, or None."""
+    failed = [i for i, item in enumerate(feedback[:-1]) if item.verdict == "fail"]
+    return failed[-1] if failed else None

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import Benchmark, load_benchmark
 from vitarmm_agent.evals.datasets.groups import group_of, own_solution
-from vitarmm_agent.evals.run.teaching import placebos
+from vitarmm_agent.evals.run.teaching import entry_of, placebos
+from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.trials import Probe
-from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
+from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.problem import Problem
-from vitarmm_agent.rmm.rule import lesson
 from vitarmm_agent.training.simulated import SimulationConfig, Source
-from vitarmm_agent.verifiers.solution import solution_of
 
 TEST_SPLITS = frozenset({"test", "testmini"})
 
@@ -120,8 +119,7 @@ def _with_siblings(source: Source, config: SimulationConfig) -> Benchmark:
 
 def _groups(benchmark: Benchmark, config: SimulationConfig) -> list[ProblemDrawn]:
     """The first of each group to run, with the others to try entries on; a group is held out whole."""
-    entries = {group_of(p): entry for p in benchmark.taught if (entry := rule_entry(p)) is not None}
-    controls = placebos(benchmark, entries, config.seed)
+    controls = _controls(benchmark.taught, benchmark.problems, config.seed)
     siblings = defaultdict[str, list[Probe]](list)
     for problem in sorted(benchmark.problems, key=lambda problem: problem.id):
         probe = Probe(problem=problem, placebo=controls.get(problem.id))
@@ -132,11 +130,28 @@ def _groups(benchmark: Benchmark, config: SimulationConfig) -> list[ProblemDrawn
     ]
 
 
-def rule_entry(problem: Problem) -> MemoryEntry | None:
-    """What the rule makes of the solution that a problem's row holds."""
-    bare = problem.without_reference()
-    entry = lesson(bare, solution_of(bare, own_solution(problem)), None, Provenance())
-    return entry and entry.model_copy(update={"id": f"m-rule-{problem.id}"[:200]})
+def with_placebos(cases: Sequence[Case], seed: int) -> list[Case]:
+    """The situations, each of their siblings with a placebo: the worked example of another situation."""
+    probes = [probe for case in cases for probe in case.siblings]
+    firsts = {case.problem.id: case.problem for case in cases if case.siblings}.values()
+    controls = _controls(firsts, (probe.problem for probe in probes), seed)
+
+    def controlled(probe: Probe) -> Probe:
+        return probe.model_copy(update={"placebo": controls.get(probe.problem.id)})
+
+    return [
+        case.model_copy(update={"siblings": tuple(map(controlled, case.siblings))})
+        for case in cases
+    ]
+
+
+def _controls(
+    firsts: Iterable[Problem], problems: Iterable[Problem], seed: int
+) -> dict[str, MemoryEntry]:
+    """By problem, what is kept of the solution of another group's row."""
+    firsts = list(firsts)
+    entries = {group_of(p): entry for p in firsts if (entry := entry_of(p, own_solution(p)))}
+    return placebos(firsts, problems, entries, seed)
 
 
 def unseen(config: SimulationConfig, sources: Sequence[Source] = ()) -> dict[str, list[Problem]]:

@@ -25,6 +25,7 @@ from vitarmm_agent.training.simulated import (
     SimulationConfig,
     Summary,
     summarise,
+    training_rows,
 )
 from vitarmm_agent.training.simulator import Baselines, Simulator, own_settings
 from vitarmm_agent.training.simulator_cluster import SimulatorCluster
@@ -136,7 +137,7 @@ def write_results(
     Raises:
         OSError: the folder cannot be written.
     """
-    decisions = [decision for row in rows for decision in row.decisions]
+    decisions = training_rows(rows)
     pairs = preferences(decisions)
     summary = summarise(rows, pairs, skipped, stopped)
     write_rows(folder, decisions, pairs)

@@ -14,7 +14,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.problem import Usage
-from vitarmm_agent.rmm.situation import Situation
+from vitarmm_agent.rmm.writer import Situation
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.rows import Candidate, DecisionRow, Label, PreferenceRow
 
@@ -213,6 +213,11 @@ def read_cases(folder: Path) -> list[Case]:
     return cases
 
 
+def training_rows(rows: Iterable[SimulatedRow]) -> list[DecisionRow]:
+    """The decisions that a model can learn to make: the rule's help by worked examples, which none writes."""
+    return [one for row in rows for one in row.decisions if one.candidate != "rule"]
+
+
 def summarise(
     rows: Sequence[SimulatedRow],
     pairs: Sequence[PreferenceRow],
@@ -220,7 +225,7 @@ def summarise(
     stopped: str | None,
 ) -> Summary:
     """Count what the rows hold."""
-    decisions = [decision for row in rows for decision in row.decisions]
+    decisions, tried = training_rows(rows), [one for row in rows for one in row.decisions]
     return Summary(
         problems=len(rows),
         passed=sum(row.passed for row in rows),
@@ -235,8 +240,8 @@ def summarise(
         dropped=_added(row.dropped for row in rows),
         solutions=_added(row.solutions for row in rows),
         outcomes={
-            name: _outcome([d for d in decisions if d.candidate == name])
-            for name in dict.fromkeys(decision.candidate for decision in decisions)
+            name: _outcome([one for one in tried if one.candidate == name])
+            for name in dict.fromkeys(one.candidate for one in tried)
         },
         skipped=skipped,
         crashes=_counted(row.crash for row in rows if row.crash),

@@ -22,7 +22,7 @@ from vitarmm_agent.problem import Attempt, Problem, Usage
 from vitarmm_agent.result import Result
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.load import load_writer
-from vitarmm_agent.rmm.rule import RULE, RuleWriter
+from vitarmm_agent.rmm.rule import RULE
 from vitarmm_agent.rmm.schema import written_json
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
@@ -165,7 +165,8 @@ class Simulator:
         """What the run's writer decided on; where it ends unsolved, a right solution comes with it."""
         cases = cases_of(result, task.problem)
         if task.held_out:
-            cases = [case.model_copy(update={"siblings": task.siblings}) for case in cases]
+            unseen = tuple(Probe(problem=sibling.problem) for sibling in task.siblings)
+            cases = [case.model_copy(update={"siblings": unseen}) for case in cases]
         if cases and cases[-1].situation == "failure" and (self.teacher or task.siblings):
             solution = await self._solution(task.problem, tally)
             cases[-1] = cases[-1].model_copy(update={"solution": solution})
@@ -243,8 +244,9 @@ class Simulator:
         similar: Sequence[Probe],
     ) -> DecisionRow:
         entries = [operation.entry for operation in operations if operation.entry is not None]
+        solved = any(entry.example for entry in entries)  # the very problem it comes from
         own: Effect = "untried"
-        if not self.config.siblings:
+        if not self.config.siblings and not solved:
             own, _ = await self._effect(entries, [Probe(problem=case.problem)])
         other, trials = await self._effect(entries, similar)
         return DecisionRow(
@@ -292,7 +294,7 @@ class _Tally:
 
 def _writers(config: SimulationConfig, settings: Settings) -> list[tuple[Candidate, MemoryWriter]]:
     """The run's own, the same sampled, and the rule where entries are tried on siblings."""
-    rule: tuple[Candidate, MemoryWriter] = ("rule", RuleWriter())
+    rule: tuple[Candidate, MemoryWriter] = ("rule", load_writer(RULE, settings))
     spec = config.rmm or config.feedback_model
     if spec == RULE:
         return [rule]

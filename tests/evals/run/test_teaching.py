@@ -215,18 +215,18 @@ async def test_a_stream_is_taught_within_the_teachers_budget(
 
 
 def test_placebos_are_of_other_groups_and_the_seed_draws_them(recurring: Benchmark) -> None:
-    taught = taught_entries(recurring)
-    found = placebos(recurring, taught, 1)
+    taught, asked = taught_entries(recurring), recurring.problems
+    found = placebos(recurring.taught, asked, taught, 1)
     assert set(found) == {problem.id for problem in recurring.problems}
     groups = {problem.id: group_of(problem) for problem in recurring.taught}
     assert all(groups[found[p.id].provenance.problem_id] != group_of(p) for p in recurring.problems)
-    assert found == placebos(recurring, taught, 1)
-    assert any(found != placebos(recurring, taught, seed) for seed in range(2, 9))
+    assert found == placebos(recurring.taught, asked, taught, 1)
+    assert any(found != placebos(recurring.taught, asked, taught, seed) for seed in range(2, 9))
     twin = recurring.taught[0].model_copy(update={"id": "t", "metadata": {"group": "twin"}})
-    near = recurring.model_copy(update={"taught": (recurring.taught[0], twin)})
+    near = (recurring.taught[0], twin)
     two = {group_of(recurring.taught[0]): FORM, "twin": FORM}
     own = [p for p in recurring.problems if group_of(p) == group_of(recurring.taught[0])]
-    assert own and not set(placebos(near, two, 1)) & {p.id for p in own}
+    assert own and not set(placebos(near, asked, two, 1)) & {p.id for p in own}
 
 
 async def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:

@@ -61,14 +61,20 @@ def measure(folder: Path, replies: list[Any], attempts: list[Any], **fields: Any
 
 
 def sample(writer: str = "w", case: str = "c", *tried: tuple[bool, bool], **fields: Any) -> Any:
-    trials = tuple(Trial(problem_id="o", without=(a,), shown=(b,)) for a, b in tried)
+    ids = tuple(f"o{i}" for i in range(len(tried) or 1))
+    trials = tuple(
+        Trial(problem_id=one, without=(a,), shown=(b,))
+        for one, (a, b) in zip(ids, tried, strict=False)
+    )
     text = fields.pop("content", f"{writer} says {case}")
     entry = WrittenText(
         title="", applies_when="", content=text, words=3, leak=fields.pop("leak", None),
         trials=trials,
     )  # fmt: skip
     entries = (entry,) if tried else ()
-    return WriterSample(writer=writer, case=case, situation="success", entries=entries, **fields)
+    return WriterSample(
+        writer=writer, case=case, situation="success", entries=entries, tried_on=ids, **fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,6 +105,7 @@ def test_an_entry_is_tried_on_a_similar_problem(tmp_path: Path) -> None:
     (entry,) = found.entries
     assert (entry.trials[0].problem_id, entry.trials[0].effect) == ("o", "fixes")
     assert (found.free_json, found.failure, entry.leak) == (False, None, None)
+    assert found.tried_on == ("o",) and found.decision.calls == 1 < found.usage.calls
     assert entry.words == len(
         f"{LESSON['title']} {LESSON['applies_when']} {LESSON['content']}".split()
     )
@@ -129,6 +136,7 @@ def test_lift_is_paired_and_compared() -> None:
     assert second.without.estimate == 0.5 and second.shown.estimate == 0.75
     assert second.against_first is not None
     assert second.against_first.estimate == pytest.approx(0.25)
+    assert (second.trials, second.lift.n, second.against_first.n) == (20, 20, 20)
     low, high = second.lift.low, second.lift.high
     assert low is not None and high is not None and 0 < low < 0.25 < high
 
@@ -141,6 +149,10 @@ def test_keeping_nothing_is_compared_as_an_empty_memory() -> None:
     assert second.covered.hits == 0 and second.lift.estimate is None
     assert second.against_first is not None
     assert second.against_first.estimate == pytest.approx(0.5)
+    both = [sample(name, str(i)) for name in ("base", "new") for i in range(10, 20)]
+    samples = sorted([*harmful, *silent, *both], key=lambda one: one.writer)
+    compared = report_on(plan("base", "new"), samples).writers[1].against_first
+    assert compared is not None and (compared.n, compared.estimate) == (20, pytest.approx(0.25))
 
 
 def test_a_crash_is_in_no_share() -> None:

@@ -9,8 +9,9 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from tests.scripts import LESSON, QUESTION, RIGHT, WRONG
 from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
+from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.media import MediaStore
-from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.memory_store.schema import Example, MemoryEntry
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Problem
 
@@ -43,6 +44,23 @@ def test_an_entry_fixes_breaks_or_does_nothing(
     first, second = (call.messages[-1].text for call in model.calls)
     assert str(LESSON["content"]) in second and str(LESSON["content"]) not in first
     assert first.split("<memory>")[0] == second.split("<memory>")[0]
+
+
+def test_an_entry_with_an_example_is_shown_as_when_it_is_recalled(tmp_path: Path) -> None:
+    """As an earlier turn and in no other way; a placebo as the entry that it is compared with."""
+    example = Example(problem="5 + 5?", steps=("5 + 5 = 10",), answer="10")
+    worked = ENTRY.model_copy(update={"example": example})
+    placebo = worked.model_copy(update={"id": "p", "content": "Something else."})
+    trying, model = replayer(tmp_path, WRONG, WRONG, RIGHT, RIGHT, WRONG)
+    shown = asyncio.run(trying.trial(PROBLEM, worked, placebo))
+    assert (shown.placebo, shown.shown, shown.effect) == ((False,), (True,), "fixes")
+    told = asyncio.run(trying.trial(PROBLEM, ENTRY, placebo))
+    assert (told.placebo, told.shown, told.without) == ((True,), (False,), (False,))
+    _, control, turn, control_text, text = ([m.text for m in call.messages] for call in model.calls)
+    assert turn[2] == "1. 5 + 5 = 10\nAnswer: 10" and len(turn) == len(control) == 4
+    assert ENTRY.content not in turn[-1] and ENTRY.content in text[-1]
+    assert "Something else." in control_text[-1] and len(control_text) == 2
+    assert set(trying.known([Probe(problem=PROBLEM, placebo=placebo)])) == set(trying.baselines)
 
 
 def test_gold_reaches_no_prompt(tmp_path: Path) -> None:
