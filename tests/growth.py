@@ -109,13 +109,13 @@ def grows_too_fast(read: Callable[[int], object], size: int, telling: float = TE
     if max(took) >= LIMIT or took[-1] < telling:
         return max(took) >= LIMIT
 
-    four, one = math.inf, math.inf
+    four, one = math.inf, took[-1]
     for _ in range(TRIALS):  # the best of each so far: a busy machine slows down some of them
         four = min(four, sum(seconds(lambda: read(size)) for _ in range(4)))
-        one = min(one, seconds(lambda: read(4 * size)))
         if one < telling or one <= MUCH * four:
             return False
-    return True
+        one = min(one, seconds(lambda: read(4 * size)))
+    return one >= telling and one > MUCH * four
 
 
 def seconds(call: Callable[[], object]) -> float:
