@@ -16,7 +16,6 @@ from tests.memory_store.conftest import ChromaServer
 from tests.memory_store.worker import NAMESPACE, TENANTS, lesson, open_memory, work
 from vitarmm_agent.memory_store.operations import Operation
 
-
 _begun = multiprocessing.get_context("forkserver")  # imports once what each of them needs
 _begun.set_forkserver_preload(
     ["chromadb", "tests.memory_store.worker", "vitarmm_agent.memory_store.store.chroma_index"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -94,19 +93,13 @@ def test_a_file_that_was_cut_off_is_named(tmp_path: Path, share: float) -> None:
         converted_folder(path, tmp_path / "home")
 
 
-def convert_together(meet: Any, path: Path, home: Path) -> None:
-    """Convert a file when another process does."""
-    meet.wait(120)
-    converted_folder(path, home)
-
-
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     path, home = write_gguf(tmp_path / "tiny.gguf"), tmp_path / "home"
     context = multiprocessing.get_context("spawn")
-    meet = context.Barrier(2)
-    other = context.Process(target=convert_together, args=(meet, path, home))
-    other.start()
-    convert_together(meet, path, home)
-    other.join(120)
-    assert other.exitcode == 0
+    processes = [context.Process(target=converted_folder, args=(path, home)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
     assert len(list((home / "converted").iterdir())) == 1
