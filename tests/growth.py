@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from re import _constants as c  # type: ignore[attr-defined]
@@ -22,7 +23,13 @@ from typing import Any
 
 TELLING = 0.02
 """Seconds of processor time from which matching a pattern is looked at more closely."""
+GLANCE = 3
+"""A pattern is glanced at with a third of the longest text, which takes at least a ninth of the time
+where that grows with the square or more slowly; with what it grows by more, one text takes minutes."""
 TRIALS = 6
+SIZE = 1_500
+BRIEF = (24, 400)
+"""Lengths at which time that doubles with each sign is seen before it lasts."""
 MUCH = 2.2
 """Times as long as four texts of a quarter take: a linear reading takes 1, a quadratic one 4."""
 METHODS = {
@@ -95,7 +102,10 @@ def too_slow(used: Used) -> str | None:
             text = head + (pump * (size // len(pump) + 1))[:size] + suffix  # noqa: B023
             return _run(used.pattern, method, text)  # noqa: B023
 
-        if grows_too_fast(read, 1_500):
+        glanced = seconds(partial(read, 4 * SIZE // GLANCE))
+        if glanced < TELLING / GLANCE**2 and longest(read, BRIEF) < LIMIT:
+            continue
+        if grows_too_fast(read, SIZE):
             return f"{used.where} {method}: {head!r} + {pump!r} * … + {suffix!r}"
     return None
 
@@ -105,17 +115,22 @@ def grows_too_fast(read: Callable[[int], object], size: int, telling: float = TE
 
     What takes less than ``telling`` seconds is not looked at more closely.
     """
-    took = [seconds(lambda: read(length)) for length in (24, 400, 4 * size)]  # noqa: B023
-    if max(took) >= LIMIT or took[-1] < telling:
-        return max(took) >= LIMIT
+    brief, one = longest(read, BRIEF), seconds(lambda: read(4 * size))
+    if max(brief, one) >= LIMIT or one < telling:
+        return max(brief, one) >= LIMIT
 
-    four, one = math.inf, math.inf
+    four = math.inf
     for _ in range(TRIALS):  # the best of each so far: a busy machine slows down some of them
         four = min(four, sum(seconds(lambda: read(size)) for _ in range(4)))
-        one = min(one, seconds(lambda: read(4 * size)))
         if one < telling or one <= MUCH * four:
             return False
-    return True
+        one = min(one, seconds(lambda: read(4 * size)))
+    return one >= telling and one > MUCH * four
+
+
+def longest(read: Callable[[int], object], lengths: Iterable[int]) -> float:
+    """Seconds of processor time of the longest of some readings."""
+    return max(seconds(partial(read, length)) for length in lengths)
 
 
 def seconds(call: Callable[[], object]) -> float:

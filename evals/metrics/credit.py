@@ -75,12 +75,9 @@ class _Case(NamedTuple):
 
     problem: str
     entries: tuple[ShownEntry, ...]
+    held: ShownEntry | None
     right: bool
     final: bool
-
-    @property
-    def held(self) -> ShownEntry | None:
-        return next((entry for entry in self.entries if entry.withheld), None)
 
 
 def measure_credit(samples: Iterable[Sample]) -> Credit | None:
@@ -115,9 +112,12 @@ def measure_credit(samples: Iterable[Sample]) -> Credit | None:
 
 def _case(sample: Sample) -> _Case | None:
     first = next((attempt for attempt in sample.attempts if attempt.shown), None)
-    if first is None or _held_in(first) > 1:
+    if first is None:
         return None
-    return _Case(cluster_of(sample), first.shown, first.correct, sample.correct)
+    held, *more = [entry for entry in first.shown if entry.withheld] or [None]
+    if more:
+        return None
+    return _Case(cluster_of(sample), first.shown, held, first.correct, sample.correct)
 
 
 def _held_in(attempt: SampleAttempt) -> int:

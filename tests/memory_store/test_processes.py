@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.memory_store.conftest import ChromaServer
-from tests.memory_store.worker import NAMESPACE, TENANTS, lesson, open_memory
+from tests.memory_store.worker import NAMESPACE, TENANTS, lesson, open_memory, work
 from vitarmm_agent.memory_store.operations import Operation
 
-
-def start(role: str, place: str, name: str, count: float, folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.memory_store.worker", role, place, name, str(count),
-         str(folder / f"{name}.ack")],
-        cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+_begun = multiprocessing.get_context("forkserver")  # imports once what each of them needs
+_begun.set_forkserver_preload(
+    ["chromadb", "tests.memory_store.worker", "vitarmm_agent.memory_store.store.chroma_index"]
+)
 
 
-def finished(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate(timeout=900)
-    assert process.returncode == 0, errors[-2000:]
+def start(role: str, place: str, name: str, count: int, folder: Path) -> BaseProcess:
+    given = (role, place, name, count, folder / f"{name}.ack")
+    process = _begun.Process(target=work, args=given, daemon=True)
+    process.start()
+    return process
+
+
+def finished(process: BaseProcess, folder: Path) -> None:
+    process.join(900)
+    assert process.exitcode == 0, [error.read_text() for error in folder.glob("*.error")]
 
 
 def check(place: str, folder: Path, names: list[str], count: int) -> None:
@@ -57,10 +57,10 @@ def work_together(place: str, folder: Path, writers: int, count: int) -> None:
     processes = [start("write", place, name, count, folder) for name in names]
     readers = [start("read", place, f"r{n}", 900, folder) for n in range(2)]
     for process in processes:
-        finished(process)
+        finished(process, folder)
     (folder / "stop").touch()
     for process in readers:
-        finished(process)
+        finished(process, folder)
     check(place, folder, names, count)
 
 
@@ -72,8 +72,8 @@ def survive_kills(place: str, folder: Path, kills: int, count: int) -> None:
         process = start("write", place, "w", count, folder)
         _wait_for_lines(folder / "w.ack", len(acknowledged) + 1, process)
         time.sleep(dice.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         memory = open_memory(place, folder / "journal.sqlite")
         acknowledged = (folder / "w.ack").read_text().splitlines()
         for entry_id in dict.fromkeys(acknowledged):
@@ -81,17 +81,17 @@ def survive_kills(place: str, folder: Path, kills: int, count: int) -> None:
         one = lesson("w", int(acknowledged[-1].partition("-")[2]))
         assert memory.recall(one.applies_when, k=1).entries[0].entry.id == one.id
         memory.close()
-    finished(start("write", place, "w", count, folder))
+    finished(start("write", place, "w", count, folder), folder)
     check(place, folder, ["w"], count)
 
 
-def _wait_for_lines(file: Path, count: int, process: subprocess.Popen[str]) -> None:
+def _wait_for_lines(file: Path, count: int, process: BaseProcess) -> None:
     deadline = time.time() + 60
-    while time.time() < deadline and process.poll() is None:
+    while time.time() < deadline and process.exitcode is None:
         if file.exists() and len(file.read_text().splitlines()) >= count:
             return
         time.sleep(0.02)
-    assert process.poll() is None or process.returncode == 0
+    assert process.exitcode in (None, 0)
 
 
 def test_threads_share_a_memory(tmp_path: Path) -> None:
@@ -134,15 +134,15 @@ def test_a_killed_group_loses_nothing_that_was_acknowledged(tmp_path: Path) -> N
     for _ in range(3):
         process = start("tenants", str(tmp_path / "memory"), "g", 30, tmp_path)
         _wait_for_lines(tmp_path / "g.ack", len(acknowledged) + 20, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
         acknowledged = (tmp_path / "g.ack").read_text().splitlines()
         for entry_id in dict.fromkeys(acknowledged):
             own = memory.with_namespace(("team", entry_id.partition("-")[0]))
             assert own.get(entry_id) is not None, f"{entry_id} was acknowledged and is lost"
         memory.close()
-    finished(start("tenants", str(tmp_path / "memory"), "g", 30, tmp_path))
+    finished(start("tenants", str(tmp_path / "memory"), "g", 30, tmp_path), tmp_path)
     memory = open_memory(str(tmp_path / "memory"), tmp_path / "journal.sqlite")
     assert memory.journal is not None
     for tenant in (f"t{n}" for n in range(TENANTS)):

@@ -1,15 +1,15 @@
-"""A process that uses a memory until it is done or killed; run by ``test_processes.py``.
+"""What a process does that uses a memory until it is done or killed; begun by ``test_processes.py``.
 
-``python -m tests.memory_store.worker ROLE PLACE NAME COUNT ACKNOWLEDGED``: a writer appends the id
-of each entry to the file ACKNOWLEDGED once its write has returned; ``tenants`` does so for many
-memories at once on an event loop; a reader checks that everything acknowledged so far is there.
+A writer appends the id of each entry to the file ``acknowledged`` once its write has returned;
+``tenants`` does so for many memories at once on an event loop; a reader checks that everything
+acknowledged so far is there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
+import traceback
 from pathlib import Path
 
 from tests.memory_store.conftest import DIMS, WordEmbeddings
@@ -86,19 +86,17 @@ def read(memory: ReasoningMemory, folder: Path, seconds: float) -> None:
     assert checked, "nothing was read"
 
 
-def main() -> None:
-    """Run the role that the command line names."""
-    role, place, name, count, acknowledged = sys.argv[1:6]
-    file = Path(acknowledged)
-    memory = open_memory(place, file.parent / "journal.sqlite")
-    if role == "write":
-        write(memory, name, int(count), file)
-    elif role == "tenants":
-        asyncio.run(write_for_tenants(memory, int(count), file))
-    else:
-        read(memory, file.parent, float(count))
-    memory.close()
-
-
-if __name__ == "__main__":
-    main()
+def work(role: str, place: str, name: str, count: int, acknowledged: Path) -> None:
+    """Play a role; what goes wrong is left beside the file ``acknowledged``."""
+    try:
+        memory = open_memory(place, acknowledged.parent / "journal.sqlite")
+        if role == "write":
+            write(memory, name, count, acknowledged)
+        elif role == "tenants":
+            asyncio.run(write_for_tenants(memory, count, acknowledged))
+        else:
+            read(memory, acknowledged.parent, count)
+        memory.close()
+    except BaseException:
+        acknowledged.with_suffix(".error").write_text(traceback.format_exc())
+        raise

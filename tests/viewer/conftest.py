@@ -12,6 +12,7 @@ from tests.scripts import LESSON, QUESTION, RELATED_QUESTION, RIGHT, WRONG, noth
 from vitarmm_agent import ReasoningAgent, Settings
 from vitarmm_agent.viewer import create_app
 
+Runs = dict[str, str]
 PAYLOADS = (Path(__file__).parent / "payloads.txt").read_text().splitlines()
 
 
@@ -34,7 +35,7 @@ def settings_in(folder: Path, **options: Any) -> Settings:
     return Settings.load(**defaults | options)
 
 
-def seed(settings: Settings, folder: Path) -> dict[str, str]:
+def seed(settings: Settings, folder: Path) -> Runs:
     """Three runs: one that failed first and taught something, one it helped, one that waits."""
     lesson = script(folder / "lesson.json", operations(LESSON), *[nothing()] * 9)
     oracle = {"feedback": "arithmetic,reference", "oracle": True, "rmm": lesson}
@@ -61,7 +62,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def runs(settings: Settings, tmp_path: Path) -> dict[str, str]:
+def runs(settings: Settings, tmp_path: Path) -> Runs:
     """The three runs, by name."""
     return seed(settings, tmp_path)
 

@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.scripts import nothing
-from tests.viewer.conftest import script
-from tests.viewer.test_pages import Runs, csrf, finished, page_when, send, thread_in
+from tests.viewer.conftest import Runs, script
+from tests.viewer.forms import csrf, finished, page_when, send, thread_in
 from vitarmm_agent import Settings
 from vitarmm_agent.viewer import create_app
 

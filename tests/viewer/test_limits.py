@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from tests.scripts import QUESTION
 from tests.viewer.conftest import script, settings_in
-from tests.viewer.test_pages import csrf, finished, send, thread_in
+from tests.viewer.forms import csrf, finished, send, thread_in
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.viewer import create_app

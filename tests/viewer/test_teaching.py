@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from tests.scripts import LESSON, QUESTION, RIGHT, operations
 from tests.viewer.conftest import script, settings_in
-from tests.viewer.test_pages import csrf, finished, send, thread_in
+from tests.viewer.forms import csrf, finished, send, thread_in
 from vitarmm_agent.viewer import create_app
 
 LOST = "1. The side is the perimeter.\n2. The area is 20 * 20 = 400.\nAnswer: 400"

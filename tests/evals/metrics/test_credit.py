@@ -18,16 +18,20 @@ BASE = {1: 0.75, 2: 0.5, 3: 0.3}
 
 def runs(seed: int, count: int = 1000, withhold: float = 0.3) -> Iterator[Sample]:
     """One run per problem; each shown entry adds its type's lift to the chance of being right."""
-    source = random.Random(seed)
+    source, alike = random.Random(seed), dict[tuple[object, ...], Sample]()
     for number in range(count):
         chosen = source.sample(sorted(LIFT), source.randint(1, 3))
         held = source.randrange(len(chosen)) if source.random() < withhold else -1
         chance = BASE[len(chosen)] + sum(LIFT[t] for n, t in enumerate(chosen) if n != held)
-        entries = tuple(
-            shown(f"m-{kind}", entry_type=kind, withheld=n == held) for n, kind in enumerate(chosen)
-        )
         right = source.random() < min(max(chance, 0.02), 0.98)
-        yield sample(f"p{number}", attempts=(attempt(1, right, shown=entries),))
+        case = (*chosen, held, right)
+        if case not in alike:
+            entries = tuple(
+                shown(f"m-{kind}", entry_type=kind, withheld=n == held)
+                for n, kind in enumerate(chosen)
+            )
+            alike[case] = sample("p", attempts=(attempt(1, right, shown=entries),))
+        yield alike[case].model_copy(update={"problem_id": f"p{number}"})
 
 
 def lifts(credit: Credit) -> dict[str, tuple[float, float, float]]:

@@ -110,10 +110,11 @@ def test_one_entry_is_withheld_in_the_asked_share_of_runs() -> None:
     withheld: Counter[str] = Counter()
     for n in range(1000):
         found = memory.recall(QUERY, k=9, reader=reader(f"p{n}"))
-        again = memory.recall(QUERY, k=9, reader=reader(f"p{n}", 2))
         apart = found.withheld if isinstance(found, ArmRecall) else ()
-        assert {one.entry.id for one in (*found.entries, *apart)} == set(ids)
-        assert getattr(again, "withheld", ()) == apart and len(apart) <= 1
+        assert {one.entry.id for one in (*found.entries, *apart)} == set(ids) and len(apart) <= 1
+        if n < 100:  # drawn anew, one of them would differ all but surely
+            again = memory.recall(QUERY, k=9, reader=reader(f"p{n}", 2))
+            assert getattr(again, "withheld", ()) == apart
         withheld.update(one.entry.id for one in apart)
     assert 200 < sum(withheld.values()) < 300  # of 1000 at 0.25: within 3.6 standard deviations
     assert all(30 < withheld[one] < 95 for one in ids)

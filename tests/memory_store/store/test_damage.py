@@ -22,6 +22,7 @@ from tests.memory_store.conftest import (
 )
 from vitarmm_agent.errors import InputError, MemoryStoreError
 from vitarmm_agent.memory_store import ChromaStore
+from vitarmm_agent.memory_store.store import server_collections
 
 NS = ("team",)
 COUNT = 300
@@ -177,7 +178,7 @@ def test_something_else_than_chroma(tmp_path: Path) -> None:
     server.shutdown()
 
 
-def test_a_server_that_comes_back(tmp_path: Path) -> None:
+def test_a_server_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = ChromaServer(tmp_path)
     try:
         with ChromaStore(url=server.url, index=index_config(["text"])) as store:
@@ -189,8 +190,10 @@ def test_a_server_that_comes_back(tmp_path: Path) -> None:
             again.join()
             assert {item.key for item in store.search(NS)} == {"before", "during"}
             server.stop()
-            with pytest.raises(MemoryStoreError, match="does not answer"):
-                store.put(NS, "after", {"text": "three"})
+            with monkeypatch.context() as hurried:
+                hurried.setattr(server_collections, "PATIENCE", 1.0)
+                with pytest.raises(MemoryStoreError, match="does not answer"):
+                    store.put(NS, "after", {"text": "three"})
             server.start()
             store.put(NS, "after", {"text": "three"})
             assert store.search(NS, query="three", limit=1)[0].key == "after"
