@@ -6,6 +6,7 @@ import asyncio
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.verifiers.person_reply import LaterVerdict
+
+LONGEST_AHEAD = 2_000
+"""Characters of a problem that are read before it is asked: what is being read cannot be broken off."""
 
 
 @takes_settings(*RUNNING)
@@ -68,7 +72,6 @@ def solve(
         settings = settings.model_copy(update={"feedback": f"{settings.feedback},human"})
     begun = begin(settings.reasoner, settings)  # weights are read while Python imports
 
-    from vitarmm_agent.agent import new_thread
     from vitarmm_agent.problem import Problem
 
     fields = {
@@ -78,6 +81,11 @@ def solve(
         "reference": reference,
     }
     problem = Problem.parse(fields | ({"answer_type": answer_type} if answer_type else {}))
+    if begun is not None:
+        begun.read_ahead(first_turns(problem, settings))
+
+    from vitarmm_agent.agent import new_thread
+
     thread_id = thread or new_thread()
     agent = open_agent(settings, quiet=as_json)
     del begun
@@ -87,6 +95,19 @@ def solve(
         asyncio.run(follow(agent, problem, thread_id, quiet=as_json))
         result = ask_person(agent, agent.result(thread_id), quiet=as_json)
     finish(result, as_json)
+
+
+def first_turns(problem: Problem, settings: Settings) -> list[dict[str, str]]:
+    """How the first prompt surely begins, whatever is recalled; all of it, where nothing can be."""
+    from vitarmm_agent.prompts import render
+
+    turns = [{"role": "system", "content": render("reason_system")}]
+    place = settings.memory_location
+    remembers = place != "off" and ("://" in place or Path(place).exists())
+    asked = f"{problem.to_prompt()}\n\n{render('attempt', memory='', kept='', hint='')}"
+    if not remembers and not problem.images and len(asked) <= LONGEST_AHEAD:
+        turns.append({"role": "user", "content": asked})
+    return turns
 
 
 @takes_settings(*ROLES, "base_url")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -110,6 +110,11 @@ class ServerProcess:
         """Whether it runs, as far as this process can tell."""
         return os.getpid() != self.owner or self.process.poll() is None
 
+    def read_ahead(self, messages: Sequence[Mapping[str, str]]) -> None:
+        """Have it read these messages before it says that it is ready; later it is too late."""
+        if os.getpid() == self.owner and not self.is_ready:
+            self._send(f"{json.dumps(messages)}\n".encode())
+
     def wait(self) -> None:
         """Return once it answers.
 
@@ -155,11 +160,8 @@ class ServerProcess:
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 _pipe(pipe).close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()  # it has nothing to put away, and may be in the middle of loading
+        self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _send(self, line: bytes) -> None:
