@@ -79,7 +79,7 @@ def application(*, solving: bool = False) -> Any:
     To import the others takes a good part of a second, and who solves waits for the first word.
     """
     if not solving:
-        return typer.main.get_command(_whole())
+        return typer.main.get_command(whole())
     from vitarmm_agent.cli.solve import solve
 
     app = _bare()
@@ -88,7 +88,8 @@ def application(*, solving: bool = False) -> Any:
     return typer.main.get_command(app)
 
 
-def _whole() -> typer.Typer:
+def whole() -> typer.Typer:
+    """All commands; made anew each time."""
     from vitarmm_agent.cli import (
         config,
         demo,
