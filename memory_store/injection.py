@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -202,7 +203,6 @@ _SIGNS: dict[str, tuple[str, ...]] = {
         r"(?:^|[.>] )(?:system|human) ?: (?:new|you|ignore|next|always)\b",
     ),
 }
-_PATTERNS = {why: re.compile("|".join(ways), re.IGNORECASE) for why, ways in _SIGNS.items()}
 
 _INVISIBLE = "\u200b-\u200d\u2060\ufeff"
 """Between Latin letters they hide a word; beside a space they are left over from a web page, and
@@ -214,6 +214,12 @@ _LOOKALIKE = re.compile("[A-Za-z][\u0400-\u052f\u0530-\u058f]|[\u0400-\u052f\u05
 _SPACED = re.compile(r"(?<![A-Za-z])(?:[A-Za-z][ ._*-]{1,3}){4,}[A-Za-z](?![A-Za-z])")
 
 
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Compiled when the first entry is looked through: that takes as long as importing a small library."""
+    return {why: re.compile("|".join(ways), re.IGNORECASE) for why, ways in _SIGNS.items()}
+
+
 def injection_signs(entry: MemoryEntry) -> tuple[str, ...]:
     """Why this entry seems to instruct the model, in words; empty when it does not."""
     parts = [entry.title, entry.applies_when, entry.content]
@@ -222,7 +228,7 @@ def injection_signs(entry: MemoryEntry) -> tuple[str, ...]:
     text = "\n".join(part for part in parts if part)
     folded = _folded(text)
     parted = re.sub(r"(?<=[A-Za-z])[-_](?=[A-Za-z])", " ", folded)
-    found = [why for why, p in _PATTERNS.items() if p.search(folded) or p.search(parted)]
+    found = [why for why, p in _patterns().items() if p.search(folded) or p.search(parted)]
     if _HIDDEN.search(text):
         found.append("hides text")
     if _LOOKALIKE.search(text):
