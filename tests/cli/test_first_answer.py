@@ -20,10 +20,7 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "peft", "accelerate",
 def test_solving_imports_no_torch_and_finds_its_prompt_read(
     weights: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Two problems, each in a process of its own, with the memory on disk.
-
-    Before anything is remembered the whole prompt is read while Python imports, then what it surely begins with.
-    """
+    """Two problems, each in a process of its own, with the memory on disk."""
     weights("smollm2-135m-instruct"), weights("all-minilm-l6-v2")
     code = f"""
 import sys
@@ -37,7 +34,7 @@ except SystemExit:
 sys.stderr.write("\\n" + repr(sorted(set(sys.modules) & set({HEAVY!r}))))
 """
     environment = os.environ | {"VITARMM_MAX_TOKENS": "60", "VITARMM_CONTEXT": "4096"}
-    read = []
+    system = len(render("reason_system").split())
     for problem in ("What is 2 + 2?", "What is 2 + 3?"):
         done = subprocess.run(
             [sys.executable, "-c", code, problem],
@@ -48,6 +45,4 @@ sys.stderr.write("\\n" + repr(sorted(set(sys.modules) & set({HEAVY!r}))))
         )
         assert done.stderr.splitlines()[-1] == "[]"
         prefix = json.loads(done.stdout)["attempts"][0]["metadata"]["prefix"]
-        read.append((prefix["given"] - prefix["reused"], prefix["reused"]))
-    system = len(render("reason_system").split())
-    assert read[0][0] <= 1 and read[1][0] > 1 and read[1][1] >= system
+        assert prefix["reused"] > system  # what it begins with was read while Python imported

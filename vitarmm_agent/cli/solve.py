@@ -6,7 +6,6 @@ import asyncio
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from vitarmm_agent.result import Result
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.verifiers.person_reply import LaterVerdict
-
-LONGEST_AHEAD = 2_000
-"""Characters of a problem that are read before it is asked: what is being read cannot be broken off."""
 
 
 @takes_settings(*RUNNING)
@@ -63,6 +59,7 @@ def solve(
 ) -> None:
     """Solve one problem, showing each node as it runs."""
     from vitarmm_agent.models.load import begin
+    from vitarmm_agent.prompts import render
     from vitarmm_agent.settings import Settings
 
     if oracle and reference is None:
@@ -71,7 +68,10 @@ def solve(
     if human:
         settings = settings.model_copy(update={"feedback": f"{settings.feedback},human"})
     begun = begin(settings.reasoner, settings)  # weights are read while Python imports
+    if begun is not None:  # and then what every first prompt begins with, whatever is recalled
+        begun.read_ahead([{"role": "system", "content": render("reason_system")}])
 
+    from vitarmm_agent.agent import new_thread
     from vitarmm_agent.problem import Problem
 
     fields = {
@@ -81,11 +81,6 @@ def solve(
         "reference": reference,
     }
     problem = Problem.parse(fields | ({"answer_type": answer_type} if answer_type else {}))
-    if begun is not None:
-        begun.read_ahead(first_turns(problem, settings))
-
-    from vitarmm_agent.agent import new_thread
-
     thread_id = thread or new_thread()
     agent = open_agent(settings, quiet=as_json)
     del begun
@@ -95,19 +90,6 @@ def solve(
         asyncio.run(follow(agent, problem, thread_id, quiet=as_json))
         result = ask_person(agent, agent.result(thread_id), quiet=as_json)
     finish(result, as_json)
-
-
-def first_turns(problem: Problem, settings: Settings) -> list[dict[str, str]]:
-    """How the first prompt surely begins, whatever is recalled; all of it, where nothing can be."""
-    from vitarmm_agent.prompts import render
-
-    turns = [{"role": "system", "content": render("reason_system")}]
-    place = settings.memory_location
-    remembers = place != "off" and ("://" in place or Path(place).exists())
-    asked = f"{problem.to_prompt()}\n\n{render('attempt', memory='', kept='', hint='')}"
-    if not remembers and not problem.images and len(asked) <= LONGEST_AHEAD:
-        turns.append({"role": "user", "content": asked})
-    return turns
 
 
 @takes_settings(*ROLES, "base_url")
