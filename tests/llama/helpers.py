@@ -8,11 +8,11 @@ from vitarmm_agent.llama.process import Options
 
 OPTIONS = Options(context=256, slots=2, cache_mb=16)
 CHAT = "/v1/chat/completions"
-HI = [{"role": "user", "content": "Hi"}]
 
 
 def asked(tokens: int = 8, **more: object) -> dict[str, object]:
-    return {"messages": HI, "max_tokens": tokens, "temperature": 0, "stream": True} | more
+    messages = [{"role": "user", "content": "Hi"}]
+    return {"messages": messages, "max_tokens": tokens, "temperature": 0, "stream": True} | more
 
 
 def text_of(events: Iterator[dict[str, object]]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.llama.helpers import CHAT, HI, OPTIONS, asked, text_of
+from tests.llama.helpers import CHAT, OPTIONS, asked, text_of
 from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, ModelServerError, WeightsError
 from vitarmm_agent.llama.process import MOST_CALLS, Options, cores, half_of_the_cores
@@ -115,22 +115,6 @@ main()
     assert not Path(folder).exists()
     if "kill" not in end:
         assert done.stderr.count("\n") == 0 or "Ghost" in done.stderr
-
-
-def test_what_the_first_call_begins_with_is_read_while_it_loads(tiny: Path) -> None:
-    """And a beginning that cannot be read, such as one that the template refuses, stops nothing."""
-    server = LlamaServer(tiny, OPTIONS)
-    try:
-        server.start()
-        server.read_ahead([{"role": "nobody", "content": "x"}])
-        server.read_ahead(HI)
-        *_, last = server.stream(CHAT, asked(stream_options={"include_usage": True}))
-        read = last["usage"]["prompt_tokens_details"]["cached_tokens"]
-        assert read == last["usage"]["prompt_tokens"] - 1 > 0
-        server.read_ahead([{"role": "user", "content": "too late"}])
-        assert text_of(server.stream(CHAT, asked()))
-    finally:
-        server.close()
 
 
 def test_nothing_is_said_on_standard_error(tiny: Path) -> None:

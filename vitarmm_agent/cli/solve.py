@@ -59,7 +59,6 @@ def solve(
 ) -> None:
     """Solve one problem, showing each node as it runs."""
     from vitarmm_agent.models.load import begin
-    from vitarmm_agent.prompts import render
     from vitarmm_agent.settings import Settings
 
     if oracle and reference is None:
@@ -68,8 +67,6 @@ def solve(
     if human:
         settings = settings.model_copy(update={"feedback": f"{settings.feedback},human"})
     begun = begin(settings.reasoner, settings)  # weights are read while Python imports
-    if begun is not None:  # and then what every first prompt begins with, whatever is recalled
-        begun.read_ahead([{"role": "system", "content": render("reason_system")}])
 
     from vitarmm_agent.agent import new_thread
     from vitarmm_agent.problem import Problem

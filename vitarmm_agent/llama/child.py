@@ -2,8 +2,8 @@
 
 It is run as a script, by path, and imports nothing of this package. The one argument is JSON, as
 :meth:`~vitarmm_agent.llama.server.LlamaServer.start` makes it; the key comes as the first line of
-standard input, since other users can read arguments. Further lines are beginnings of prompts to read
-ahead. One line on standard output says that it is ready. What llama.cpp has to say goes to standard error.
+standard input, since other users can read arguments. One line on standard output says that it is
+ready. What llama.cpp has to say goes to standard error.
 
 Every setting below was seen to matter; ``tests/llama/test_wheel.py`` fails when a release of the
 wheel changes one of them.
@@ -11,13 +11,10 @@ wheel changes one of them.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -63,47 +60,32 @@ def parameters(given: dict[str, Any]) -> Any:
 def main() -> None:
     """Serve until the parent is gone."""
     given = json.loads(sys.argv[1])
-    lines = _lines()
-    given["key"] = next(lines, "")
+    given["key"] = os.read(0, 1024).decode().strip()
     # OpenMP's threads wait by spinning, which stops a busy machine; read when the library is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp  # type: ignore[import-untyped, unused-ignore]
 
-    ahead: SimpleQueue[str] = SimpleQueue()
-    parent = Thread(target=_listen, args=(lines, ahead, given["socket"]), daemon=True)
+    parent = Thread(target=_end_with_parent, args=(os.path.dirname(given["socket"]),), daemon=True)
     parent.start()
     try:
         server = xllamacpp.Server(parameters(given))
     except Exception as error:  # the top of this process: the parent is told in one line
         sys.exit(f"{type(error).__name__}: {error}")
-    while not ahead.empty():
-        _read_ahead(server, ahead.get())
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     parent.join()
+    del server
 
 
-def _lines() -> Iterator[str]:
-    """Lines of standard input; not by ``sys.stdin``, whose lock a thread would hold when this process ends."""
-    rest = b""
-    while piece := os.read(0, 65_536):
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line.decode() for line in whole)
+def _end_with_parent(folder: str) -> None:
+    """Wait until standard input ends, then end at once: while loading, or in the middle of a reply.
 
-
-def _listen(lines: Iterator[str], ahead: SimpleQueue[str], socket: str) -> None:
-    """Take what the parent sends; when it is gone, end at once, whatever goes on here."""
-    for line in lines:
-        ahead.put(line)
-    shutil.rmtree(os.path.dirname(socket), ignore_errors=True)
+    Not by ``sys.stdin``, whose lock this thread would hold when the process ends otherwise.
+    """
+    while os.read(0, 1024):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
-
-
-def _read_ahead(server: Any, messages: str) -> None:
-    """Compute the beginning of a prompt; a slot keeps it for the call that begins so."""
-    request = {"messages": json.loads(messages), "max_tokens": 0, "cache_prompt": True}
-    with contextlib.suppress(Exception):  # what is wrong with it, the call itself is told
-        server.handle_chat_completions(json.dumps(request), lambda answer: None)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -109,11 +109,6 @@ class ServerProcess:
     def alive(self) -> bool:
         """Whether it runs, as far as this process can tell."""
         return os.getpid() != self.owner or self.process.poll() is None
-
-    def read_ahead(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Have it read these messages before it says that it is ready; later it is too late."""
-        if os.getpid() == self.owner and not self.is_ready:
-            self._send(f"{json.dumps(messages)}\n".encode())
 
     def wait(self) -> None:
         """Return once it answers.

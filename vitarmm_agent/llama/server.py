@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,17 +91,6 @@ class LlamaServer:
             self._child = ServerProcess(self.weights, self.options)
             self._forget_clients()
             weakref.finalize(self, self._child.end)
-
-    def read_ahead(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Have the beginning of the first call's prompt computed while the weights are still awaited.
-
-        Does not wait. A call that begins otherwise waits for it in vain, so be sure, and brief.
-
-        Args:
-            messages: with ``role`` and ``content``, as the call will have them.
-        """
-        if self._child is not None:
-            self._child.read_ahead(messages)
 
     def wait(self) -> None:
         """Start, and return once the server answers.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from vitarmm_agent.llama.process import Options
-    from vitarmm_agent.llama.server import LlamaServer
 
 FORMS = (
     "local:NAME_OR_PATH, local:NAME_OR_PATH+ADAPTER_PATH, vita:PATH, scripted:FILE, "
@@ -156,11 +155,11 @@ def look_for(spec: str, settings: Settings) -> None:
         raise WeightsError(f"the adapter of {spec!r} is not there: {adapter!r}; name one that is")
 
 
-def begin(spec: str, settings: Settings) -> LlamaServer | None:
+def begin(spec: str, settings: Settings) -> object:
     """Begin to read the weights that a spec names, if it names a GGUF file alone.
 
     Returns:
-        Their server, to be held until the chat model is loaded. What is wrong with the spec, loading says.
+        What is to be held until the chat model is loaded. What is wrong with the spec, loading says.
     """
     from vitarmm_agent.llama.server import shared_server
     from vitarmm_agent.weights import resolve
