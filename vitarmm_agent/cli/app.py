@@ -90,30 +90,27 @@ def application(*, solving: bool = False) -> Any:
 
 def whole() -> typer.Typer:
     """All commands; made anew each time."""
+    app = _bare()
+    _add_runs(app)
+    _add_measuring_and_serving(app)
+    with_examples(app)
+    return app
+
+
+def _add_runs(app: typer.Typer) -> None:
     from vitarmm_agent.cli import (
-        config,
         demo,
-        doctor,
-        evaluate,
         judge,
         learn,
-        mcp,
         memory,
         memory_check,
         memory_compact,
-        models,
-        serve,
-        simulate,
         solve,
         teach,
         trace,
         trace_remarks,
-        train,
-        trust,
-        ui,
     )
 
-    app = _bare()
     app.command("solve", rich_help_panel=RUN)(solve.solve)
     app.command("resume", rich_help_panel=RUN)(solve.resume)
     app.command("demo", rich_help_panel=RUN)(demo.demo)
@@ -130,6 +127,22 @@ def whole() -> typer.Typer:
     app.add_typer(
         memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
     )
+
+
+def _add_measuring_and_serving(app: typer.Typer) -> None:
+    from vitarmm_agent.cli import (
+        config,
+        doctor,
+        evaluate,
+        mcp,
+        models,
+        serve,
+        simulate,
+        train,
+        trust,
+        ui,
+    )
+
     app.add_typer(
         evaluate.app, name="eval", help="Measure what memory does.", rich_help_panel=MEASURE
     )
@@ -146,8 +159,6 @@ def whole() -> typer.Typer:
     app.add_typer(config.app, name="config", rich_help_panel=SETUP)
     app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
     app.command("trust", rich_help_panel=SETUP)(trust.trust)
-    with_examples(app)
-    return app
 
 
 def _bare() -> typer.Typer:
