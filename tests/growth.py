@@ -142,7 +142,7 @@ def _run(pattern: re.Pattern[str], method: str, text: str) -> object:
     return sum(1 for _ in found) if method == "finditer" else found
 
 
-def _compiled(value: object, depth: int = 0) -> Iterator[re.Pattern[str]]:
+def _compiled(value: Any, depth: int = 0) -> Iterator[re.Pattern[str]]:
     if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
         yield value
     elif hasattr(value, "cache_info") and _gives_patterns(value):
