@@ -12,14 +12,14 @@ from typing import Any
 import typer
 from typer.cli import get_docs_for_click
 
-from vitarmm_agent.cli.app import app
+from vitarmm_agent.cli.app import whole
 
 PAGE = Path(__file__).parent / "cli.md"
 
 
 def reference() -> str:
     """The page, as Typer's own ``utils docs`` writes it; examples are code, and no summary is cut short."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(whole())
     _whole_summaries(command)
     context = typer.Context(command, info_name="vitarmm")
     text = get_docs_for_click(obj=command, ctx=context, name="vitarmm", title="Command line")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 from rapidfuzz import fuzz
@@ -38,11 +39,16 @@ _OPPOSITES = [
     ("sum", "difference"), ("product", "quotient"), ("left", "right"), ("true", "untrue"),
     ("include", "exclude"), ("larger", "lesser"), ("longer", "shorter"), ("all", "some"),
 ]  # fmt: skip
-_SIDES = {
-    word_form(word, "english"): (pair, side)
-    for pair in _OPPOSITES
-    for side, word in enumerate(pair)
-}
+
+
+@cache
+def _sides() -> dict[str, tuple[tuple[str, str], int]]:
+    """The pair of opposites and the side of it that a word form names; they take a stemmer."""
+    return {
+        word_form(word, "english"): (pair, side)
+        for pair in _OPPOSITES
+        for side, word in enumerate(pair)
+    }
 
 
 @dataclass(frozen=True)
@@ -139,11 +145,12 @@ def facts(text: str) -> Facts:
     words = re.findall(r"[a-z]+", text.lower())
     found = Counter((number.value, number.percent) for number in numbers_in(text, loose=True))
     forms = (word_form(word, "english") for word in words)
+    sides = _sides()
     return Facts(
         numbers=tuple(sorted(found.items())),
         units=frozenset(unit for word in words if (unit := _unit(word))),
         negations=len(_NEGATION.findall(text)) % 2,
-        sides=frozenset(_SIDES[form] for form in forms if form in _SIDES),
+        sides=frozenset(sides[form] for form in forms if form in sides),
     )
 
 
@@ -208,7 +215,7 @@ def _frame(content: str, language: str) -> Wording:
 
 
 def _telling(word: str) -> bool:
-    return word[0] in "#%-" or word in _NEGATIONS or word in _SIDES or _unit(word) is not None
+    return word[0] in "#%-" or word in _NEGATIONS or word in _sides() or _unit(word) is not None
 
 
 def _unit(word: str) -> str | None:

@@ -4,16 +4,18 @@ Neutralising breaks what a chat template or tokenizer could take for structure a
 readable.
 
 Put aside is what talks to the model instead of about problems. A lesson is often an order: "always
-choose the positive root", "do not forget the chain rule". What gives an injection away is not the mood
-of its verb but whom it addresses and what it is about: the model's instructions, its role, secrets or
-memory, or an answer that holds whatever the problem is. These are patterns of what is known. They find little of what is worded in a new way: how much, and
-how often they put a harmless lesson aside, is measured in ``docs/memory.md``.
+choose the positive root", "do not forget the chain rule". What gives an injection away is not the
+mood of its verb but whom it addresses and what it is about: the model's instructions, its role,
+secrets or memory, or an answer that holds whatever the problem is. These are patterns of what is
+known. They find little of what is worded in a new way: how much, and how often they put a harmless
+lesson aside, is measured in ``docs/memory.md``.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from vitarmm_agent.memory_store.schema import MemoryEntry
 
@@ -221,7 +223,6 @@ _SIGNS: dict[str, tuple[str, ...]] = {
         r"(?:^|[.>] )(?:system|human) ?: (?:new|you|ignore|next|always)\b",
     ),
 }
-_PATTERNS = {why: re.compile("|".join(ways), re.IGNORECASE) for why, ways in _SIGNS.items()}
 
 _ZERO_WIDTH = "\u200b-\u200d\u2060\ufeff"
 """Between Latin letters they hide a word; beside a space they are left over from a web page, and
@@ -251,6 +252,12 @@ def _usual_width(char: str) -> str:
     return unicodedata.normalize("NFKC", char) if form.startswith(_WIDTHS) else char
 
 
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Compiled when the first entry is looked through: that takes as long as importing a small library."""
+    return {why: re.compile("|".join(ways), re.IGNORECASE) for why, ways in _SIGNS.items()}
+
+
 def injection_signs(entry: MemoryEntry) -> tuple[str, ...]:
     """Why this entry seems to instruct the model, in words; empty when it does not."""
     parts = [entry.title, entry.applies_when, entry.content]
@@ -259,7 +266,7 @@ def injection_signs(entry: MemoryEntry) -> tuple[str, ...]:
     text = "\n".join(part for part in parts if part)
     folded = _folded(text)
     parted = re.sub(r"(?<=[A-Za-z])[-_](?=[A-Za-z])", " ", folded)
-    found = [why for why, p in _PATTERNS.items() if p.search(folded) or p.search(parted)]
+    found = [why for why, p in _patterns().items() if p.search(folded) or p.search(parted)]
     if _HIDDEN.search(text):
         found.append("hides text")
     if _LOOKALIKE.search(text):

@@ -157,15 +157,23 @@ def _run(pattern: re.Pattern[str], method: str, text: str) -> object:
     return sum(1 for _ in found) if method == "finditer" else found
 
 
-def _compiled(value: object, depth: int = 0) -> Iterator[re.Pattern[str]]:
+def _compiled(value: Any, depth: int = 0) -> Iterator[re.Pattern[str]]:
     if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
         yield value
+    elif hasattr(value, "cache_info") and _gives_patterns(value):
+        yield from _compiled(value(), depth)
     elif isinstance(value, dict) and depth < 3:
         for inner in value.values():
             yield from _compiled(inner, depth + 1)
     elif isinstance(value, (list, tuple, set, frozenset)) and depth < 3:
         for inner in value:
             yield from _compiled(inner, depth + 1)
+
+
+def _gives_patterns(cached: Any) -> bool:
+    """Whether a function without parameters compiles patterns when they are first used."""
+    told = cached.__wrapped__.__annotations__
+    return told.keys() == {"return"} and "re.Pattern" in str(told["return"])
 
 
 def _methods_of(name: str, calls: list[ast.Call]) -> set[str]:

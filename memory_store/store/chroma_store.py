@@ -220,8 +220,9 @@ class ChromaStore(BaseStore):
         embed = self.embeddings
         for op in ops:
             if isinstance(op, SearchOp) and op.query and op.query not in queries and embed:
-                vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
-                queries[op.query] = as_matrix([vector], self._dims)[0].tolist()
+                if (yield from self._holds(op.namespace_prefix)):  # no embedder starts for nothing
+                    vector = yield from calls(embed.embed_query, embed.aembed_query, op.query)
+                    queries[op.query] = as_matrix([vector], self._dims)[0].tolist()
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
         results: list[Result] = [None] * len(ops)
         if len(puts) < len(ops):
@@ -232,6 +233,10 @@ class ChromaStore(BaseStore):
         if puts:
             yield from self._write(list(puts.values()))
         return results
+
+    def _holds(self, prefix: Namespace) -> Flow[bool]:
+        local = isinstance(self._backend, LocalBackend)  # a server is not asked for that alone
+        return not local or bool((yield from in_thread(self._backend.namespaces, prefix)))
 
     def _read_all(self, ops: Sequence[Op], queries: dict[str, list[float]]) -> list[Result]:
         keys: dict[Namespace, list[str]] = defaultdict(list)
@@ -263,7 +268,8 @@ class ChromaStore(BaseStore):
     def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> list[SearchItem]:
         namespaces = self._backend.namespaces(op.namespace_prefix)
         if op.query and self._dims:
-            return self._nearest(op, namespaces, queries[op.query])
+            known = op.query in queries  # or there was nothing to compare
+            return self._nearest(op, namespaces, queries[op.query]) if known else []
         found, skipped = list[SearchItem](), 0
         hidden = self._hidden()
         items = None if hidden else self.fields.page(namespaces, op)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from tests.models.conftest import make_model
 from tests.training.tiny import decision, write_lines
-from vitarmm_agent.cli.app import app, run_app
+from vitarmm_agent.cli.app import application, run_app
 from vitarmm_agent.training.config import TrainingConfig
 
 DEFAULTS = {
@@ -37,7 +36,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_options_are_the_settings_with_their_defaults() -> None:
-    command: Any = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    command: Any = application().commands["train"]
     options = {option.name: option for option in command.params}
     assert options.keys() == TrainingConfig.model_fields.keys()
     for name, field in TrainingConfig.model_fields.items():

@@ -9,28 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from vitarmm_agent import __version__
-from vitarmm_agent.cli import (
-    config,
-    demo,
-    doctor,
-    evaluate,
-    judge,
-    learn,
-    mcp,
-    memory,
-    memory_check,
-    memory_compact,
-    models,
-    serve,
-    simulate,
-    solve,
-    teach,
-    trace,
-    trace_remarks,
-    train,
-    trust,
-    ui,
-)
 from vitarmm_agent.cli.console import err, out, print_error, print_json, safe
 from vitarmm_agent.cli.examples import with_examples
 from vitarmm_agent.cli.spelling import spelled
@@ -39,13 +17,6 @@ from vitarmm_agent.config_file import config_file
 from vitarmm_agent.errors import ModelError, UserError
 from vitarmm_agent.redaction import redact, redact_logs
 
-app = typer.Typer(
-    name="vitarmm",
-    help="An agent that learns from its own mistakes.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], **spelled()},
-    pretty_exceptions_enable=False,
-)
 RUN, LEARNED, MEASURE, SERVE, SETUP = (
     "Run",
     "What was done and learned",
@@ -53,35 +24,6 @@ RUN, LEARNED, MEASURE, SERVE, SETUP = (
     "Serve",
     "Set up",
 )
-app.command("solve", rich_help_panel=RUN)(solve.solve)
-app.command("resume", rich_help_panel=RUN)(solve.resume)
-app.command("demo", rich_help_panel=RUN)(demo.demo)
-app.add_typer(trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED)
-trace.app.command("tag")(trace_remarks.tag)
-trace.app.command("note")(trace_remarks.note)
-app.command("teach", rich_help_panel=LEARNED)(teach.teach)
-app.command("judge", rich_help_panel=LEARNED)(judge.judge)
-app.command("learn", rich_help_panel=LEARNED)(learn.learn)
-memory.app.command("check")(memory_check.check)
-memory.app.command("compact")(memory_compact.compact)
-app.add_typer(
-    memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
-)
-app.add_typer(evaluate.app, name="eval", help="Measure what memory does.", rich_help_panel=MEASURE)
-app.command("simulate", context_settings=spelled(vita_model="reasoner"), rich_help_panel=MEASURE)(
-    simulate.simulate
-)
-app.command("train", rich_help_panel=MEASURE)(train.train)
-app.command("ui", rich_help_panel=SERVE)(ui.ui)
-app.command("mcp", rich_help_panel=SERVE)(mcp.mcp)
-app.command("serve", rich_help_panel=SERVE)(serve.serve)
-app.add_typer(
-    models.app, name="models", help="Fetch and list local model weights.", rich_help_panel=SETUP
-)
-app.add_typer(config.app, name="config", rich_help_panel=SETUP)
-app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
-app.command("trust", rich_help_panel=SETUP)(trust.trust)
-with_examples(app)
 
 
 def _version(value: bool) -> None:
@@ -90,7 +32,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -109,11 +50,10 @@ def run_app(arguments: list[str]) -> int:
     """
     redact_logs()
     try:
-        code = application()(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
+        asked = application(solving=arguments[:1] == ["solve"])
+        code = asked(_at_home(arguments), prog_name="vitarmm", standalone_mode=False)
     except typer.TyperException as error:  # a command line that cannot be read
-        words = in_words(
-            error, arguments, application()
-        )  # none for a bare command, whose help is printed
+        words = in_words(error, arguments, asked)  # none for a bare command, whose help is printed
         return _failed(ValueError(words), "UsageError", 2, arguments) if words else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -133,9 +73,104 @@ def run_app(arguments: list[str]) -> int:
 
 
 @functools.cache
-def application() -> Any:
-    """The application with all its commands; to read their signatures takes a tenth of a second."""
+def application(*, solving: bool = False) -> Any:
+    """The application with all its commands, or for solving with that one.
+
+    To import the others takes a good part of a second, and who solves waits for the first word.
+    """
+    if not solving:
+        return typer.main.get_command(whole())
+    from vitarmm_agent.cli.solve import solve
+
+    app = _bare()
+    app.command("solve", rich_help_panel=RUN)(solve)
+    with_examples(app)
     return typer.main.get_command(app)
+
+
+def whole() -> typer.Typer:
+    """All commands; made anew each time."""
+    app = _bare()
+    _add_runs(app)
+    _add_measuring_and_serving(app)
+    with_examples(app)
+    return app
+
+
+def _add_runs(app: typer.Typer) -> None:
+    from vitarmm_agent.cli import (
+        demo,
+        judge,
+        learn,
+        memory,
+        memory_check,
+        memory_compact,
+        solve,
+        teach,
+        trace,
+        trace_remarks,
+    )
+
+    app.command("solve", rich_help_panel=RUN)(solve.solve)
+    app.command("resume", rich_help_panel=RUN)(solve.resume)
+    app.command("demo", rich_help_panel=RUN)(demo.demo)
+    app.add_typer(
+        trace.app, name="trace", help="Look at runs, step by step.", rich_help_panel=LEARNED
+    )
+    trace.app.command("tag")(trace_remarks.tag)
+    trace.app.command("note")(trace_remarks.note)
+    app.command("teach", rich_help_panel=LEARNED)(teach.teach)
+    app.command("judge", rich_help_panel=LEARNED)(judge.judge)
+    app.command("learn", rich_help_panel=LEARNED)(learn.learn)
+    memory.app.command("check")(memory_check.check)
+    memory.app.command("compact")(memory_compact.compact)
+    app.add_typer(
+        memory.app, name="memory", help="Look after what was learned.", rich_help_panel=LEARNED
+    )
+
+
+def _add_measuring_and_serving(app: typer.Typer) -> None:
+    from vitarmm_agent.cli import (
+        config,
+        doctor,
+        evaluate,
+        mcp,
+        models,
+        serve,
+        simulate,
+        train,
+        trust,
+        ui,
+    )
+
+    app.add_typer(
+        evaluate.app, name="eval", help="Measure what memory does.", rich_help_panel=MEASURE
+    )
+    app.command(
+        "simulate", context_settings=spelled(vita_model="reasoner"), rich_help_panel=MEASURE
+    )(simulate.simulate)
+    app.command("train", rich_help_panel=MEASURE)(train.train)
+    app.command("ui", rich_help_panel=SERVE)(ui.ui)
+    app.command("mcp", rich_help_panel=SERVE)(mcp.mcp)
+    app.command("serve", rich_help_panel=SERVE)(serve.serve)
+    app.add_typer(
+        models.app, name="models", help="Fetch and list local model weights.", rich_help_panel=SETUP
+    )
+    app.add_typer(config.app, name="config", rich_help_panel=SETUP)
+    app.command("doctor", rich_help_panel=SETUP)(doctor.doctor)
+    app.command("trust", rich_help_panel=SETUP)(trust.trust)
+
+
+def _bare() -> typer.Typer:
+    app = typer.Typer(
+        name="vitarmm",
+        help="An agent that learns from its own mistakes.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], **spelled()},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(options)
+    return app
 
 
 def _failed(error: Exception, kind: str, code: int, arguments: list[str]) -> int:

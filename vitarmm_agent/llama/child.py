@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+from threading import Thread
 from typing import Any
 
 
@@ -59,21 +60,32 @@ def parameters(given: dict[str, Any]) -> Any:
 def main() -> None:
     """Serve until the parent is gone."""
     given = json.loads(sys.argv[1])
-    given["key"] = sys.stdin.readline().strip()
+    given["key"] = os.read(0, 1024).decode().strip()
     # OpenMP's threads wait by spinning, which stops a busy machine; read when the library is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp  # type: ignore[import-untyped, unused-ignore]
 
+    parent = Thread(target=_end_with_parent, args=(os.path.dirname(given["socket"]),), daemon=True)
+    parent.start()
     try:
         server = xllamacpp.Server(parameters(given))
     except Exception as error:  # the top of this process: the parent is told in one line
         sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdin.read()
-    shutil.rmtree(os.path.dirname(given["socket"]), ignore_errors=True)
+    parent.join()
     del server
-    os._exit(0)  # its threads may be in the middle of a reply
+
+
+def _end_with_parent(folder: str) -> None:
+    """Wait until standard input ends, then end at once: while loading, or in the middle of a reply.
+
+    Not by ``sys.stdin``, whose lock this thread would hold when the process ends otherwise.
+    """
+    while os.read(0, 1024):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

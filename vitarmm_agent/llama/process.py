@@ -155,11 +155,8 @@ class ServerProcess:
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 _pipe(pipe).close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()  # it has nothing to put away, and may be in the middle of loading
+        self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _send(self, line: bytes) -> None:

@@ -186,6 +186,7 @@ class LlamaServer:
         self.start()
         child = self._child
         assert child is not None
+        self._client(child)  # made while the weights are awaited: it takes a moment
         child.wait()
         return child
 
@@ -193,6 +194,9 @@ class LlamaServer:
         child = self._child
         if child is not None and child.is_ready and child.alive:
             return child
+        import anyio
+
+        anyio.current_time()  # imports what httpx would at the first call
         return await asyncio.to_thread(self._ready_child)
 
     def _client(self, child: ServerProcess) -> httpx.Client:

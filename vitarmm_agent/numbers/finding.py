@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from vitarmm_agent.numbers.reading import (
     PARTS,
@@ -52,12 +53,24 @@ _WORDS = (
     rf"|\b(?P<words>{_BELOW_1000}(?:[\s-]+(?:{_SCALE})(?:,?\s+(?:and\s+)?{_BELOW_1000})?)*)"
     rf"|(?<=\ba )(?P<one>{_SCALE})\b"
 )
-_IN_DIGITS = re.compile(_DIGITS, re.IGNORECASE)
-_IN_BOTH = re.compile(_DIGITS + _WORDS, re.IGNORECASE)
-_LOOSELY = re.compile(
-    rf"{_DIGITS}{_WORDS}|\b(?P<handy>{'|'.join(_HANDY)}|{_SCALE})\b", re.IGNORECASE
-)
+_LOOSE = rf"|\b(?P<handy>{'|'.join(_HANDY)}|{_SCALE})\b"
 _PERCENT = re.compile(r"\s?(?:%|per\s?cent\b)", re.IGNORECASE)
+
+
+# Compiling them takes as long as importing a small library: each when it is first used.
+@cache
+def _in_digits() -> re.Pattern[str]:
+    return re.compile(_DIGITS, re.IGNORECASE)
+
+
+@cache
+def _in_both() -> re.Pattern[str]:
+    return re.compile(_DIGITS + _WORDS, re.IGNORECASE)
+
+
+@cache
+def _loosely() -> re.Pattern[str]:
+    return re.compile(_DIGITS + _WORDS + _LOOSE, re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,9 +102,9 @@ def numbers_in(text: str, *, words: bool = True, loose: bool = False) -> Iterato
         words: read numbers in English words too.
         loose: and words that hold a number: ``half``, ``twice``, ``dozen``, ``hundred``.
     """
-    pattern = _LOOSELY if loose else _IN_BOTH if words else _IN_DIGITS
     folded = fold_characters(text)
-    for match in pattern.finditer(folded):
+    find = _loosely() if loose else _in_both() if words else _in_digits()
+    for match in find.finditer(folded):
         read = _value(match)
         if read is not None:
             value, parts = read
