@@ -32,6 +32,7 @@ LISTS = {"feedback": "run_verifiers", "memory": "run_memories"}
 class Roles:
     """Who does what where a run chooses nothing; None: as the settings say."""
 
+    reasoner: str | BaseChatModel | None = None
     verifiers: Verifiers | None = None
     judge: str | BaseChatModel | None = None
     rmm: str | BaseChatModel | MemoryWriter | None = None
@@ -103,7 +104,8 @@ class Choices:
             update |= {"writer": None, "teacher": None}
         elif deps.memory or deps.default_memory or "memory" in chosen:
             rmm = RULE if chosen.get("rmm") == RULE else models.get("rmm", roles.rmm)
-            update["writer"] = writer_of(rmm, solver, settings)
+            named = chosen.get("reasoner", roles.reasoner)
+            update["writer"] = writer_of(rmm, solver, settings, named)
             if "teacher" in chosen:
                 update["teacher"] = teacher_of(models["teacher"], settings)
         return replace(deps, **update)

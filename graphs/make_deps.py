@@ -19,7 +19,7 @@ from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.recorded import model_name
 from vitarmm_agent.nodes.tenancy import has_variables
 from vitarmm_agent.open_media import open_media
-from vitarmm_agent.rmm.load import load_writer
+from vitarmm_agent.rmm.load import default_writer, load_writer
 from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
@@ -51,7 +51,7 @@ def make_deps(
     return Deps(
         reasoner=solver,
         policy=policy_of(verifiers, judge, solver, media, settings),
-        writer=writer_of(rmm, solver, settings) if opened or opener else None,
+        writer=writer_of(rmm, solver, settings, reasoner) if opened or opener else None,
         memory=opened,
         media=media,
         trusted_precision=settings.trusted_precision,
@@ -110,12 +110,22 @@ def policy_of(
 
 
 def writer_of(
-    rmm: str | BaseChatModel | MemoryWriter | None, solver: BaseChatModel, settings: Settings
+    rmm: str | BaseChatModel | MemoryWriter | None,
+    solver: BaseChatModel,
+    settings: Settings,
+    reasoner: str | BaseChatModel | None = None,
 ) -> MemoryWriter:
-    """The memory writer that was given, else that of the settings, else the reasoner."""
+    """The memory writer that was given, else that of the settings, else the default.
+
+    Args:
+        rmm: what was given.
+        solver: the reasoner, which writes where it is not ``local:``.
+        settings: name the writer and the reasoner where neither was given.
+        reasoner: as it was given.
+    """
     if isinstance(rmm, MemoryWriter):
         return rmm
-    given = rmm or settings.rmm
+    given = rmm or settings.rmm or default_writer(reasoner or settings.reasoner)
     if isinstance(given, str):
         return load_writer(given, settings)
     model = solver if given is None else _model("rmm", given, "", settings)

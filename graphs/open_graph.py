@@ -70,7 +70,6 @@ def open_graph(
         checkpoints = open_traces(settings)
         closing.callback(checkpoints.close)
         checkpointer = checkpoints
-    roles = {name: given for name, given in who.items() if name != "reasoner"}
-    choices = Choices(deps, settings, Roles(**roles))
+    choices = Choices(deps, settings, Roles(**who))
     graph = compile_graph(deps, checkpointer=checkpointer, store=store, choices=choices)
     return Opened(graph, settings, deps.memory, closing)

@@ -76,7 +76,8 @@ def build_reasoning_graph(
             ``settings.feedback``.
         judge: chat model, or its spec, that the verifier ``judge`` asks; default: ``settings.judge``,
             else the reasoner.
-        rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else the reasoner.
+        rmm: chat model, its spec, or a memory writer; default: ``settings.rmm``, else
+            the rule for a ``local:`` reasoner, else the reasoner.
         memory: a memory, its folder or URL, or ``"off"``; default: ``store`` when given, else
             ``settings.memory``.
         teacher: chat model, its spec, or a function from the problem to a solution, asked once where
@@ -104,7 +105,7 @@ def build_reasoning_graph(
         limits_are_most=limits_are_most,
         settings=settings,
     )
-    roles = Roles(verifiers=verifiers, judge=judge, rmm=rmm, teacher=teacher)
+    roles = Roles(reasoner, verifiers, judge, rmm, teacher)
     choices = Choices(deps, settings or Settings.load(), roles)
     return compile_graph(deps, checkpointer=checkpointer, store=store, choices=choices)
 

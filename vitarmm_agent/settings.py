@@ -86,7 +86,8 @@ class Settings(BaseSettings):
     )
     rmm: str | None = Field(
         default=None,
-        description="Memory-writing chat model, or `rule`, which asks none; default: the reasoner.",
+        description="Memory-writing chat model, or `rule`, which asks none; default: `rule` where the "
+        "reasoner is `local:`, else the reasoner.",
     )
     rmm_think: bool = Field(
         default=False, description="Let the memory writer write a thought before it decides."

@@ -9,8 +9,8 @@
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
 # SOLVER gives right solutions of what failed; default: with SIBLINGS, the rows' own.
 # TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
-# SIBLINGS=2 tries entries on as many siblings of each row of GSM8K, beside a placebo, with the rule as one more
-# writer; SIBLINGS=0 takes other rows, and tries entries on their own problem and the most similar one.
+# SIBLINGS=2 tries entries on as many siblings of each row of GSM8K, beside a placebo, and tries the rule
+# as well; SIBLINGS=0 takes other rows, and tries entries on their own problem and the most similar one.
 # ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict.
 # Killed, it goes on by the same command: what is finished is kept.
 set -euo pipefail

@@ -19,11 +19,11 @@ from vitarmm_agent.evals.run.recording import Task, sample_of_run, sample_of_vot
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.run.teaching import read_shown
 from vitarmm_agent.graphs.checkpoints import open_checkpoints
+from vitarmm_agent.graphs.make_deps import writer_of
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.result import Result
-from vitarmm_agent.rmm.load import load_writer
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, build_policy
 
@@ -62,11 +62,7 @@ class Models:
         """
         reasoner = load_chat_model(settings.reasoner, settings=settings)
         judge = load_chat_model(settings.judge, settings=settings) if settings.judge else reasoner
-        named = settings.rmm
-        writer = (
-            load_writer(named, settings) if named
-            else MemoryWriter(reasoner, think=settings.rmm_think)
-        )  # fmt: skip
+        writer = writer_of(None, reasoner, settings)
         temperature = vote_temperature(settings)
 
         def vote(number: int) -> BaseChatModel:

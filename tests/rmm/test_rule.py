@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.cli.doctor_models import roles
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.graphs.make_deps import writer_of
@@ -20,7 +21,7 @@ from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
 from vitarmm_agent.rmm.letters import in_letters
 from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.schema import parse_output
-from vitarmm_agent.rmm.writer import WriterDecision, decision_messages
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.verifiers.solution import solution_of
 
@@ -123,6 +124,23 @@ def test_it_is_named_in_place_of_a_model() -> None:
     assert isinstance(chosen, RuleWriter)
     with pytest.raises(InputError, match="unknown model 'rules'"):
         writer_of("rules", solver, Settings.load())
+
+
+def test_a_local_reasoner_is_asked_for_no_memory_unless_it_is_named() -> None:
+    solver, settings = ScriptedChatModel.of(), Settings.load()
+    for reasoner, kind in (
+        (None, RuleWriter),  # the default one
+        ("local:some-weights", RuleWriter),
+        ("openai:gpt-5", MemoryWriter),
+        (solver, MemoryWriter),
+    ):
+        assert type(writer_of(None, solver, settings, reasoner)) is kind, reasoner
+    assert type(writer_of(solver, solver, settings, "local:some-weights")) is MemoryWriter
+    assert roles(settings) == {settings.reasoner: ["reasoner"]}
+    local = settings.model_copy(update={"rmm": settings.reasoner})
+    assert roles(local) == {settings.reasoner: ["reasoner", "memory writer"]}
+    hosted = settings.model_copy(update={"reasoner": "openai:gpt-5"})
+    assert roles(hosted) == {"openai:gpt-5": ["reasoner", "memory writer"]}
 
 
 def test_a_model_is_shown_the_solution_of_what_failed() -> None:

@@ -33,13 +33,14 @@ def verifier_names(settings: Settings) -> list[str]:
 
 def roles(settings: Settings) -> dict[str, list[str]]:
     """Each chosen chat model, by its spec, and what it is for."""
+    from vitarmm_agent.rmm.load import writer_spec
     from vitarmm_agent.rmm.rule import RULE
 
-    chosen = {"reasoner": settings.reasoner}
+    writer, chosen = writer_spec(settings), {"reasoner": settings.reasoner}
     if "judge" in verifier_names(settings):
         chosen["judge"] = settings.judge or settings.reasoner
-    if settings.memory_location != "off" and settings.rmm != RULE:
-        chosen["memory writer"] = settings.rmm or settings.reasoner
+    if settings.memory_location != "off" and writer != RULE:
+        chosen["memory writer"] = writer
     if settings.teacher:
         chosen["teacher"] = settings.teacher
     found: dict[str, list[str]] = {}
@@ -51,7 +52,10 @@ def roles(settings: Settings) -> dict[str, list[str]]:
 def check_models(settings: Settings, *, ask: bool) -> Iterator[Check]:
     """Whether each chosen model can be used, its server too, and the embedder; with ``ask``, whether it answers."""
     from vitarmm_agent.models.load import look_for
+    from vitarmm_agent.rmm.load import writer_spec
 
+    if settings.memory_location != "off" and writer_spec(settings) == "rule":
+        yield Check("memory writer rule", True, "asks no model; keeps right solutions")
     for spec, who in roles(settings).items():
         what = f"{', '.join(who)} {spec}"
         try:

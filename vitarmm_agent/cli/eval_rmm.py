@@ -74,7 +74,7 @@ def rmm(
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
     from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.writers.report import report_on
-    from vitarmm_agent.rmm.load import look_for_writer
+    from vitarmm_agent.rmm.load import look_for_writer, writer_spec
     from vitarmm_agent.settings import Settings
 
     settings = Settings.load()
@@ -94,7 +94,7 @@ def rmm(
             f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
             "--resume, or choose a new or empty one"
         )
-    reasoner, writers = reasoner or settings.reasoner, rmm or [settings.rmm or settings.reasoner]
+    reasoner, writers = reasoner or settings.reasoner, rmm or [writer_spec(settings)]
     for spec in (reasoner, *writers):
         look_for_writer(spec, settings)
     cases, pool, think = _material(

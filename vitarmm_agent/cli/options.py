@@ -31,7 +31,10 @@ Judge = Annotated[
 ]
 Rmm = Annotated[
     str | None,
-    typer.Option(help="Chat model that writes the memory, or `rule`.", show_default="the reasoner"),
+    typer.Option(
+        help="Chat model that writes the memory, or `rule`.",
+        show_default="rule where the reasoner is local, else the reasoner",
+    ),
 ]
 Teacher = Annotated[
     str | None,

@@ -8,6 +8,19 @@ from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
 
 
+def default_writer(reasoner: object) -> str | None:
+    """The spec of the writer where none is named: the rule for a ``local:`` reasoner, else None, the reasoner.
+
+    What small models write as lessons was measured to do harm.
+    """
+    return RULE if isinstance(reasoner, str) and reasoner.startswith("local:") else None
+
+
+def writer_spec(settings: Settings) -> str:
+    """The spec of the memory writer that settings choose."""
+    return settings.rmm or default_writer(settings.reasoner) or settings.reasoner
+
+
 def load_writer(spec: str, settings: Settings) -> MemoryWriter:
     """The memory writer that a spec names: ``rule``, or a chat model's spec.
 

@@ -46,7 +46,7 @@ class SimulationConfig(Data):
         temperature: of sampled decisions, and of attempts when there are several.
         replay: try each entry on its own problem and on a similar one, and label by what it does.
         siblings: how many siblings of each row of GSM8K entries are tried on instead, beside a placebo;
-            the rule is one more candidate then.
+            the rule is tried as well then.
         teacher: the chat model that solves what failed; default: the row's own solution, with siblings.
         attempts: per problem and memory in a replay; 1 is one greedy attempt.
         max_iterations: attempts per problem of the loop.
@@ -214,7 +214,7 @@ def read_cases(folder: Path) -> list[Case]:
 
 
 def training_rows(rows: Iterable[SimulatedRow]) -> list[DecisionRow]:
-    """The decisions that a model can learn to make: the rule's help by worked examples, which none writes."""
+    """The decisions that a model can learn to make: what the rule writes helps by its example, and none writes that."""
     return [one for row in rows for one in row.decisions if one.candidate != "rule"]
 
 
