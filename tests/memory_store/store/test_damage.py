@@ -179,6 +179,7 @@ def test_something_else_than_chroma(tmp_path: Path) -> None:
 
 
 def test_a_server_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_collections, "PATIENCE", 60.0)  # it may be slow to start
     server = ChromaServer(tmp_path)
     try:
         with ChromaStore(url=server.url, index=index_config(["text"])) as store:
