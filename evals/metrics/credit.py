@@ -114,10 +114,11 @@ def _case(sample: Sample) -> _Case | None:
     first = next((attempt for attempt in sample.attempts if attempt.shown), None)
     if first is None:
         return None
-    held, *more = [entry for entry in first.shown if entry.withheld] or [None]
-    if more:
+    held = [entry for entry in first.shown if entry.withheld]
+    if len(held) > 1:
         return None
-    return _Case(cluster_of(sample), first.shown, held, first.correct, sample.correct)
+    only = held[0] if held else None
+    return _Case(cluster_of(sample), first.shown, only, first.correct, sample.correct)
 
 
 def _held_in(attempt: SampleAttempt) -> int:
