@@ -11,9 +11,9 @@ from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Verdict
 from vitarmm_agent.result import Result
+from vitarmm_agent.rmm.schema import Situation
 from vitarmm_agent.rmm.writer import (
     MemoryWriter,
-    Situation,
     WriterDecision,
     decision_messages,
     situation_of,

@@ -31,8 +31,8 @@ from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.form import Fault, faults_of
 from vitarmm_agent.rmm.generalise import own_numbers
 from vitarmm_agent.rmm.rule import RuleWriter
-from vitarmm_agent.rmm.schema import parse_output
-from vitarmm_agent.rmm.writer import MemoryWriter, Situation, WriterDecision, usable_operations
+from vitarmm_agent.rmm.schema import Situation, parse_output
+from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, usable_operations
 
 LEDGER = "decisions.jsonl"
 _FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)

@@ -12,6 +12,8 @@ from vitarmm_agent.errors import OutputError
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
 
+Situation = Literal["success", "failure", "contrast"]
+"""What a writer is asked to decide on; a contrast is a success after a failure."""
 MAX_OPERATIONS = 3
 TITLE, CONDITION, CONTENT = 80, 200, 400
 """Characters of each that a writer is asked for at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import OutputError
@@ -17,15 +17,11 @@ from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, StepErr
 from vitarmm_agent.prompts import render
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
 from vitarmm_agent.rmm.novelty import only_news
-from vitarmm_agent.rmm.schema import MAX_OPERATIONS, output_schema, parse_output
+from vitarmm_agent.rmm.schema import MAX_OPERATIONS, Situation, output_schema, parse_output
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
-
-
-Situation = Literal["success", "failure", "contrast"]
-"""What a writer is asked to decide on; a contrast is a success after a failure."""
 
 
 @dataclass(frozen=True)

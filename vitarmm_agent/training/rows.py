@@ -19,7 +19,7 @@ from vitarmm_agent.data import Data
 from vitarmm_agent.evals.writers.trials import Trial
 from vitarmm_agent.private import private_folder, write_text
 from vitarmm_agent.problem import Verdict
-from vitarmm_agent.rmm.writer import Situation
+from vitarmm_agent.rmm.schema import Situation
 
 Label = Literal["chosen", "rejected", "unlabelled"]
 Effect = Literal["fixes", "breaks", "nothing", "untried"]

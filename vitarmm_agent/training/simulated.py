@@ -14,7 +14,7 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.problem import Usage
-from vitarmm_agent.rmm.writer import Situation
+from vitarmm_agent.rmm.schema import Situation
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.training.rows import Candidate, DecisionRow, Label, PreferenceRow
 
