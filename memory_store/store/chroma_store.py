@@ -46,6 +46,7 @@ from vitarmm_agent.memory_store.store.records import (
     StaleVectorError,
     Vector,
     dump,
+    puts_of,
     search_item,
 )
 from vitarmm_agent.memory_store.store.sqlite_items import Items
@@ -169,7 +170,7 @@ class ChromaStore(BaseStore):
 
         def embedded(items: list[Item], known: Known) -> list[Put]:
             ops = [written(item) for item in items]
-            return _puts(ops, [b""] * len(ops), run(self._texts.vectors(ops, known)))
+            return puts_of(ops, [b""] * len(ops), run(self._texts.vectors(ops, known)))
 
         assert not isinstance(self._backend, LocalBackend)  # a folder is made again whole
         return cast("ServerBackend", self._backend).renew(namespace, embedded)
@@ -353,10 +354,10 @@ class ChromaStore(BaseStore):
             known = (yield from in_thread(self._known, embedded)) if embedded else set()
             vectors = yield from self._texts.vectors(kept, known)
             yield from self._check_beside(kept, vectors)
-            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
+            yield from in_thread(self._backend.write, puts_of(kept, values, vectors), deletes)
         except StaleVectorError:  # another process deleted the item meanwhile
             vectors = yield from self._texts.vectors(kept, set())
-            yield from in_thread(self._backend.write, _puts(kept, values, vectors), deletes)
+            yield from in_thread(self._backend.write, puts_of(kept, values, vectors), deletes)
 
     def _check_beside(
         self, ops: Sequence[PutOp], vectors: Sequence[tuple[Vector, ...]]
@@ -394,12 +395,3 @@ def _usable(op: Op) -> Op:
     if isinstance(op, GetOp | PutOp):
         return op._replace(namespace=tuple(op.namespace))
     return op
-
-
-def _puts(
-    ops: Sequence[PutOp], values: Sequence[bytes], vectors: Sequence[tuple[Vector, ...]]
-) -> list[Put]:
-    return [
-        Put(op.namespace, op.key, value, op.ttl, some)
-        for op, value, some in zip(ops, values, vectors, strict=True)
-    ]

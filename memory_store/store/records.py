@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from langgraph.store.base import Item, SearchItem
+from langgraph.store.base import Item, PutOp, SearchItem
 
 from vitarmm_agent.errors import InputError
 
@@ -43,6 +43,16 @@ class Put:
     value: bytes
     ttl: float | None = None
     vectors: tuple[Vector, ...] = ()
+
+
+def puts_of(
+    ops: Sequence[PutOp], values: Sequence[bytes], vectors: Sequence[tuple[Vector, ...]]
+) -> list[Put]:
+    """What these operations store, each with its value as JSON and its vectors."""
+    return [
+        Put(op.namespace, op.key, value, op.ttl, some)
+        for op, value, some in zip(ops, values, vectors, strict=True)
+    ]
 
 
 Known = set[tuple[Namespace, str, str]]

@@ -46,7 +46,7 @@ def test_history_is_shortened_for_all_machines(machine: Machine) -> None:
     assert other.undo("else") == ["else-0"]  # another memory's history is whole
     with (
         pytest.raises(DatabaseError, match="append-only"),
-        one.journal._transaction([]) as statements,
+        one.journal._rows.writing([]) as statements,
     ):
         statements.execute("DELETE FROM events", ())
 

@@ -32,10 +32,11 @@ METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 _SIGNS = frozenset("-+*/×÷·−–")
 _NUMERAL = re.compile(rf"(?<![\w.]){UNSIGNED}(?![\w])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_LINE = re.compile(r"[ \t]*+(?:\d+[.)][ \t]+)?(?P<said>[^\n]*\S)")
+_LINE = re.compile(r"^[ \t]*+(?:\d+[.)][ \t]+)?(?P<said>\S[^\n]*)", re.MULTILINE)
 """One of a solution, without its own number."""
-_SAID = re.compile(r"[^\W\d_]+/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)|.*[.;:](?=\s)")
-"""What stands in a calculation besides numbers and operators: words, units, what comes before it."""
+_STOP = re.compile(r"[.;:]\s")
+_SAID = re.compile(r"[^\W\d_]++/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)")
+"""What stands in a calculation besides numbers and operators: words and units."""
 _AFTER = re.compile(r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|[-−–]\s*[$€£(]*\d|x\s*[$€£(]*\d)")
 
 
@@ -194,7 +195,9 @@ def _result(left: str, shown: Fraction, example: str) -> Fraction | None:
     That it is read right is seen by the example, which comes to that result.
     """
     try:
-        value, theirs = (evaluate(_SAID.sub(" ", side)) for side in (left, example))
+        value, theirs = (
+            evaluate(_SAID.sub(" ", _STOP.split(side)[-1])) for side in (left, example)
+        )
     except NotArithmeticError:
         return None
     short = (value * 10**MAX_PLACES).denominator == 1

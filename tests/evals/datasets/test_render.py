@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from rapidfuzz import fuzz
 from typer.testing import CliRunner
 
-from vitarmm_agent.cli.app import app
+from vitarmm_agent.cli.app import whole
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import load_benchmark
 from vitarmm_agent.evals.datasets.render import render_mmlu
@@ -195,15 +195,15 @@ def test_the_command(official: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["eval", "render-mmlu", str(official), str(out), "--sizes", "14,20", "--fonts",
                "DejaVuSans,Aileron", "--layout", "mixed", "--width", "640"]  # fmt: skip
-    done = CliRunner().invoke(app, command)
+    done = CliRunner().invoke(whole(), command)
     assert done.exit_code == 0, done.output
     assert "2 pictures" in done.output
     widths = {Image.open(path).width for path in (out / "images").iterdir()}
     assert widths == {640}
     assert len(load_benchmark("mmlu", out / "mmlu.jsonl").problems) == 2
-    listed = CliRunner().invoke(app, [*command[:3], str(tmp_path / "other"), "--json"])
+    listed = CliRunner().invoke(whole(), [*command[:3], str(tmp_path / "other"), "--json"])
     assert json.loads(listed.output)["count"] == 2
-    wrong = CliRunner().invoke(app, [*command[:3], str(tmp_path / "third"), "--sizes", "big"])
+    wrong = CliRunner().invoke(whole(), [*command[:3], str(tmp_path / "third"), "--sizes", "big"])
     assert isinstance(wrong.exception, InputError)
 
 
