@@ -22,7 +22,7 @@ LLAMA       := $(VENV)/llama
 LLAMA_BUILD := llama-cpp-python[server]==0.3.36
 LLAMA_FLAGS := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF
 
-.PHONY: demo test postgres test-slow test-browser test-server fuzz lint types format install weights clean
+.PHONY: demo test postgres test-thorough test-slow test-browser test-server fuzz lint types format install weights clean
 
 # Only what a first problem needs: no torch, no test tools.
 demo: $(VENV)/.base
@@ -44,6 +44,9 @@ postgres:
 TEST_PROCESSES ?= 3
 test: weights postgres
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 30
+
+test-thorough: weights
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m thorough
 
 test-slow: weights postgres
 	$(BIN)/python -m pytest -m slow

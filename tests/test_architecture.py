@@ -234,6 +234,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.thorough
 def test_nothing_happens_at_import(tmp_path: Path) -> None:
     """Every module can be imported where forks, exits, signals and the network are refused."""
     names = [f"vitarmm_agent.{name}" for name in modules() if name and "__main__" not in name]

@@ -32,6 +32,8 @@ from vitarmm_agent.rmm.letters import in_letters
 from vitarmm_agent.rmm.novelty import restated
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 
+pytestmark = pytest.mark.thorough
+
 READ = ("answers", "verifiers", "rmm", "memory_store", "prompts", "evals", "numbers", "problem")
 QUARTER = MAX_CONTENT // 5
 BOUNDED = tuple(

@@ -26,6 +26,8 @@ from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 from vitarmm_agent.verifiers.precision import MEASURED
 
+pytestmark = pytest.mark.thorough
+
 FLAGS = Path(__file__).parents[1] / "verifiers" / "arithmetic_flags.jsonl"
 
 

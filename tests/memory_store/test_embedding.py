@@ -91,6 +91,7 @@ def on_llama(folder: Path, home: Path) -> LlamaEmbeddings:
     return LlamaEmbeddings(bert)
 
 
+@pytest.mark.thorough
 @pytest.mark.weights
 def test_the_vectors_are_those_of_sentence_transformers(weights: Callable[[str], Path]) -> None:
     pytest.importorskip("sentence_transformers")

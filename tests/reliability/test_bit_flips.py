@@ -33,6 +33,8 @@ from vitarmm_agent.media import MediaStore
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.traces import list_runs, read_trace
 
+pytestmark = pytest.mark.thorough
+
 RUNS = 4
 FILES = {
     "journal": "memory/journal.sqlite",

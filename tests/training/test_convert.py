@@ -93,6 +93,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path: Path, share: float) -> None:
         converted_folder(path, tmp_path / "home")
 
 
+@pytest.mark.thorough
 def test_two_processes_convert_once(tmp_path: Path) -> None:
     path, home = write_gguf(tmp_path / "tiny.gguf"), tmp_path / "home"
     context = multiprocessing.get_context("spawn")

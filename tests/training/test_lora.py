@@ -126,6 +126,7 @@ def test_packed_rows_do_not_see_each_other(make: Make, tmp_path: Path) -> None:
     assert (labels[0, starts] == IGNORED).all()
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(make: Make, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"num_epochs": 2, "save_steps": 2, "lora_dropout": 0.3}
     whole = run(make(tmp_path / "whole", **changes))
@@ -219,6 +220,7 @@ def test_preferences_move_the_adapter_and_lower_their_loss(
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.thorough
 def test_resumed_preference_training_ends_as_if_left_alone(
     taught: TrainingResult, make: Make, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ async def seen(told: Path, text: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.thorough
 async def test_what_actors_answer_and_what_befalls_them(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

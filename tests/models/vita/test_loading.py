@@ -118,6 +118,7 @@ def test_a_converted_folder_loads_without_conversion(kind, tmp_path):
     assert same(before, weights(VitaForConditionalGeneration.from_pretrained(target)))
 
 
+@pytest.mark.thorough
 def test_a_converted_folder_needs_no_conversion_code(tmp_path):
     source = Tiny(kind="mixtral-8x7b").write(tmp_path / "vita")
     target = convert(source, tmp_path / "converted")
