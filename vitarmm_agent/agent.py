@@ -25,7 +25,7 @@ from vitarmm_agent.problem import Problem, Taught
 from vitarmm_agent.result import Result
 from vitarmm_agent.run_settings import kept_settings, recorded
 from vitarmm_agent.settings import Settings
-from vitarmm_agent.state import ReasoningInput, read_result, result_of, streaming
+from vitarmm_agent.state import ReasoningInput, holds_run, read_result, result_of, streaming
 from vitarmm_agent.verifiers.person_reply import LaterVerdict
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class ReasoningAgent(Closable):
             ModelServerError: a model server failed; ``resume`` continues from there.
         """
         inputs, config = yield from self._prepare(problem, thread_id, configurable)
-        if thread_id is not None and (yield from self._state(config)).values:
+        if thread_id is not None and holds_run((yield from self._state(config))):
             raise InputError(
                 f"thread {thread_id!r} has a run already; resume it, or use another thread"
             )

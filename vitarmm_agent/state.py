@@ -240,6 +240,12 @@ def record_of(records: Sequence[Record] | None, number: int) -> Record | None:
     return next((record for record in records or [] if record["number"] == number), None)
 
 
+def holds_run(snapshot: StateSnapshot) -> bool:
+    """Whether a thread has a run, or what another graph left; one killed as it was begun left none."""
+    begun = (snapshot.metadata or {}).get("source") != "input"
+    return bool(snapshot.values.get("problem") or (snapshot.values and begun))
+
+
 def read_result(snapshot: StateSnapshot, thread_id: str) -> Result:
     """What a run has come to, by the snapshot that its graph gives of it."""
     errors = (error_in_words(task.error) for task in snapshot.tasks if task.error)

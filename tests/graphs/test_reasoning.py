@@ -322,6 +322,36 @@ def test_a_thread_id_that_is_used_again_loses_no_lesson(tmp_path: Path) -> None:
     assert old.used == 3, "shown to the second attempt, then to both attempts of the second life"
 
 
+class CutOff(InMemorySaver):
+    """Holds what is written first, and no more until the power is back."""
+
+    on, puts = False, 0
+
+    def put(self, *args: Any) -> Any:
+        self.puts += 1
+        return super().put(*args) if self.on or self.puts == 1 else self.put_writes()
+
+    def put_writes(self, *args: Any) -> None:
+        if not self.on:
+            raise OSError("power cut")
+        super().put_writes(*args)
+
+
+async def test_a_run_that_was_cut_off_as_it_began_is_none_and_may_be_solved() -> None:
+    kept = CutOff()
+    agent = ReasoningAgent.open(
+        reasoner=ScriptedChatModel.of(RIGHT), memory="off", checkpointer=kept
+    )
+    with pytest.raises(OSError, match="power cut"):
+        agent.solve(QUESTION, thread_id="t")
+    kept.on = True
+    with pytest.raises(InputError, match="no run 't'"):
+        agent.result("t")
+    assert (await agent.asolve(QUESTION, thread_id="t")).answer == "25"
+    with pytest.raises(InputError, match="has a run already"):
+        agent.solve(QUESTION, thread_id="t")
+
+
 @pytest.mark.parametrize("odd", [None, ["x"], 7])
 @pytest.mark.parametrize("form", ["dict", "list of dicts", "pair"])
 def test_content_that_is_none_is_named_where_the_graph_is_given_it(odd: Any, form: str) -> None:
