@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import Estimate, cluster_of, ended, estimate
-from vitarmm_agent.evals.run.samples import Sample, SampleAttempt, ShownEntry
+from vitarmm_agent.evals.run.samples import Sample, ShownEntry
 from vitarmm_agent.evals.statistics import share_difference
 
 MOST_ENTRIES = 200
@@ -119,10 +119,6 @@ def _case(sample: Sample) -> _Case | None:
         return None
     only = held[0] if held else None
     return _Case(cluster_of(sample), first.shown, only, first.correct, sample.correct)
-
-
-def _held_in(attempt: SampleAttempt) -> int:
-    return sum(entry.withheld for entry in attempt.shown)
 
 
 def _lift(

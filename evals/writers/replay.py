@@ -1,7 +1,8 @@
 """Counterfactual replay: what one memory entry does to a problem, all else equal.
 
 The problem is attempted with nothing in memory, and with that entry alone, shown as it is when it is
-recalled: by its worked example, as an earlier turn, or as text. The gold answer grades both attempts afterwards; it reaches no prompt.
+recalled: by its worked example, as an earlier turn, or as text. The gold answer grades both attempts
+afterwards; it reaches no prompt.
 """
 
 from __future__ import annotations

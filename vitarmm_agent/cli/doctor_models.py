@@ -53,8 +53,9 @@ def check_models(settings: Settings, *, ask: bool) -> Iterator[Check]:
     """Whether each chosen model can be used, its server too, and the embedder; with ``ask``, whether it answers."""
     from vitarmm_agent.models.load import look_for
     from vitarmm_agent.rmm.load import writer_spec
+    from vitarmm_agent.rmm.rule import RULE
 
-    if settings.memory_location != "off" and writer_spec(settings) == "rule":
+    if settings.memory_location != "off" and writer_spec(settings) == RULE:
         yield Check("memory writer rule", True, "asks no model; keeps right solutions")
     for spec, who in roles(settings).items():
         what = f"{', '.join(who)} {spec}"

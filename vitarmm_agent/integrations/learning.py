@@ -172,9 +172,9 @@ class _Learning:
         if case.verdicts[-1].solution:
             return solution_of(case.problem, case.verdicts[-1].solution)
         judged = [verdict for verdict in case.verdicts if verdict.verdict != "abstain"]
-        passed = case.verdicts[-1].verdict == "pass"
-        told = passed and solved_in_the_end(judged, self.trusted)
-        if not told and not (self._by_rule and believed(case.verdicts[-1], self.trusted)):
+        if not believed(case.verdicts[-1], self.trusted):
+            return None
+        if not self._by_rule and not solved_in_the_end(judged, self.trusted):
             return None
         return solution_of(case.problem, case.attempts[-1].text)
 

@@ -101,8 +101,8 @@ def teach_by_hand(
         raise InputError(f"a solution is a text, steps and 'Answer: …', got {solution!r:.100}")
     problem, by = Problem.parse(problem), " ".join(by.split())[:MAX_NAME] or A_PERSON
     written = solution_of(problem.without_reference(), solution)
-    right = problem.reference is None or grade_attempt(problem, written).correct
-    if written.answer is not None and not right:
+    known = problem.reference is not None and written.answer is not None
+    if known and not grade_attempt(problem, written).correct:
         raise InputError(
             f"its answer is {written.answer!r}, but the problem came with the answer "
             f"{problem.reference!r}; correct the solution, or teach the problem without that answer"
