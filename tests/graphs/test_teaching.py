@@ -261,19 +261,42 @@ def test_a_solution_in_a_verdict_is_checked_and_asked_for_again(
     assert (entry.provenance.verifier, entry.provenance.writer) == ("human", "")
 
 
-def test_a_verifier_that_gives_a_wrong_solution_teaches_nothing(
+OTHERS_ANSWER = {"text": QUESTION, "reference": "36"}
+
+
+def test_a_solution_agrees_with_the_answer_that_the_problem_came_with(
     tmp_path: Path, memory: ReasoningMemory
+) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory, feedback="human", max_iterations=1)
+    agent.solve(OTHERS_ANSWER, thread_id="t")
+    (record,) = agent.resume("t", {"verdict": "fail", "solution": RIGHT}).written
+    assert "with the answer '36'" in record.note
+    for told in (
+        lambda: agent.judge("t", "fail", solution=RIGHT),
+        lambda: agent.teach("t", RIGHT),
+    ):
+        with pytest.raises(InputError, match="answer is '25', .* with the answer '36'"):
+            told()
+    assert not examples(memory)
+
+
+@pytest.mark.parametrize(
+    ("problem", "solution", "why"),
+    [(QUESTION, WRONG, "20 / 4 = 6"), (OTHERS_ANSWER, RIGHT, "with the answer '36'")],
+)
+def test_a_verifier_that_gives_a_wrong_solution_teaches_nothing(
+    tmp_path: Path, memory: ReasoningMemory, problem: Any, solution: str, why: str
 ) -> None:
     class Colleague:
         name = "colleague"
 
         def check(self, problem: Problem, attempt: Attempt) -> Flow[Feedback]:
             yield from ()
-            return Feedback(verdict="fail", source=self.name, message="No.", solution=WRONG)
+            return Feedback(verdict="fail", source=self.name, message="No.", solution=solution)
 
     agent = open_agent(tmp_path, WRONG, memory=memory, feedback=[Colleague()], max_iterations=1)
-    (record,) = agent.solve(QUESTION).written
-    assert "20 / 4 = 6" in record.note and not examples(memory)
+    (record,) = agent.solve(problem).written
+    assert why in record.note and not examples(memory)
 
 
 def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory) -> None:

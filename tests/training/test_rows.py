@@ -13,9 +13,10 @@ from vitarmm_agent.training.rows import ChatMessage, DecisionRow, write_rows
 
 def row(number: int = 0, prompt: str = "Decide.", **fields: Any) -> DecisionRow:
     own, similar = fields.pop("effects", ("untried", "untried"))
+    operations = [{"kind": fields.pop("kind", "add"), "content": str(number)}]
     return DecisionRow(
         prompt=(ChatMessage(role="user", content=prompt),),
-        completion=(ChatMessage(role="assistant", content=json.dumps({"operations": [number]})),),
+        completion=(ChatMessage(role="assistant", content=json.dumps({"operations": operations})),),
         benchmark="gsm8k",
         problem_id="p",
         attempt=1,
@@ -56,8 +57,9 @@ def test_pairs_are_of_one_prompt_and_the_better_comes_first() -> None:
         row(0, effects=("fixes", "nothing")),
         row(1, effects=("nothing", "nothing")),
         row(2, effects=("breaks", "nothing")),
-        row(3),
-        row(4, prompt="Another.", effects=("nothing", "nothing")),
+        row(3, kind="none"),
+        row(4),  # it keeps something, but the model declined the trials
+        row(5, prompt="Another.", effects=("nothing", "nothing")),
     ]
     keys = {pair.key.replace("gsm8k/p/1/", "") for pair in preferences(rows)}
     assert keys == {"0>1", "0>2", "3>2"}
@@ -75,7 +77,7 @@ def test_a_folder_of_rows_is_loaded_by_datasets(tmp_path: Path) -> None:
     assert decisions[0]["prompt"] == [{"role": "user", "content": "Decide."}]
     assert decisions["label"] == ["chosen", "rejected"]
     pairs = load_dataset(folder, "preferences", split="train", cache_dir=cache)
-    assert pairs[0]["chosen"][0]["content"] == '{"operations": [0]}'
+    assert pairs[0]["chosen"] == [message.model_dump() for message in rows[0].completion]
 
 
 def test_without_pairs_the_decisions_are_still_loaded(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from vitarmm_agent.state import (
 )
 from vitarmm_agent.verifiers.human import Human, feedback_of
 from vitarmm_agent.verifiers.person_reply import HumanReply, read_reply
-from vitarmm_agent.verifiers.solution import solution_of
+from vitarmm_agent.verifiers.solution import given_solution
 from vitarmm_agent.verifiers.stopping import is_slip, standing_answer
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def judgement_of(state: ReasoningState, given: Any) -> Flow[Judgement]:
     )
     worked = []
     if reply.solution:
-        solution = solution_of(problem.without_reference(), reply.solution)
+        solution = given_solution(problem, reply.solution)
         wrong = attempt if reply.verdict == "fail" else None
         entry = yield from checked_entry(problem, solution, origin, wrong=wrong)
         worked = [Operation(kind="add", entry=entry, reason=f"taught by {origin.writer}")]

@@ -27,7 +27,7 @@ from vitarmm_agent.state import (
     begun_of,
     current_problem,
 )
-from vitarmm_agent.verifiers.solution import solution_of
+from vitarmm_agent.verifiers.solution import given_solution, solution_of
 from vitarmm_agent.verifiers.stopping import is_slip
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _given(
 ) -> Flow[list[Operation]]:
     """The solution that came with a verdict, in the name of who gave it."""
     origin = provenance.model_copy(update={"verifier": verdict.source, "writer": ""})
-    solution = solution_of(problem.without_reference(), verdict.solution)
+    solution = given_solution(problem, verdict.solution)
     wrong = last_failed([attempt], [verdict])
     entry = yield from checked_entry(problem, solution, origin, wrong=wrong)
     return [Operation(kind="add", entry=entry, reason=f"taught by {verdict.source}")]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import Runnable
 
-from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.deps import Deps
 from vitarmm_agent.effects import Flow, calls, in_thread
 from vitarmm_agent.errors import InputError, ModelError
@@ -31,7 +30,13 @@ from vitarmm_agent.state import (
     current_problem,
 )
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
-from vitarmm_agent.verifiers.solution import in_words, objection_to, solution_of, stated_answer
+from vitarmm_agent.verifiers.solution import (
+    given_solution,
+    in_words,
+    objection_to,
+    solution_of,
+    stated_answer,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -100,14 +105,7 @@ def teach_by_hand(
     if not isinstance(solution, str):
         raise InputError(f"a solution is a text, steps and 'Answer: …', got {solution!r:.100}")
     problem, by = Problem.parse(problem), " ".join(by.split())[:MAX_NAME] or A_PERSON
-    written = solution_of(problem.without_reference(), solution)
-    known = problem.reference is not None and written.answer is not None
-    if known and not grade_attempt(problem, written).correct:
-        raise InputError(
-            f"its answer is {written.answer!r}, but the problem came with the answer "
-            f"{problem.reference!r}; correct the solution, or teach the problem without that answer"
-        )
-    taught = Taught(by=by, solution=written)
+    taught = Taught(by=by, solution=given_solution(problem, solution))
     provenance = Provenance(
         run=run or person_run("teach"), problem_id=problem.id, verifier="person", writer=by
     )

@@ -46,8 +46,7 @@ def preferences(rows: Sequence[DecisionRow]) -> list[PreferenceRow]:
 def _preferred(better: DecisionRow, worse: DecisionRow) -> bool:
     if better.label == "chosen":
         return worse.label == "rejected"
-    kept_nothing = better.label == "unlabelled" and better.effect_own == "untried"
-    return kept_nothing and "breaks" in (worse.effect_own, worse.effect_similar)
+    return better.keeps_nothing and "breaks" in (worse.effect_own, worse.effect_similar)
 
 
 def _pair(better: DecisionRow, worse: DecisionRow) -> PreferenceRow:

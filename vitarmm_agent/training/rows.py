@@ -78,6 +78,12 @@ class DecisionRow(Data):
     thread_id: str = ""
     key: str
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether its operations leave the memory as it is."""
+        operations = json.loads(self.completion[-1].content)["operations"]
+        return all(operation["kind"] == "none" for operation in operations)
+
 
 class PreferenceRow(Data):
     """Two decisions on one prompt, of which the first did better.

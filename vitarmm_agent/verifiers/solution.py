@@ -6,8 +6,10 @@ from langchain_core.messages import AIMessage
 
 from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.answers.extract import committed_answer
+from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.answers.steps import incomplete, too_long
 from vitarmm_agent.effects import Flow
+from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
@@ -25,6 +27,22 @@ def solution_of(problem: Problem, text: str, number: int = 1) -> Attempt:
         steps=parse_steps(said),
         answer=stated_answer(problem, said),
     )
+
+
+def given_solution(problem: Problem, text: str) -> Attempt:
+    """:func:`solution_of` what someone gave who may know the answer that the problem came with.
+
+    Raises:
+        InputError: its answer is another one.
+    """
+    solution = solution_of(problem.without_reference(), text)
+    known = problem.reference is not None and solution.answer is not None
+    if known and not grade_attempt(problem, solution).correct:
+        raise InputError(
+            f"its answer is {solution.answer!r}, but the problem came with the answer "
+            f"{problem.reference!r}; correct the solution, or teach the problem without that answer"
+        )
+    return solution
 
 
 def stated_answer(problem: Problem, text: str) -> str | None:
