@@ -16,6 +16,10 @@ COPIED = {
     "1. 5 + 14 = 19": "1. 5 + 12",
     "1. 30 / 5 = 6 and 30/5": "1. 20",
     "1. 2*14 = 28": "1. 2*12",
+    r"1. $14 \times 8 = 112$": r"1. $12",
+    r"1. Guests: 12 \cdot 6 = 72": r"1. Guests: 12 \cdot 8",
+    "1. 14x8 = 112 guests": "1. 12",
+    "1. 12x6 = 72 guests": "1. 12x8",
 }
 OWN = [
     "1. 12 * 8 = 96\n2. 96 + 12 + 5 = 113\nAnswer: 113",
@@ -24,6 +28,8 @@ OWN = [
     "1. Half of the players are 6\n2. 6 + 5 = 11",  # found in words
     "The example had 14 players.\nAnswer: 113",  # nothing is calculated with it
     "1. 6-year-olds, 14 of them",
+    "Guests:\n- 6 come with each player",  # a bullet is no minus
+    "1. 12 * 8 = 12 * 6 + 12 * 2 = 96",
     "",
 ]
 
@@ -96,6 +102,49 @@ def test_a_reply_that_follows_the_solution_is_put_right_where_it_is_still_the_ex
     fault = borrowed(reply, problem, example, solution)
     assert fault is not None
     assert with_own_number(reply, fault) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "others", "solution", "reply"),
+    [
+        ("A regular hexagon has a side of {} cm. What is its perimeter?", (9,), (6,),
+         "1. A hexagon has 6 sides: 6 * 6 = 36 cm.\nAnswer: 36",
+         "1. A hexagon has 6 sides: 6 * 9 = 54 cm.\nAnswer: 54"),
+        ("How many legs have {} ants?", (9,), (6,), "", "An ant has six legs: 9 * 6 = 54"),
+        ("How many cents are {} nickels?", (8,), (5,), "1. 5 * 5 = 25", "1. 8 * 5 = 40"),
+        ("A square has a perimeter of {}. What is its area?", (20,), (4,),
+         "1. 4 / 4 = 1\n2. 1 * 1 = 1", "1. 20 / 4 = 5\n2. 5 * 5 = 25"),
+        ("What is the mean of {}, {}, {}, {} and {}?", (8, 9, 10, 11, 12), (3, 4, 5, 6, 7),
+         "1. 3 + 4 + 5 + 6 + 7 = 25\n2. 25 / 5 = 5", "1. 8 + 9 + 10 + 11 + 12 = 50\n2. 50 / 5 = 10"),
+        ("What is {} °C in °F?", (20,), (32,), "1. 32 * 9 / 5 + 32 = 89.6", "1. 20 * 9 / 5 + 32 = 68"),
+        ("It has {} floors of {} units, 3/4 of them full. How many are full?", (10, 6), (20, 4), "",
+         "1. 6 units/floor * 10 floors = 60 units\n2. 3/4 * 60 = 45"),
+    ],
+    ids=["sides", "legs", "cents", "a square", "how many", "degrees", "a fraction"],
+)  # fmt: skip
+def test_a_constant_may_equal_a_number_of_the_example(
+    text: str, own: tuple[int, ...], others: tuple[int, ...], solution: str, reply: str
+) -> None:
+    assert borrowed(reply, text.format(*own), text.format(*others), solution) is None
+
+
+def test_a_constant_that_stands_in_both_says_nothing_of_the_other_number() -> None:
+    text = "Ducks eat {} pounds a week. How much do fourteen of them eat per day?"
+    copied = "Step 1: 14 x 6 = 84\nStep 2: 84 / 7 = 12\nAnswer: 12"
+    fault = borrowed(copied, text.format(7), text.format(6), copied)
+    assert fault is not None and with_own_number(copied, fault) == "Step 1: 14 x 7"
+
+
+def test_other_signs_between_the_words_make_no_other_problem() -> None:
+    text = "面包师每天做{}个面包，卖掉一半。3天后还剩多少？"
+    harmless = text.format(48).replace("，", ",").replace("？", "?")
+    assert borrowed("1. 48 / 2 = 24", text.format(64), harmless) is not None
+
+
+def test_what_would_be_rounded_is_not_put_in() -> None:
+    text = "What is {} of 27?"
+    fault = borrowed("1. 27 * 0.25 = 6.75", text.format("1/3"), text.format("0.25"))
+    assert fault is not None and with_own_number("1. 27 * 0.25 = 6.75", fault) == ""
 
 
 HOURS = "He works {} hours a day. How many in a week?"

@@ -8,10 +8,12 @@ example's solution line by line, the same holds of what was calculated.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
 from vitarmm_agent.answers.steps import is_final_line
@@ -29,15 +31,22 @@ CALENDAR = frozenset(map(Fraction, (5, 7, 12, 24, 28, 30, 31, 52, 60, 365, 366, 
 """Those that a problem about time may bring in without naming them."""
 METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 """Those that measures may bring in."""
-_SIGNS = frozenset("-+*/×÷·−–")
-_NUMERAL = re.compile(rf"(?<![\w.]){UNSIGNED}(?![\w])")
+_SIGNS = ("-", "+", "*", "/", "×", "÷", "·", "−", "–", "\\times", "\\cdot", "\\div")
+_BULLET = re.compile(r"(?:^|\n)[ \t]*+[-*+–·][ \t]*+$")
+_NUMERAL = re.compile(rf"(?:(?<![\w.])|(?<=\dx)){UNSIGNED}(?:(?!\w)|(?=x\d))")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_LINE = re.compile(r"^[ \t]*+(?:\d+[.)][ \t]+)?(?P<said>\S[^\n]*)", re.MULTILINE)
+_LINE = re.compile(
+    r"^[ \t]*+(?:\*{0,2}(?:Step )?\d+[.):]\*{0,2}[ \t]+)?(?P<said>\S[^\n]*)", re.MULTILINE
+)
 """One of a solution, without its own number."""
 _STOP = re.compile(r"[.;:]\s")
 _SAID = re.compile(r"[^\W\d_]++/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)")
 """What stands in a calculation besides numbers and operators: words and units."""
-_AFTER = re.compile(r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|[-−–]\s*[$€£(]*\d|x\s*[$€£(]*\d)")
+_AFTER = re.compile(
+    r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|\\(?:times|cdot|div)\b|[-−–x]\s*[$€£(]*\d)"
+)
+_EQUALS = re.compile(r"[^\n=]*+=")
+_WORDS = re.compile(r"\w+|#")
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,9 @@ def borrowed(reply: str, problem: str, example: str, solution: str = "") -> Borr
 
     Returns:
         An operand, or, where the reply follows the solution, also a result or an answer. None where
-        the two problems differ in more than numbers, and for numbers that may be the reply's own.
+        the two problems differ in more than numbers, and for numbers that may be the reply's own: a
+        constant, such as the six sides of a hexagon, may equal a number of the example, but then the
+        problem's own is calculated with too.
     """
     given = _given(problem, example)
     if len(reply) > MAX_LENGTH or all(theirs == ours for theirs, ours in given):
@@ -76,8 +87,8 @@ def borrowed(reply: str, problem: str, example: str, solution: str = "") -> Borr
 
 
 def with_own_number(reply: str, fault: BorrowedNumber) -> str:
-    """The reply up to the number, with the problem's own in its place."""
-    return reply[: fault.start] + show(fault.right, MAX_PLACES)
+    """The reply up to the number, with the problem's own in its place; empty for one that would be rounded."""
+    return reply[: fault.start] + show(fault.right, MAX_PLACES) if _is_short(fault.right) else ""
 
 
 Given = list[tuple[Fraction, Fraction]]
@@ -91,19 +102,35 @@ def _given(problem: str, example: str) -> Given:
     return list(zip(theirs, ours, strict=True))
 
 
-def _template(text: str) -> str:
-    return " ".join(replace_numbers(text, lambda _: "#").split())
+def _template(text: str) -> list[str]:
+    """The words, with a mark for each number; punctuation may have been made harmless in one of two."""
+    return _WORDS.findall(unicodedata.normalize("NFKC", replace_numbers(text, lambda _: "#")))
 
 
 def _operand(reply: str, swaps: dict[Fraction, Fraction]) -> BorrowedNumber | None:
     """The first operand that only the example has, if the reply had not found it before."""
     known: set[Fraction | None] = set()
+    used = _operands(reply)
     for match in _NUMERAL.finditer(reply):
         value = literal(match[0])
         if value in swaps and value not in known and _is_operand(reply, match):
-            return BorrowedNumber(match.start(), match[0], swaps[value])
+            if swaps[value] not in used:
+                return BorrowedNumber(match.start(), match[0], swaps[value])
         known.add(value)
     return None
+
+
+def _operands(reply: str, but: Collection[int] = ()) -> dict[Fraction | None, int]:
+    """What a reply calculates with, each with where it does so last, ``but`` what begins there.
+
+    Words between a number and the operator do not count: ``6 units/floor * 10 floors = 60 units``.
+    """
+    return {
+        literal(match[0]): match.start()
+        for match in _NUMERAL.finditer(reply)
+        if match.start() not in but
+        and (_is_operand(reply, match) or _EQUALS.match(reply, match.end()))
+    }
 
 
 def _swaps(problem: str, given: Given) -> dict[Fraction, Fraction]:
@@ -118,37 +145,53 @@ def _swaps(problem: str, given: Given) -> dict[Fraction, Fraction]:
 
 
 def _followed(reply: str, solution: str, given: Given) -> BorrowedNumber | None:
-    """The first number that stands as in the solution, though what it stands for has another value here.
+    """The first number that stands as in the solution, though what it stands for has another value here."""
+    pairs = list(_pairs(reply, solution))
+    unchanged = {pair.here.start() for pair in pairs if pair.value == pair.old}
+    meanings = _Meanings(_operands(reply, unchanged), given)
+    for line, here, value, there, old in pairs:
+        left, right = _calculated(line, here), None
+        if left and value == old:
+            right = _result(left, value, there)
+        elif (
+            not left and value == old and (is_final_line(line["said"]) or _is_operand(reply, here))
+        ):
+            right = meanings.other(old)
+        if right is not None:
+            return BorrowedNumber(here.start(), here[0], right)
+        if left:
+            meanings.learn(old, value, here.end())
+    return None
 
-    It ends at the first line that differs from the solution's in more than numbers.
-    """
-    meanings = _Meanings(reply, given)
+
+class _Pair(NamedTuple):
+    """A number of a reply's line, and the one that the solution's line has in its place."""
+
+    line: re.Match[str]
+    here: re.Match[str]
+    value: Fraction
+    there: str
+    """The calculation whose result the solution's number is."""
+    old: Fraction
+
+
+def _pairs(reply: str, solution: str) -> Iterator[_Pair]:
+    """Numbers of both, until a line of the reply differs from the solution's in more than numbers."""
     for ours, theirs in zip(_LINE.finditer(reply), _LINE.finditer(solution), strict=False):
         if _shape(ours["said"]) != _shape(theirs["said"]):
-            return None
-        final = is_final_line(ours["said"])
+            return
         for here, there in zip(_numerals(ours), _numerals(theirs), strict=True):
             value, old = literal(here[0]), literal(there[0])
             if value is None or old is None:
-                return None
-            left, right = _calculated(ours, here), None
-            if left and value == old:
-                right = _result(left, value, _calculated(theirs, there))
-            elif not left and value == old and (final or _is_operand(reply, here)):
-                right = meanings.other(old)
-            if right is not None:
-                return BorrowedNumber(here.start(), here[0], right)
-            if left:
-                meanings.learn(old, value, here.end())
-    return None
+                return
+            yield _Pair(ours, here, value, _calculated(theirs, there), old)
 
 
 class _Meanings:
     """What each number of an example stands for in a reply that follows its solution."""
 
-    def __init__(self, reply: str, given: Given) -> None:
-        operands = (n for n in _NUMERAL.finditer(reply) if _is_operand(reply, n))
-        self._used = {literal(n[0]): n.start() for n in operands}
+    def __init__(self, used: dict[Fraction | None, int], given: Given) -> None:
+        self._used = used
         self._found: dict[Fraction, int] = {}
         self._own: set[Fraction] = set()
         self._here = defaultdict[Fraction, set[Fraction]](set)
@@ -162,15 +205,11 @@ class _Meanings:
         self._found[value] = end
 
     def other(self, old: Fraction) -> Fraction | None:
-        """What should stand where ``old`` does; None where that may be right, or is not certain.
-
-        A number that may come from anywhere is right where its own is calculated with too.
-        """
+        """What should stand where ``old`` does; None where that may be right, or is not certain."""
         if old in self._own or len(self._here[old]) != 1:
             return None
         (own,) = self._here[old]
-        constant = old in COMMON | CALENDAR | METRIC
-        return None if constant and self._used.get(own, -1) >= self._found[own] else own
+        return None if self._used.get(own, -1) >= self._found[own] else own
 
 
 def _numerals(line: re.Match[str]) -> Iterator[re.Match[str]]:
@@ -200,14 +239,17 @@ def _result(left: str, shown: Fraction, example: str) -> Fraction | None:
         )
     except NotArithmeticError:
         return None
-    short = (value * 10**MAX_PLACES).denominator == 1
     rounded = value.denominator > 1 and abs(value - shown) < 1
-    return value if theirs == shown != value and short and not rounded else None
+    return value if theirs == shown != value and _is_short(value) and not rounded else None
+
+
+def _is_short(value: Fraction) -> bool:
+    return (value * 10**MAX_PLACES).denominator == 1
 
 
 def _is_operand(reply: str, numeral: re.Match[str]) -> bool:
     """Whether it is calculated with: an operator stands beside it, and it is no result."""
     before = reply[max(0, numeral.start() - 8) : numeral.start()].rstrip(" $€£(")
     times = before.endswith("x") and before[:-1].rstrip()[-1:].isdigit()
-    signed = times or before[-1:] in _SIGNS
-    return before[-1:] != "=" and (signed or bool(_AFTER.match(reply, numeral.end())))
+    signed = times or (before.endswith(_SIGNS) and not _BULLET.search(before))
+    return not before.endswith("=") and (signed or bool(_AFTER.match(reply, numeral.end())))
