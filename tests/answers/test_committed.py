@@ -31,6 +31,8 @@ KINDS = (
         ("It costs $.75.", ".75"),
         ("The answer is .5 litres.", ".5 litres"),
         ("The answer is 7!", "7"),
+        ('The answer to the question "What is 2+2?" is 4.', "4"),
+        ("The answer to “How much is 2.5 + 2.5?” is 5.", "5"),
         (r"\boxed{7!}", "7!"),
         ("The answer is 5m.", "5"),
         ("The answer is 101_2.", "101_2"),

@@ -15,6 +15,8 @@ from vitarmm_agent.numbers.reading import with_decimal_points
 
 _MARK = r"[*_`\s]{0,6}"
 _NOUN = r"(?:answer|option|choice|solution|result|(?:correct|right|best)\s+one)"
+_QUOTED = r"[^.\n\"“]{0,40}[\"“][^\"”\n]{1,400}[\"”]"
+"""A question that is told again before it is answered may hold an "is" of its own."""
 _WITH_COMMA = (
     r"antwort|lösung|ergebnis|réponse|résultat|respuesta|resultado|solución|opción|resposta|opção|risposta|"
     r"risultato|soluzione|opzione|antwoord|odpowiedź|odpověď|ответ|cevap|svaret|svar|vastaus|válasz|jawaban|đáp án"
@@ -32,7 +34,7 @@ MARKERS = re.compile(
     rf"|(?P<json>[\"'](?:final[_ ]?)?(?:answer|choice|option)[\"']\s{{0,6}}:\s{{0,6}})"
     rf"|(?P<colon>\b(?:answer|option|choice)\b(?:\s*\([^()\n]{{0,40}}\))?{_MARK}[:：]{_MARK}"
     rf"|\banswer{_MARK}(?:[-–—](?=[ \t])|[-=]>|=|[→⇒]){_MARK})"
-    rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+[^.\n]{{1,80}}?)?"
+    rf"|(?P<is>\b(?:{_NOUN})(?:\s+(?:choice|option|letter))?(?:\s+(?:to|for|of)\s+(?:{_QUOTED}|[^.\n]{{1,80}}?))?"
     rf"\s+(?:is|are|must be|should be|would be|will be|was)\b\s*"
     rf"(?:therefore|thus|then|that)?\s*:?{_MARK})",
     re.IGNORECASE,
