@@ -45,7 +45,8 @@ _SAID = re.compile(r"[^\W\d_]++/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\
 _AFTER = re.compile(
     r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|\\(?:times|cdot|div)\b|[-−–x]\s*[$€£(]*\d)"
 )
-_EQUALS = re.compile(r"[^\n=]*+=")
+_EQUALS = re.compile(r"[^\n=]{0,80}+=")
+"""Behind what is calculated with, when words stand between: ``6 units/floor * 10 floors = 60 units``."""
 _WORDS = re.compile(r"\w+|#")
 
 
@@ -121,10 +122,7 @@ def _operand(reply: str, swaps: dict[Fraction, Fraction]) -> BorrowedNumber | No
 
 
 def _operands(reply: str, but: Collection[int] = ()) -> dict[Fraction | None, int]:
-    """What a reply calculates with, each with where it does so last, ``but`` what begins there.
-
-    Words between a number and the operator do not count: ``6 units/floor * 10 floors = 60 units``.
-    """
+    """What a reply calculates with, each with where it does so last; ``but`` for what begins there."""
     return {
         literal(match[0]): match.start()
         for match in _NUMERAL.finditer(reply)
@@ -150,15 +148,11 @@ def _followed(reply: str, solution: str, given: Given) -> BorrowedNumber | None:
     unchanged = {pair.here.start() for pair in pairs if pair.value == pair.old}
     meanings = _Meanings(_operands(reply, unchanged), given)
     for line, here, value, there, old in pairs:
-        left, right = _calculated(line, here), None
-        if left and value == old:
-            right = _result(left, value, there)
-        elif (
-            not left and value == old and (is_final_line(line["said"]) or _is_operand(reply, here))
-        ):
-            right = meanings.other(old)
-        if right is not None:
-            return BorrowedNumber(here.start(), here[0], right)
+        left = _calculated(line, here)
+        if value == old and (left or is_final_line(line["said"]) or _is_operand(reply, here)):
+            right = _result(left, value, there) if left else meanings.other(old)
+            if right is not None:
+                return BorrowedNumber(here.start(), here[0], right)
         if left:
             meanings.learn(old, value, here.end())
     return None
