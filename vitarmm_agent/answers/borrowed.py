@@ -238,7 +238,8 @@ def _result(left: str, shown: Fraction, example: str) -> Fraction | None:
 
 
 def _is_short(value: Fraction) -> bool:
-    return (value * 10**MAX_PLACES).denominator == 1
+    scaled: Fraction = value * 10**MAX_PLACES
+    return scaled.denominator == 1
 
 
 def _is_operand(reply: str, numeral: re.Match[str]) -> bool:
