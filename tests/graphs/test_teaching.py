@@ -87,8 +87,8 @@ def test_the_rule_keeps_one_entry_of_a_solution_whoever_gave_it(tmp_path: Path) 
         (entry,) = memory.list()
         assert entry.example is not None, way
         assert entry.example.steps == ("The side is 20 / 4 = 5 cm.", "The area is 5 * 5 = 25.")
-        assert entry.applies_when == "square perimeter cm area centimeters", way
-        assert entry.content == "Worked example: square perimeter cm area centimeters.", way
+        assert entry.applies_when == "square perimeter cm area square centimeters", way
+        assert entry.content == "Worked example: square perimeter cm area square centimeters.", way
         assert entry.entry_type == "insight"
         assert result.usage.calls == len(result.attempts), "the rule asks no model"
 

@@ -85,7 +85,7 @@ def test_an_entry_says_its_problem_in_key_words_and_holds_the_solution() -> None
         ("| item | price |\n|---|---|\n| pens | 3 |", "item price pens"),
         ("Er hat 12'500 Fr. und gibt 1.250,50 aus.", "hat und gibt aus"),
         ("Light travels 3e8 m/s. Let X be 2² and y 1,25,000.", "travels"),
-        ("12% of 50 new-born calves, and two of the calves, eat.", "new-born calves eat"),
+        ("12% of 50 new-born calves, and two of the calves, eat.", "new-born calves calves eat"),
     ],
 )
 def test_key_words_are_no_names_numbers_or_addresses(text: str, words: str) -> None:

@@ -18,7 +18,7 @@ _EMPTY = frozenset(
 
 
 def key_words(problem: str, limit: int) -> str:
-    """The telling words of a problem, each once, as far as they fit.
+    """The telling words of a problem, as far as they fit.
 
     Only words in small letters are taken, so that a name is none, wherever it stands, and whatever it
     means in small letters. Numbers, addresses and scripts without small letters are left out, too.
@@ -28,7 +28,7 @@ def key_words(problem: str, limit: int) -> str:
         limit: characters.
     """
     words = (word.strip(_MARKS).removesuffix("'s") for word in problem.replace("’", "'").split())
-    said = " ".join(dict.fromkeys(word for word in words if _tells(word)))
+    said = " ".join(word for word in words if _tells(word))
     return said if len(said) <= limit else said[: limit + 1].rpartition(" ")[0]
 
 
