@@ -28,7 +28,7 @@ from vitarmm_agent.numbers.reading import parse_number
 from vitarmm_agent.problem import Attempt, Problem, StepError
 from vitarmm_agent.rmm.audit import leak_of
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
-from vitarmm_agent.rmm.letters import in_letters
+from vitarmm_agent.rmm.key_words import key_words
 from vitarmm_agent.rmm.novelty import restated
 from vitarmm_agent.verifiers import AnswerFollows, Arithmetic, ChoiceIsValid
 
@@ -108,7 +108,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "audit": lambda text: [leak_of(text, problem) for problem in (TEXT, NUMBER, SMALL, CHOICE)],
     "generalise": lambda text: without_numbers(entry(text), own_numbers(TEXT, attempt(text))),
     "consolidate": lambda text: (facts(text), relate(entry("y" + text), entry("z" + text), 0.99)),
-    "rule": lambda text: in_letters(Problem(text=text), attempt(text), attempt(text)),
+    "rule": lambda text: key_words(text, 200),
     "novelty": lambda text: restated(entry(text), [OLD]),
     "untrusted": lambda text: (neutralise(text), injection_signs(entry(text[: MAX_CONTENT]))),
     "signature": lambda text: StepError(message="x", subject=text).signature,

@@ -28,11 +28,11 @@ from langgraph.store.base import BaseStore
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.evals.run.arms import Keeps
 from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Recall, Recalled, Written
 from vitarmm_agent.memory_store.ranking import RecallConfig
-from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
-from vitarmm_agent.rmm.worked import as_it_stands
+from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, MemoryEntry, Provenance
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -225,8 +225,12 @@ def _without_example(operation: Operation) -> Operation:
     if operation.entry is None or operation.entry.example is None:
         return operation
     example = operation.entry.example
-    told = as_it_stands(example.problem, example)
-    said = {"title": told.title, "applies_when": told.applies_when, "content": told.content}
+    condition = general(example.problem)
+    said = {
+        "title": _shortened(f"Worked example: {condition}", MAX_TITLE),
+        "applies_when": condition[:MAX_CONTENT],
+        "content": _shortened(example.solution, MAX_CONTENT),
+    }
     bare = operation.entry.model_copy(update=said | {"example": None})
     return operation.model_copy(update={"entry": bare})
 
@@ -241,6 +245,10 @@ def _renamed(entry: MemoryEntry, names: Mapping[str, str]) -> MemoryEntry:
             "provenance": provenance,
         }
     )
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def _share(*parts: object) -> float:

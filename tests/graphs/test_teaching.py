@@ -87,10 +87,9 @@ def test_the_rule_keeps_one_entry_of_a_solution_whoever_gave_it(tmp_path: Path) 
         (entry,) = memory.list()
         assert entry.example is not None, way
         assert entry.example.steps == ("The side is 20 / 4 = 5 cm.", "The area is 5 * 5 = 25.")
-        assert entry.applies_when == "square perimeter X cm area square centimeters", way
-        named = "" if way == "at once" else "\nDo not calculate X * X."
-        assert entry.content == f"1. X / 4 = Y (side cm).\n2. Y * Y = Z (area).{named}", way
-        assert entry.entry_type == ("correction" if named else "insight")
+        assert entry.applies_when == "square perimeter cm area square centimeters", way
+        assert entry.content == "Worked example: square perimeter cm area square centimeters.", way
+        assert entry.entry_type == "insight"
         assert result.usage.calls == len(result.attempts), "the rule asks no model"
 
 

@@ -16,11 +16,12 @@ from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem, StepError
 from vitarmm_agent.rmm.audit import leak_of
-from vitarmm_agent.rmm.form import faults_of, says_what_not, steps_of
+from vitarmm_agent.rmm.form import faults_of
 from vitarmm_agent.rmm.generalise import own_numbers, without_numbers
-from vitarmm_agent.rmm.letters import in_letters
+from vitarmm_agent.rmm.key_words import key_words
 from vitarmm_agent.rmm.rule import RuleWriter
 from vitarmm_agent.rmm.schema import parse_output
+from vitarmm_agent.rmm.worked import worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, decision_messages
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.verifiers.solution import solution_of
@@ -55,30 +56,48 @@ def entry_of(decision: WriterDecision) -> MemoryEntry:
     return operation.entry
 
 
-def test_a_right_solution_is_cut_into_the_asked_form() -> None:
-    entry = entry_of(decide(PASS))
-    assert entry.content == (
-        "1. X * Y% = V (off).\n"
-        "2. X - V = U (each bottle now).\n"
-        "3. Z * W = T (coupons).\n"
-        "4. Z * U = S.\n"
-        "5. S - T = R (vitamins now cost)."
-    )
-    assert entry.title == "Z bottles cost"
-    assert entry.applies_when.startswith("buys gummy vitamins usually X per bottle grocery store")
-    assert "Ken" not in f"{entry.title} {entry.applies_when} {entry.content}"
-    assert faults_of(entry) == () and leak_of(str(entry), PROBLEM) is None
-    assert entry.entry_type == "insight"
-    assert entry.example is not None and entry.example.problem == TEXT
-    assert (entry.example.answer, entry.example.verified_by) == ("66", "reference")
-    assert entry.example.steps[2] == "The coupons of Ken: 6*3 = $18.00 in coupons."
-
-
-def test_a_wrong_attempt_makes_it_a_correction_that_says_what_not() -> None:
-    for decision in (decide(FAIL, PASS), decide(FAIL, solution=RIGHT)):
+def test_an_entry_says_its_problem_in_key_words_and_holds_the_solution() -> None:
+    for decision in (decide(PASS), decide(FAIL, PASS), decide(FAIL, solution=RIGHT)):
         entry = entry_of(decision)
-        assert entry.entry_type == "correction" and says_what_not(entry.content)
-        assert steps_of(entry.content)[-1] == "Do not calculate X - W."
+        words = "buys gummy vitamins usually per bottle grocery store currently off top coupons"
+        assert entry.title == words
+        assert entry.applies_when == f"{words} bottles cost"
+        assert entry.content == f"Worked example: {words}."
+        assert faults_of(entry) == () and leak_of(str(entry), PROBLEM) is None
+        assert entry.entry_type == "insight", "what a failed attempt did is not known to be wrong"
+        assert entry.example is not None and entry.example.problem == TEXT
+        assert (entry.example.answer, entry.example.verified_by) == ("66", "reference")
+        assert entry.example.steps[2] == "The coupons of Ken: 6*3 = $18.00 in coupons."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Rose and Mark share 9 apples as the rose mark says.", "share apples rose mark says"),
+        ("JOHN SMITH PAYS 3 DOLLARS FOR 4 PENS EACH. TOTAL?", ""),
+        ("Call ann@example.com at +49 170 1234567. She buys 3 books.", "buys books"),
+        ("See https://bank.example/acct?id=DE8937 : 3 accounts.", "accounts"),
+        ("小明有3个苹果,小红有4个苹果。一共有多少个苹果?", ""),
+        (
+            "Eggs sell for $2. Total? At 9:30, Ann's hens lay twenty-five eggs.",
+            "sell hens lay eggs",
+        ),
+        ("| item | price |\n|---|---|\n| pens | 3 |", "item price pens"),
+        ("Er hat 12'500 Fr. und gibt 1.250,50 aus.", "hat und gibt aus"),
+        ("Light travels 3e8 m/s. Let X be 2² and y 1,25,000.", "travels"),
+        ("12% of 50 new-born calves, and two of the calves, eat.", "new-born calves calves eat"),
+    ],
+)
+def test_key_words_are_no_names_numbers_or_addresses(text: str, words: str) -> None:
+    assert key_words(text, 200) == words
+
+
+def test_where_there_are_no_key_words_the_entry_says_what_it_is() -> None:
+    prose = Problem(text="Where is Paris, on the Seine or on the Rhine?")
+    solution = solution_of(prose, "1. Paris lies on the Seine.\nAnswer: Seine")
+    entry = worked_entry(prose, solution, verified_by="Ann", provenance=Provenance())
+    assert (entry.title, entry.applies_when) == ("Worked example", "")
+    assert entry.content == "Worked example."
 
 
 def test_nothing_is_kept_where_nothing_was_learned() -> None:
@@ -88,9 +107,6 @@ def test_nothing_is_kept_where_nothing_was_learned() -> None:
     assert decide(judged.model_copy(update={"precision": 0.96})).operations
     bare = Attempt(number=1, text="Answer: 66", steps=parse_steps("Answer: 66"), answer="66")
     assert decide(FAIL, solution=bare).operations == ()
-    sum_up = Problem(text="Ann has 5 pens, and buys 3 more. How many?")
-    many = "\n".join(f"{n}. {n} + 1 = {n + 1}" for n in range(1, 9))
-    assert in_letters(sum_up, solution_of(sum_up, f"{many}\nAnswer: 9")) is None
     with pytest.raises(ValueError, match="verdict"):
         decide(Feedback(verdict="abstain", source="judge"))
 
@@ -101,6 +117,15 @@ def test_what_memory_says_already_is_not_written_again() -> None:
     assert said.kind == "none" and old.id in said.reason
     (said,) = decide(PASS, recalled=[old]).operations
     assert said.kind == "none"
+    assert old.example is not None
+    cheaper = {"problem": TEXT.replace("$20.00", "$30.00"), "answer": "108"}
+    steps = [line.replace("20", "30").replace("66", "108") for line in old.example.steps]
+    sibling = old.example.model_copy(update=cheaper | {"steps": tuple(steps)})
+    (said,) = decide(PASS, related=[old.model_copy(update={"example": sibling})]).operations
+    assert said.kind == "none", "with other numbers it says the same"
+    in_words = old.example.model_copy(update={"steps": ("Take off a third, then the coupons.",)})
+    (said,) = decide(PASS, related=[old.model_copy(update={"example": in_words})]).operations
+    assert said.kind == "add", "another solution replaces it"
     as_text = old.model_copy(update={"example": None})
     (said,) = decide(PASS, related=[as_text]).operations
     assert said.kind == "add"  # the same in words is less
@@ -168,15 +193,3 @@ def test_what_leaves_the_form_is_named(content: str, fault: str) -> None:
     assert fault in faults_of(entry)
     plain = entry.model_copy(update={"content": "Square the side.", "title": ""})
     assert faults_of(plain) == ("no title",)
-
-
-def test_latex_is_read_and_said_once() -> None:
-    text = "There are 6 dogs, and half stand on 2 legs, the others on all 4. How many paws?"
-    told = (
-        "1. Dogs on two legs: \\( \\frac{6}{2} = 3 \\).\n2. Others: \\( \\frac{6}{2} = 3 \\).\n"
-        "3. \\( 3 \\times 2 + 3 \\times 4 = 18 \\) paws\nAnswer: 18"
-    )
-    dogs = Problem(text=text)
-    entry = in_letters(dogs, solution_of(dogs, told))
-    assert entry is not None
-    assert entry.content == "1. X / Y = W (dogs legs).\n2. W * Y + W * Z = V (paws)."

@@ -77,14 +77,15 @@ def test_entries_are_tried_on_siblings_beside_a_placebo(tmp_path: Path, rows: Pa
     out = tmp_path / "out"
     with pytest.raises(Killed):
         asyncio.run(simulate(plan, out, on_row=kill))
-    script(tmp_path / "reasoner.json", right(second.problem))
+    rule_helps_none = [WRONG] * 6  # two siblings, with nothing, the placebo and the rule's
+    script(tmp_path / "reasoner.json", right(second.problem), *rule_helps_none)
     script(tmp_path / "writer.json", nothing())
     summary = asyncio.run(simulate(plan, out, resume=True))
     made = [(row.candidate, row.label, row.effect_own) for row in decisions(out)]
     assert made == [("model", "rejected", "untried"), ("model", "unlabelled", "untried")]
     assert "A right solution:" in decisions(out)[0].prompt[1].content
     rule = summary.outcomes["rule"]  # tried, and no training row: no model writes examples
-    assert (rule.chosen, rule.trials, rule.without, rule.placebo, rule.shown) == (1, 2, 1, 1, 2)
+    assert (rule.chosen, rule.trials, rule.without, rule.placebo, rule.shown) == (1, 4, 1, 1, 2)
     assert (summary.preferences, summary.solutions, summary.crashes) == (0, {"right": 1}, {})
     assert sum(summary.skipped.values()) == 1  # the row without siblings
 

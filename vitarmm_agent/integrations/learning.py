@@ -27,7 +27,7 @@ from vitarmm_agent.memory_store.transfer import BadLine
 from vitarmm_agent.nodes.teach import checked_entry
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.rmm.rule import RuleWriter
-from vitarmm_agent.rmm.worked import TRUSTED, believed, last_failed, solved_in_the_end
+from vitarmm_agent.rmm.worked import TRUSTED, believed, solved_in_the_end
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.verifiers.solution import solution_of
 
@@ -189,9 +189,8 @@ class _Learning:
 
     def _example(self, case: _Case, solution: Attempt) -> Flow[list[Operation] | None]:
         provenance = case.provenance(by=f"(from {case.told.kind})")
-        wrong = last_failed(case.attempts, case.verdicts)
         try:
-            entry = yield from checked_entry(case.problem, solution, provenance, wrong=wrong)
+            entry = yield from checked_entry(case.problem, solution, provenance)
         except InputError as error:
             self.failed.append(case.bad(error))
             return None

@@ -128,8 +128,7 @@ def judgement_of(state: ReasoningState, given: Any) -> Flow[Judgement]:
     worked = []
     if reply.solution:
         solution = given_solution(problem, reply.solution)
-        wrong = attempt if reply.verdict == "fail" else None
-        entry = yield from checked_entry(problem, solution, origin, wrong=wrong)
+        entry = yield from checked_entry(problem, solution, origin)
         worked = [Operation(kind="add", entry=entry, reason=f"taught by {origin.writer}")]
     parts = (*(p for p in before.parts or (before,) if p.source != Human.name), feedback_of(reply))
     said = parts[-1].model_copy(update={"parts": parts})
@@ -254,7 +253,7 @@ def _learn(
     """Write the lesson of a verdict that is new, and the solution that came with it."""
     attempt, worked, origin = given.attempts[-1], given.worked, given.origin
     if not worked and solved_in_the_end(given.verdicts, deps.trusted_precision):
-        worked = worked_after_a_fail(given.problem, given.attempts, given.verdicts, origin)
+        worked = worked_after_a_fail(given.problem, given.attempts[-1], origin)
     asked = given.reply.verdict != "abstain" and (given.changes or given.reply.message)
     if deps.writer is not None and asked and not attempt.silent:
         provenance = origin.model_copy(update={"writer": deps.writer.name})

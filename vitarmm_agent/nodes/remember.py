@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -18,7 +17,7 @@ from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.teach import checked_entry, wants_teacher
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage, standing_attempt
-from vitarmm_agent.rmm.worked import last_failed, solved_in_the_end, worked_entry
+from vitarmm_agent.rmm.worked import solved_in_the_end, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.state import (
     ReasoningState,
@@ -104,24 +103,21 @@ def _write(
     refused = ""
     if verdicts[-1].solution:
         try:
-            worked = yield from _given(problem, attempts[-1], verdicts[-1], provenance)
+            worked = yield from _given(problem, verdicts[-1], provenance)
         except InputError as error:
             refused = f"the solution that was given is not kept: {error}"
     elif solved_in_the_end(verdicts, deps.trusted_precision):
-        worked = worked_after_a_fail(problem, attempts, verdicts, provenance)
+        worked = worked_after_a_fail(problem, attempts[-1], provenance)
     made = attempts, verdicts, entries_shown(state)
     record = yield from write_lesson(memory, writer, problem, made, provenance, worked)
     return record | {"note": refused or record["note"]}
 
 
-def _given(
-    problem: Problem, attempt: Attempt, verdict: Feedback, provenance: Provenance
-) -> Flow[list[Operation]]:
+def _given(problem: Problem, verdict: Feedback, provenance: Provenance) -> Flow[list[Operation]]:
     """The solution that came with a verdict, in the name of who gave it."""
     origin = provenance.model_copy(update={"verifier": verdict.source, "writer": ""})
     solution = given_solution(problem, verdict.solution)
-    wrong = last_failed([attempt], [verdict])
-    entry = yield from checked_entry(problem, solution, origin, wrong=wrong)
+    entry = yield from checked_entry(problem, solution, origin)
     return [Operation(kind="add", entry=entry, reason=f"taught by {verdict.source}")]
 
 
@@ -182,19 +178,15 @@ def write_lesson(
 
 
 def worked_after_a_fail(
-    problem: Problem,
-    attempts: Sequence[Attempt],
-    verdicts: Sequence[Feedback],
-    provenance: Provenance,
+    problem: Problem, right: Attempt, provenance: Provenance
 ) -> list[Operation]:
     """A right solution of what the run got wrong, where it can be shown."""
     try:
         entry = worked_entry(
             problem.without_reference(),
-            attempts[-1],
+            right,
             verified_by=provenance.verifier,
             provenance=provenance,
-            wrong=last_failed(attempts, verdicts),
         )
     except InputError:
         return []

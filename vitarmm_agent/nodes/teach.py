@@ -21,7 +21,7 @@ from vitarmm_agent.nodes.limits import limits_in_force
 from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Problem, Taught
-from vitarmm_agent.rmm.worked import Teacher, last_failed, worked_entry
+from vitarmm_agent.rmm.worked import Teacher, worked_entry
 from vitarmm_agent.state import (
     ReasoningState,
     all_attempts,
@@ -78,8 +78,7 @@ def teach(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
             writer=deps.teacher.name,
             begun=begun_of(state),
         )
-        wrong = last_failed(attempts, all_feedback(state))
-        taught = yield from keep(memory, problem, taught, provenance, deps.policy, wrong)
+        taught = yield from keep(memory, problem, taught, provenance, deps.policy)
     else:
         note = f"the teacher was asked as often as it may be ({deps.teacher.calls})"
         taught = Taught(by=deps.teacher.name, note=note)
@@ -121,13 +120,12 @@ def keep(
     taught: Taught,
     provenance: Provenance,
     policy: FeedbackPolicy | None = None,
-    wrong: Attempt | None = None,
 ) -> Flow[Taught]:
     """Write a solution as a worked example, unless an exact verifier fails it."""
     if taught.solution is None:
         return taught
     try:
-        entry = yield from checked_entry(problem, taught.solution, provenance, policy, wrong=wrong)
+        entry = yield from checked_entry(problem, taught.solution, provenance, policy)
     except InputError as error:
         return taught.model_copy(update={"note": str(error)})
     batch = provenance.run if provenance.attempt else person_run("teach")
@@ -149,8 +147,6 @@ def checked_entry(
     solution: Attempt,
     provenance: Provenance,
     policy: FeedbackPolicy | None = None,
-    *,
-    wrong: Attempt | None = None,
 ) -> Flow[MemoryEntry]:
     """The entry of a solution that no exact verifier fails.
 
@@ -165,7 +161,6 @@ def checked_entry(
         solution,
         verified_by=A_PERSON if by == A_PERSON else f"{provenance.verifier} {by}".strip(),
         provenance=provenance,
-        wrong=wrong,
     )
 
 

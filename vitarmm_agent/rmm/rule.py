@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.masking import masked
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.problem import Attempt, Feedback, Problem, Usage
-from vitarmm_agent.rmm.novelty import only_news
 from vitarmm_agent.rmm.schema import written_json
-from vitarmm_agent.rmm.worked import TRUSTED, believed, last_failed, worked_entry
+from vitarmm_agent.rmm.worked import TRUSTED, believed, worked_entry
 from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, situation_of
 
 RULE = "rule"
@@ -46,23 +46,29 @@ class RuleWriter(MemoryWriter):
         operations = tuple(worked)
         right = attempts[-1] if believed(feedback[-1], self.trusted) else solution
         if not operations and right is not None:
-            wrong = last_failed(attempts, feedback)
-            operations = _kept(problem, right, wrong, provenance, (*related, *recalled))
+            kept = _kept(problem, right, provenance, (*related, *recalled))
+            operations = (kept,) if kept else ()
         raw, seconds = written_json(operations, related), time.perf_counter() - begun
         return WriterDecision(operations, None, raw, Usage(), seconds, situation)
 
 
 def _kept(
-    problem: Problem,
-    right: Attempt,
-    wrong: Attempt | None,
-    provenance: Provenance,
-    shown: Sequence[MemoryEntry],
-) -> tuple[Operation, ...]:
-    """Add its entry, unless a worked example that was shown says the same; nothing, if it has none."""
+    problem: Problem, right: Attempt, provenance: Provenance, shown: Sequence[MemoryEntry]
+) -> Operation | None:
+    """Add its entry, unless a worked example that was shown has its form; None, if it has none."""
     by = provenance.verifier
     try:
-        entry = worked_entry(problem, right, verified_by=by, provenance=provenance, wrong=wrong)
+        entry = worked_entry(problem, right, verified_by=by, provenance=provenance)
     except InputError:
-        return ()
-    return (only_news(Operation(kind="add", entry=entry), (e for e in shown if e.example)),)
+        return None
+    old = next((one for one in shown if one.example and _form(one) == _form(entry)), None)
+    if old is not None:
+        return Operation(kind="none", reason=f"it repeats entry {old.id}, which was shown")
+    return Operation(kind="add", entry=entry)
+
+
+def _form(entry: MemoryEntry) -> tuple[str, str, tuple[str, ...]]:
+    """What an example has in common with those that differ from it in numbers alone."""
+    assert entry.example is not None
+    problem, images = entry.example.question
+    return masked(problem, "N"), masked(entry.example.solution, "N"), images

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 from vitarmm_agent.answers.steps import incomplete, is_final_line
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.masking import general
 from vitarmm_agent.memory_store.schema import (
-    MAX_CONTENT,
     MAX_EXAMPLE_IMAGES,
     MAX_TITLE,
     Example,
@@ -22,11 +20,13 @@ from vitarmm_agent.memory_store.schema import (
     Provenance,
 )
 from vitarmm_agent.problem import Attempt, Feedback, Problem
-from vitarmm_agent.rmm.letters import Lesson, in_letters
+from vitarmm_agent.rmm.key_words import key_words
+from vitarmm_agent.rmm.schema import CONDITION, TITLE
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+WORKED = "Worked example"
 CONFIDENCE = 0.8
 """Of an entry whose solution someone vouches for."""
 TRUSTED = 0.95
@@ -76,32 +76,23 @@ def believed(verdict: Feedback, trusted: float) -> bool:
     return verdict.verdict == "pass" and known
 
 
-def last_failed(attempts: Sequence[Attempt], verdicts: Sequence[Feedback]) -> Attempt | None:
-    """The latest attempt that failed, or None."""
-    failed = [one for one, said in zip(attempts, verdicts, strict=False) if said.verdict == "fail"]
-    return failed[-1] if failed else None
-
-
 def worked_entry(
     problem: Problem,
     solution: Attempt,
     *,
     verified_by: str,
     provenance: Provenance,
-    wrong: Attempt | None = None,
 ) -> MemoryEntry:
     """The entry of a solution that is taken to be right: what is kept of one, whoever gave it.
 
-    The solution is its worked example. Title, condition and steps are in general words, so that those
-    who read it see at once which problems it is for, and nothing in them tells this one's answer. Where
-    they cannot be, it is the problem without names and numbers, and the solution as it stands.
+    The solution is its worked example. Title and condition are key words of the problem, so that those who
+    read it see at once which problems it is for, and nothing beside the example tells of this one.
 
     Args:
         problem: what was solved, without its reference.
         solution: with steps and an answer.
         verified_by: who says that it is right.
         provenance: where the entry comes from.
-        wrong: an attempt that failed before. A calculation in it that the solution does not make is named.
 
     Raises:
         InputError: the solution has no steps or no answer, was cut off, or is too long to be shown.
@@ -120,26 +111,15 @@ def worked_entry(
         )
     except ValidationError as error:
         raise InputError(f"the solution cannot be kept: {error_lines(error)}") from None
-    said = in_letters(problem, solution, wrong) or as_it_stands(problem.text, example)
+    title = key_words(problem.text, TITLE)
     return MemoryEntry(
-        entry_type="correction" if said.corrects else "insight",
-        title=said.title,
-        applies_when=said.applies_when,
-        content=said.content,
+        entry_type="insight",
+        title=title or WORKED,
+        applies_when=key_words(problem.text, CONDITION),
+        content=f"{WORKED}: {title}." if title else f"{WORKED}.",
         confidence=CONFIDENCE,
         provenance=provenance,
         example=example,
-    )
-
-
-def as_it_stands(problem: str, example: Example) -> Lesson:
-    """A solution as text, and its problem without names and numbers."""
-    condition = general(problem)
-    return Lesson(
-        title=_shortened(f"Worked example: {condition}", MAX_TITLE),
-        applies_when=condition[:MAX_CONTENT],
-        content=_shortened(example.solution, MAX_CONTENT),
-        corrects=False,
     )
 
 
@@ -150,7 +130,3 @@ def _stated(problem: Problem) -> str:
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     lines = [f"({letters[i]}) {choice}" for i, choice in enumerate(problem.choices)]
     return "\n".join([problem.text, *lines])
-
-
-def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
