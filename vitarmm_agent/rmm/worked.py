@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from vitarmm_agent.answers.steps import incomplete, is_final_line
+from vitarmm_agent.answers.equation_tokens import without_notes
+from vitarmm_agent.answers.steps import incomplete, is_final_line, without_answer
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.masking import general
@@ -106,9 +107,10 @@ def worked_entry(
     Raises:
         InputError: the solution has no steps or no answer, was cut off, or is too long to be shown.
     """
-    steps = [step.text for step in solution.steps if not is_final_line(step.text)]
     if (why := incomplete(solution)) or solution.answer is None:
         raise InputError(why)
+    solution = _as_shown(solution)
+    steps = [step.text for step in solution.steps]
     images = tuple(image.sha256 for image in problem.images if image.sha256)
     try:
         example = Example(
@@ -130,6 +132,16 @@ def worked_entry(
         provenance=provenance,
         example=example,
     )
+
+
+def _as_shown(solution: Attempt) -> Attempt:
+    """A solution whose steps have no calculator notes, and do not state the answer, which is shown once."""
+    steps = []
+    for step in solution.steps:
+        words = without_answer(without_notes(step.text)).strip()
+        if words and not is_final_line(words):
+            steps.append(step.model_copy(update={"text": words}))
+    return solution.model_copy(update={"steps": tuple(steps)})
 
 
 def as_it_stands(problem: str, example: Example) -> Lesson:
