@@ -296,7 +296,8 @@ class Curation:
 
 def _says(entry: MemoryEntry) -> tuple[str, str] | None:
     """The problem and the solution of an entry's example."""
-    return entry.example and (entry.example.problem, entry.example.solution)
+    example = entry.example
+    return (example.problem, example.solution) if example is not None else None
 
 
 def _needed(known: Mapping[str, MemoryEntry], entry_id: str) -> MemoryEntry:
