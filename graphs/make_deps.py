@@ -24,6 +24,7 @@ from vitarmm_agent.rmm.worked import Teacher
 from vitarmm_agent.rmm.writer import MemoryWriter
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, Verifiers, build_policy
+from vitarmm_agent.verifiers.solution import objection_to_example
 
 if TYPE_CHECKING:
     from vitarmm_agent.problem import Problem
@@ -47,6 +48,8 @@ def make_deps(
     solver = _model("reasoner", reasoner, settings.reasoner, settings)
     media = open_media(settings, local_files=settings.local_files)
     opened = _memory(memory, store, settings)
+    if opened is not None and opened.objection is None:
+        opened.objection = objection_to_example
     opener = None if opened or _is_named(memory, store, settings) else _opener(settings)
     return Deps(
         reasoner=solver,

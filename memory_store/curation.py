@@ -14,12 +14,12 @@ from typing import IO, Any, get_args
 from pydantic import ValidationError
 
 from vitarmm_agent.data import error_lines
-from vitarmm_agent.effects import Flow
+from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, State
+from vitarmm_agent.memory_store.schema import EntryType, Example, MemoryEntry, State
 from vitarmm_agent.memory_store.transfer import (
     BadLine,
     Conflict,
@@ -37,6 +37,8 @@ from vitarmm_agent.options import one_of
 
 logger = logging.getLogger(__name__)
 
+Objection = Callable[[Example], str]
+"""Says what is wrong with a worked example; nothing where nothing is found."""
 BULK = 500
 """Entries of one batch when many are written."""
 
@@ -48,6 +50,14 @@ class Curation:
     entry_store: EntryStore
     group: WriteGroup
     journal: Journal | None
+    objection: Objection | None = None
+
+    def objection_to(self, entry: MemoryEntry) -> str:
+        """What is wrong with the example of an entry; nothing where it has none, or a right one."""
+        if entry.example is None or self.objection is None:
+            return ""
+        why = self.objection(entry.example)
+        return why and f"its example is wrong: {why}"
 
     def get(self, entry_id: str) -> Flow[MemoryEntry | None]:
         """The entry with this id, or None."""
@@ -141,16 +151,20 @@ class Curation:
         """Change fields of an entry, given by name; returns the run that ``undo`` takes.
 
         Raises:
-            InputError: there is no such entry, or a field or value is not allowed.
+            InputError: there is no such entry, a field or value is not allowed, or the new example is
+                wrong.
         """
 
         def edited(known: Mapping[str, MemoryEntry]) -> Mapping[str, MemoryEntry]:
             data = _needed(known, entry_id).model_dump() | dict(fields)
             data |= {"id": entry_id, "updated_at": datetime.now(UTC)}
             try:
-                return {entry_id: MemoryEntry.model_validate(data)}
+                entry = MemoryEntry.model_validate(data)
             except ValidationError as error:
                 raise InputError(f"entry {entry_id}: {error_lines(error)}") from None
+            if _says(entry) != _says(known[entry_id]) and (why := self.objection_to(entry)):
+                raise InputError(f"entry {entry_id}: {why}")
+            return {entry_id: entry}
 
         return (yield from self.decide([entry_id], edited, kind="edit", reason=reason))
 
@@ -212,7 +226,7 @@ class Curation:
         """Take in entries from JSON Lines, without consolidating them.
 
         Anyone may have written the file: counts and provenance are reset, and what seems to instruct
-        the model waits for review.
+        the model, or has an example that is wrong, waits for review.
 
         Args:
             source: file or stream.
@@ -244,7 +258,7 @@ class Curation:
         one_of("on_conflict", on_conflict, get_args(Conflict))
         if bad and not keep_good:
             raise _none_taken(bad)
-        taken = {e.id: e if trust else distrusted(e) for e in entries}
+        taken = yield from in_thread(self._taken, entries, trust)
         known = yield from self.entry_store.get(list(taken))
         conflicts = [e for e in entries if e.id in known and known[e.id] not in (e, taken[e.id])]
         if conflicts and on_conflict == "fail":
@@ -275,6 +289,15 @@ class Curation:
             bad=tuple(bad),
             notes=tuple(notes),
         )
+
+    def _taken(self, entries: Sequence[MemoryEntry], trust: bool) -> dict[str, MemoryEntry]:
+        return {e.id: e if trust else distrusted(e, self.objection_to(e)) for e in entries}
+
+
+def _says(entry: MemoryEntry) -> tuple[str, str] | None:
+    """The problem and the solution of an entry's example."""
+    example = entry.example
+    return (example.problem, example.solution) if example is not None else None
 
 
 def _needed(known: Mapping[str, MemoryEntry], entry_id: str) -> MemoryEntry:

@@ -21,7 +21,7 @@ from vitarmm_agent.data import error_lines
 from vitarmm_agent.effects import Flow, of_part, twins
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.consolidating import Consolidating
-from vitarmm_agent.memory_store.curation import Curation, person_run
+from vitarmm_agent.memory_store.curation import Curation, Objection, person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore, sizes
 from vitarmm_agent.memory_store.journal import Journal
 from vitarmm_agent.memory_store.namespaces import check_text
@@ -51,8 +51,11 @@ class ReasoningMemory:
         *,
         journal: Journal | None = None,
         config: RecallConfig | None = None,
+        objection: Objection | None = None,
     ) -> None:
         """Use ``namespace`` of ``store``; without a journal there is no history and no undo.
+
+        What ``objection`` finds wrong with an example keeps it from being shown, or added.
 
         Raises:
             InputError: the namespace is empty or has a label that cannot be stored.
@@ -60,6 +63,7 @@ class ReasoningMemory:
         self.store = store
         self.journal = journal
         self.config = config or RecallConfig()
+        self.objection = objection
         self.entry_store = EntryStore(store, namespace)
         self._group = WriteGroup(store, journal)
 
@@ -193,6 +197,8 @@ class ReasoningMemory:
             entry = MemoryEntry.model_validate(fields)
         except ValidationError as error:
             raise InputError(f"the entry cannot be used: {error_lines(error)}") from None
+        if why := self._curation().objection_to(entry):
+            raise InputError(f"the entry cannot be used: {why}")
         operation = Operation(kind="add", entry=entry)
         return (yield from self._write([operation], run=run or person_run("add"), attempt=0))[0]
 
@@ -264,7 +270,7 @@ class ReasoningMemory:
         return Writing(self.entry_store, self._group).credit(entry_ids, verdict, previous, origin)
 
     def _curation(self) -> Curation:
-        return Curation(self.entry_store, self._group, self.journal)
+        return Curation(self.entry_store, self._group, self.journal, self.objection)
 
     def _past(self) -> Past:
         return Past(self.entry_store, self._group, self.journal, self._curation())

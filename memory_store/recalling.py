@@ -31,6 +31,8 @@ from vitarmm_agent.memory_store.ranking import (
 )
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 
+Nearness = dict[tuple[str, str], float]
+"""Similarities by entry and problem."""
 MAX_QUERY = 8_000
 """Characters of a problem that are searched for."""
 
@@ -77,37 +79,42 @@ class Recalling:
         query = _searchable(problem_text)
         if not query:
             return Recall(query=query, note="there is no text to search for")
-        examples = yield from self._examples(query, refused, as_of)
+        examples, near = yield from self._examples(query, refused, as_of)
         floor = self.config.similarity_floor
         found = yield from self._candidates(query, k, refused, as_of)
         main, rejected = rank(query, found, k=k, floor=floor, config=self.config, now=as_of)
         linked = yield from self._linked(main, refused, as_of)
-        note = "" if main or examples else _why_empty(rejected, floor, bool(found))
+        note = ""
+        if not main and not examples:
+            passed_over = yield from self._allowed(near, refused, as_of)
+            note = self._why_empty(rejected, passed_over, any_found=bool(found))
         entries = (*examples, *main, *linked)
         return Recall(query=query, entries=entries, best_rejected=rejected, note=note)
 
     def _examples(
         self, query: str, refused: Refused, as_of: datetime | None
-    ) -> Flow[list[Recalled]]:
-        """The examples whose problems are of the same kind: alike as they are, or masked."""
+    ) -> Flow[tuple[list[Recalled], Nearness]]:
+        """The examples whose problems are of the same kind: alike as they are, or masked; and how near all are."""
         limit, most = self.config.shortlist, self.config.examples
         if not most:
-            return []
+            return [], {}
         texts = list(dict.fromkeys((query, general(query))))
         while True:
             (hits,) = yield from self.entry_store.near(texts, limit, EXAMPLES)
-            good = _best_scores(hits, self.config.examples_from)
-            allowed = yield from self._allowed(good, refused, as_of)
+            near = _best_scores(hits)
+            good = {place: s for place, s in near.items() if s >= self.config.examples_from}
+            known = yield from self._allowed(good, refused, as_of)
+            allowed = [candidate for candidate in known if not _outvoted(candidate.entry)]
             alike = good and max(good.values()) - min(good.values()) < 1e-6  # more may be as near
             enough = len(allowed) >= most and not alike
             if enough or len(good) < limit or limit >= WIDEST:
-                return fitting(query, allowed, most)
+                return fitting(query, allowed, most), near
             limit *= 4
 
     def _allowed(
-        self, good: dict[tuple[str, str], float], refused: Refused, as_of: datetime | None
+        self, good: Nearness, refused: Refused, as_of: datetime | None
     ) -> Flow[list[Candidate]]:
-        """Of examples that are near enough, those that may be shown."""
+        """Of these examples, those that may be recalled."""
         ids = sorted({entry_id for entry_id, _ in good})
         if as_of is None:
             known = yield from self.entry_store.get(ids)
@@ -119,7 +126,6 @@ class Recalling:
             if entry.example is not None
             and (entry.id, entry.example.problem) in good
             and entry not in refused
-            and entry.harmful - entry.helpful < OUTVOTED
         ]
 
     def _candidates(
@@ -172,27 +178,44 @@ class Recalling:
         journal = history(self.journal, "recall as of a time")
         return (yield from in_thread(journal.states, self.entry_store.namespace, ids, moment))
 
+    def _why_empty(
+        self, rejected: Recalled | None, examples: Sequence[Candidate], *, any_found: bool
+    ) -> str:
+        """Why nothing is recalled: what came nearest of texts and of examples, and how near it is."""
+        floor, notes = self.config.similarity_floor, []
+        if rejected is not None:
+            notes.append(_below("entry", rejected.entry.id, rejected.similarity, floor))
+        if examples:
+            best = max(examples, key=lambda candidate: candidate.similarity)
+            entry, near = best.entry, best.similarity
+            if near < self.config.examples_from:
+                notes.append(_below("example", entry.id, near, self.config.examples_from))
+            elif _outvoted(entry):
+                counts = f"it did harm {entry.harmful} times and helped {entry.helpful} times"
+                notes.append(f"the best example, {entry.id}, is withheld: {counts}")
+        if not notes and not any_found:
+            return "the memory has no entry that may be recalled"
+        return "; ".join(notes) or "nothing else fits"
 
-def _best_scores(
-    hits: Sequence[Sequence[SearchItem]], floor: float
-) -> dict[tuple[str, str], float]:
-    """By entry and problem, the best similarity of what was found, where it is not below ``floor``."""
-    near: dict[tuple[str, str], float] = {}
+
+def _below(what: str, entry_id: str, similarity: float, floor: float) -> str:
+    return f"the best {what}, {entry_id}, has similarity {similarity:.2f}, below the floor of {floor:.2f}"
+
+
+def _outvoted(entry: MemoryEntry) -> bool:
+    """Whether an example did harm more often than it helped, by so much that it is withheld."""
+    return entry.harmful - entry.helpful >= OUTVOTED
+
+
+def _best_scores(hits: Sequence[Sequence[SearchItem]]) -> Nearness:
+    """By entry and problem, the best similarity of what was found."""
+    near: Nearness = {}
     for item in (item for found in hits for item in found):
         place = str(item.value["entry_id"]), str(item.value["problem"])
         near[place] = max(float(item.score or 0), near.get(place, 0.0))
-    return {place: score for place, score in near.items() if score >= floor}
+    return near
 
 
 def _searchable(text: str) -> str:
     """Text that any embedder takes: no lone surrogates or NUL, bounded, trimmed."""
     return text[:MAX_QUERY].encode("utf-8", "replace").decode().replace("\x00", " ").strip()
-
-
-def _why_empty(rejected: Recalled | None, floor: float, any_found: bool) -> str:
-    if rejected is None:
-        return "nothing else fits" if any_found else "the memory has no entry that may be recalled"
-    return (
-        f"the best entry, {rejected.entry.id}, has similarity {rejected.similarity:.2f}, "
-        f"below the floor of {floor:.2f}"
-    )

@@ -98,15 +98,18 @@ def parse_lines(lines: Iterable[str]) -> tuple[list[MemoryEntry], list[BadLine]]
     return list(entries.values()), bad
 
 
-def distrusted(entry: MemoryEntry) -> MemoryEntry:
+def distrusted(entry: MemoryEntry, objection: str = "") -> MemoryEntry:
     """An entry of a file that anyone may have written.
 
     What it claims to have been good for and where it claims to come from count for nothing, and it
-    waits for review when it seems to instruct the model.
+    waits for review when it seems to instruct the model, or there is an ``objection`` to it.
     """
     held: dict[str, Any] = {}
-    if (signs := injection_signs(entry)) and not entry.quarantined:
-        reason = f"imported, and it {', '.join(signs)}"
+    signs = ", ".join(injection_signs(entry))
+    if (
+        why := "; ".join(filter(None, (signs and f"it {signs}", objection)))
+    ) and not entry.quarantined:
+        reason = f"imported, and {why}"
         held = {"quarantined": True, "metadata": entry.metadata | {"quarantined": reason}}
     reset = {"used": 0, "helpful": 0, "harmful": 0, "provenance": Provenance(writer="import")}
     if entry.example is not None:

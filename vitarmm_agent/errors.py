@@ -88,6 +88,13 @@ class InternalError(VitaRMMError):
     """A bug in this package."""
 
 
+SHOWN_NAME = 80
+
+
 def no_run(thread_id: str) -> InputError:
     """What is said where there is no run of this name."""
-    return InputError(f"no run {thread_id!r}; `vitarmm trace list` shows the runs there are")
+    shown = thread_id if len(thread_id) <= SHOWN_NAME else f"{thread_id[:SHOWN_NAME]}…"
+    hint = (
+        "; a problem is given as Problem(text=…), or as --problem TEXT" if " " in thread_id else ""
+    )
+    return InputError(f"no run {shown!r}; `vitarmm trace list` shows the runs there are{hint}")

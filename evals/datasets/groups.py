@@ -96,6 +96,8 @@ def _retold(sibling: Sibling, seed: str) -> Sibling:
 
 
 def _problem(row: Mapping[str, Any], context: Context) -> Problem:
+    name = "" if row.get("group") is None else str(row["group"])
+    group = text_field({"group": name}, "group")
     solution, gold = row.get("solution"), row.get("reference", row.get("answer"))
     if isinstance(gold, str) and "####" in gold:  # as GSM8K has it
         worked, _, gold = gold.rpartition("####")
@@ -106,16 +108,16 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     own = {"benchmark": "siblings", "split": context.split, "category": "", "grading": "strict"}
     if steps:
         own["category"] = f"{len(steps)} step{'' if len(steps) == 1 else 's'}"
-    group = {"group": text_field({"group": str(row["group"])}, "group"), "solution": steps}
+    facts = {"group": group, "solution": steps}
     fields = {k: v for k, v in row.items() if k in Problem.model_fields}
     try:
         return Problem.parse(
             fields
             | {
-                "id": str(row.get("id") or f"{row['group']}-{context.number:05d}"),
+                "id": str(row.get("id") or f"{group}-{context.number:05d}"),
                 "text": text_field(row, "text" if "text" in row else "question"),
                 "reference": str(gold),
-                "metadata": own | mapping_field(row, "metadata") | group,
+                "metadata": own | mapping_field(row, "metadata") | facts,
             }
         )
     except InputError as error:

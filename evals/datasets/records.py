@@ -54,6 +54,7 @@ class Benchmark(Data):
         condition: how MMLU was put, else None.
         taught: of recurring problems the first of each group, with its solution in ``metadata``;
             it may be taught, and is not among the problems.
+        untaught: groups left out because their solution cannot be taught, and why.
     """
 
     name: BenchmarkName
@@ -67,6 +68,7 @@ class Benchmark(Data):
     test_only: bool = False
     condition: Condition | None = None
     taught: tuple[Problem, ...] = ()
+    untaught: dict[str, str] = {}
 
 
 @dataclass(frozen=True)

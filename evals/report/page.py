@@ -103,6 +103,9 @@ def _made_with(report: Report) -> list[tuple[str, str]]:
         (f"{used.name} {used.split}".strip(), f"{used.n} problems, sha256 {used.sha256[:16]}")
         for used in config.benchmarks
     ]
+    rows += [
+        ("left out", f"{n}: {why}") for used in config.benchmarks for why, n in used.skipped.items()
+    ]
     for name in ("reasoner", "judge", "rmm", "feedback", "memory", "embedder"):
         if name == "feedback" and config.details.get("one_pass"):
             rows.append((name, "none: one attempt each, which nothing judges"))

@@ -41,7 +41,7 @@ class BenchmarkUsed(Data):
     Attributes:
         n: problems that were used.
         sha256: of the file it was read from.
-        skipped: rows that could not be used: how many, by reason.
+        skipped: rows that could not be used, and groups that could not be taught: how many, by reason.
     """
 
     name: str

@@ -22,7 +22,7 @@ from vitarmm_agent.evals.run.folder import (
     describe,
     problems_sha256,
 )
-from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER, check_teachable
+from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER, teachable
 from vitarmm_agent.evals.worklist import PATIENCE
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def checked(plan: EvaluationPlan) -> EvaluationPlan:
             )
     else:
         plan = replace(plan, learning=None)
-    _check_recurring(plan)
+    plan = _recurring(plan)
     if plan.one_pass:
         settings = plan.settings.model_copy(update={"max_iterations": 1})
         plan = replace(plan, settings=settings)
@@ -119,7 +119,8 @@ def checked(plan: EvaluationPlan) -> EvaluationPlan:
     return replace(plan, benchmarks=tuple(_with_unique_ids(plan.benchmarks)))
 
 
-def _check_recurring(plan: EvaluationPlan) -> None:
+def _recurring(plan: EvaluationPlan) -> EvaluationPlan:
+    """The plan with those groups alone that can be taught, where that can be known before."""
     recurring = [arm.name for arm in plan.arms if arm.recurs]
     if recurring and (len(plan.benchmarks) > 1 or not plan.benchmarks[0].taught):
         raise InputError(
@@ -131,7 +132,9 @@ def _check_recurring(plan: EvaluationPlan) -> None:
     if recurring and plan.taught_by == TEACHER and plan.settings.teacher is None:
         raise InputError("no teacher is named; give --teacher SPEC, or --taught-by reference")
     if recurring and plan.taught_by == REFERENCE:
-        check_teachable(plan.benchmarks[0], recurring)
+        kept = teachable(plan.benchmarks[0], recurring, plan.seed)
+        return replace(plan, benchmarks=(kept,))
+    return plan
 
 
 def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> EvaluationConfig:
@@ -164,13 +167,15 @@ def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> Evaluat
 
 
 def _used(benchmark: Benchmark) -> BenchmarkUsed:
+    skipped = [row.reason for row in benchmark.skipped]
+    untaught = [f"group {name!r}: {why}" for name, why in benchmark.untaught.items()]
     return BenchmarkUsed(
         name=benchmark.name,
         split=benchmark.split,
         n=len(benchmark.problems),
         sha256=benchmark.sha256,
         source=benchmark.source,
-        skipped=dict(Counter(row.reason for row in benchmark.skipped)),
+        skipped=dict(Counter([*skipped, *untaught])),
     )
 
 

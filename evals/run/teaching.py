@@ -9,6 +9,7 @@ force, at the same place of the prompt: one that fits nothing, and one of anothe
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,15 +28,18 @@ from vitarmm_agent.memory_store.schema import Example, MemoryEntry, Provenance
 from vitarmm_agent.private import write_text
 from vitarmm_agent.problem import Problem
 from vitarmm_agent.rmm.worked import worked_entry
-from vitarmm_agent.verifiers.policy import exact_checks
-from vitarmm_agent.verifiers.solution import solution_of
+from vitarmm_agent.verifiers.solution import objection_to, solution_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
 
+log = logging.getLogger(__name__)
+
 REFERENCE = "reference"
 TEACHER = "teacher"
 TRIES = 20
+TOLD = 3
+"""Groups that cannot be taught, of which the reason is told at once; all are in the configuration."""
 FORM = MemoryEntry(
     id="form",
     entry_type="insight",
@@ -65,42 +69,63 @@ def taught_entries(benchmark: Benchmark, lessons: Mapping[str, Sample] | None = 
     Raises:
         InputError: there is none.
     """
-    found: Taught = {}
-    for problem in benchmark.taught:
-        lesson = lessons.get(problem.id) if lessons is not None else None
-        text = own_solution(problem) if lessons is None else _solution(lesson)
-        entry = entry_of(problem, text, REFERENCE if lessons is None else TEACHER)
-        if entry is not None:
-            found[group_of(problem)] = entry
+    found, _ = _read(benchmark, lessons)
     if not found:
         raise _nothing_to_teach(benchmark)
     return found
 
 
-def check_teachable(benchmark: Benchmark, arms: Sequence[str]) -> None:
-    """Refuse, before anything is written, rows without solutions and a placebo without a second group.
+def teachable(benchmark: Benchmark, arms: Sequence[str], seed: int) -> Benchmark:
+    """The groups whose own solution can be taught; the others are told, and left out with the reason.
 
     Raises:
-        InputError: there are none, or there is no second.
+        InputError: there are none, or a problem has no placebo.
     """
-    groups = {group_of(problem) for problem in benchmark.taught if own_solution(problem)}
-    if not groups:
-        raise _nothing_to_teach(benchmark)
-    if "placebo" in arms and len(groups) < 2:
-        raise _no_placebo(benchmark)
-
-
-def _nothing_to_teach(benchmark: Benchmark) -> InputError:
-    return InputError(
-        f"no group of {benchmark.source} has a solution that can be taught; "
-        "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
+    taught, refused = _read(benchmark)
+    if not taught:
+        raise _nothing_to_teach(benchmark, refused)
+    if refused:
+        shown = "; ".join(f"{name!r}: {why}" for name, why in list(refused.items())[:TOLD])
+        log.warning(
+            "%s: %d of %d groups left out, whose solution cannot be taught (%s%s)",
+            benchmark.source, len(refused), len(benchmark.taught), shown,
+            "; …" if len(refused) > TOLD else "",
+        )  # fmt: skip
+    kept = benchmark.model_copy(
+        update={
+            "problems": tuple(p for p in benchmark.problems if group_of(p) in taught),
+            "taught": tuple(p for p in benchmark.taught if group_of(p) in taught),
+            "untaught": benchmark.untaught | refused,
+        }
     )
+    if "placebo" in arms:
+        _placebos(kept, taught, seed)
+    return kept
 
 
-def _no_placebo(benchmark: Benchmark) -> InputError:
+def _read(
+    benchmark: Benchmark, lessons: Mapping[str, Sample] | None = None
+) -> tuple[Taught, dict[str, str]]:
+    """What is taught, and why the solutions of the other groups cannot be; each by group."""
+    taught: Taught = {}
+    refused: dict[str, str] = {}
+    for problem in benchmark.taught:
+        lesson = lessons.get(problem.id) if lessons is not None else None
+        text = own_solution(problem) if lessons is None else _solution(lesson)
+        try:
+            entry = entry_of(problem, text, REFERENCE if lessons is None else TEACHER)
+        except InputError as error:
+            refused[group_of(problem)] = str(error)
+        else:
+            taught[group_of(problem)] = entry
+    return taught, refused
+
+
+def _nothing_to_teach(benchmark: Benchmark, refused: Mapping[str, str] | None = None) -> InputError:
+    why = next((f" ({name!r}: {why})" for name, why in (refused or {}).items()), "")
     return InputError(
-        "the arm 'placebo' shows the solution of another kind of problem, and "
-        f"{benchmark.source} holds no second kind; leave it out, or give more groups"
+        f"no group of {benchmark.source} has a solution that can be taught{why}; "
+        "its rows need a field 'solution' with steps, or name a teacher and --taught-by teacher"
     )
 
 
@@ -108,21 +133,20 @@ def _solution(lesson: Sample | None) -> str:
     return str(lesson.metadata.get("solution", "")) if lesson is not None else ""
 
 
-def entry_of(problem: Problem, text: str, verifier: str = REFERENCE) -> MemoryEntry | None:
-    """The entry of a solution; None where there is none, or an exact verifier fails it."""
-    if not text:
-        return None
+def entry_of(problem: Problem, text: str, verifier: str = REFERENCE) -> MemoryEntry:
+    """The entry of a solution.
+
+    Raises:
+        InputError: there is none, an exact verifier fails it, or it cannot be kept.
+    """
     bare = problem.without_reference()
     solution = solution_of(bare, text)
-    if run(exact_checks(None).check(bare, [solution])).verdict == "fail":
-        return None
+    if why := run(objection_to(bare, solution)) if text else "there is no solution":
+        raise InputError(why)
     provenance = Provenance(
         run=f"taught-{problem.id}", problem_id=problem.id, attempt=1, verifier=verifier
     )
-    try:
-        entry = worked_entry(bare, solution, verified_by=verifier, provenance=provenance)
-    except InputError:
-        return None
+    entry = worked_entry(bare, solution, verified_by=verifier, provenance=provenance)
     return entry.model_copy(update={"id": f"m-taught-{problem.id}"[:200]})
 
 
@@ -163,6 +187,18 @@ def placebos(
     return found
 
 
+def _placebos(benchmark: Benchmark, taught: Taught, seed: int) -> Taught:
+    """A placebo for each problem: one shown nothing would be the control of nothing."""
+    found = placebos(benchmark.taught, benchmark.problems, taught, seed)
+    if lacking := [problem.id for problem in benchmark.problems if problem.id not in found]:
+        raise InputError(
+            "the arm 'placebo' shows the solution of another kind of problem, and of "
+            f"{benchmark.source} no second kind could be taught for {len(lacking)} problems, such as "
+            f"{lacking[0]!r}; leave it out, or give more groups"
+        )
+    return found
+
+
 def prepare(
     folder: Path,
     arms: Sequence[Arm],
@@ -184,7 +220,7 @@ def prepare(
         seed: of the placebos.
 
     Raises:
-        InputError: there is no example for a placebo.
+        InputError: a problem has no placebo.
     """
     for arm in arms:
         if arm.keeps in ("taught", "lessons"):
@@ -192,9 +228,7 @@ def prepare(
         elif arm.keeps == "shown":
             shown = dict.fromkeys((p.id for p in benchmark.problems), FORM)
             if arm.name == "placebo":
-                shown = placebos(benchmark.taught, benchmark.problems, taught, seed)
-                if not shown:
-                    raise _no_placebo(benchmark)
+                shown = _placebos(benchmark, taught, seed)
             path = shown_path(folder, arm)
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = {key: entry.model_dump(mode="json") for key, entry in shown.items()}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from vitarmm_agent.cli.app import run_app
+from vitarmm_agent.memory_store.schema import Example, MemoryEntry
 
 
 @pytest.fixture
@@ -133,6 +134,34 @@ def test_export_and_import(vitarmm: Callable[..., Any], tmp_path: Path) -> None:
     assert "2 added" in vitarmm("import", str(file), "--keep-good", "--namespace", "third")
     names = [row["namespace"] for row in vitarmm("namespaces", "--json")]
     assert names == [["default", "agent"], ["other", "team"], ["third"]]
+
+
+@pytest.mark.parametrize("as_skills", [False, True])
+def test_an_example_that_arithmetic_refutes_waits_for_review(
+    vitarmm: Callable[..., Any], tmp_path: Path, as_skills: bool
+) -> None:
+    problem = "A baker makes 48 rolls a day and sells half. How many are left after 3 days?"
+    steps = ("48 / 2 = 24 rolls are left each day.", "24 * 3 = 72 are left.")
+    example = Example(problem=problem, steps=steps, answer="72")
+    entry = MemoryEntry(entry_type="insight", content="Halve, then multiply.", example=example)
+    letters = Example(problem="2 * 3?\n(A) 5\n(B) 6", steps=("2 * 3 = 6.",), answer="B")
+    right = MemoryEntry(entry_type="insight", content="Multiply.", example=letters)
+    file = tmp_path / "in.jsonl"
+    file.write_text(
+        f"{entry.model_dump_json()}\n{right.model_dump_json()}\n".replace("= 72", "= 73")
+    )
+    given = [str(file)]
+    if as_skills:
+        vitarmm("import", *given, "--trust", "--namespace", "source")
+        vitarmm(
+            "export", "--skills", str(tmp_path / "s"), "--proven", "all", "--namespace", "source"
+        )
+        given = ["--skills", str(tmp_path / "s")]
+    assert "1 wait for review" in vitarmm("import", *given)
+    (held,) = vitarmm("list", "--state", "quarantined", "--json")
+    assert "24 * 3 = 73 is wrong" in held["metadata"]["quarantined"]
+    assert held["example"]["answer"] == "72", "and nothing of it is lost"
+    assert len(vitarmm("list", "--state", "live", "--json")) == 1
 
 
 def test_a_namespace_is_shown_as_it_is_given(vitarmm: Callable[..., Any]) -> None:

@@ -298,6 +298,29 @@ def test_a_verifier_that_gives_a_wrong_solution_teaches_nothing(
     assert why in record.note and not examples(memory)
 
 
+@pytest.mark.parametrize(
+    ("solution", "steps"),
+    [
+        (
+            "48/2=<<48/2=24>>24 are left each day.\n24*3=<<24*3=72>>72\n#### 72",
+            ("48/2=24 are left each day.", "24*3=72"),
+        ),
+        ("每天剩 48 / 2 = 24 个。\n24 * 3 = 72\n答案：72", ("每天剩 48 / 2 = 24 个。", "24 * 3 = 72")),
+        ("48 / 2 = 24, and 24 * 3 = 72. Answer: 72", ("48 / 2 = 24, and 24 * 3 = 72.",)),
+    ],
+)  # fmt: skip
+def test_a_solution_is_shown_without_notes_and_with_one_answer(
+    tmp_path: Path, memory: ReasoningMemory, solution: str, steps: tuple[str, ...]
+) -> None:
+    agent = open_agent(tmp_path, WRONG, memory=memory)
+    rolls = "A baker makes 48 rolls a day and sells half. How many are left after 3 days?"
+    agent.teach(Problem(text=rolls), solution)
+    (entry,) = memory.list()
+    assert entry.example is not None
+    assert (entry.example.steps, entry.example.answer) == (steps, "72")
+    assert "<<" not in entry.content
+
+
 def test_a_person_is_told_what_is_wrong(tmp_path: Path, memory: ReasoningMemory) -> None:
     agent = open_agent(tmp_path, WRONG, memory=memory, max_iterations=1)
     with pytest.raises(InputError, match="no run 'nowhere'"):

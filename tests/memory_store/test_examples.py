@@ -43,7 +43,9 @@ def test_a_sibling_is_shown_the_example_and_another_problem_is_not(memory: Reaso
     assert examples(found) == [one.id]
     assert [shown.entry.id for shown in found.entries] == [one.id], "as an example, and not twice"
     assert found.entries[0].entry.example == EXAMPLE
-    assert memory.recall(OTHER).entries == ()
+    far = memory.recall(OTHER)
+    assert far.entries == ()
+    assert f"best example, {one.id}, has similarity" in far.note and "below the floor" in far.note
     near = memory.recall("Janet sells eggs at the market for money. Where does she earn it?")
     assert near.entries == (), "nor is its text shown to what is merely near"
 
@@ -74,7 +76,9 @@ def test_an_example_that_harms_is_withheld(memory: ReasoningMemory) -> None:
     memory.credit([one.id, good.id], "fail", run="c", attempt=1)
     assert examples(memory.recall(SIBLING)) == [good.id]
     memory.credit([good.id], "fail", run="d", attempt=2, previous="pass")
-    assert examples(memory.recall(SIBLING)) == [], "it turned a pass into a fail"
+    none = memory.recall(SIBLING)
+    assert examples(none) == [], "it turned a pass into a fail"
+    assert f"best example, {one.id}, is withheld: it did harm 2 times" in none.note
 
 
 @stores(*MEMORY_STORES)

@@ -40,6 +40,26 @@ def test_export_and_import(memory: ReasoningMemory, root: str, tmp_path: Path) -
     assert other.list() == []
 
 
+@stores("in-memory")
+def test_an_example_that_is_objected_to(memory: ReasoningMemory) -> None:
+    """It waits for review where it is imported; a person who adds or edits it is told."""
+    memory.objection = lambda example: "7 is odd" if example.answer == "7" else ""
+    odd = {"problem": "3 + 4?", "steps": ["3 + 4 = 7."], "answer": "7"}
+    taken = memory.import_(io.StringIO(entry("Add.", example=odd).model_dump_json()))
+    (held,) = memory.list(state="quarantined")
+    assert taken.quarantined == 1
+    assert held.metadata["quarantined"] == "imported, and its example is wrong: 7 is odd"
+    memory.edit(held.id, {"title": "Adding", "example": odd})
+    with pytest.raises(InputError, match="its example is wrong: 7 is odd"):
+        memory.add("Add.", example=odd)
+    memory.edit(held.id, {"example": odd | {"answer": "8"}})
+    with pytest.raises(InputError, match="its example is wrong: 7 is odd"):
+        memory.edit(held.id, {"example": odd})
+    own = memory.with_namespace(("copy",))
+    own.import_(io.StringIO(entry("Add.", example=odd).model_dump_json()), trust=True)
+    assert [e.quarantined for e in own.list()] == [False]
+
+
 @stores("chroma-folder")
 def test_import_of_broken_lines(memory: ReasoningMemory, tmp_path: Path) -> None:
     good = entry(related_to=("m-nowhere",))

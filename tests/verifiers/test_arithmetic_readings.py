@@ -24,6 +24,16 @@ from vitarmm_agent.verifiers.arithmetic import Arithmetic
         ("24 * 60 = 1440 = 1 day", "pass"),
         ("5 * 20 = 100 cents = $1", "pass"),
         ("3 + 4 = 7 * 2 = 14", "pass"),
+        # so many things, and what they come to: the number is a factor there
+        ("6 pens = 1.50 * 6", "abstain"),
+        ("6 pens = (1.50 * 6) = 9", "pass"),
+        ("6 pens = 150 cents * 6 = 900 cents", "pass"),
+        ("6 dozen = 12 * 6 = 72", "pass"),
+        ("6 pens = 150 cents * 6 = 90 cents", "fail"),
+        ("6 pens = 1.50 * 7", "fail"),
+        ("6 pens = 5 + 6", "fail"),
+        ("6 = 1.50 * 6", "fail"),
+        ("$6 = 1.50 * 6", "fail"),
         # points and commas
         ("1.000 + 500 = 1.500", "abstain"),
         ("Ein Auto kostet 1.000 Euro.\n1. 1.000 + 500 = 1.500\nAntwort: 1.500", "abstain"),

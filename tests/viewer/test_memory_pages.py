@@ -86,6 +86,11 @@ def test_a_memory_is_taken_along_and_taken_in(client: TestClient, runs: Runs) ->
     assert "Skipped</dt><dd>2<" in take_in(kept.content)[1]
     send(client, "/memory/undo?namespace=team%2Fother", run=undo)
     assert memory.list() == []
+    wrong = re.sub(rb'"steps":\["[^"]*', b'"steps":["2 * 3 = 7.', kept.content)
+    status, text = take_in(wrong)
+    assert status == 200 and re.search(r"Wait for review</dt><dd>1<", text), "its example is wrong"
+    send(client, "/memory/undo?namespace=team%2Fother",
+         run=re.findall(r'name="run" value="(person-import-\w+)"', text)[0])  # fmt: skip
     take_in(kept.content, trust="on")
     assert any(entry.used for entry in memory.list())
 

@@ -55,11 +55,16 @@ def prepare(text: str) -> str:
     """A step's text without calculator annotations, list marks, Markdown and LaTeX."""
     text = text[:MAX_TEXT]
     if "<<" in text:
-        text = _OPEN_ANNOTATION.sub("", _ANNOTATION.sub("", text))
+        text = _OPEN_ANNOTATION.sub("", without_notes(text))
     text = _MATRIX.sub(" ⊞ ", text)
     text = latex.to_plain(re.sub(r"\*\*(?=\S[^*\n]*\*\*)|(?<=\S)\*\*(?=[\s.,;:)]|$)|`", "", text))
     text = fold_digits(text).translate(_OPERATORS)
     return _LIST_MARK.sub("", _QUOTED.sub("", text))
+
+
+def without_notes(text: str) -> str:
+    """A text without its calculator annotations, as a solution of GSM8K is shown."""
+    return _ANNOTATION.sub("", text)
 
 
 def calculator_notes(text: str) -> list[str]:

@@ -317,7 +317,7 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
     if _COMPARISON & right.units and pairs[0][0] == -pairs[0][1]:
         return None  # "20 - 35 = 15 less" tells the sign in words
     holds = any(_agree(a, b, left, right, approximate) for a, b in pairs)
-    if not holds and _perhaps_thousands(left, right):
+    if not holds and (_perhaps_thousands(left, right) or _names_a_factor(left, right)):
         return None
     value = pairs[0][0] if computed is left else pairs[0][1]
     return Equation(
@@ -333,6 +333,14 @@ def _perhaps_thousands(left: _Side, right: _Side) -> bool:
     """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
     pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
     return bool(pointed) and all(_THOUSANDS.fullmatch(t) for t in pointed)
+
+
+def _names_a_factor(left: _Side, right: _Side) -> bool:
+    """Whether things are named, and then what they come to: ``6 pens = 1.50 * 6``."""
+    if not left.bare or not any(unit.isalpha() for unit in left.units):
+        return False
+    numbers = [literal(token) for token in right.tokens if token[:1].isdigit()]
+    return literal(left.tokens[0]) in numbers and not {"+", "-"} & set(right.tokens)
 
 
 def _first_number(side: _Side) -> Fraction | None:

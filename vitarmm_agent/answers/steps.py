@@ -55,8 +55,17 @@ def _numbers(written: list[int | None]) -> list[int]:
     return numbers
 
 
+_ANSWER_IN_OTHER_WORDS = (
+    r"(?:antwort|réponse|respuesta|resposta|risposta|antwoord|odpowiedź|odpověď|ответ|cevap|svaret|svar|"
+    r"vastaus|válasz|jawaban|đáp án|答案|答え|回答|정답|답)\s*[:：]"
+)
 _FINAL = re.compile(
-    r"^[ \t>*_#]*(?:(?:the\s+)?(?:final\s+|correct\s+)?answer\b|A\s*:|####|\$*\\boxed)",
+    r"^[ \t>*_#]*(?:(?:the\s+)?(?:final\s+|correct\s+)?answer\b|A\s*:|####|\$*\\boxed"
+    rf"|{_ANSWER_IN_OTHER_WORDS})",
+    re.IGNORECASE,
+)
+_ENDS_IN_ANSWER = re.compile(
+    rf"\s+(?:(?:the\s+)?(?:final\s+)?answer\s*[:：]|{_ANSWER_IN_OTHER_WORDS})[^\n]{{1,300}}\Z",
     re.IGNORECASE,
 )
 
@@ -69,6 +78,11 @@ def is_numbered(text: str) -> bool:
 def is_final_line(line: str) -> bool:
     """Whether a line does nothing but state the final answer."""
     return len(line) <= 300 and bool(_FINAL.match(line))
+
+
+def without_answer(step: str) -> str:
+    """A step without the answer that its line goes on to state: ``4 * 5 = 20. Answer: 20``."""
+    return _ENDS_IN_ANSWER.sub("", step)
 
 
 def incomplete(solution: Attempt) -> str:

@@ -137,6 +137,11 @@ def safe(value: object) -> Text:
     return Text(_visible(str(value)))
 
 
+def done_to(kind: str) -> str:
+    """What became of the entry that is named beside it: one that supersedes another is added."""
+    return "added" if kind == "superseded" else kind
+
+
 def print_error(error: BaseException) -> None:
     """One clear line on standard error, without secrets."""
     err.print(Text.assemble(("error: ", "bold red"), safe(redact(str(error)))))

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import out, safe
+from vitarmm_agent.cli.console import done_to, out, safe
 from vitarmm_agent.errors import InputError, UserError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _tell_squares(first: Result, second: Result) -> None:
     written = [op for record in first.written for op in record.operations]
     recalled = [r for record in second.recalled for r in record.entries]
     for done in written:
-        out.print(safe(f"problem 1 {done.kind} {done.entry_id}: {_title(done.entry)}"))
+        out.print(safe(f"problem 1 {done_to(done.kind)} {done.entry_id}: {_title(done.entry)}"))
     if not written:
         out.print("problem 1 wrote nothing")
     for found in recalled:

@@ -307,7 +307,12 @@ def show_plan(plan: EvaluationPlan) -> None:
         words = f"{benchmark.name} {benchmark.split}: {len(benchmark.problems)} problems"
         out.print(safe(f"{words} from {benchmark.source}, {len(benchmark.skipped)} rows left out"))
         if benchmark.taught:
-            out.print(safe(f"taught       {len(benchmark.taught):>6} problems, one of each group"))
+            words = f"taught       {len(benchmark.taught):>6} problems, one of each group"
+            unsure = ", where the teacher's solution can be kept"
+            out.print(safe(words + unsure * (plan.taught_by == "teacher")))
+        if benchmark.untaught:
+            words = f"left out     {len(benchmark.untaught):>6} groups that cannot be taught"
+            out.print(safe(words))
     for arm in plan.arms:
         out.print(safe(f"{arm.name:<12} {plan.expected()[arm.name]:>6} samples: {arm.summary}"))
     if plan.learning:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import done_to, err, out, print_json, safe
 from vitarmm_agent.cli.memory_options import memory_settings, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import Json
@@ -87,8 +87,8 @@ def _say(learned: Learned) -> None:
         if len(lines) > SHOWN:
             err.print(f"{what}: {len(lines) - SHOWN} more; --json lists all")
     for done in learned.written:
-        out.print(safe(f"{done.kind} {done.entry_id}  {done.reason}"))
+        out.print(safe(f"{done_to(done.kind)} {done.entry_id}  {done.reason}"))
     out.print(f"{learned.runs} runs: {learned.known} known, {learned.nothing} with nothing to teach, "
               f"{len(learned.unjudged)} without a verdict; {len(learned.bad)} rows cannot be read")  # fmt: skip
-    if learned.run:
+    if learned.run and any(done.kind != "skipped" for done in learned.written):
         out.print(f"undo with: vitarmm memory undo {learned.run}")

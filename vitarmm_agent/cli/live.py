@@ -11,7 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from vitarmm_agent.answers import grade_result
-from vitarmm_agent.cli.console import counted, safe
+from vitarmm_agent.cli.console import counted, done_to, safe
 from vitarmm_agent.nodes.doing import DOING, Heard
 from vitarmm_agent.problem import StepError, Taught
 from vitarmm_agent.result import Result
@@ -191,7 +191,7 @@ def print_remember(console: Console, update: Record, streamed: bool = False) -> 
         entry = done.get("entry")
         console.print(
             Text.assemble(
-                f"    {done['kind']} {done['entry_id']}  ",
+                f"    {done_to(done['kind'])} {done['entry_id']}  ",
                 safe(
                     f"[{entry['entry_type'].upper()}] {entry['title']}: {entry['content']}"
                     if entry
@@ -209,7 +209,7 @@ def print_teach(console: Console, update: Record, streamed: bool = False) -> Non
     heading(console, "teach", f"by {taught.by}")
     if taught.solution is not None:
         console.print(safe(taught.solution.text))
-    kept = [f"{done['kind']} {done['entry_id']}" for done in taught.operations]
+    kept = [f"{done_to(done['kind'])} {done['entry_id']}" for done in taught.operations]
     console.print(Text.assemble("    ", safe(taught.note or ", ".join(kept))))
 
 
@@ -223,9 +223,8 @@ def print_judged(console: Console, record: Record) -> None:
         if ids:
             console.print(Text.assemble(f"    {word} ", safe(", ".join(ids))))
     for done in record["operations"]:
-        console.print(
-            Text.assemble("    ", safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
-        )
+        words = f"{done_to(done['kind'])} {done['entry_id']}  {done['reason']}"
+        console.print(Text.assemble("    ", safe(words)))
     if why := record["failure"] or record["note"]:
         console.print(Text.assemble("    ", safe(why)))
 

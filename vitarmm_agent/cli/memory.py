@@ -12,6 +12,7 @@ from vitarmm_agent.cli import memory_tables as tables
 from vitarmm_agent.cli.console import (
     WIDE,
     counted,
+    done_to,
     err,
     out,
     print_json,
@@ -167,7 +168,7 @@ def add(
     if as_json:
         print_json(written.model_dump(mode="json") | {"run": run})
         return
-    out.print(written.kind, safe(written.entry_id), safe(written.reason))
+    out.print(done_to(written.kind), safe(written.entry_id), safe(written.reason))
 
 
 @app.command()

@@ -87,13 +87,17 @@ def import_(
     """Take in entries from JSON Lines, or from Agent Skills.
 
     Anyone may have written them: counts and provenance are reset, and what seems to instruct the
-    model waits for review, unless they are your own and you say --trust.
+    model, or has an example that is wrong, waits for review, unless they are your own and you say
+    --trust.
     """
+    from vitarmm_agent.verifiers.solution import objection_to_example
+
     one_of("--on-conflict", on_conflict, ("fail", "skip", "replace"))
     if bool(file) == (skills is not None):
         raise InputError("give a file of JSON Lines, or a folder with --skills; one of the two")
     options: dict[str, Any] = {"keep_good": keep_good, "on_conflict": on_conflict, "trust": trust}
     with opened(**given) as found:
+        found.objection = objection_to_example
         if skills is not None:
             report = found.import_skills(skills, **options)
         else:

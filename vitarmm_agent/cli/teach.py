@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitarmm_agent.cli.console import err, out, print_json, safe
+from vitarmm_agent.cli.console import done_to, err, out, print_json, safe
 from vitarmm_agent.cli.memory_options import memory_settings, opened
 from vitarmm_agent.cli.options import NOTHING, PLACE, Given, takes_settings
 from vitarmm_agent.cli.shared import SOLUTION, By, Json, solution_text
@@ -57,10 +57,11 @@ def teach(
         print_json(taught.model_dump(mode="json"))
         return
     for done in taught.operations:
-        out.print(safe(f"{done['kind']} {done['entry_id']}  {done['reason']}"))
+        out.print(safe(f"{done_to(done['kind'])} {done['entry_id']}  {done['reason']}"))
         if done["kind"] == "quarantined":
             out.print("no problem is shown it until it is reviewed: vitarmm memory review")
-    out.print(safe(f"undo with: vitarmm memory undo {taught.run}"))
+    if any(done["kind"] != "skipped" for done in taught.operations):
+        out.print(safe(f"undo with: vitarmm memory undo {taught.run}"))
 
 
 def _refuse_another_memory(begun: BegunWith, thread: str, given: Given) -> None:

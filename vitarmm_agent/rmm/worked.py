@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from vitarmm_agent.answers.steps import incomplete, is_final_line
+from vitarmm_agent.answers.equation_tokens import without_notes
+from vitarmm_agent.answers.steps import incomplete, is_final_line, without_answer
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.schema import (
@@ -97,14 +98,13 @@ def worked_entry(
     Raises:
         InputError: the solution has no steps or no answer, was cut off, or is too long to be shown.
     """
-    steps = [step.text for step in solution.steps if not is_final_line(step.text)]
     if (why := incomplete(solution)) or solution.answer is None:
         raise InputError(why)
     images = tuple(image.sha256 for image in problem.images if image.sha256)
     try:
         example = Example(
             problem=_stated(problem),
-            steps=tuple(steps),
+            steps=tuple(_as_shown(solution)),
             answer=solution.answer,
             verified_by=verified_by[:MAX_TITLE],
             images=images if len(images) <= MAX_EXAMPLE_IMAGES else (),
@@ -121,6 +121,14 @@ def worked_entry(
         provenance=provenance,
         example=example,
     )
+
+
+def _as_shown(solution: Attempt) -> Iterator[str]:
+    """Steps without calculator notes, and without the answer, which is shown once."""
+    for step in solution.steps:
+        words = without_answer(without_notes(step.text)).strip()
+        if words and not is_final_line(words):
+            yield words
 
 
 def _stated(problem: Problem) -> str:

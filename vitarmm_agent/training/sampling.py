@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from vitarmm_agent.errors import InputError
@@ -150,7 +151,10 @@ def _controls(
 ) -> dict[str, MemoryEntry]:
     """By problem, what is kept of the solution of another group's row."""
     firsts = list(firsts)
-    entries = {group_of(p): entry for p in firsts if (entry := entry_of(p, own_solution(p)))}
+    entries: dict[str, MemoryEntry] = {}
+    for problem in firsts:
+        with suppress(InputError):  # one that cannot be taught is no control
+            entries[group_of(problem)] = entry_of(problem, own_solution(problem))
     return placebos(firsts, problems, entries, seed)
 
 

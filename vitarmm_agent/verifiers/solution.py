@@ -8,8 +8,9 @@ from vitarmm_agent.answers import parse_steps
 from vitarmm_agent.answers.extract import committed_answer
 from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.answers.steps import incomplete, too_long
-from vitarmm_agent.effects import Flow
+from vitarmm_agent.effects import Flow, run
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.memory_store.schema import Example
 from vitarmm_agent.models.replies import refuses, said_and_thought, silent_because
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.verifiers.policy import FeedbackPolicy, exact_checks
@@ -60,6 +61,13 @@ def objection_to(
     if found.verdict == "fail" and not too_long(solution):  # of which the end was not read
         return f"the solution is wrong: {in_words(found)}"
     return incomplete(solution)
+
+
+def objection_to_example(example: Example) -> str:
+    """What an exact verifier finds wrong with a worked example; nothing where none does."""
+    problem = Problem(text=example.problem)
+    found = run(exact_checks().check(problem, [solution_of(problem, example.solution)]))
+    return in_words(found) if found.verdict == "fail" else ""
 
 
 def in_words(objection: Feedback) -> str:

@@ -17,6 +17,7 @@ from vitarmm_agent.run_settings import BegunWith, begun_with, in_words
 from vitarmm_agent.settings import Settings
 from vitarmm_agent.traces import RunIndex, Trace, read_trace
 from vitarmm_agent.traces.upkeep import Upkeep
+from vitarmm_agent.verifiers.solution import objection_to_example
 from vitarmm_agent.viewer.evaluation_files import ReadEvaluations
 from vitarmm_agent.viewer.live import LiveRuns
 from vitarmm_agent.viewer.render import compile_templates
@@ -79,6 +80,7 @@ class Site:
                 self._memory = open_memory(self.settings)
         if self._memory is None:
             raise InputError("memory is off; set VITARMM_MEMORY to a folder to look at it")
+        self._memory.objection = objection_to_example
         return self._memory
 
     async def agent(self, chosen: dict[str, Any] | None = None, **options: Any) -> ReasoningAgent:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,6 +29,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "mmlu": {"question": "q", "choices": ["a", "b"], "answer": "B", "subject": "s"},
     "problems": {"text": "q", "reference": "1", "metadata": {}, "images": [], "answer_type": "text"},
 }  # fmt: skip
+SIBLING = {"group": "a", "text": "q", "reference": "1", "solution": ["It is 1."]}
 ODD = st.one_of(
     st.sampled_from(
         ["", "\ud800", "\x00", "../x.png", "/dev/zero", "9" * 400, 10**400, float("inf"), "x.png",
@@ -69,3 +71,17 @@ def test_any_value_in_any_field(data: st.DataObject) -> None:
         assert len(found.problems) + len(found.skipped) == 2
         assert all(problem.reference for problem in found.problems)
         assert all(row.reason for row in found.skipped)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [(n, f) for n, row in (*ROWS.items(), ("siblings", SIBLING)) for f in row]
+)
+def test_any_field_may_be_missing_in_the_first_row(name: Any, field: str, tmp_path: Path) -> None:
+    """Its benchmark is known by a later row."""
+    row = {**ROWS, "siblings": SIBLING}[name]
+    Image.new("L", (4, 4)).save(tmp_path / "x.png")
+    bare = {key: value for key, value in row.items() if key != field}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, (bare, row, row | {"text": "another q"}))))
+    found = load_benchmark(name, path)
+    assert found.problems and found.available + len(found.skipped) == 3

@@ -19,7 +19,7 @@ from vitarmm_agent.evals.datasets import Benchmark, load_benchmark
 from vitarmm_agent.evals.datasets.groups import group_of
 from vitarmm_agent.evals.metrics import measure
 from vitarmm_agent.evals.report import write_report
-from vitarmm_agent.evals.run.plan import EvaluationPlan
+from vitarmm_agent.evals.run.plan import EvaluationPlan, checked
 from vitarmm_agent.evals.run.runner import Outcome, evaluate
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.run.teaching import FORM, placebos, taught_entries
@@ -232,7 +232,7 @@ def test_placebos_are_of_other_groups_and_the_seed_draws_them(recurring: Benchma
 async def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
     hens = lines(tmp_path / "hens.jsonl", *(row for row in rows() if row["group"] == "hens"))
     one = load_benchmark("siblings", hens)
-    with pytest.raises(InputError, match="no second kind"):
+    with pytest.raises(InputError, match="no second kind could be taught"):
         await go(plan_for(one, tmp_path / "out", "empty,placebo"))
     bare = lines(tmp_path / "bare.jsonl", *({**row, "solution": ""} for row in rows()))
     with pytest.raises(InputError, match="solution that can be taught"):
@@ -246,9 +246,53 @@ async def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> Non
     )
 
 
+def altered(folder: Path, **changes: dict[str, Any]) -> Benchmark:
+    """The groups, with other fields in the first row of those named."""
+    wrong = [row | changes.get(row["id"].replace("-", "_"), {}) for row in rows()]
+    return load_benchmark("siblings", lines(folder / "altered.jsonl", *wrong))
+
+
+async def test_groups_whose_solution_cannot_be_taught_are_left_out_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    benchmark = altered(
+        tmp_path, hens_0={"solution": ["12 * 7 = 85"], "reference": "85"}, bus_0={"solution": ""}
+    )
+    plan = checked(
+        plan_for(benchmark, tmp_path / "out", "empty,taught")
+    )  # as the command line does
+    outcome = await go(plan)
+    assert {sample.group for sample in outcome.samples} == {"coins"}
+    (used,) = plan_for(benchmark, tmp_path / "out").folder.config().benchmarks
+    assert used.n == 3 and set(used.skipped.values()) == {1}
+    assert [reason.partition(":")[0] for reason in used.skipped] == ["group 'hens'", "group 'bus'"]
+    assert "12 * 7 = 85" in str(used.skipped) and "no solution" in str(used.skipped)
+    assert "2 of 3 groups left out" in caplog.text and "12 * 7 = 85" in caplog.text
+    write_report(tmp_path / "out")
+    assert "12 * 7 = 85" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+async def test_a_problem_without_a_placebo_is_refused_by_name(tmp_path: Path) -> None:
+    wrong = {"solution": ["12 * 7 = 85"]}
+    benchmark = altered(tmp_path, hens_0=wrong, coins_0={"solution": ["12 + 7 = 20"]})
+    with pytest.raises(InputError, match="no second kind could be taught for 3 .* 'bus-"):
+        await go(plan_for(benchmark, tmp_path / "out", "empty,placebo"))
+    assert not (tmp_path / "out").exists()
+    pair = altered(tmp_path)
+    two = pair.model_copy(
+        update={
+            "taught": tuple(p for p in pair.taught if group_of(p) != "coins"),
+            "problems": tuple(p for p in pair.problems if group_of(p) != "coins"),
+        }
+    )  # the teacher's own solution of the bus has no answer that a verifier lets stand
+    settings = plan_of(tmp_path, "empty").settings.model_copy(update={"teacher": "scripted:x"})
+    plan = plan_for(two, tmp_path / "other", "empty,placebo", taught_by="teacher")
+    with pytest.raises(InputError, match="no second kind could be taught for 3 .* 'hens-"):
+        await go(replace(plan, settings=settings), teacher=Teacher())
+
+
 def test_arms_of_recurring_problems_need_them(tmp_path: Path) -> None:
     from vitarmm_agent.evals.run.arms import choose_arms
-    from vitarmm_agent.evals.run.plan import checked
 
     plan = plan_of(tmp_path / "out", "empty")
     with pytest.raises(InputError, match="'taught' needs recurring problems"):
