@@ -88,6 +88,7 @@ class WriterSample(Data):
     Attributes:
         case: key of the situation.
         crash: what went wrong when it did not end, or None; such a sample is counted apart.
+        declined: that was the model's doing, and would be again.
         free_json: asked without constraint, it answered JSON and nothing else.
         fenced_json: the same, or JSON in a Markdown fence and nothing else.
         free_operations: that answer is of the form asked for, and its operations can be used.
@@ -108,6 +109,7 @@ class WriterSample(Data):
     case: str
     situation: Situation
     crash: str | None = None
+    declined: bool = False
     free_json: bool = False
     fenced_json: bool = False
     free_operations: bool = False
@@ -129,6 +131,11 @@ class WriterSample(Data):
     def key(self) -> str:
         """``WRITER/CASE``."""
         return f"{self.writer}/{self.case}"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it crashed for a reason that may be gone at the next try."""
+        return self.crash is not None and not self.declined
 
 
 @dataclass(frozen=True)
@@ -256,7 +263,7 @@ async def measure_writers(
         ModelServerError: a server denies every request.
     """
     begin(folder, config, resume=resume, what="measurement of writers")
-    work = WorkList(folder / LEDGER, WriterSample)
+    work = WorkList(folder / LEDGER, WriterSample, again=lambda row: row.may_pass)
     for row in work.done.values():
         measurer.replayer.remember(row.baselines)
     jobs = [Job(f"{w.name}/{case.key}", (w, case)) for case in cases for w in writers]
@@ -328,4 +335,5 @@ def _crashed(job: Job, error: Exception) -> WriterSample:
         case=case.key,
         situation=case.situation,
         crash=redact(f"{type(error).__name__}: {error}"),
+        declined=isinstance(error, ModelError),
     )

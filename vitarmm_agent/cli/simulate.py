@@ -135,9 +135,27 @@ def simulate(
     )
     if as_json:
         print_json(summary.model_dump(mode="json"))
-        return
+    else:
+        _print_outcome(summary, output_dir)
+    if summary.problems and sum(summary.crashes.values()) == summary.problems:
+        raise typer.Exit(1)
+
+
+def _print_outcome(summary: Summary, output_dir: Path) -> None:
     print_summary(summary)
-    out.print(safe(f"\nTrain on it:\n  vitarmm train --data {output_dir} --output-dir ADAPTER"))
+    if next_step := _next_step(summary, output_dir):
+        out.print(safe(f"\n{next_step}"))
+
+
+def _next_step(summary: Summary, folder: Path) -> str:
+    """What to do with what came out, or how to get more."""
+    if summary.decisions:
+        return f"Train on it:\n  vitarmm train --data {folder} --output-dir ADAPTER"
+    if summary.crashes:
+        return "No decision to train on: see why problems crashed, and try them again with --resume."
+    if summary.held_out_cases:
+        return f"Measure writers on it:\n  vitarmm eval rmm --data {folder} --output-dir MEASURED"
+    return "No decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
 
 
 def run_simulation(

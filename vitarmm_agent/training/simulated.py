@@ -105,6 +105,7 @@ class SimulatedRow(Data):
         key: ``BENCHMARK/PROBLEM``.
         held_out: it gives situations to measure writers with, and no training rows.
         crash: what went wrong when it did not end, or None.
+        declined: that was the model's doing, and would be again.
         passed: the last verdict of its run.
         situations: what its run's writer had to decide on.
         decisions: its training rows.
@@ -123,6 +124,7 @@ class SimulatedRow(Data):
     held_out: bool = False
     thread_id: str = ""
     crash: str | None = None
+    declined: bool = False
     passed: bool = False
     situations: tuple[Situation, ...] = ()
     decisions: tuple[DecisionRow, ...] = ()
@@ -134,6 +136,11 @@ class SimulatedRow(Data):
     writer_failures: int = 0
     baselines: dict[str, tuple[bool, ...]] = {}
     usage: Usage = Usage()
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it crashed for a reason that may be gone at the next try."""
+        return self.crash is not None and not self.declined
 
 
 class Outcome(Data):
