@@ -99,7 +99,7 @@ class WriterSample(Data):
         groundless: nothing was learned: a fail of which neither a wrong step nor a right solution is known.
         mistaken: a wrong attempt is known, and what is right.
         copied_again: shown its own entry for the same situation, it wrote it a second time; None when it
-            was not asked.
+            was not asked, or its answer could not be used.
         tried_on: ids of the similar problems that its entries, if any, were tried on.
         usage: tokens of all that it was asked.
         decision: tokens of the decision in the loop alone, repair included; ``seconds`` are its wall time.
@@ -131,6 +131,11 @@ class WriterSample(Data):
     def key(self) -> str:
         """``WRITER/CASE``."""
         return f"{self.writer}/{self.case}"
+
+    @property
+    def problem(self) -> str:
+        """What the situation is of."""
+        return problem_of(self.case)
 
     @property
     def may_pass(self) -> bool:
@@ -213,7 +218,8 @@ class Measurer:
             return None, Usage()
         shown = case.model_copy(update={"related": (*entries, *case.related)})
         decision = await arun(shown.decision_of(writer.writer, writer.name))
-        return any(one.kind == "add" for one in decision.operations), decision.usage
+        again = any(one.kind == "add" for one in decision.operations)
+        return (again if decision.failure is None else None), decision.usage
 
     def _similar(self, case: Case) -> list[Probe]:
         if case.siblings:
@@ -294,6 +300,11 @@ def checked_freely(text: str, case: Case) -> dict[str, bool]:
         "fenced_json": data is not None,
         "free_operations": usable,
     }
+
+
+def problem_of(case: str) -> str:
+    """``BENCHMARK/PROBLEM`` of the key of a situation."""
+    return case.rsplit("/", 1)[0]
 
 
 def entry_text(entry: MemoryEntry) -> str:

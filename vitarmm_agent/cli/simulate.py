@@ -152,10 +152,14 @@ def _next_step(summary: Summary, folder: Path) -> str:
     if summary.decisions:
         return f"Train on it:\n  vitarmm train --data {folder} --output-dir ADAPTER"
     if summary.crashes:
-        return "No decision to train on: see why problems crashed, and try them again with --resume."
+        return (
+            "No decision to train on: see why problems crashed, and try them again with --resume."
+        )
     if summary.held_out_cases:
         return f"Measure writers on it:\n  vitarmm eval rmm --data {folder} --output-dir MEASURED"
-    return "No decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
+    return (
+        "No decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
+    )
 
 
 def run_simulation(
