@@ -77,6 +77,8 @@ def test_entries_are_tried_on_siblings_beside_a_placebo(tmp_path: Path, rows: Pa
     out = tmp_path / "out"
     with pytest.raises(Killed):
         asyncio.run(simulate(plan, out, on_row=kill))
+    calls = json.loads((out / "simulate.jsonl").read_text())["usage"]["calls"]
+    assert calls == len(attempts) + 2  # of the solver, trials included, and of the writer
     script(tmp_path / "reasoner.json", right(second.problem))
     script(tmp_path / "writer.json", nothing())
     summary = asyncio.run(simulate(plan, out, resume=True))

@@ -252,7 +252,10 @@ def print_summary(summary: Summary) -> None:
     table.add_row("decisions that could not be used", str(summary.writer_failures))
     table.add_row("rows left out", _listed(summary.skipped))
     table.add_row("problems that crashed", _listed(summary.crashes))
-    table.add_row("tokens", f"{summary.usage.total_tokens:,} in {summary.usage.calls:,} calls")
+    table.add_row(
+        "tokens, trials included",
+        f"{summary.usage.total_tokens:,} in {summary.usage.calls:,} calls",
+    )
     out.print(table)
     if summary.stopped:
         out.print(safe(f"stopped early: {summary.stopped}; go on with --resume"))

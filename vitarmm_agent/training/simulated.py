@@ -118,7 +118,7 @@ class SimulatedRow(Data):
         feedback_failures: attempts on which a verifier could not judge.
         writer_failures: decisions of the run's writer that could not be used.
         baselines: attempts with an empty memory or a placebo, as the replay names them.
-        usage: tokens of the run and of all candidates.
+        usage: tokens of the run, of all candidates, of the teacher and of trials; none of a crash.
     """
 
     key: str
