@@ -5,7 +5,7 @@
 #
 # Sizes, with the defaults of a quick look; for an adapter worth keeping, take hundreds of problems:
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
-#   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
+#   LABELS=chosen (add "unlabelled" where too few are chosen)
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
 # SOLVER gives right solutions of what failed; default: with SIBLINGS, the rows' own.
 # TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
