@@ -23,6 +23,13 @@ siblings=${SIBLINGS:-2}
 read -ra labels <<<"${LABELS:-chosen}"
 mkdir -p "$out"
 
+cat >&2 <<TEXT
+$(basename "$0"): ${SAMPLES:-20} problems of $rows, ${HOLDOUT:-0.2} of them held out to measure; everything goes to $out/.
+  $reasoner solves and judges, ${TEACHER:-$reasoner} writes, local:$model is trained and measured.
+  Four steps: simulate (some 20 model calls a problem), train (${EPOCHS:-3} epochs), measure three writers, solve
+  one problem. Minutes with a GPU or a server, hours on a CPU. Interrupted, the same command goes on.
+TEXT
+
 resume() { if [ -e "$1" ]; then echo --resume; fi; }
 
 vitarmm simulate \

@@ -39,7 +39,9 @@ def simulate(
     rmm: Annotated[
         str | None,
         typer.Option(
-            help="Chat model that writes the memory, or `rule`.", show_default="the judge"
+            help="Chat model that writes the memory, or `rule`. The settings' `rmm` is not looked at: a rule "
+            "makes no rows to train on.",
+            show_default="the judge",
         ),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
