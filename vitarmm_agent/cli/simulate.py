@@ -151,17 +151,13 @@ def _print_outcome(summary: Summary, output_dir: Path) -> None:
 
 def _next_step(summary: Summary, folder: Path) -> str:
     """What to do with what came out, or how to get more."""
-    if summary.decisions:
+    if summary.labels.get("chosen"):
         return f"Train on it:\n  vitarmm train --data {folder} --output-dir ADAPTER"
     if summary.crashes:
-        return (
-            "No decision to train on: see why problems crashed, and try them again with --resume."
-        )
+        return "No chosen decision to train on: see why problems crashed, and try them again with --resume."
     if summary.held_out_cases:
         return f"Measure writers on it:\n  vitarmm eval rmm --data {folder} --output-dir MEASURED"
-    return (
-        "No decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
-    )
+    return "No chosen decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
 
 
 def run_simulation(
