@@ -132,14 +132,22 @@ class WorkList(Generic[Row]):
         done: finished rows by key, in the order in which they were finished.
     """
 
-    def __init__(self, path: Path, row: type[Row]) -> None:
+    def __init__(
+        self, path: Path, row: type[Row], *, again: Callable[[Row], bool] | None = None
+    ) -> None:
         """Use the ledger ``path``, which may not exist yet.
+
+        Args:
+            path: the ledger.
+            row: what its lines are.
+            again: of a row in it, whether its job is done once more all the same.
 
         Raises:
             InputError: the file cannot be read, or a line that is not its last is no ``row``.
         """
         self.path = path
-        self.done: dict[str, Row] = {row.key: row for row in read_rows(path, row)}
+        kept = (one for one in read_rows(path, row) if again is None or not again(one))
+        self.done: dict[str, Row] = {one.key: one for one in kept}
         self._lines = GroupCommit[_Line](self._append)
 
     async def run(

@@ -5,7 +5,7 @@
 #
 # Sizes, with the defaults of a quick look; for an adapter worth keeping, take hundreds of problems:
 #   MODEL=qwen2.5-coder-0.5b-instruct SAMPLES=20 HOLDOUT=0.2 CANDIDATES=3 WORKERS=4 EPOCHS=3
-#   LABELS=chosen (add "unlabelled" or "rejected" where too few are chosen)
+#   LABELS=chosen (add "unlabelled" where too few are chosen)
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
 # SOLVER gives right solutions of what failed; default: with SIBLINGS, the rows' own.
 # TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
@@ -22,6 +22,13 @@ reasoner=${REASONER:-local:$model}
 siblings=${SIBLINGS:-2}
 read -ra labels <<<"${LABELS:-chosen}"
 mkdir -p "$out"
+
+cat >&2 <<TEXT
+$(basename "$0"): ${SAMPLES:-20} problems of $rows, ${HOLDOUT:-0.2} of them held out to measure; everything goes to $out/.
+  $reasoner solves and judges, ${TEACHER:-$reasoner} writes, local:$model is trained and measured.
+  Four steps: simulate (some 20 model calls a problem), train (${EPOCHS:-3} epochs), measure three writers, solve
+  one problem. Minutes with a GPU or a server, hours on a CPU. Interrupted, the same command goes on.
+TEXT
 
 resume() { if [ -e "$1" ]; then echo --resume; fi; }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import model_validator
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.effects import Flow
@@ -50,6 +52,13 @@ class Case(Data):
     thread_id: str = ""
     solution: Attempt | None = None
     siblings: tuple[Probe, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_decided_on(self) -> Self:
+        if not self.attempts:
+            raise ValueError("there is nothing to decide on without an attempt")
+        situation_of(self.feedback)
+        return self
 
     @property
     def situation(self) -> Situation:

@@ -88,6 +88,7 @@ class WriterSample(Data):
     Attributes:
         case: key of the situation.
         crash: what went wrong when it did not end, or None; such a sample is counted apart.
+        declined: that was the model's doing, and would be again.
         free_json: asked without constraint, it answered JSON and nothing else.
         fenced_json: the same, or JSON in a Markdown fence and nothing else.
         free_operations: that answer is of the form asked for, and its operations can be used.
@@ -98,7 +99,7 @@ class WriterSample(Data):
         groundless: nothing was learned: a fail of which neither a wrong step nor a right solution is known.
         mistaken: a wrong attempt is known, and what is right.
         copied_again: shown its own entry for the same situation, it wrote it a second time; None when it
-            was not asked.
+            was not asked, or its answer could not be used.
         tried_on: ids of the similar problems that its entries, if any, were tried on.
         usage: tokens of all that it was asked.
         decision: tokens of the decision in the loop alone, repair included; ``seconds`` are its wall time.
@@ -108,6 +109,7 @@ class WriterSample(Data):
     case: str
     situation: Situation
     crash: str | None = None
+    declined: bool = False
     free_json: bool = False
     fenced_json: bool = False
     free_operations: bool = False
@@ -129,6 +131,16 @@ class WriterSample(Data):
     def key(self) -> str:
         """``WRITER/CASE``."""
         return f"{self.writer}/{self.case}"
+
+    @property
+    def problem(self) -> str:
+        """What the situation is of."""
+        return problem_of(self.case)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it crashed for a reason that may be gone at the next try."""
+        return self.crash is not None and not self.declined
 
 
 @dataclass(frozen=True)
@@ -206,7 +218,8 @@ class Measurer:
             return None, Usage()
         shown = case.model_copy(update={"related": (*entries, *case.related)})
         decision = await arun(shown.decision_of(writer.writer, writer.name))
-        return any(one.kind == "add" for one in decision.operations), decision.usage
+        again = any(one.kind == "add" for one in decision.operations)
+        return (again if decision.failure is None else None), decision.usage
 
     def _similar(self, case: Case) -> list[Probe]:
         if case.siblings:
@@ -256,7 +269,7 @@ async def measure_writers(
         ModelServerError: a server denies every request.
     """
     begin(folder, config, resume=resume, what="measurement of writers")
-    work = WorkList(folder / LEDGER, WriterSample)
+    work = WorkList(folder / LEDGER, WriterSample, again=lambda row: row.may_pass)
     for row in work.done.values():
         measurer.replayer.remember(row.baselines)
     jobs = [Job(f"{w.name}/{case.key}", (w, case)) for case in cases for w in writers]
@@ -287,6 +300,11 @@ def checked_freely(text: str, case: Case) -> dict[str, bool]:
         "fenced_json": data is not None,
         "free_operations": usable,
     }
+
+
+def problem_of(case: str) -> str:
+    """``BENCHMARK/PROBLEM`` of the key of a situation."""
+    return case.rsplit("/", 1)[0]
 
 
 def entry_text(entry: MemoryEntry) -> str:
@@ -328,4 +346,5 @@ def _crashed(job: Job, error: Exception) -> WriterSample:
         case=case.key,
         situation=case.situation,
         crash=redact(f"{type(error).__name__}: {error}"),
+        declined=isinstance(error, ModelError),
     )

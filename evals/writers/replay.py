@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vitarmm_agent.answers.grading import grade_attempt
@@ -21,12 +21,15 @@ from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
 from vitarmm_agent.nodes.intake import store_images
 from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
-from vitarmm_agent.problem import Problem
+from vitarmm_agent.problem import Problem, Usage
 
 if TYPE_CHECKING:
     import numpy as np
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import BaseChatModel
+
+Spent = Callable[[Usage], None]
+"""Is told what each attempt cost."""
 
 
 class Attempting(Protocol):
@@ -89,7 +92,11 @@ class Replayer:
         self._known.update((key, tuple(right)) for key, right in baselines.items())
 
     async def trial(
-        self, problem: Problem, entry: MemoryEntry, placebo: MemoryEntry | None = None
+        self,
+        problem: Problem,
+        entry: MemoryEntry,
+        placebo: MemoryEntry | None = None,
+        spent: Spent | None = None,
     ) -> Trial:
         """Try an entry on a problem.
 
@@ -101,14 +108,14 @@ class Replayer:
             ModelError: the model declined, or gave nothing.
             ModelServerError: the model server failed.
         """
-        without = await self.baseline(problem)
+        without = await self.baseline(problem, spent=spent)
         control = placebo and (placebo if entry.example else in_text(placebo))
-        controlled = await self.baseline(problem, control) if control else ()
-        shown = await self.attempts(problem, [entry])
+        controlled = await self.baseline(problem, control, spent) if control else ()
+        shown = await self.attempts(problem, [entry], spent)
         return Trial(problem_id=problem.id, without=without, shown=shown, placebo=controlled)
 
     async def baseline(
-        self, problem: Problem, placebo: MemoryEntry | None = None
+        self, problem: Problem, placebo: MemoryEntry | None = None, spent: Spent | None = None
     ) -> tuple[bool, ...]:
         """Whether each attempt with an empty memory is right, or with the placebo in it.
 
@@ -117,7 +124,8 @@ class Replayer:
         key = _key(problem, placebo)
         async with self._locks[key]:
             if key not in self._known:
-                self._known[key] = await self.attempts(problem, [placebo] if placebo else [])
+                shown = [placebo] if placebo else []
+                self._known[key] = await self.attempts(problem, shown, spent)
         return self._known[key]
 
     def known(self, probes: Sequence[Probe]) -> dict[str, tuple[bool, ...]]:
@@ -129,7 +137,9 @@ class Replayer:
         }
         return {key: right for key, right in self._known.items() if key in keys}
 
-    async def attempts(self, problem: Problem, entries: list[MemoryEntry]) -> tuple[bool, ...]:
+    async def attempts(
+        self, problem: Problem, entries: list[MemoryEntry], spent: Spent | None = None
+    ) -> tuple[bool, ...]:
         """Whether each attempt with these entries in memory is right; raises as :meth:`trial`."""
         if problem.images:
             problem = await asyncio.to_thread(store_images, problem, self.media)
@@ -139,6 +149,8 @@ class Replayer:
         policy, right = policy_of(problem), []
         for model in self._models:
             reply = await arun(ask(model, messages))
+            if spent:
+                spent(reply.usage)
             attempt = read_attempt(problem, 1, reply)
             right.append(grade_attempt(problem, attempt, policy=policy).correct)
         return tuple(right)

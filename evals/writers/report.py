@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
 from vitarmm_agent.data import Data
-from vitarmm_agent.evals.statistics import Draws, clustered_share, mcnemar
+from vitarmm_agent.evals.statistics import clustered_share, mcnemar, mean_difference
 from vitarmm_agent.evals.writers.finding import Found
-from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample, WrittenText
+from vitarmm_agent.evals.writers.measuring import (
+    WriterConfig,
+    WriterSample,
+    WrittenText,
+    problem_of,
+)
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.rmm.form import says_what_not
 from vitarmm_agent.rmm.novelty import restated
@@ -35,10 +40,11 @@ class Share(Data):
 
 
 class Difference(Data):
-    """A difference of accuracies with its 95 % interval; bounds are None with too few situations.
+    """A difference of accuracies with its 95 % interval; all None where nothing was counted.
 
     Attributes:
-        n: pairs of attempts, or of problems where writers are compared; situations are drawn whole.
+        n: pairs of attempts, or of problems where writers are compared; those that entries on one problem
+            were tried on are no independent ones.
     """
 
     estimate: float | None
@@ -48,10 +54,8 @@ class Difference(Data):
 
     def __str__(self) -> str:
         """``+0.050 [-0.010, +0.110], n = 200``."""
-        if self.estimate is None:
+        if self.estimate is None or self.low is None or self.high is None:
             return "none counted"
-        if self.low is None or self.high is None:
-            return f"{self.estimate:+.3f} (too few for an interval), n = {self.n}"
         return f"{self.estimate:+.3f} [{self.low:+.3f}, {self.high:+.3f}], n = {self.n}"
 
 
@@ -60,6 +64,8 @@ class WriterMeasured(Data):
 
     Attributes:
         situations: decided on; crashed ones are counted apart and in no share.
+        problems: that these are of. A problem's situations, with entries on the same siblings, are one unit of
+            every interval.
         free_json: of its unconstrained answers, those that are JSON and nothing else.
         fenced_json: the same, a Markdown fence around the JSON allowed.
         free_operations: of its unconstrained answers, those whose operations can be used.
@@ -72,7 +78,7 @@ class WriterMeasured(Data):
         chatter: entries with a sentence of chatter.
         corrections: where a wrong attempt and what is right are known, and an entry was written: those
             with a correction that says what not to do.
-        kept_nothing: where nothing was learned, those without an entry.
+        kept_nothing: where nothing was learned and its answer can be used, those without an entry.
         second_copies: shown its own entry for the same situation, it wrote a second one.
         recalled: of siblings whose kind has an entry, those that recall it first.
         false_recalls: siblings that recall something when no entry of their kind is there.
@@ -81,7 +87,7 @@ class WriterMeasured(Data):
         trials: of one entry on one similar problem.
         without, shown: accuracy on similar problems with an empty memory, and with the entry.
         placebo: accuracy on the same with an entry of another kind.
-        lift: with the entry less with an empty memory; situations are drawn whole.
+        lift: with the entry less with an empty memory.
         over_placebo: with the entry less with the placebo.
         fixes, breaks: attempts that only the entry, or only the empty memory, got right.
         p_value: exact McNemar test of these, attempts taken as independent.
@@ -91,6 +97,7 @@ class WriterMeasured(Data):
 
     writer: str
     situations: int
+    problems: int = 0
     crashes: int
     free_json: Share
     fenced_json: Share
@@ -141,9 +148,9 @@ def report_on(
     found, first = list[WriterMeasured](), list[WriterSample]()
     for name, group in groupby(samples, key=lambda sample: sample.writer):
         mine = list(group)
-        measured = _measured(name, mine, config.seed, (recalls or {}).get(name, ()))
+        measured = _measured(name, mine, (recalls or {}).get(name, ()))
         if first:
-            compared = _against(first, mine, config.seed)
+            compared = _against(first, mine)
             measured = measured.model_copy(update={"against_first": compared})
         first = first or mine
         found.append(measured)
@@ -151,7 +158,7 @@ def report_on(
 
 
 def _measured(
-    name: str, all_samples: Sequence[WriterSample], seed: int, recalls: Sequence[Found]
+    name: str, all_samples: Sequence[WriterSample], recalls: Sequence[Found]
 ) -> WriterMeasured:
     samples = [sample for sample in all_samples if sample.crash is None]
     repeats = _repeats(samples)
@@ -159,7 +166,7 @@ def _measured(
     pairs = [pair for sample in samples for pair in _pairs(sample)]
 
     def share(hits: Callable[[WriterSample], int], n: Callable[[WriterSample], int]) -> Share:
-        return _share([hits(sample) for sample in samples], [n(sample) for sample in samples])
+        return _share((one.problem, hits(one), n(one)) for one in samples)
 
     def of_all(holds: Callable[[WriterSample], bool]) -> Share:
         return share(lambda sample: int(holds(sample)), lambda _: 1)
@@ -167,6 +174,7 @@ def _measured(
     return WriterMeasured(
         writer=name,
         situations=len(samples),
+        problems=len({sample.problem for sample in samples}),
         crashes=len(all_samples) - len(samples),
         free_json=of_all(lambda one: one.free_json),
         fenced_json=of_all(lambda one: one.fenced_json),
@@ -177,12 +185,12 @@ def _measured(
         leaks=share(_leaking, lambda one: len(one.entries)),
         leaks_before=share(lambda one: one.leaks_before, lambda one: one.written_before),
         duplicates=_share(
-            [again + one.restated for again, one in zip(repeats, samples, strict=True)],
-            [len(one.entries) + one.restated for one in samples],
+            (one.problem, again + one.restated, len(one.entries) + one.restated)
+            for again, one in zip(repeats, samples, strict=True)
         ),
         **_craft(samples),
-        recalled=_share([one.first for one in recalls], [one.covered for one in recalls]),
-        false_recalls=_share([one.false for one in recalls], [one.asked for one in recalls]),
+        recalled=_share((problem_of(one.case), one.first, one.covered) for one in recalls),
+        false_recalls=_share((problem_of(one.case), one.false, one.asked) for one in recalls),
         words=_mean([entry.words for entry in entries]),
         tokens=_mean([one.decision.total_tokens for one in samples]),
         seconds=_mean([one.seconds for one in samples]),
@@ -193,8 +201,8 @@ def _measured(
             lambda one: sum(map(sum, _controlled(one)[0])),
             lambda one: sum(map(len, _controlled(one)[0])),
         ),
-        lift=_lift(samples, seed),
-        over_placebo=_over_placebo(samples, seed),
+        lift=_lift(samples),
+        over_placebo=_over_placebo(samples),
         fixes=sum(shown and not without for without, shown in pairs),
         breaks=sum(without and not shown for without, shown in pairs),
         p_value=mcnemar(
@@ -218,20 +226,20 @@ def _craft(samples: Sequence[WriterSample]) -> dict[str, Share]:
     """Whether entries are written as they should be."""
 
     def of_entries(holds: Callable[[WrittenText], bool]) -> Share:
-        hits = [sum(map(holds, sample.entries)) for sample in samples]
-        return _share(hits, [len(sample.entries) for sample in samples])
+        return _share((s.problem, sum(map(holds, s.entries)), len(s.entries)) for s in samples)
 
     def of_those(
         among: Callable[[WriterSample], bool], holds: Callable[[WriterSample], bool]
     ) -> Share:
-        those = [sample for sample in samples if among(sample)]
-        return _share([int(holds(sample)) for sample in those], [1] * len(those))
+        return _share((one.problem, int(holds(one)), 1) for one in samples if among(one))
 
     return {
         "in_form": of_entries(lambda entry: not entry.faults),
         "chatter": of_entries(lambda entry: "chatter" in entry.faults),
         "corrections": of_those(lambda one: one.mistaken and bool(one.entries), _corrects),
-        "kept_nothing": of_those(lambda one: one.groundless, lambda one: not one.entries),
+        "kept_nothing": of_those(
+            lambda one: one.groundless and one.failure is None, lambda one: not one.entries
+        ),
         "second_copies": of_those(
             lambda one: one.copied_again is not None, lambda one: bool(one.copied_again)
         ),
@@ -244,10 +252,12 @@ def _controlled(sample: WriterSample) -> tuple[list[tuple[bool, ...]], list[tupl
     return [trial.placebo for trial in trials], [trial.shown for trial in trials]
 
 
-def _over_placebo(samples: Sequence[WriterSample], seed: int) -> Difference:
-    tried = [(placebo, shown) for placebo, shown in map(_controlled, samples) if placebo]
-    gained = [sum(map(sum, shown)) - sum(map(sum, placebo)) for placebo, shown in tried]
-    return _difference(gained, [sum(map(len, placebo)) for placebo, _ in tried], seed)
+def _over_placebo(samples: Sequence[WriterSample]) -> Difference:
+    tried = ((sample.problem, *_controlled(sample)) for sample in samples)
+    return _difference(
+        (problem, sum(map(sum, shown)) - sum(map(sum, placebo)), sum(map(len, placebo)))
+        for problem, placebo, shown in tried
+    )
 
 
 def _corrects(sample: WriterSample) -> bool:
@@ -278,27 +288,26 @@ def _as_entry(written: WrittenText) -> MemoryEntry:
     return MemoryEntry(entry_type="insight", content=written.content)
 
 
-def _lift(samples: Sequence[WriterSample], seed: int) -> Difference:
-    tried = [sample for sample in samples if _pairs(sample)]
-    gained = [_right(sample, 1) - _right(sample, 0) for sample in tried]
-    return _difference(gained, [len(_pairs(sample)) for sample in tried], seed)
+def _lift(samples: Sequence[WriterSample]) -> Difference:
+    return _difference(
+        (one.problem, _right(one, 1) - _right(one, 0), len(_pairs(one))) for one in samples
+    )
 
 
-def _against(
-    first: Sequence[WriterSample], second: Sequence[WriterSample], seed: int
-) -> Difference:
+def _against(first: Sequence[WriterSample], second: Sequence[WriterSample]) -> Difference:
     """Difference in accuracy on the same problems: the second writer's less the first's."""
     theirs = {sample.case: sample for sample in first if sample.crash is None}
-    gained, counted = list[float](), list[int]()
+    compared = list[tuple[str, float, int]]()
     for mine in sorted(second, key=lambda sample: sample.case):
         other = theirs.get(mine.case)
         if mine.crash is not None or other is None or not mine.tried_on:
             continue
         empty = _accuracies(other, "without") | _accuracies(mine, "without")
         better, worse = empty | _accuracies(mine, "shown"), empty | _accuracies(other, "shown")
-        gained.append(sum(better[problem] - worse[problem] for problem in empty))
-        counted.append(len(mine.tried_on))  # where neither wrote an entry, they do not differ
-    return _difference(gained, counted, seed)
+        gained = sum(better[problem] - worse[problem] for problem in empty)
+        # where neither wrote an entry, they do not differ
+        compared.append((mine.problem, gained, len(mine.tried_on)))
+    return _difference(compared)
 
 
 def _accuracies(sample: WriterSample, which: Literal["without", "shown"]) -> dict[str, float]:
@@ -313,31 +322,40 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _share(hits: Sequence[int], trials: Sequence[int]) -> Share:
-    n = sum(trials)
-    if not n:
+def _share(counts: Iterable[tuple[str, int, int]]) -> Share:
+    """Hits of trials, each with its problem."""
+    units = _by_problem(counts)
+    if not units:
         return Share(hits=0, n=0, estimate=None, low=None, high=None)
+    hits, trials = zip(*units, strict=True)
     found = clustered_share(hits, trials)
     return Share(
-        hits=sum(hits),
-        n=n,
+        hits=int(sum(hits)),
+        n=sum(trials),
         estimate=found.estimate,
         low=_finite(found.low),
         high=_finite(found.high),
     )
 
 
-def _difference(gained: Sequence[float], counted: Sequence[int], seed: int) -> Difference:
-    """What was gained, by situation, of all that was counted."""
-    if not gained:
+def _difference(counts: Iterable[tuple[str, float, int]]) -> Difference:
+    """What was gained, of all that was counted, each with its problem: a ratio, and so made linear."""
+    units = _by_problem(counts)
+    if not units:
         return Difference(estimate=None, low=None, high=None)
-    found = Draws(len(gained), seed=seed).ratio(gained, counted)
-    return Difference(
-        estimate=_finite(found.estimate),
-        low=_finite(found.low),
-        high=_finite(found.high),
-        n=sum(counted),
-    )
+    gained, n = sum(gain for gain, _ in units), sum(count for _, count in units)
+    estimate, each = gained / n, n / len(units)
+    found = mean_difference([estimate + (gain - estimate * count) / each for gain, count in units])
+    return Difference(estimate=estimate, low=found.low, high=found.high, n=n)
+
+
+def _by_problem(counts: Iterable[tuple[str, float, int]]) -> list[tuple[float, int]]:
+    """Sums by problem, where anything was counted."""
+    sums = defaultdict[str, tuple[float, int]](lambda: (0, 0))
+    for problem, value, count in counts:
+        before = sums[problem]
+        sums[problem] = before[0] + value, before[1] + count
+    return [one for one in sums.values() if one[1]]
 
 
 def _finite(value: float) -> float | None:

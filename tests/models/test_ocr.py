@@ -12,8 +12,10 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel
 
+from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models import ScriptedChatModel, load_chat_model
+from vitarmm_agent.models.calls import ask_structured
 from vitarmm_agent.models.ocr import OcrChatModel, Word, layout
 from vitarmm_agent.settings import Settings
 
@@ -98,6 +100,10 @@ def test_structured_output_sees_the_text(table: dict[str, Any]) -> None:
     model, inner = wrapped({"structured": {"total": 19}})
     assert model.with_structured_output(Sum).invoke([HumanMessage([table])]) == Sum(total=19)
     assert "Tuesday" in inner.calls[0].messages[0].text
+    model, inner = wrapped({"structured": {"total": 19}})
+    hot: Any = model.bind(temperature=0.5)
+    assert run(ask_structured(hot, Sum, [HumanMessage([table])])).parsed == Sum(total=19)
+    assert inner.calls[0].options["temperature"] == 0.5
 
 
 def test_a_broken_image_is_refused(tmp_path: Path) -> None:

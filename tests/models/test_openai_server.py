@@ -179,6 +179,29 @@ def test_structured_output_that_was_cut_off_is_unusable_output(
         assert (reply.usage.input_tokens, reply.usage.output_tokens) == (cost or (9, 5))
 
 
+class InWords(ChatOpenAI):
+    """A model that has no structured output of its own."""
+
+    def with_structured_output(self, schema: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("kind", ["ours", "openai", "in words"])
+async def test_options_that_are_bound_reach_the_server_with_a_schema(
+    servers: list[Server], kind: str
+) -> None:
+    server = Server("json_schema")
+    servers.append(server)
+    hosted: dict[str, Any] = {"base_url": server.url, "api_key": "none", "max_retries": 0}
+    made = {"openai": ChatOpenAI, "in words": InWords}
+    model: Any = made[kind](model="m", **hosted) if kind in made else server.model()
+    bound = model.bind(temperature=0.5, stop=["END"]).with_retry().bind(temperature=0.25)
+    run(ask_structured(bound.with_config(tags=["a"]), Sides, TALK))
+    await arun(ask_structured(model.bind(temperature=0.25, stop=["END"]), Sides, TALK))
+    sent = [(request["temperature"], request["stop"]) for request in server.requests]
+    assert sent == [(0.25, ["END"])] * 2
+
+
 class CallsTools(ChatOpenAI):
     """Gives structured output as the arguments of a tool, which were stopped on the way."""
 

@@ -105,6 +105,32 @@ def test_when_nothing_is_usable_the_error_says_why_and_what_to_do(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("rows", "stage", "says"),
+    [
+        (['{"question": "x"}'], "sft", "row 1 is broken: prompt: Field required"),
+        (['{"question": "x"}'], "sft", r"needs a prompt \(messages\) and a completion"),
+        (['{"question": "x"}'], "dpo", "chosen and rejected"),
+        ([], "sft", "simulate more problems"),
+        ([], "dpo", "--candidates.*--stage sft"),
+        ([decision(1, label="rejected")], "sft", "1 rejected; simulate more problems"),
+    ],
+)
+def test_where_there_is_nothing_to_train_on_a_next_step_is_named(
+    tmp_path: Path, rows: list[Any], stage: Any, says: str
+) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(InputError, match=says):
+        read_data(path, stage, CHOSEN)
+
+
+def test_to_imitate_what_did_harm_is_never_advised(tmp_path: Path) -> None:
+    rows = [decision(1, label="rejected"), decision(2, label="unlabelled")]
+    with pytest.raises(InputError, match="--labels unlabelled") as raised:
+        read_data(write_lines(tmp_path / "rows.jsonl", rows), "sft", CHOSEN)
+    assert "--labels rejected" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [("{}", "holds dict, not an array"), ("[1,", "cannot be read as training data")],
 )

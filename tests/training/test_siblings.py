@@ -77,6 +77,8 @@ def test_entries_are_tried_on_siblings_beside_a_placebo(tmp_path: Path, rows: Pa
     out = tmp_path / "out"
     with pytest.raises(Killed):
         asyncio.run(simulate(plan, out, on_row=kill))
+    calls = json.loads((out / "simulate.jsonl").read_text())["usage"]["calls"]
+    assert calls == len(attempts) + 2  # of the solver, trials included, and of the writer
     rule_helps_none = [WRONG] * 6  # two siblings, with nothing, the placebo and the rule's
     script(tmp_path / "reasoner.json", right(second.problem), *rule_helps_none)
     script(tmp_path / "writer.json", nothing())
@@ -138,6 +140,41 @@ def test_writers_are_measured_on_what_was_held_out(
         (2, 2), (0, 1), (0, 1), (0, 2), (0, 4), (0, 4),
     ]  # fmt: skip
     assert rule["placebo"]["n"] == 1 and rule["over_placebo"]["estimate"] is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda lines: [*lines, lines[0]], "line 3 is the situation of line 1 again"),
+        (lambda lines: [lines[0], lines[1][:-9]], "line 2 is no situation: no JSON"),
+        (lambda lines: [lines[0], "{}"], "line 2 is no situation: problem: Field required"),
+        (lambda lines: [changed(lines[0], feedback=[])], "line 1 .* without a verdict"),
+        (lambda lines: [changed(lines[0], attempts=[])], "line 1 .* without an attempt"),
+        (
+            lambda lines: [changed(lines[0], feedback=[{"verdict": "abstain", "source": "judge"}])],
+            "line 1 .* without a verdict",
+        ),
+    ],
+)
+def test_a_held_out_situation_that_cannot_be_used_is_named_by_its_line(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], says: str
+) -> None:
+    case = {
+        "problem": {"id": "p", "text": "1 + 1?", "reference": "2"},
+        "attempts": [{"number": 1, "text": "2"}],
+        "feedback": [{"verdict": "fail", "source": "judge"}],
+    }
+    lines = [json.dumps(case), changed(json.dumps(case), attempts=[{"number": 2, "text": "2"}])]
+    path = tmp_path / "heldout.jsonl"
+    path.write_text("\n".join(lines))
+    assert len(read_cases(tmp_path)) == 2
+    path.write_text("\n".join(change(lines)))
+    with pytest.raises(InputError, match=says):
+        read_cases(tmp_path)
+
+
+def changed(line: str, **fields: Any) -> str:
+    return json.dumps(json.loads(line) | fields)
 
 
 def test_siblings_are_made_of_training_rows_of_gsm8k(tmp_path: Path, rows: Path) -> None:

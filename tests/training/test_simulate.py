@@ -180,6 +180,33 @@ def test_a_model_that_fails_on_a_row_spoils_that_row_only(tmp_path: Path) -> Non
     assert list(summary.crashes) == ["RefusalError: I will not"]
 
 
+def test_what_crashed_for_another_reason_than_the_model_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that has run out is no fault of the model: `IndexError` or its like."""
+    right = {"match": "perimeter", "content": RIGHT}
+    refused = {"match": "old mill", "error": "refuse", "content": "I will not"}
+    plan = config(tmp_path, writer=[refused], reasoner=[right] * 2, replay=False)
+    summary = go(plan, tmp_path / "out")
+    assert sum(summary.crashes.values()) == 2 and summary.decisions == 0
+    script(tmp_path / "writer.json", nothing())
+    seen: list[str] = []
+    summary = go(plan, tmp_path / "out", resume=True, on_row=lambda row: seen.append(row.key))
+    assert seen == ["gsm8k/s-1"] and summary.decisions == 1
+    assert list(summary.crashes) == ["RefusalError: I will not"]
+
+
+def test_where_everything_crashed_the_command_fails_and_advises_no_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = script(tmp_path / "none.json")
+    words = ["simulate", "--gsm8k-path", str(rows_file(tmp_path, GARDEN)), "-r", empty,
+             "--judge", empty, "--holdout", "0", "--output-dir", str(tmp_path / "out")]  # fmt: skip
+    assert run_app(words) == 1
+    shown = capsys.readouterr().out
+    assert "Train on it" not in shown and "--resume" in shown
+
+
 def test_feedback_that_cannot_judge_is_counted(tmp_path: Path) -> None:
     judge = [{"match": "old mill", "error": "refuse"}, {"match": "school", "error": "refuse"}]
     plan = config(

@@ -278,7 +278,10 @@ def _mean(value: float | None) -> str:
 
 
 ROWS: tuple[tuple[str, Callable[[WriterMeasured], object]], ...] = (
-    ("situations", lambda one: f"{one.situations} ({one.crashes} crashed)"),
+    (
+        "situations",
+        lambda one: f"{one.situations} of {one.problems} problems ({one.crashes} crashed)",
+    ),
     ("JSON without constraint", lambda one: one.free_json),
     ("  a Markdown fence allowed", lambda one: one.fenced_json),
     ("usable without constraint", lambda one: one.free_operations),

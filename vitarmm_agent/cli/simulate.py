@@ -39,7 +39,9 @@ def simulate(
     rmm: Annotated[
         str | None,
         typer.Option(
-            help="Chat model that writes the memory, or `rule`.", show_default="the judge"
+            help="Chat model that writes the memory, or `rule`. The settings' `rmm` is not looked at: a rule "
+            "makes no rows to train on.",
+            show_default="the judge",
         ),
     ] = None,
     gsm8k_path: Gsm8kPath = None,
@@ -135,9 +137,27 @@ def simulate(
     )
     if as_json:
         print_json(summary.model_dump(mode="json"))
-        return
+    else:
+        _print_outcome(summary, output_dir)
+    if summary.problems and sum(summary.crashes.values()) == summary.problems:
+        raise typer.Exit(1)
+
+
+def _print_outcome(summary: Summary, output_dir: Path) -> None:
     print_summary(summary)
-    out.print(safe(f"\nTrain on it:\n  vitarmm train --data {output_dir} --output-dir ADAPTER"))
+    if next_step := _next_step(summary, output_dir):
+        out.print(safe(f"\n{next_step}"))
+
+
+def _next_step(summary: Summary, folder: Path) -> str:
+    """What to do with what came out, or how to get more."""
+    if summary.labels.get("chosen"):
+        return f"Train on it:\n  vitarmm train --data {folder} --output-dir ADAPTER"
+    if summary.crashes:
+        return "No chosen decision to train on: see why problems crashed, and try them again with --resume."
+    if summary.held_out_cases:
+        return f"Measure writers on it:\n  vitarmm eval rmm --data {folder} --output-dir MEASURED"
+    return "No chosen decision to train on: take more problems, or feedback that gives a verdict (--oracle)."
 
 
 def run_simulation(
@@ -230,7 +250,10 @@ def print_summary(summary: Summary) -> None:
     table.add_row("decisions that could not be used", str(summary.writer_failures))
     table.add_row("rows left out", _listed(summary.skipped))
     table.add_row("problems that crashed", _listed(summary.crashes))
-    table.add_row("tokens", f"{summary.usage.total_tokens:,} in {summary.usage.calls:,} calls")
+    table.add_row(
+        "tokens, trials included",
+        f"{summary.usage.total_tokens:,} in {summary.usage.calls:,} calls",
+    )
     out.print(table)
     if summary.stopped:
         out.print(safe(f"stopped early: {summary.stopped}; go on with --resume"))

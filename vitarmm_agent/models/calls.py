@@ -137,24 +137,42 @@ def on_reply(tell: Callable[[], None]) -> Iterator[None]:
         _listener.reset(before)
 
 
-def _structured(model: Any, schema: type | dict[str, Any]) -> Runnable[Any, Any]:
-    """``with_structured_output`` below what is wrapped round the model: retries, fallbacks."""
+def _structured(model: Any, schema: type | dict[str, Any], **options: Any) -> Runnable[Any, Any]:
+    """``with_structured_output`` below what is wrapped round the model: retries, fallbacks, options."""
     from langchain_core.runnables.base import RunnableBindingBase
     from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 
     if isinstance(model, RunnableBindingBase):
-        return model.model_copy(update={"bound": _structured(model.bound, schema)})
+        inner = _structured(model.bound, schema, **{**model.kwargs, **options})
+        return model.model_copy(update={"bound": inner, "kwargs": {}})
     if isinstance(model, RunnableWithFallbacks):
-        others = [_structured(other, schema) for other in model.fallbacks]
-        first = _structured(model.runnable, schema)
+        others = [_structured(other, schema, **options) for other in model.fallbacks]
+        first = _structured(model.runnable, schema, **options)
         return model.model_copy(update={"runnable": first, "fallbacks": others})
     try:
         structured: Runnable[Any, Any] = model.with_structured_output(schema, include_raw=True)
     except NotImplementedError:
         from vitarmm_agent.models.structured import asked_in_words
 
-        return asked_in_words(model, schema)
-    return structured
+        structured = asked_in_words(model, schema)
+    return _given(structured, options) if options else structured
+
+
+def _given(structured: Runnable[Any, Any], options: dict[str, Any]) -> Runnable[Any, Any]:
+    """``structured`` with options for its model, the last but one of its steps; the last reads.
+
+    A sequence hands options to its first step only, and LangChain's map of the raw reply to none.
+    """
+    from langchain_core.runnables.base import RunnableParallel, RunnableSequence
+
+    if not isinstance(structured, RunnableSequence):
+        return structured.bind(**options)
+    *before, asked, reader = structured.steps
+    if isinstance(asked, RunnableParallel):
+        asked = RunnableParallel({k: one.bind(**options) for k, one in asked.steps__.items()})
+    else:
+        asked = asked.bind(**options)
+    return RunnableSequence(*before, asked, reader)
 
 
 def unwrapped(model: Any) -> Any:

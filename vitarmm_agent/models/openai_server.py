@@ -76,11 +76,11 @@ class OpenAIServerModel(ChatOpenAI):
             )
         )
 
-        def ask(given: LanguageModelInput) -> AIMessage:
-            return run(self._asked(newer, older, given))
+        def ask(given: LanguageModelInput, **options: Any) -> AIMessage:
+            return run(self._asked(newer, older, given, options))
 
-        async def aask(given: LanguageModelInput) -> AIMessage:
-            return await arun(self._asked(newer, older, given))
+        async def aask(given: LanguageModelInput, **options: Any) -> AIMessage:
+            return await arun(self._asked(newer, older, given, options))
 
         return structured(
             RunnableLambda(ask, aask, name="ask_structured"), schema, include_raw=include_raw
@@ -91,17 +91,18 @@ class OpenAIServerModel(ChatOpenAI):
         newer: Runnable[LanguageModelInput, AIMessage],
         older: Runnable[LanguageModelInput, AIMessage],
         given: LanguageModelInput,
+        options: dict[str, Any],
     ) -> Flow[AIMessage]:
         if self._json_schema:
             try:
-                return (yield from calls(newer.invoke, newer.ainvoke, given))
+                return (yield from calls(newer.invoke, newer.ainvoke, given, **options))
             except APIStatusError as error:
                 if not _refuses_the_form(error):
                     raise
                 server = public_address(self.openai_api_base or "")
                 logger.info("%s knows no json_schema: %s", server, redact(error.message))
                 self._json_schema = False
-        return (yield from calls(older.invoke, older.ainvoke, given))
+        return (yield from calls(older.invoke, older.ainvoke, given, **options))
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any

@@ -36,6 +36,17 @@ SHOWN_NUMBERS = 10
 IGNORED = -100
 """Label of tokens that the loss leaves out (the convention of torch's cross entropy)."""
 
+_NEEDED = {
+    "sft": "a prompt (messages) and a completion (one message of the assistant)",
+    "dpo": "a prompt (messages), chosen and rejected (one message of the assistant each)",
+}
+_MORE = {
+    "sft": "simulate more problems, or more decisions on each (vitarmm simulate --candidates)",
+    "dpo": "simulate more problems, or more decisions on each (vitarmm simulate --candidates), of which "
+    "some are chosen and some rejected; or train on decisions (--stage sft)",
+}
+"""How to get rows of a stage."""
+
 Turns = list[dict[str, str]]
 
 
@@ -117,7 +128,7 @@ def read_data(path: Path, stage: Stage, labels: Sequence[Label]) -> TrainingData
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     data = TrainingData(file, digest, tuple(rows), tuple(skipped), dict(others))
     if not rows:
-        raise InputError(nothing_usable(data))
+        raise InputError(nothing_usable(data, stage))
     return data
 
 
@@ -147,15 +158,21 @@ def find_file(path: Path, stage: Stage) -> Path:
     )
 
 
-def nothing_usable(data: TrainingData) -> str:
+def nothing_usable(data: TrainingData, stage: Stage) -> str:
     """Why a file has no row to train on, and what to do."""
     parts = [f"{data.path} has no row to train on"]
     if data.skipped:
-        parts.append(f"left out: {summary(data.skipped)}")
+        first = data.skipped[0]
+        parts.append(f"left out: {summary(data.skipped)}; row {first.number} is {first.reason}")
+        if any(row.reason.startswith("broken") for row in data.skipped):
+            parts.append(f"a row of the {stage} stage needs {_NEEDED[stage]}")
     if data.other_labels:
         counts = ", ".join(f"{n} {label}" for label, n in sorted(data.other_labels.items()))
-        options = " ".join(f"--labels {label}" for label in sorted(data.other_labels))
-        parts.append(f"rows with other labels: {counts}; take them in with {options}")
+        parts.append(f"rows with other labels: {counts}")
+    if useful := sorted(data.other_labels.keys() - {"rejected"}):  # those did harm, or nothing
+        parts.append("take them in with " + " ".join(f"--labels {label}" for label in useful))
+    elif not data.skipped:
+        parts.append(_MORE[stage])
     return "; ".join(parts)
 
 
@@ -309,7 +326,7 @@ def encode(data: TrainingData, encoder: Encoder, config: TrainingConfig) -> Enco
     skipped.sort(key=lambda row: row.number)
     if not kept:
         left = TrainingData(data.path, data.sha256, (), tuple(skipped), data.other_labels)
-        raise InputError(nothing_usable(left))
+        raise InputError(nothing_usable(left, config.stage))
     apart = held_out([name for name, _ in kept], config.eval_fraction, config.seed)
     train = [row for name, row in kept if name not in apart]
     evaluation = [row for name, row in kept if name in apart]

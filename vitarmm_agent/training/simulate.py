@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vitarmm_agent.errors import ModelError
 from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.output_folder import begin
 from vitarmm_agent.evals.worklist import Job, WorkList
@@ -51,7 +52,8 @@ async def simulate(
         workers: problems at a time.
         cluster: over which they are spread. Then each of the workers has a memory of its own and takes
             its problems one after another, so that rows depend on no actor's speed.
-        resume: go on with an interrupted simulation; finished problems are not run again.
+        resume: go on with an interrupted simulation; finished problems are not run again, nor those on
+            which a model failed; other crashes are.
         on_start: is told how many problems there are, and how many are finished.
         on_row: is told of each finished problem.
 
@@ -65,7 +67,7 @@ async def simulate(
         config = config.model_copy(update={"lanes": workers})
     problems = await asyncio.to_thread(load_problems, config)
     begin(folder, config, resume=resume, what="simulation")
-    work = WorkList(folder / LEDGER, SimulatedRow)
+    work = WorkList(folder / LEDGER, SimulatedRow, again=lambda row: row.may_pass)
     jobs = [Job(task.key, task) for task in problems.tasks]
     lanes = [jobs[n :: config.lanes] for n in range(config.lanes)]
     lane_of = {job.key: n for n, lane in enumerate(lanes) for job in lane}
@@ -150,4 +152,5 @@ def write_results(
 def _crashed(job: Job, error: Exception) -> SimulatedRow:
     task: ProblemDrawn = job.payload
     crash = redact(f"{type(error).__name__}: {error}")
-    return SimulatedRow(key=job.key, held_out=task.held_out, crash=crash)
+    declined = isinstance(error, ModelError)
+    return SimulatedRow(key=job.key, held_out=task.held_out, crash=crash, declined=declined)

@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from vitarmm_agent.data import Data
+from vitarmm_agent.data import Data, error_lines
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.records import BenchmarkName
 from vitarmm_agent.evals.writers.cases import Case
+from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.problem import Usage
 from vitarmm_agent.rmm.schema import Situation
 from vitarmm_agent.settings import Settings
@@ -105,6 +106,7 @@ class SimulatedRow(Data):
         key: ``BENCHMARK/PROBLEM``.
         held_out: it gives situations to measure writers with, and no training rows.
         crash: what went wrong when it did not end, or None.
+        declined: that was the model's doing, and would be again.
         passed: the last verdict of its run.
         situations: what its run's writer had to decide on.
         decisions: its training rows.
@@ -116,13 +118,14 @@ class SimulatedRow(Data):
         feedback_failures: attempts on which a verifier could not judge.
         writer_failures: decisions of the run's writer that could not be used.
         baselines: attempts with an empty memory or a placebo, as the replay names them.
-        usage: tokens of the run and of all candidates.
+        usage: tokens of the run, of all candidates, of the teacher and of trials; none of a crash.
     """
 
     key: str
     held_out: bool = False
     thread_id: str = ""
     crash: str | None = None
+    declined: bool = False
     passed: bool = False
     situations: tuple[Situation, ...] = ()
     decisions: tuple[DecisionRow, ...] = ()
@@ -134,6 +137,11 @@ class SimulatedRow(Data):
     writer_failures: int = 0
     baselines: dict[str, tuple[bool, ...]] = {}
     usage: Usage = Usage()
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it crashed for a reason that may be gone at the next try."""
+        return self.crash is not None and not self.declined
 
 
 class Outcome(Data):
@@ -196,21 +204,43 @@ def read_cases(folder: Path) -> list[Case]:
     """The held-out situations of the simulation in ``folder``.
 
     Raises:
-        InputError: there are none, or they cannot be read.
+        InputError: there are none, they cannot be read, or one is there twice.
     """
+    path = folder / HELD_OUT
     try:
-        lines = (folder / HELD_OUT).read_text("utf-8").split("\n")  # texts hold other breaks
-        cases = [Case.model_validate_json(line) for line in lines if line.strip()]
+        lines = path.read_text("utf-8").split("\n")  # texts hold other breaks
     except OSError:
         raise InputError(
             f"{str(folder)!r} has no held-out situations ({HELD_OUT}); simulate with --holdout "
             "above 0"
         ) from None
-    except ValidationError as error:
-        raise InputError(f"{str(folder / HELD_OUT)!r} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
+    cases, seen = list[Case](), dict[str, int]()
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            case = _case(line, f"{str(path)!r} line {number}")
+            if (first := seen.setdefault(case.key, number)) < number:
+                raise InputError(
+                    f"{str(path)!r} line {number} is the situation of line {first} again "
+                    f"({case.key}); leave each in once"
+                )
+            cases.append(case)
     if not cases:
-        raise InputError(f"{str(folder / HELD_OUT)!r} holds no situation to decide on")
+        raise InputError(f"{str(path)!r} holds no situation to decide on")
     return cases
+
+
+def _case(line: str, place: str) -> Case:
+    try:
+        return Case.model_validate(parse_json(line))
+    except ValidationError as error:
+        why = error_lines(error, got=False)
+    except ValueError as error:
+        why = f"no JSON ({error})"
+    raise InputError(
+        f"{place} is no situation: {why}; it was changed by hand, or written by another version"
+    )
 
 
 def training_rows(rows: Iterable[SimulatedRow]) -> list[DecisionRow]:

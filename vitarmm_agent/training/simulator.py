@@ -218,7 +218,7 @@ class Simulator:
                 tally.dropped["said before"] += 1
                 continue
             seen.add(text)
-            row = await self._decision(case, number, kept, text, similar)
+            row = await self._decision(case, number, kept, text, similar, tally)
             rows.append(row.model_copy(update={"candidate": candidate}))
         return rows
 
@@ -242,13 +242,14 @@ class Simulator:
         operations: Sequence[Operation],
         text: str,
         similar: Sequence[Probe],
+        tally: _Tally,
     ) -> DecisionRow:
         entries = [operation.entry for operation in operations if operation.entry is not None]
         solved = any(entry.example for entry in entries)  # the very problem it comes from
         own: Effect = "untried"
         if not self.config.siblings and not solved:
-            own, _ = await self._effect(entries, [Probe(problem=case.problem)])
-        other, trials = await self._effect(entries, similar)
+            own, _ = await self._effect(entries, [Probe(problem=case.problem)], tally)
+        other, trials = await self._effect(entries, similar, tally)
         return DecisionRow(
             prompt=as_chat(case.messages(think=self.config.think)),
             completion=(ChatMessage(role="assistant", content=text),),
@@ -268,14 +269,16 @@ class Simulator:
         )
 
     async def _effect(
-        self, entries: Sequence[MemoryEntry], probes: Sequence[Probe]
+        self, entries: Sequence[MemoryEntry], probes: Sequence[Probe], tally: _Tally
     ) -> tuple[Effect, tuple[Trial, ...]]:
         """What entries did to problems, and the trials."""
         trials = list[Trial]()
         for probe in probes if self.config.replay else ():
             for entry in entries:
                 try:
-                    trial = await self.replayer.trial(probe.problem, entry, probe.placebo)
+                    trial = await self.replayer.trial(
+                        probe.problem, entry, probe.placebo, tally.spent
+                    )
                 except ModelError:  # the model declined: nothing is known of this entry
                     return "untried", ()
                 trials.append(trial)
@@ -290,6 +293,10 @@ class _Tally:
         self.leaks: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.solutions: Counter[str] = Counter()
+
+    def spent(self, usage: Usage) -> None:
+        """Add what a trial cost."""
+        self.usage += usage
 
 
 def _writers(config: SimulationConfig, settings: Settings) -> list[tuple[Candidate, MemoryWriter]]:

@@ -25,7 +25,7 @@ from vitarmm_agent.evals.writers.measuring import (
 )
 from vitarmm_agent.evals.writers.replay import Replayer
 from vitarmm_agent.evals.writers.report import report_on
-from vitarmm_agent.evals.writers.trials import Trial
+from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.scripted import ScriptedChatModel
@@ -138,7 +138,8 @@ def test_lift_is_paired_and_compared() -> None:
     assert second.against_first.estimate == pytest.approx(0.25)
     assert (second.trials, second.lift.n, second.against_first.n) == (20, 20, 20)
     low, high = second.lift.low, second.lift.high
-    assert low is not None and high is not None and 0 < low < 0.25 < high
+    assert low is not None and high is not None and low < 0.25 < high
+    assert (low, high) != (0.25, 0.25)
 
 
 def test_keeping_nothing_is_compared_as_an_empty_memory() -> None:
@@ -153,6 +154,41 @@ def test_keeping_nothing_is_compared_as_an_empty_memory() -> None:
     samples = sorted([*harmful, *silent, *both], key=lambda one: one.writer)
     compared = report_on(plan("base", "new"), samples).writers[1].against_first
     assert compared is not None and (compared.n, compared.estimate) == (20, pytest.approx(0.25))
+
+
+def test_situations_of_one_problem_are_one_unit() -> None:
+    """They share their siblings, so twice as many say no more."""
+    tried = [(True, True), (False, True)]
+    alone = [sample("w", f"g/{i}/1", *tried[: 1 + i % 2], free_json=i > 2) for i in range(6)]
+    again = [one.model_copy(update={"case": f"{one.problem}/2"}) for one in alone]
+    (one,) = report_on(plan("w"), alone).writers
+    (both,) = report_on(plan("w"), [*alone, *again]).writers
+    assert (one.situations, one.problems) == (6, 6) and (both.situations, both.problems) == (12, 6)
+    for name in ("lift", "free_json"):
+        a, b = getattr(one, name), getattr(both, name)
+        assert (a.estimate, b.n) == (b.estimate, 2 * a.n)
+    assert (both.lift.low, both.lift.high) == (one.lift.low, one.lift.high)
+    assert both.free_json.low == pytest.approx(one.free_json.low, abs=0.02)
+
+
+def test_where_nothing_changed_a_small_effect_is_not_ruled_out() -> None:
+    (one,) = report_on(plan("w"), [sample("w", str(i), (True, True)) for i in range(6)]).writers
+    low, high = one.lift.low, one.lift.high
+    assert one.lift.estimate == 0.0 and low is not None and high is not None
+    assert low < -0.3 and high > 0.3
+
+
+def test_an_answer_that_cannot_be_used_keeps_nothing_by_no_merit() -> None:
+    broken = [sample("w", str(i), groundless=True, failure="no JSON") for i in range(3)]
+    kept = sample("w", "3", groundless=True)
+    (one,) = report_on(plan("w"), [*broken, kept]).writers
+    assert (one.kept_nothing.hits, one.kept_nothing.n) == (1, 1)
+
+
+def test_a_second_answer_that_cannot_be_used_is_no_second_copy_avoided(tmp_path: Path) -> None:
+    replies = ["", operations(LESSON), "no", "still no"]
+    found = measure(tmp_path, replies, [WRONG, WRONG], siblings=(Probe(problem=OTHER),))
+    assert len(found.entries) == 1 and found.copied_again is None
 
 
 def test_a_crash_is_in_no_share() -> None:
