@@ -135,19 +135,14 @@ class WorkList(Generic[Row]):
     def __init__(
         self, path: Path, row: type[Row], *, again: Callable[[Row], bool] | None = None
     ) -> None:
-        """Use the ledger ``path``, which may not exist yet.
-
-        Args:
-            path: the ledger.
-            row: what its lines are.
-            again: of a row in it, whether its job is done once more all the same.
+        """Use the ledger ``path``, which may not exist yet; what is to be done ``again`` is not done.
 
         Raises:
             InputError: the file cannot be read, or a line that is not its last is no ``row``.
         """
         self.path = path
-        kept = (one for one in read_rows(path, row) if again is None or not again(one))
-        self.done: dict[str, Row] = {one.key: one for one in kept}
+        rows = read_rows(path, row)
+        self.done: dict[str, Row] = {r.key: r for r in rows if again is None or not again(r)}
         self._lines = GroupCommit[_Line](self._append)
 
     async def run(
@@ -191,7 +186,7 @@ class WorkList(Generic[Row]):
         if workers < 1:
             raise InputError(f"workers must be 1 or more, got {workers}")
         work = _Work(
-            do, crashed, time_limit, on_row or _ignore, stop or _go_on, patience, first_wait
+            do, crashed, time_limit, on_row or _ignore, stop or (lambda: None), patience, first_wait
         )
         left = [[job for job in lane if job.key not in self.done] for lane in lanes]
         queue = iter(sorted(filter(None, left), key=len, reverse=True))
@@ -401,7 +396,3 @@ def _is_json(line: bytes) -> bool:
 
 def _ignore(row: object) -> None:
     """Tell nobody."""
-
-
-def _go_on() -> None:
-    """Never stop."""
