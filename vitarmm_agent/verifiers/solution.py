@@ -40,7 +40,7 @@ def given_solution(problem: Problem, text: str) -> Attempt:
     known = problem.reference is not None and solution.answer is not None
     if known and not grade_attempt(problem, solution).correct:
         raise InputError(
-            f"its answer is {solution.answer!r}, but the problem came with the answer "
+            f"the solution is wrong: its answer is {solution.answer!r}, but the problem came with the answer "
             f"{problem.reference!r}; correct the solution, or teach the problem without that answer"
         )
     return solution
