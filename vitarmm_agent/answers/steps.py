@@ -65,7 +65,7 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 _ENDS_IN_ANSWER = re.compile(
-    rf"\s+(?:(?:the\s+)?(?:final\s+)?answer\s*[:：]|{_ANSWER_IN_OTHER_WORDS})[^\n]{{1,300}}\Z",
+    rf"(?<=\S)\s++(?:(?:the\s+)?(?:final\s+)?answer\s*[:：]|{_ANSWER_IN_OTHER_WORDS})[^\n]{{1,300}}\Z",
     re.IGNORECASE,
 )
 
