@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from langgraph.store.base import BaseStore
 
+from vitarmm_agent.clip import clip
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.evals.run.arms import Keeps
 from vitarmm_agent.memory_store.journal import Journal
@@ -227,9 +228,9 @@ def _without_example(operation: Operation) -> Operation:
     example = operation.entry.example
     condition = general(example.problem)
     said = {
-        "title": _shortened(f"Worked example: {condition}", MAX_TITLE),
+        "title": clip(f"Worked example: {condition}", MAX_TITLE),
         "applies_when": condition[:MAX_CONTENT],
-        "content": _shortened(example.solution, MAX_CONTENT),
+        "content": clip(example.solution, MAX_CONTENT),
     }
     bare = operation.entry.model_copy(update=said | {"example": None})
     return operation.model_copy(update={"entry": bare})
@@ -245,10 +246,6 @@ def _renamed(entry: MemoryEntry, names: Mapping[str, str]) -> MemoryEntry:
             "provenance": provenance,
         }
     )
-
-
-def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def _share(*parts: object) -> float:
