@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
@@ -12,16 +13,20 @@ def whole(value: Any) -> Any:
 
     JSON can name them (``"\ud800"``), and neither a database nor a model takes them.
     """
+    try:
+        orjson.dumps(value, default=lambda _: None)
+    except orjson.JSONEncodeError:  # halves, or what JSON has no form for
+        return _mended(value)
+    return value
+
+
+def _mended(value: Any) -> Any:
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if type(value) in (list, tuple):
-        return type(value)(map(whole, value))
+        return type(value)(map(_mended, value))
     if type(value) is dict:
-        return {whole(key): whole(part) for key, part in value.items()}
+        return {_mended(key): _mended(part) for key, part in value.items()}
     return value
 
 
