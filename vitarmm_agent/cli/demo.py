@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,10 +15,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vitarmm_agent.cli.console import done_to, out, safe
+from vitarmm_agent.cli.console import done_to, err, out, safe
 from vitarmm_agent.errors import InputError, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vitarmm_agent.agent import ReasoningAgent
     from vitarmm_agent.memory_store.schema import MemoryEntry
     from vitarmm_agent.problem import Problem
@@ -113,13 +116,27 @@ def one_kind(settings: Settings) -> None:
     taught.teach(failed, own_solution(failed), by="the demo")
     out.print(safe(f"Taught once:\n{own_solution(failed)}\n"))
     table = Table("others of its kind", "it is", "without", "with what was taught")
-    for problem in siblings:
-        results = [agent.solve(problem) for agent in (alone, taught)]
+    for problem, results in zip(
+        siblings, asyncio.run(side_by_side(siblings, alone, taught)), strict=True
+    ):
         answers = [_marked(problem, result) for result in results]
         table.add_row(safe(problem.text), str(problem.reference), *answers)
-        out.print(safe(f"{problem.id}: without {results[0].answer}, with {results[1].answer}"))
     out.print(table)
     out.print("Not every kind is learned so: docs/results.md has the rates.")
+
+
+async def side_by_side(
+    problems: Sequence[Problem], alone: ReasoningAgent, taught: ReasoningAgent
+) -> list[tuple[Result, Result]]:
+    """What two agents make of each problem, all at once; the answers are told as they come."""
+
+    async def pair(problem: Problem) -> tuple[Result, Result]:
+        without, with_it = await asyncio.gather(alone.asolve(problem), taught.asolve(problem))
+        out.print(safe(f"{problem.id}: without {without.answer}, with {with_it.answer}"))
+        return without, with_it
+
+    with err.status(f"{len(problems)} others of its kind, with and without what was taught"):
+        return await asyncio.gather(*map(pair, problems))
 
 
 def first_failed(agent: ReasoningAgent) -> tuple[Result, tuple[Problem, ...]] | None:
