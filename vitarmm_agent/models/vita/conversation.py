@@ -107,14 +107,6 @@ class Conversation:
             text += template.format(text=turn.text)
         return text + self.cue + begun
 
-    def strip_state(self, reply: str) -> tuple[str, str | None]:
-        """The reply without its leading state marker, and what the marker said, or None."""
-        text = reply.strip()
-        for marker, state in self.states.items():
-            if text.startswith(marker):
-                return text.removeprefix(marker).strip(), state
-        return text, None
-
     def mark(self, reply: str, state: str | None) -> str:
         """An earlier reply with the marker it had; in training, history kept its markers."""
         marker = next((m for m, name in self.states.items() if name == state), "")
