@@ -22,9 +22,30 @@ def begin(
     *,
     resume: bool,
     what: str,
-    differences: Callable[[Config, Config], list[str]] | None = None,
 ) -> Config:
     """Make the folder of a measurement, or go on with the one that lies there.
+
+    Returns:
+        The configuration that the folder was made with.
+
+    Raises:
+        InputError: as :func:`earlier`, or it cannot be written.
+    """
+    known = earlier(folder, config, resume=resume, what=what)
+    if known is None:
+        write_config(folder, config)
+    return known or config
+
+
+def earlier(
+    folder: Path,
+    config: Config,
+    *,
+    resume: bool,
+    what: str,
+    differences: Callable[[Config, Config], list[str]] | None = None,
+) -> Config | None:
+    """The configuration of the measurement that is gone on with; None where one begins anew.
 
     Args:
         folder: new, empty, or with ``resume`` that of the same configuration.
@@ -34,17 +55,12 @@ def begin(
         differences: in words, how two configurations differ, the one of the folder first; default:
             in any field.
 
-    Returns:
-        The configuration that the folder was made with.
-
     Raises:
-        InputError: as :func:`refuse_unless_usable`, or it was made with another configuration, or it
-            cannot be written.
+        InputError: as :func:`refuse_unless_usable`, or it was made with another configuration.
     """
     refuse_unless_usable(folder, resume=resume, what=what)
     if not (folder / CONFIG).exists():
-        write_config(folder, config)
-        return config
+        return None
     known = read_config(folder, type(config), what)
     if different := (differences or _differences)(known, config):
         raise InputError(

@@ -223,6 +223,25 @@ def mean_difference(gaps: Sequence[float]) -> Interval:
     return Interval(float(np.mean(gaps)), low, high)
 
 
+def clustered_difference(gains: ArrayLike, counts: ArrayLike) -> Interval:
+    """Mean of paired differences that come in clusters of unlike size, each difference counted once.
+
+    A ratio of sums, made linear over the clusters; :func:`mean_difference` has the interval.
+
+    Source: Cochran, Sampling techniques (1977), 9A.
+
+    Args:
+        gains: sum of the differences of each cluster.
+        counts: how many differences that is, 1 or more.
+    """
+    g, n = np.asarray(gains, float), np.asarray(counts, float)
+    if not len(g):
+        return Interval(math.nan, math.nan, math.nan)
+    ratio = float(g.sum() / n.sum())
+    found = mean_difference(list(ratio + (g - ratio * n) / n.mean()))
+    return Interval(ratio, found.low, found.high)
+
+
 def share_difference(first: tuple[float, float], second: tuple[float, float]) -> Interval:
     """Difference of two shares of independent samples, each ``(share, effective n)``.
 

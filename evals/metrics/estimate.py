@@ -77,7 +77,7 @@ def share(rows: Iterable[Row], unit: str = "problems") -> Estimate:
 
     Wilson's interval when no problem has two trials, else the clustered one.
     """
-    hits, trials = _by_cluster(rows)
+    hits, trials = by_cluster(rows)
     total, count = sum(trials), sum(hits)
     if all(t <= 1 for t in trials):
         found, method = wilson(count, total), "wilson"
@@ -91,7 +91,7 @@ def mean(rows: Iterable[Row], unit: str = "problems") -> Estimate:
 
     Problems are drawn whole; one may have a value without any weight.
     """
-    tops, bottoms = _by_cluster(rows)
+    tops, bottoms = by_cluster(rows)
     total = sum(bottoms)
     if not total:
         return Estimate(value=None, unit=unit, method="bootstrap")
@@ -99,8 +99,8 @@ def mean(rows: Iterable[Row], unit: str = "problems") -> Estimate:
     return estimate(found, n=int(total), count=round(sum(tops), 6), unit=unit, method="bootstrap")
 
 
-def _by_cluster(rows: Iterable[Row]) -> tuple[Sequence[float], Sequence[float]]:
-    """Sums per problem, in the order of their names."""
+def by_cluster(rows: Iterable[Row]) -> tuple[Sequence[float], Sequence[float]]:
+    """Sums of values and of weights per problem, in the order of their names."""
     tops: dict[str, float] = {}
     bottoms: dict[str, float] = {}
     for cluster, top, bottom in rows:

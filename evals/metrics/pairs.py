@@ -9,6 +9,7 @@ from typing import NamedTuple
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import (
     Estimate,
+    by_cluster,
     cluster_of,
     ended,
     estimate,
@@ -17,9 +18,9 @@ from vitarmm_agent.evals.metrics.estimate import (
 )
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.statistics import (
+    clustered_difference,
     holm,
     mcnemar,
-    mean_difference,
     paired_difference,
     sign_flips,
 )
@@ -32,13 +33,14 @@ class Comparison(Data):
         pairs: problems that both arms ended; ``dropped`` are those that only one has, or that
             crashed.
         difference: of accuracy. Tango's score interval when each arm has one sample per problem, and
-            each group one problem; else Student's t with two added pairs, over the groups' means.
+            each group one problem; else Student's t over the groups with two added pairs, where each
+            problem counts once.
         bootstrap: the same difference with a paired bootstrap over problems; too narrow when few
             problems differ.
         only_first, only_second: problems that only one of the two got right; None with several
             samples per problem.
-        p: exact McNemar, or sign flips of the problems' (groups') mean differences with several
-            samples.
+        p: exact McNemar, or sign flips of the groups' summed differences (a problem's mean with
+            several samples).
         p_holm: adjusted for all comparisons made together.
         test: ``McNemar, exact`` or ``sign flips``.
         tokens, seconds, cost: paired differences per problem.
@@ -75,13 +77,13 @@ def compare_samples(
     single = all(len(one[p]) == len(other[p]) == 1 for p in both)
     right = [(_mean(one[p], _right), _mean(other[p], _right)) for p in both]
     gaps = [a - b for a, b in right]
-    bootstrap = mean(zip(clusters, gaps, [1] * len(both), strict=True))
+    rows = list(zip(clusters, gaps, [1] * len(both), strict=True))
+    sums, counts = by_cluster(rows)
     only_first, only_second = sum(g > 0 for g in gaps), sum(g < 0 for g in gaps)
     if single and alone and both:
         found, method = paired_difference(only_first, only_second, len(both)), "score"
     else:
-        gaps = _by_group(clusters, gaps)
-        found, method = mean_difference(gaps), "adjusted t"
+        found, method = clustered_difference(sums, counts), "adjusted t"
     return Comparison(
         first=names[0],
         second=names[1],
@@ -92,10 +94,10 @@ def compare_samples(
         difference=estimate(
             found, n=len(both), count=round(sum(a - b for a, b in right), 6), method=method
         ),
-        bootstrap=bootstrap,
+        bootstrap=mean(rows),
         only_first=only_first if single else None,
         only_second=only_second if single else None,
-        p=_p(single and alone, only_first, only_second, gaps),
+        p=_p(single and alone, only_first, only_second, sums),
         test="McNemar, exact" if single and alone else "sign flips",
         tokens=_gap(one, other, lambda s: float(s.usage.total_tokens)),
         seconds=_gap(one, other, lambda s: s.seconds),
@@ -172,18 +174,10 @@ def accuracy_by_problem(samples: Sequence[Sample]) -> dict[str, float]:
     return {p: _mean(found, _right) or 0.0 for p, found in _by_problem(samples).items()}
 
 
-def _p(single: bool, only_first: int, only_second: int, gaps: Sequence[float]) -> float | None:
-    if not gaps:
+def _p(single: bool, only_first: int, only_second: int, sums: Sequence[float]) -> float | None:
+    if not sums:
         return None
-    return mcnemar(only_first, only_second) if single else sign_flips(gaps)
-
-
-def _by_group(clusters: Sequence[str], gaps: Sequence[float]) -> list[float]:
-    """The mean difference of each group, in order of appearance."""
-    members: dict[str, list[float]] = defaultdict(list)
-    for cluster, gap in zip(clusters, gaps, strict=True):
-        members[cluster].append(gap)
-    return [sum(found) / len(found) for found in members.values()]
+    return mcnemar(only_first, only_second) if single else sign_flips(sums)
 
 
 def _by_problem(samples: Sequence[Sample]) -> dict[str, list[Sample]]:

@@ -16,7 +16,7 @@ from vitarmm_agent.clip import clip
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.output_folder import (
     CONFIG,
-    begin,
+    earlier,
     read_config,
     refuse_unless_usable,
     write_config,
@@ -159,6 +159,17 @@ class EvaluationFolder:
         """
         refuse_unless_usable(self.path, resume=resume, what=WHAT)
 
+    def earlier(self, config: EvaluationConfig, *, resume: bool = False) -> EvaluationConfig | None:
+        """The configuration of the evaluation that is gone on with; None where one begins anew.
+
+        Raises:
+            InputError: the folder is not empty and ``resume`` is not asked for, or it holds an
+                evaluation of another configuration.
+        """
+        return earlier(
+            self.path, config, resume=resume, what=WHAT, differences=EvaluationConfig.differences
+        )
+
     def begin(self, config: EvaluationConfig, *, resume: bool = False) -> EvaluationConfig:
         """Make the folder for an evaluation, or go on with the one that lies in it.
 
@@ -166,17 +177,14 @@ class EvaluationFolder:
             The configuration in force; that of the first session when it is resumed.
 
         Raises:
-            InputError: the folder is not empty and ``resume`` is not asked for, or it holds an
-                evaluation of another configuration, or it cannot be written.
+            InputError: as :meth:`earlier`, or it cannot be written.
         """
-        known = begin(
-            self.path, config, resume=resume, what=WHAT, differences=EvaluationConfig.differences
-        )
-        if known is not config:
+        known = self.earlier(config, resume=resume)
+        if known is not None:
             sessions = (*known.sessions, *config.sessions)
-            known = known.model_copy(update={"sessions": sessions})
-            write_config(self.path, known)
-        return known
+            config = known.model_copy(update={"sessions": sessions})
+        write_config(self.path, config)
+        return config
 
     def end(self, why: str) -> None:
         """Note how the last session ended."""

@@ -78,9 +78,8 @@ async def evaluate(
         UserError: a model cannot be loaded.
         ModelServerError: the model server denies every request alike.
     """
-    plan = checked(plan)
-    plan, held_out = _without_duplicates(plan)
-    config = plan.folder.begin(configuration(plan, held_out), resume=resume)
+    plan, config = _prepared(plan)
+    config = plan.folder.begin(config, resume=resume)
     agents = await _agents(plan, models)
     try:
         run = _Run(plan, agents, on_sample or _ignore)
@@ -89,6 +88,17 @@ async def evaluate(
         agents.close()
     plan.folder.end(stopped or FINISHED)
     return Outcome(config, tuple(run.samples.done.values()), stopped)
+
+
+def check_folder(plan: EvaluationPlan, *, resume: bool = False) -> None:
+    """Refuse what :func:`evaluate` would refuse of the plan and its folder; nothing is written."""
+    plan, config = _prepared(plan)
+    plan.folder.earlier(config, resume=resume)
+
+
+def _prepared(plan: EvaluationPlan) -> tuple[EvaluationPlan, EvaluationConfig]:
+    plan, held_out = _without_duplicates(checked(plan))
+    return plan, configuration(plan, held_out)
 
 
 async def _agents(plan: EvaluationPlan, models: Models | None) -> Agents | AgentCluster:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Literal
 
 from vitarmm_agent.data import Data
-from vitarmm_agent.evals.statistics import clustered_share, mcnemar, mean_difference
+from vitarmm_agent.evals.statistics import clustered_difference, clustered_share, mcnemar
 from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import (
     WriterConfig,
@@ -339,14 +339,13 @@ def _share(counts: Iterable[tuple[str, int, int]]) -> Share:
 
 
 def _difference(counts: Iterable[tuple[str, float, int]]) -> Difference:
-    """What was gained, of all that was counted, each with its problem: a ratio, and so made linear."""
+    """What was gained, of all that was counted, each with its problem."""
     units = _by_problem(counts)
     if not units:
         return Difference(estimate=None, low=None, high=None)
-    gained, n = sum(gain for gain, _ in units), sum(count for _, count in units)
-    estimate, each = gained / n, n / len(units)
-    found = mean_difference([estimate + (gain - estimate * count) / each for gain, count in units])
-    return Difference(estimate=estimate, low=found.low, high=found.high, n=n)
+    gains, trials = zip(*units, strict=True)
+    found = clustered_difference(gains, trials)
+    return Difference(estimate=found.estimate, low=found.low, high=found.high, n=sum(trials))
 
 
 def _by_problem(counts: Iterable[tuple[str, float, int]]) -> list[tuple[float, int]]:

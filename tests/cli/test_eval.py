@@ -83,6 +83,19 @@ def test_a_dry_run_makes_nothing(
     assert "online" in printed and " 8 samples" in printed and not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_refuses_the_folder_that_the_run_would_refuse(
+    problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = script(tmp_path / "r.json", *[RIGHT] * 9)
+    given = ["eval", "--problems-path", str(problems), "--output-dir", str(tmp_path / "out"),
+             "--arms", "single", "--reasoner", spec]  # fmt: skip
+    assert run_app(given) == 0
+    assert run_app([*given, "--dry-run"]) == 2 and "--resume" in capsys.readouterr().err
+    assert run_app([*given, "--dry-run", "--resume"]) == 0
+    assert run_app([*given, "--dry-run", "--resume", "--seed", "1"]) == 2
+    assert "seed: 1 instead of 0" in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -15,6 +15,7 @@ import pytest
 from vitarmm_agent.evals.statistics import (
     Draws,
     Interval,
+    clustered_difference,
     clustered_share,
     holm,
     mcnemar,
@@ -106,6 +107,21 @@ def test_differences_over_orders_are_cautious_where_few_differ(n: int, unsure: f
         return mean_difference(list(gaps)), truth
 
     assert coverage(once, 2_000) >= 0.95
+
+
+@pytest.mark.parametrize("n", [30, 180])
+def test_differences_in_groups_of_unlike_size(n: int) -> None:
+    """Groups of one to three problems; those of more problems gain less."""
+
+    def once(source: np.random.Generator) -> tuple[Interval, float]:
+        sizes = source.integers(1, 4, n)
+        alike = source.random(n) < 0.6 - 0.15 * sizes  # the whole group is gained
+        lost = source.binomial(sizes, 0.1)
+        return clustered_difference(np.where(alike, sizes, -lost), sizes), truth
+
+    gained = [0.6 - 0.15 * size for size in (1, 2, 3)]
+    truth = sum(s * (g - 0.1 * (1 - g)) for s, g in zip((1, 2, 3), gained, strict=True)) / 6
+    assert coverage(once) == pytest.approx(0.955, abs=0.012)
 
 
 @pytest.mark.parametrize("n", [50, 100, 200])

@@ -280,6 +280,15 @@ def test_the_command_takes_either_spelling(tmp_path: Path, dash: str) -> None:
     assert len(decisions(tmp_path / "out")) == 2
 
 
+def test_the_reasoner_that_is_named_also_judges_and_writes(tmp_path: Path) -> None:
+    spec = script(tmp_path / "all.json", *[RIGHT, nothing()] * 9)
+    words = ["simulate", "--gsm8k-path", str(rows_file(tmp_path, GARDEN)), "-r", spec,
+             "--no-replay", "--output-dir", str(tmp_path / "out")]  # fmt: skip
+    run_app(words)
+    known = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert known["vita_model"] == known["feedback_model"] == spec
+
+
 def test_the_command_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

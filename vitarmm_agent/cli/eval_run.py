@@ -172,7 +172,7 @@ def evaluate(
         raise typer.Exit(2)
     plan = make_plan(dict(ctx.params))  # `given` among them, each by its name
     if dry_run:
-        show_plan(plan)
+        show_plan(plan, resume=resume)
         return
     finish(run_plan(plan, resume=resume, quiet=as_json), plan, as_json)
 
@@ -301,8 +301,11 @@ def _prices(price_in: float | None, price_out: float | None) -> Prices | None:
     return Prices(input=price_in, output=price_out)
 
 
-def show_plan(plan: EvaluationPlan) -> None:
-    """Print what would be run."""
+def show_plan(plan: EvaluationPlan, *, resume: bool) -> None:
+    """Print what would be run, if its folder can be used."""
+    from vitarmm_agent.evals.run.runner import check_folder
+
+    check_folder(plan, resume=resume)
     for benchmark in plan.benchmarks:
         words = f"{benchmark.name} {benchmark.split}: {len(benchmark.problems)} problems"
         out.print(safe(f"{words} from {benchmark.source}, {len(benchmark.skipped)} rows left out"))

@@ -74,7 +74,7 @@ def siblings(
         )
     )  # fmt: skip
     if dry_run:
-        show_plan(plan)
+        show_plan(plan, resume=resume)
         return
     report = finish(run_plan(plan, resume=resume, quiet=as_json), plan, as_json)
     if report is not None and not as_json:

@@ -107,11 +107,12 @@ def simulate(
         mmlu=mmlu_path,
         problems=problems_path,
     )
+    solver = reasoner or settings.reasoner
     config = SimulationConfig.of(
         settings,
         sources=sources,
-        vita_model=reasoner or settings.reasoner,
-        feedback_model=judge or settings.judge or settings.reasoner,
+        vita_model=solver,
+        feedback_model=judge or settings.judge or solver,
         rmm=rmm,
         feedback=feedback,
         num_samples=sample_size,

@@ -268,6 +268,17 @@ def test_several_orders_are_compared_by_their_means() -> None:
     assert found.p == pytest.approx(4 / 16, abs=0.01)
 
 
+def test_a_group_of_more_problems_counts_for_more() -> None:
+    # Three of a group are gained, the one of another is lost: 2 of 4 pairs, not the mean of +1 and −1.
+    taught = [sample(p, p != "d", group="big" if p != "d" else "small") for p in "abcd"]
+    empty = [s.model_copy(update={"arm": "empty", "correct": not s.correct}) for s in taught]
+    found = compare_samples(taught, empty, ("taught", "empty"))
+    assert value(found.difference) == value(found.bootstrap) == (0.5, 4)
+    assert (found.first_accuracy, found.second_accuracy) == (0.75, 0.25)
+    # Sums of +3 and −1: however they are turned, they come to 2 or 4, and 2 was seen.
+    assert found.p == 1
+
+
 def test_no_difference_at_all_is_still_uncertain() -> None:
     online = [sample(f"p{n}", True, order=o) for n in range(20) for o in range(2)]
     empty = [sample(f"p{n}", True, arm="empty") for n in range(20)]
