@@ -291,7 +291,13 @@ class Curation:
         )
 
     def _taken(self, entries: Sequence[MemoryEntry], trust: bool) -> dict[str, MemoryEntry]:
-        return {e.id: e if trust else distrusted(e, self.objection_to(e)) for e in entries}
+        return {e.id: e if trust else distrusted(e, self._doubt(e)) for e in entries}
+
+    def _doubt(self, entry: MemoryEntry) -> str:
+        """Why the example of an entry that is imported waits for review, if it does."""
+        if entry.example is not None and self.objection is None:
+            return "nothing checks its example here"
+        return self.objection_to(entry)
 
 
 def _says(entry: MemoryEntry) -> tuple[str, str] | None:

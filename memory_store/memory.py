@@ -55,7 +55,8 @@ class ReasoningMemory:
     ) -> None:
         """Use ``namespace`` of ``store``; without a journal there is no history and no undo.
 
-        What ``objection`` finds wrong with an example keeps it from being shown, or added.
+        What ``objection`` finds wrong with an example keeps it from being shown, or added. Without one,
+        as here, examples that are imported wait for review; an agent and the command line have one.
 
         Raises:
             InputError: the namespace is empty or has a label that cannot be stored.

@@ -165,6 +165,7 @@ def test_a_file_carries_examples(memory: ReasoningMemory) -> None:
     file = io.StringIO()
     memory.export(file)
     other = memory.with_namespace((memory.namespace[0], "other"))
+    other.objection = lambda _: ""
     other.import_(io.StringIO(file.getvalue()))
     found = other.recall(SIBLING).entries[0].entry.example
     assert found == EXAMPLE.model_copy(update={"verified_by": "import"}), "nor is that believed"
@@ -172,6 +173,8 @@ def test_a_file_carries_examples(memory: ReasoningMemory) -> None:
     assert old != file.getvalue()
     third = memory.with_namespace((memory.namespace[0], "third"))
     assert third.import_(io.StringIO(old)).added == 1
+    (unchecked,) = third.list(state="quarantined")
+    assert unchecked.metadata["quarantined"] == "imported, and nothing checks its example here"
 
 
 @stores("chroma-folder")
