@@ -37,6 +37,13 @@ _WORTH: dict[str, int | str] = {
     "¢": "1/100", "$": 1, "nickel": "1/20", "dime": "1/10",
 }  # fmt: skip
 """Worth of a unit in another of its dimension, where there are no two opinions (a ton, a pint, a month)."""
+_CUSTOMARY = {
+    "century": {"year": 100}, "decade": {"year": 10}, "year": {"month": 12, "week": 52, "day": 365},
+    "month": {"week": 4, "day": 30}, "ton": {"pound": 2_000, "kg": 1_000}, "pound": {"ounce": 16},
+    "gallon": {"quart": 4, "pint": 8, "cup": 16}, "quart": {"pint": 2, "cup": 4}, "pint": {"cup": 2},
+    "tablespoon": {"teaspoon": 3},
+}  # fmt: skip
+"""Worth of a unit in another as exercises have it, though there are other opinions."""
 _MADE_OF = {"kmh": {"km": 1, "hour": -1}, "mph": {"mile": 1, "hour": -1}}
 _EITHER = {"pound": ("lb", "£")}
 """A name of two units: ``5 pounds`` is ``5 lb`` and ``£5``, which are not each other."""
@@ -121,6 +128,17 @@ def conversion(a: Unit, b: Unit, *, counting: bool = False) -> Fraction | None:
     dozens = Fraction(12) ** (a.measures.get("dozen", 0) - b.measures.get("dozen", 0))
     factor = _conversion(_singly(a), _singly(b), counting=counting)
     return None if factor is None else dozens * factor
+
+
+def customary(a: Unit, b: Unit) -> Fraction | None:
+    """What a number with unit ``a`` is multiplied by to have unit ``b`` in an exercise: a year is 365 days."""
+    if len(a.measures) != 1 or len(b.measures) != 1:
+        return None
+    (one,), (other,) = a.measures, b.measures
+    if worth := _CUSTOMARY.get(one, {}).get(other):
+        return Fraction(worth)
+    worth = _CUSTOMARY.get(other, {}).get(one)
+    return Fraction(1, worth) if worth else None
 
 
 def _conversion(a: Unit, b: Unit, *, counting: bool) -> Fraction | None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index, letter_of
-from vitarmm_agent.answers.normalise import fold
+from vitarmm_agent.answers.wording import letter_and_text, wording_of
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, StepError
-
-_PAIR = re.compile(r"\s*+\W{0,3}\(?(?P<letter>[A-Z])[).:]++\s*+(?P<text>.+)", re.DOTALL)
-_EDGE = re.compile(r"\W{0,3}\Z")
 
 
 class ChoiceIsValid:
@@ -38,12 +33,12 @@ class ChoiceIsValid:
                 else f"{answer[:200]!r} is none of the choices"
             )
             return self._fail(f"{given}; answer with one of {letters}.", answer or "", "format")
-        other = _other_choice(problem, answer)
-        if other is not None:
+        if two := _two_choices(problem, attempt, answer, index):
+            said, named, other = two
             return self._fail(
-                f"The answer {answer[:200]!r} names the letter {letter_of(index)} and the text of "
+                f"The answer {said[:200]!r} names the letter {letter_of(named)} and the text of "
                 f"choice {letter_of(other)}; say which is meant.",
-                f"{letter_of(index)} {letter_of(other)}",
+                f"{letter_of(named)} {letter_of(other)}",
                 "wrong choice mapping",
             )
         return Feedback(
@@ -57,14 +52,12 @@ class ChoiceIsValid:
         )
 
 
-def _other_choice(problem: Problem, answer: str) -> int | None:
-    """The choice whose text stands behind another choice's letter, or None."""
-    match = _PAIR.match(answer)
-    if not match:
-        return None
-    named = choice_index(problem.choices, match["letter"])
-    keys = [fold(choice) for choice in problem.choices]
-    key = fold(_EDGE.sub("", match["text"].rstrip()))
-    if named is None or key not in keys or keys[named] == key:
-        return None
-    return keys.index(key)
+def _two_choices(
+    problem: Problem, attempt: Attempt, answer: str, index: int
+) -> tuple[str, int, int] | None:
+    """Where letter and text are of two choices: what is said, the letter's choice and the text's."""
+    wording = wording_of(problem, attempt.text, letter_of(index), cut=attempt.cut)
+    for said in (answer, wording):
+        if said and (two := letter_and_text(problem, said)) and index in two:
+            return said, *two
+    return None

@@ -7,12 +7,13 @@ from fractions import Fraction
 
 from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index
-from vitarmm_agent.answers.equations import equations
-from vitarmm_agent.answers.normalise import value_of
+from vitarmm_agent.answers.equations import Equation, equations
+from vitarmm_agent.answers.normalise import quantity_of, value_of
+from vitarmm_agent.answers.restated import may_state
 from vitarmm_agent.answers.steps import is_final_line, parse_steps
 from vitarmm_agent.effects import Flow
-from vitarmm_agent.numbers.reading import find_numbers, literal, show
-from vitarmm_agent.numbers.units import dimension_of, unit_name
+from vitarmm_agent.numbers.reading import Quantity, find_numbers, literal, show
+from vitarmm_agent.numbers.units import NO_UNIT, conversion, dimension_of, unit_name
 from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError
 
 LAST_STEPS = 2
@@ -50,18 +51,21 @@ class AnswerFollows:
         steps = _working(attempt)
         if problem.answer_type == "choice":
             return self._choice(problem, answer, steps)
-        value = value_of(answer)
-        if value is None:
+        quantity = quantity_of(answer)
+        if quantity is None:
             if problem.answer_type in ("integer", "float"):
                 return self._fail(
                     f"The answer {answer[:100]!r} is no number; a number is asked for.",
                     "format", "no number", None,
                 )  # fmt: skip
             return Feedback(verdict="abstain", source=self.name)
-        return self._kind(problem, answer, value) or self._result(answer, value, steps)
+        return self._kind(problem, answer, quantity) or self._result(
+            problem, answer, quantity.value, steps
+        )
 
-    def _kind(self, problem: Problem, answer: str, value: Fraction) -> Feedback | None:
+    def _kind(self, problem: Problem, answer: str, quantity: Quantity) -> Feedback | None:
         """A fail when the answer is not of the kind asked for."""
+        value = quantity.value * (conversion(quantity.unit, NO_UNIT, counting=True) or 1)
         noun = _COUNT.search(problem.text)
         counted = noun is not None and not _is_measure(noun["noun"])
         if value.denominator != 1 and (problem.answer_type == "integer" or counted):
@@ -83,28 +87,31 @@ class AnswerFollows:
             )  # fmt: skip
         return None
 
-    def _result(self, answer: str, value: Fraction, steps: list[Step]) -> Feedback:
+    def _result(
+        self, problem: Problem, answer: str, value: Fraction, steps: list[Step]
+    ) -> Feedback:
         """Whether the value stands in the last steps."""
         if not steps:
             return Feedback(verdict="abstain", source=self.name)
-        results = last_results(steps)
-        if results and value in results:
+        last = last_equations(steps)
+        results = _shown(last)
+        if value in results:
             return Feedback(
                 verdict="pass", source=self.name, message="The answer is the last result."
             )
-        last = steps[-LAST_STEPS:]
-        numbers = {number for step in last for number in _numbers(step.text)}
-        if abs(value) in numbers or value in numbers or not results:
+        numbers = {number for step in steps[-LAST_STEPS:] for number in _numbers(step.text)}
+        if abs(value) in numbers or not results or _may_state(problem, answer, steps, last):
             return Feedback(verdict="abstain", source=self.name)
         computed = show(results[-1], 4)
         return self._fail(
             f"The final answer {answer} is not what the last step comes to ({computed}).",
-            "missing step", f"answer is not {computed}", last[-1].number,
+            "missing step", f"answer is not {computed}", steps[-1].number,
         )  # fmt: skip
 
     def _choice(self, problem: Problem, answer: str, steps: list[Step]) -> Feedback:
         index = choice_index(problem.choices, answer)
-        results = last_results(steps)
+        last = last_equations(steps)
+        results = _shown(last)
         if index is None or not results:
             return Feedback(verdict="abstain", source=self.name)
         values = [value_of(choice) for choice in problem.choices]
@@ -117,7 +124,7 @@ class AnswerFollows:
                 message="The choice has the value of the last result.",
             )
         hits = [i for i, value in enumerate(values) if value is not None and value == results[-1]]
-        if len(hits) != 1:
+        if len(hits) != 1 or _may_state(problem, problem.choices[index], steps, last):
             return Feedback(verdict="abstain", source=self.name)
         return self._fail(
             f"The last step comes to {show(results[-1], 4)}, which is choice {chr(65 + hits[0])}, "
@@ -132,17 +139,29 @@ class AnswerFollows:
         )
 
 
-def last_results(steps: list[Step]) -> list[Fraction]:
-    """Results as shown of the equations in the last step that has any, in order."""
+def last_equations(steps: list[Step]) -> list[Equation]:
+    """Equations with a number as result in the last step that has any, in order."""
     for step in reversed(steps[-LAST_STEPS:]):
-        results = [
-            value
+        found = [
+            equation
             for equation in equations(step.text, with_annotations=False)
-            if (value := value_of(equation.shown)) is not None
+            if value_of(equation.shown) is not None
         ]
-        if results:
-            return results
+        if found:
+            return found
     return []
+
+
+def _shown(found: list[Equation]) -> list[Fraction]:
+    """Their results, as written."""
+    return [value for one in found if (value := value_of(one.shown)) is not None]
+
+
+def _may_state(problem: Problem, answer: str, steps: list[Step], last: list[Equation]) -> bool:
+    """Whether an answer may be what a last equation comes to, or what is written there, in other words."""
+    values = [v for one in last for v in (*_shown([one]), *([one.value] if one.holds else ()))]
+    working = "\n".join(step.text for step in steps[-LAST_STEPS:])
+    return may_state(answer, values, f"{problem.unit or ''}\n{working}\n{problem.text}")
 
 
 def _working(attempt: Attempt) -> list[Step]:

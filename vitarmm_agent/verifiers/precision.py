@@ -13,7 +13,7 @@ judge says decides nothing."""
 MEASURED: dict[tuple[str, str], float] = {
     ("arithmetic", "fail"): 0.89,
     ("arithmetic", "pass"): 0.31,
-    ("answer_follows", "fail"): 0.98,
+    ("answer_follows", "fail"): 1.0,
     ("answer_follows", "pass"): 0.36,
     ("choice", "fail"): 1.0,
     ("choice", "pass"): 0.20,
