@@ -139,7 +139,7 @@ def literal(text: str) -> Fraction | None:
     """Value of one unsigned numeral such as ``1,234.50`` or ``6.02e23``; None beyond the bounds."""
     if text.isdigit() and len(text) < 19 and text.isascii():
         return Fraction(int(text))
-    digits = re.sub(r"[,\s{}'’]|\\[,!]", "", text)
+    digits = re.sub(r"\{,\}|\\[,!]|[,\s'’]", "", text)
     mantissa, _, exponent = digits.lower().partition("e")
     if len(mantissa) > MAX_DIGITS or len(exponent) > 5:
         return None
