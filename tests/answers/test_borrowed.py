@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from vitarmm_agent.answers.borrowed import borrowed, with_own_number
@@ -20,6 +22,7 @@ COPIED = {
     r"1. Guests: 12 \cdot 6 = 72": r"1. Guests: 12 \cdot 8",
     "1. 14x8 = 112 guests": "1. 12",
     "1. 12x6 = 72 guests": "1. 12x8",
+    r"Half: $\frac{14}{2} = 7$": r"Half: $\frac{12",
 }
 OWN = [
     "1. 12 * 8 = 96\n2. 96 + 12 + 5 = 113\nAnswer: 113",
@@ -128,6 +131,66 @@ def test_a_constant_may_equal_a_number_of_the_example(
     assert borrowed(reply, text.format(*own), text.format(*others), solution) is None
 
 
+SHIRT = "A shirt costs ${} and is sold at {}% off. What does it cost?"
+MILES = "Jan drives {} miles each way, {} days a week. How far is that?"
+PENS = "A box has {} pens. How many pens are in {} boxes?"
+EATEN = "小明有{}个苹果，每天吃{}个。{}天后还剩多少个？"
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "others", "reply"),
+    [
+        (SHIRT, (50, 20), (200, 80), "The price is $50 × 80/100 = $40."),
+        (SHIRT, (50, 20), (200, 120), "With 20% more it were 50 * 120/100 = 60."),
+        (SHIRT, (50, "0.2"), (200, "0.8"), "The price is 50 * 0.8 = 40."),
+        (MILES, (24, 5), (48, 4), "Weekly: 5 * 48 = 240 miles."),
+        (MILES, (48, 5), (24, 4), "One way it is the half each: 5 * 24 = 120 miles."),
+        (MILES, (24, 5), (120, 4), "Each way: 2 * 120 = 240"),
+        (PENS, (24, 13), (20, 8), "20 × 13 = 260\n4 × 13 = 52\nTogether 312."),
+        (PENS, (12, 15), (10, 8), "10 × 15 = 150 and 2 × 15 = 30, in all 180."),
+        (PENS, ("0.75", 6), ("1.50", 4), "3 × 1.50 = 4.50"),
+        ("He and his {} friends pay $9 each.", (3,), (4,), "4 × 9 = 36"),
+        ("Of {} hours of a day, {} are left.", (9, 16), (8, 15), "15 + 9 = 24 hours, so 15 * 60"),
+        ("Kim scored {}, {} and 60. What is the mean?", (85, 95), (80, 90), "80 + (5 + 15 - 20)/3 = 80"),
+        (EATEN, (60, 4, 12), (48, 3, 5), "12天一共吃了48个苹果。\n还剩60-48=12个。"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_easily_had_from_the_problems_own_may_equal_the_examples(
+    text: str, own: tuple[object, ...], others: tuple[object, ...], reply: str
+) -> None:
+    assert borrowed(reply, text.format(*own), text.format(*others)) is None
+
+
+def test_it_is_still_a_copy_where_the_reply_follows_the_solution() -> None:
+    solution = "1. The discount is 200 * 80 / 100 = 160.\n2. It costs 200 - 160 = 40.\nAnswer: 40"
+    reply = "1. The discount is 50*80/100 = 40.\n2. It costs 50 - 40 = 10.\nAnswer: 10"
+    fault = borrowed(reply, SHIRT.format(50, 20), SHIRT.format(200, 80), solution)
+    assert fault is not None
+    assert with_own_number(reply, fault) == "1. The discount is 50*20"
+
+
+def test_numbers_beside_characters_of_scripts_without_spaces_are_seen() -> None:
+    text = "每天做{}个面包，5天后还剩多少？"
+    fault = borrowed("一共做了48×5=240个", text.format(65), text.format(48))
+    assert fault is not None
+    assert with_own_number("一共做了48×5=240个", fault) == "一共做了65"
+    assert borrowed("一共做了48万×5", text.format(65), text.format(48)) is None
+
+
+@pytest.mark.parametrize("own", [r"2{,}500", r"2\,500", r"2,\!500", "2’500", "2'500", "2\u2009500"])
+def test_the_end_of_a_long_number_is_no_number(own: str) -> None:
+    text = "A town had {} people and {} came. How many are there?"
+    assert borrowed(f"{own} + 700 = 3200", text.format(2500, 700), text.format(500, 300)) is None
+
+
+def test_many_numbers_take_no_longer_each() -> None:
+    text = "Add " + "{} and " * 2000
+    own, others = range(10_000, 12_000), range(50_001, 54_001, 2)
+    began = time.process_time()
+    assert borrowed("1 + 2 " * 6000, text.format(*own), text.format(*others)) is None
+    assert time.process_time() - began < 5
+
+
 def test_a_constant_that_stands_in_both_says_nothing_of_the_other_number() -> None:
     text = "Ducks eat {} pounds a week. How much do fourteen of them eat per day?"
     copied = "Step 1: 14 x 6 = 84\nStep 2: 84 / 7 = 12\nAnswer: 12"
@@ -156,12 +219,14 @@ BUSES = "{} people go by buses of 30. How many buses?"
     [
         (HOURS.format(6), HOURS.format(7), "1. 7*7 = 49\nAnswer: 49", "1. 6*7 = 42\nAnswer: 42"),
         (BUSES.format(125), BUSES.format(120), "1. 120/30 = 4\nAnswer: 4", "1. 125/30 = 4\nAnswer: 4"),
+        (BUSES.format(100), BUSES.format(120), "1. 120/30 = 4\nAnswer: 4", "1. 100/30 = 3.3333\nAnswer: 4"),
+        (BUSES.format(105), BUSES.format(90), "1. 90/30 = 3\nAnswer: 3", "1. 105/30 = 3.5\nAnswer: 3"),
         (CAKES.format(5), CAKES.format(2), SOLVED_CAKES, "1. 5 and half of 18\n2. 5+9 = 14\nAnswer: 14"),
         (CAKES.format(5), CAKES.format(5), SOLVED_CAKES, SOLVED_CAKES),
         ("Of 8 and 9, which?", "Of 9 and 8, which?", "1. 9*8 = 72\nAnswer: 72", "1. 8*9 = 72\nAnswer: 72"),
         (CAKES.format(5), CAKES.format(2), "1" * 50_000, "1" * 39_000),
     ],
-    ids=["days of a week", "rounded", "another way", "one problem", "one result", "long"],
+    ids=["days of a week", "rounded", "rounded up later", "rounded down later", "another way", "one problem", "one result", "long"],
 )  # fmt: skip
 def test_nothing_is_said_of_a_solution_that_is_followed_rightly(
     problem: str, example: str, solution: str, reply: str

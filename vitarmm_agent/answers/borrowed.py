@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
 from vitarmm_agent.answers.steps import is_final_line
-from vitarmm_agent.numbers.finding import numbers_in, replace_numbers
-from vitarmm_agent.numbers.reading import UNSIGNED, literal, show
-from vitarmm_agent.numbers.units import dimension_of
+from vitarmm_agent.numbers.finding import ALONE, numbers_in, replace_numbers
+from vitarmm_agent.numbers.reading import MYRIADS, UNSIGNED, literal, show
+from vitarmm_agent.numbers.units import UNSPACED, dimension_of
 
 MAX_LENGTH = 40_000
 MAX_PLACES = 4
@@ -31,9 +31,11 @@ CALENDAR = frozenset(map(Fraction, (5, 7, 12, 24, 28, 30, 31, 52, 60, 365, 366, 
 """Those that a problem about time may bring in without naming them."""
 METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 """Those that measures may bring in."""
-_SIGNS = ("-", "+", "*", "/", "×", "÷", "·", "−", "–", "\\times", "\\cdot", "\\div")
+_SIGNS = ("-", "+", "*", "/", "×", "÷", "·", "−", "–", "\\times", "\\cdot", "\\div", "frac{", "}{")
 _BULLET = re.compile(r"(?:^|\n)[ \t]*+[-*+–·][ \t]*+$")
-_NUMERAL = re.compile(rf"(?:(?<![\w.])|(?<=\dx)){UNSIGNED}(?:(?!\w)|(?=x\d))")
+_NUMERAL = re.compile(
+    rf"(?:{ALONE}|(?<=\dx)){UNSIGNED}(?:(?![^\W{UNSPACED}]|[{''.join(MYRIADS)}])|(?=x\d))"
+)
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LINE = re.compile(
     r"^[ \t]*+(?:\*{0,2}(?:Step )?\d+[.):]\*{0,2}[ \t]+)?(?P<said>\S[^\n]*)", re.MULTILINE
@@ -78,12 +80,13 @@ def borrowed(reply: str, problem: str, example: str, solution: str = "") -> Borr
         An operand, or, where the reply follows the solution, also a result or an answer. None where
         the two problems differ in more than numbers, and for numbers that may be the reply's own: a
         constant, such as the six sides of a hexagon, may equal a number of the example, but then the
-        problem's own is calculated with too.
+        problem's own is calculated with too, or what is easily had from it.
     """
     given = _given(problem, example)
     if len(reply) > MAX_LENGTH or all(theirs == ours for theirs, ours in given):
         return None
-    found = (_operand(reply, _swaps(problem, given)), _followed(reply, solution, given))
+    kept = _kept(problem, given)
+    found = (_operand(reply, _swaps(given, kept), kept), _followed(reply, solution, given))
     return min(filter(None, found), key=lambda fault: fault.start, default=None)
 
 
@@ -108,17 +111,32 @@ def _template(text: str) -> list[str]:
     return _WORDS.findall(unicodedata.normalize("NFKC", replace_numbers(text, lambda _: "#")))
 
 
-def _operand(reply: str, swaps: dict[Fraction, Fraction]) -> BorrowedNumber | None:
+def _operand(
+    reply: str, swaps: dict[Fraction, Fraction], kept: Collection[Fraction]
+) -> BorrowedNumber | None:
     """The first operand that only the example has, if the reply had not found it before."""
     known: set[Fraction | None] = set()
     used = _operands(reply)
+    said = {literal(found[0]) for line in _LINE.finditer(reply) for found in _numerals(line)}
+    others = (said - swaps.keys()) | {*kept}
     for match in _NUMERAL.finditer(reply):
         value = literal(match[0])
         if value in swaps and value not in known and _is_operand(reply, match):
-            if swaps[value] not in used:
-                return BorrowedNumber(match.start(), match[0], swaps[value])
+            own = swaps[value]
+            split = own - value in used
+            if own not in used and not split and not _easily_had(value, own, others):
+                return BorrowedNumber(match.start(), match[0], own)
         known.add(value)
     return None
+
+
+def _easily_had(value: Fraction, own: Fraction, others: Collection[Fraction | None]) -> bool:
+    """Whether one step in the head leads from ``own`` and another number to ``value``: 80 from 20% off."""
+    if not own or not value:
+        return False
+    apart = abs(value - own)
+    reached = (own + value, own * value, own / value, value / own)
+    return any(other in others for other in reached) or (apart != 2 and apart in others)
 
 
 def _operands(reply: str, but: Collection[int] = ()) -> dict[Fraction | None, int]:
@@ -131,15 +149,20 @@ def _operands(reply: str, but: Collection[int] = ()) -> dict[Fraction | None, in
     }
 
 
-def _swaps(problem: str, given: Given) -> dict[Fraction, Fraction]:
-    """What only the example has, and what the problem has in the place of each, where that is one number."""
+def _kept(problem: str, given: Given) -> set[Fraction]:
+    """What a reply may calculate with: the problem's numbers, and those that need not be named."""
     measured = {dimension_of(word) for word in _WORD.findall(problem)}
     kept = {*(ours for _, ours in given), *COMMON, *(CALENDAR if "time" in measured else ())}
     if measured & {"length", "mass", "volume", "count"}:
         kept |= METRIC
+    return kept
+
+
+def _swaps(given: Given, kept: Collection[Fraction]) -> dict[Fraction, Fraction]:
+    """What only the example has, and what the problem has in the place of each, where that is one number."""
     pairs = set(given)
-    found = [theirs for theirs, _ in pairs]
-    return {old: new for old, new in pairs if old not in kept and found.count(old) == 1}
+    found = Counter(theirs for theirs, _ in pairs)
+    return {old: new for old, new in pairs if old not in kept and found[old] == 1}
 
 
 def _followed(reply: str, solution: str, given: Given) -> BorrowedNumber | None:
@@ -203,7 +226,8 @@ class _Meanings:
         if old in self._own or len(self._here[old]) != 1:
             return None
         (own,) = self._here[old]
-        return None if self._used.get(own, -1) >= self._found[own] else own
+        found = self._found[own]
+        return None if self._used.get(own, -1) >= found or (found and _rounds(own, old)) else own
 
 
 def _numerals(line: re.Match[str]) -> Iterator[re.Match[str]]:
@@ -211,7 +235,7 @@ def _numerals(line: re.Match[str]) -> Iterator[re.Match[str]]:
 
 
 def _shape(line: str) -> str:
-    return " ".join(_NUMERAL.sub("#", line).split())
+    return "".join(_NUMERAL.sub("#", line).split())
 
 
 def _calculated(line: re.Match[str], numeral: re.Match[str]) -> str:
@@ -233,8 +257,13 @@ def _result(left: str, shown: Fraction, example: str) -> Fraction | None:
         )
     except NotArithmeticError:
         return None
-    rounded = value.denominator > 1 and abs(value - shown) < 1
-    return value if theirs == shown != value and _is_short(value) and not rounded else None
+    certain = _is_short(value) and not _rounds(value, shown)
+    return value if theirs == shown != value and certain else None
+
+
+def _rounds(value: Fraction, shown: Fraction) -> bool:
+    """Whether ``shown`` may be ``value``, rounded."""
+    return value.denominator > 1 and abs(value - shown) < 1
 
 
 def _is_short(value: Fraction) -> bool:

@@ -65,7 +65,7 @@ VULGAR = {c: Fraction(unicodedata.numeric(c)).limit_denominator(10) for c in "¼
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "－": "-"})
 
 THOUSANDS = (
-    r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])"
+    r"\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,|['’])\d{3})+(?!\d)|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])"
     r"|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d,])"
 )
 EUROPEAN = (
@@ -139,7 +139,7 @@ def literal(text: str) -> Fraction | None:
     """Value of one unsigned numeral such as ``1,234.50`` or ``6.02e23``; None beyond the bounds."""
     if text.isdigit() and len(text) < 19 and text.isascii():
         return Fraction(int(text))
-    digits = re.sub(r"[,\s]", "", text)
+    digits = re.sub(r"\{,\}|\\[,!]|[,\s'’]", "", text)
     mantissa, _, exponent = digits.lower().partition("e")
     if len(mantissa) > MAX_DIGITS or len(exponent) > 5:
         return None
