@@ -78,5 +78,5 @@ def _tolerance(answer: str, value: Fraction, said: str) -> Fraction:
         return unit * scale_of(scale[0])
     if places is None and value and _ROUNDED.search(said):
         whole = str(abs(value.numerator))
-        return unit * 10 ** (len(whole) - len(whole.rstrip("0")))
+        return unit * Fraction(10 ** (len(whole) - len(whole.rstrip("0"))))
     return unit
