@@ -232,9 +232,10 @@ def clustered_difference(gains: ArrayLike, counts: ArrayLike) -> Interval:
 
     Args:
         gains: sum of the differences of each cluster.
-        counts: how many differences that is, 1 or more.
+        counts: how many differences that is; clusters of none count for nothing.
     """
     g, n = np.asarray(gains, float), np.asarray(counts, float)
+    g, n = g[n > 0], n[n > 0]
     if not len(g):
         return Interval(math.nan, math.nan, math.nan)
     ratio = float(g.sum() / n.sum())

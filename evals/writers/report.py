@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Literal
 
 from vitarmm_agent.data import Data
+from vitarmm_agent.evals.metrics.estimate import by_cluster
 from vitarmm_agent.evals.statistics import clustered_difference, clustered_share, mcnemar
 from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import (
@@ -324,14 +325,13 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _share(counts: Iterable[tuple[str, int, int]]) -> Share:
     """Hits of trials, each with its problem."""
-    units = _by_problem(counts)
-    if not units:
+    hits, trials = by_cluster(counts)
+    if not sum(trials):
         return Share(hits=0, n=0, estimate=None, low=None, high=None)
-    hits, trials = zip(*units, strict=True)
     found = clustered_share(hits, trials)
     return Share(
         hits=int(sum(hits)),
-        n=sum(trials),
+        n=int(sum(trials)),
         estimate=found.estimate,
         low=_finite(found.low),
         high=_finite(found.high),
@@ -340,21 +340,11 @@ def _share(counts: Iterable[tuple[str, int, int]]) -> Share:
 
 def _difference(counts: Iterable[tuple[str, float, int]]) -> Difference:
     """What was gained, of all that was counted, each with its problem."""
-    units = _by_problem(counts)
-    if not units:
+    gains, trials = by_cluster(counts)
+    if not sum(trials):
         return Difference(estimate=None, low=None, high=None)
-    gains, trials = zip(*units, strict=True)
     found = clustered_difference(gains, trials)
-    return Difference(estimate=found.estimate, low=found.low, high=found.high, n=sum(trials))
-
-
-def _by_problem(counts: Iterable[tuple[str, float, int]]) -> list[tuple[float, int]]:
-    """Sums by problem, where anything was counted."""
-    sums = defaultdict[str, tuple[float, int]](lambda: (0, 0))
-    for problem, value, count in counts:
-        before = sums[problem]
-        sums[problem] = before[0] + value, before[1] + count
-    return [one for one in sums.values() if one[1]]
+    return Difference(estimate=found.estimate, low=found.low, high=found.high, n=int(sum(trials)))
 
 
 def _finite(value: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vitarmm_agent.answers.choices import letter_index
 from vitarmm_agent.answers.extract import MAX_PARTS, WINDOW, extract_answer
 from vitarmm_agent.answers.markers import commitments
 from vitarmm_agent.answers.normalise import clean, fold, plain, spoken, value_of, widths
@@ -26,8 +27,8 @@ def letter_and_text(problem: Problem, wording: str) -> tuple[int, int] | None:
     match = _PAIR.match(plain(wording.strip()[:MAX_WORDING].split("\n")[0]))
     if not match:
         return None
-    named = ord(match["letter"].upper()) - ord("A")
-    if named >= len(problem.choices):
+    named = letter_index(match["letter"], len(problem.choices))
+    if named is None:
         return None
     for text in (match["text"], _SENTENCE_END.split(match["text"])[0]):
         found = _with_text(problem, text)

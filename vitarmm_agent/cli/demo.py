@@ -117,7 +117,7 @@ def one_kind(settings: Settings) -> None:
     out.print(safe(f"Taught once:\n{own_solution(failed)}\n"))
     table = Table("others of its kind", "it is", "without", "with what was taught")
     for problem, results in zip(
-        siblings, asyncio.run(side_by_side(siblings, alone, taught)), strict=True
+        siblings, asyncio.run(with_and_without(siblings, alone, taught)), strict=True
     ):
         answers = [_marked(problem, result) for result in results]
         table.add_row(safe(problem.text), str(problem.reference), *answers)
@@ -125,7 +125,7 @@ def one_kind(settings: Settings) -> None:
     out.print("Not every kind is learned so: docs/results.md has the rates.")
 
 
-async def side_by_side(
+async def with_and_without(
     problems: Sequence[Problem], alone: ReasoningAgent, taught: ReasoningAgent
 ) -> list[tuple[Result, Result]]:
     """What two agents make of each problem, all at once; the answers are told as they come."""

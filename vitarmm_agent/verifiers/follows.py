@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 from vitarmm_agent.answers import read_answer
-from vitarmm_agent.answers.choices import choice_index
+from vitarmm_agent.answers.choices import choice_index, letter_of
 from vitarmm_agent.answers.equations import Equation, equations
 from vitarmm_agent.answers.normalise import quantity_of, value_of
 from vitarmm_agent.answers.restated import may_state
@@ -93,8 +93,8 @@ class AnswerFollows:
         """Whether the value stands in the last steps."""
         if not steps:
             return Feedback(verdict="abstain", source=self.name)
-        last = last_equations(steps)
-        results = _shown(last)
+        last = last_results(steps)
+        results = [value for value, _ in last]
         if value in results:
             return Feedback(
                 verdict="pass", source=self.name, message="The answer is the last result."
@@ -110,8 +110,8 @@ class AnswerFollows:
 
     def _choice(self, problem: Problem, answer: str, steps: list[Step]) -> Feedback:
         index = choice_index(problem.choices, answer)
-        last = last_equations(steps)
-        results = _shown(last)
+        last = last_results(steps)
+        results = [value for value, _ in last]
         if index is None or not results:
             return Feedback(verdict="abstain", source=self.name)
         values = [value_of(choice) for choice in problem.choices]
@@ -127,9 +127,9 @@ class AnswerFollows:
         if len(hits) != 1 or _may_state(problem, problem.choices[index], steps, last):
             return Feedback(verdict="abstain", source=self.name)
         return self._fail(
-            f"The last step comes to {show(results[-1], 4)}, which is choice {chr(65 + hits[0])}, "
-            f"not {chr(65 + index)}.",
-            "wrong choice mapping", f"{chr(65 + index)} for {chr(65 + hits[0])}", steps[-1].number,
+            f"The last step comes to {show(results[-1], 4)}, which is choice {letter_of(hits[0])}, "
+            f"not {letter_of(index)}.",
+            "wrong choice mapping", f"{letter_of(index)} for {letter_of(hits[0])}", steps[-1].number,
         )  # fmt: skip
 
     def _fail(self, message: str, kind: ErrorKind, subject: str, step: int | None) -> Feedback:
@@ -139,27 +139,24 @@ class AnswerFollows:
         )
 
 
-def last_equations(steps: list[Step]) -> list[Equation]:
-    """Equations with a number as result in the last step that has any, in order."""
+def last_results(steps: list[Step]) -> list[tuple[Fraction, Equation]]:
+    """Results as shown of the equations in the last step that has any, in order, each with its equation."""
     for step in reversed(steps[-LAST_STEPS:]):
         found = [
-            equation
+            (value, equation)
             for equation in equations(step.text, with_annotations=False)
-            if value_of(equation.shown) is not None
+            if (value := value_of(equation.shown)) is not None
         ]
         if found:
             return found
     return []
 
 
-def _shown(found: list[Equation]) -> list[Fraction]:
-    """Their results, as written."""
-    return [value for one in found if (value := value_of(one.shown)) is not None]
-
-
-def _may_state(problem: Problem, answer: str, steps: list[Step], last: list[Equation]) -> bool:
+def _may_state(
+    problem: Problem, answer: str, steps: list[Step], last: list[tuple[Fraction, Equation]]
+) -> bool:
     """Whether an answer may be what a last equation comes to, or what is written there, in other words."""
-    values = [v for one in last for v in (*_shown([one]), *([one.value] if one.holds else ()))]
+    values = [v for shown, one in last for v in (shown, *([one.value] if one.holds else ()))]
     working = "\n".join(step.text for step in steps[-LAST_STEPS:])
     return may_state(answer, values, f"{problem.unit or ''}\n{working}\n{problem.text}")
 
