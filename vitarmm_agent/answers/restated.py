@@ -23,7 +23,7 @@ _ROUNDED = re.compile(
 )
 _TIME = re.compile(r"\bwhat time\b|\bo['’]clock\b|\d\s?[ap]\.?m\b", re.IGNORECASE)
 _DECIMALS = re.compile(r"\.(\d+)")
-_SCALE = re.compile(SCALE_BEHIND, re.IGNORECASE)
+_SCALE = re.compile(rf"(?<!\s)(?:{SCALE_BEHIND})", re.IGNORECASE)
 
 
 def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:

@@ -15,7 +15,7 @@ _PAIR = re.compile(
     r"(?i:(?:the\s)?(?:option|choice|answer|letter)\s)?[(\[]?"
     r"(?P<letter>[A-Z]|[a-z](?=[)\]]))(?P<mark>[)\]]?\s?[.:,=]|[)\]]|\s[-–—]|\s?(?=\())\s?(?P<text>.+)"
 )
-_LEADING = re.compile(r"[\W_]*(?:so|therefore|thus|hence)\b[\s,:]*", re.IGNORECASE)
+_LEADING = re.compile(r"\A[\W_]*+(?:so|therefore|thus|hence)\b[\s,:]*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;]\s")
 
 
