@@ -8,7 +8,8 @@
 #   LABELS=chosen (add "unlabelled" where too few are chosen)
 # REASONER solves, TEACHER writes the decisions to learn from: any model spec; default: MODEL.
 # SOLVER gives right solutions of what failed; default: with SIBLINGS, the rows' own.
-# TRAIN_OPTIONS are further options of `vitarmm train`, such as "--lora-r 8 --max-steps 50".
+# SIMULATE_OPTIONS, TRAIN_OPTIONS and MEASURE_OPTIONS are further options of `vitarmm simulate`, `train` and
+# `eval rmm`, such as "--lora-r 8 --max-steps 50".
 # SIBLINGS=2 tries entries on as many siblings of each row of GSM8K, beside a placebo, and tries the rule
 # as well; SIBLINGS=0 takes other rows, and tries entries on their own problem and the most similar one.
 # ORACLE=1 lets feedback see the gold answers; without it few attempts get a verdict.
@@ -37,7 +38,7 @@ vitarmm simulate \
     --reasoner "$reasoner" --judge "$reasoner" --rmm "${TEACHER:-$reasoner}" \
     --sample-size "${SAMPLES:-20}" --holdout "${HOLDOUT:-0.2}" --candidates "${CANDIDATES:-3}" \
     --on-siblings "$siblings" ${SOLVER:+--teacher "$SOLVER"} \
-    --workers "${WORKERS:-4}" ${ORACLE:+--oracle} $(resume "$out/data/config.json")
+    --workers "${WORKERS:-4}" ${ORACLE:+--oracle} ${SIMULATE_OPTIONS:-} $(resume "$out/data/config.json")
 
 if [ ! -e "$out/adapter/adapter_model.safetensors" ]; then
     vitarmm train \
@@ -49,7 +50,7 @@ fi
 vitarmm eval rmm \
     --data "$out/data" --output-dir "$out/measured" --reasoner "$reasoner" \
     --rmm "local:$model" --rmm rule --rmm "local:$model+$out/adapter" \
-    --workers "${WORKERS:-4}" $(resume "$out/measured/writers")
+    --workers "${WORKERS:-4}" ${MEASURE_OPTIONS:-} $(resume "$out/measured/writers")
 
 vitarmm solve "A square has a perimeter of 20 cm. What is its area in square centimeters?" \
     --reasoner "$reasoner" --rmm "local:$model+$out/adapter" --memory "$out/memory"

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -25,8 +24,8 @@ from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.loading import load_benchmark
 from vitarmm_agent.evals.datasets.records import BenchmarkName
+from vitarmm_agent.evals.metrics.estimate import share
 from vitarmm_agent.evals.run.folder import EvaluationFolder
-from vitarmm_agent.evals.statistics import wilson
 from vitarmm_agent.graphs.checkpoints import read_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
@@ -86,22 +85,14 @@ class Row(Data):
         return self.retries[:count][-1]
 
 
-class Firsts(Data):
-    """What the first attempts came to, all of them."""
+class First(Data):
+    """What a first attempt came to; those of one group count as one in intervals."""
 
-    n: int = 0
-    right: int = 0
-    copied: int = 0
+    id: str
+    group: str
+    right: bool
+    copied: bool = False
     tokens: int = 0
-
-    def __add__(self, other: Firsts) -> Firsts:
-        """Sum of both."""
-        return Firsts(
-            n=self.n + other.n,
-            right=self.right + other.right,
-            copied=self.copied + other.copied,
-            tokens=self.tokens + other.tokens,
-        )
 
 
 def tried_again(
@@ -176,43 +167,47 @@ def first_attempts(
         yield golds[sample.problem_id], read_trace(kept, sample.thread_id).result.attempts[0]
 
 
-def table(rows: Sequence[Row], retries: int) -> str:
+def table(rows: Sequence[Row], firsts: Sequence[First], retries: int) -> str:
     """How many failed attempts ended right, by way and number of retries, as Markdown."""
-    ways: dict[Way, list[Row]] = defaultdict(list)
-    for row in rows:
-        ways[row.way].append(row)
+    group = {first.id: first.group for first in firsts}
     lines = [
         "| way | retries | failed attempts | right after it [95 %] | went on from a mend | new tokens |",
         "|---|---|---|---|---|---|",
     ]
     for way, count in ((way, count) for way in WAYS for count in range(1, retries + 1)):
-        ends = [(row, end) for row in ways[way] if (end := row.after(count))]
-        if not ends or len(ends) < len(ways[way]):
+        mine = [row for row in rows if row.way == way]
+        ends = [(row, end) for row in mine if (end := row.after(count))]
+        if not ends or len(ends) < len(mine):
             continue  # else those that ended early would stand for all
-        right = sum(end.correct for _, end in ends)
-        share = wilson(right, len(ends))
+        right = share((group[row.id], end.correct, 1) for row, end in ends)
         mended = sum(row.retries[0].how == "mend" for row, _ in ends)
         tokens = sum(r.output_tokens for row, _ in ends for r in row.retries[:count])
         lines.append(
-            f"| {way} | {count} | {len(ends)} | {right} = {share.estimate:.1%} "
-            f"[{share.low:.1%}, {share.high:.1%}] | {mended} | {tokens / len(ends):.0f} |"
+            f"| {way} | {count} | {len(ends)} | {right.count:.0f} = {right.text()} | {mended} "
+            f"| {tokens / len(ends):.0f} |"
         )
     return "\n".join(lines)
 
 
-def loop(rows: Sequence[Row], firsts: Firsts, retries: int) -> str:
+def loop(rows: Sequence[Row], firsts: Sequence[First], retries: int) -> str:
     """What the whole loop comes to that mends: right, copied, and tokens against one pass."""
-    mends = [row for row in rows if row.way == "mend"]
-    ends = [(row, end) for row in mends if (end := row.after(retries))]
-    right = firsts.right + sum(end.correct - row.first_correct for row, end in ends)
-    copied = firsts.copied + sum(end.copied - row.first_copied for row, end in ends)
-    spent = sum(retry.tokens for row in mends for retry in row.retries[:retries])
-    shares = [wilson(count, firsts.n) for count in (firsts.right, right, firsts.copied, copied)]
-    told = [f"{s.estimate:.1%} [{s.low:.1%}, {s.high:.1%}]" for s in shares]
+    mends = {row.id: row for row in rows if row.way == "mend"}
+    ends = {key: end for key, row in mends.items() if (end := row.after(retries))}
+    spent = sum(retry.tokens for row in mends.values() for retry in row.retries[:retries])
+    once = sum(first.tokens for first in firsts)
+    told = [
+        share((first.group, hit, 1) for first, hit in zip(firsts, hits, strict=True))
+        for hits in (
+            [first.right for first in firsts],
+            [ends[first.id].correct if first.id in ends else first.right for first in firsts],
+            [first.copied for first in firsts],
+            [ends[first.id].copied if first.id in ends else first.copied for first in firsts],
+        )
+    ]
+    right, then, copied, still = (f"{one.count:.0f}, {one.text()}" for one in told)
     return (
-        f"of {firsts.n} first attempts {firsts.right} were right, {told[0]}; with {retries} more at most "
-        f"{right}, {told[1]}, at {1 + spent / max(1, firsts.tokens):.2f} times the tokens; an example's answer "
-        f"was copied by {firsts.copied}, {told[2]}, then by {copied}, {told[3]}"
+        f"of {len(firsts)} first attempts these were right: {right}; with {retries} more at most: {then}, at "
+        f"{1 + spent / max(1, once):.2f} times the tokens; these copied an example's answer: {copied}; then: {still}"
     )
 
 
@@ -249,17 +244,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told = folder.config().settings
     chosen = {name: told[name] for name in ("reasoner", "max_tokens", "base_url") if told.get(name)}
     settings = Settings.load(**chosen)
-    model, rows, firsts = (
-        load_chat_model(settings.reasoner, settings=settings),
-        _rows(options.output),
-        Firsts(),
-    )
+    model, rows = load_chat_model(settings.reasoner, settings=settings), _rows(options.output)
+    firsts: list[First] = []
     done = {(row.id, row.way) for row in rows}
     for problem, first in first_attempts(
         folder, options.path, arm=options.arm, siblings=options.siblings
     ):
         right, copied = _outcome(problem, first)
-        firsts += Firsts(n=1, right=right, copied=copied, tokens=first.usage.total_tokens)
+        firsts.append(
+            First(
+                id=problem.id,
+                group=str(problem.metadata.get("group", problem.id)),
+                right=right,
+                copied=copied,
+                tokens=first.usage.total_tokens,
+            )
+        )
         if _checked(problem, first).verdict != "fail":
             continue
         for way in ways:
@@ -273,7 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             with options.output.open("a", encoding="utf-8") as file:
                 file.write(rows[-1].model_dump_json() + "\n")
-    sys.stdout.write(f"{table(rows, options.retries)}\n\n{loop(rows, firsts, options.retries)}\n")
+    sys.stdout.write(
+        f"{table(rows, firsts, options.retries)}\n\n{loop(rows, firsts, options.retries)}\n"
+    )
 
 
 def _rows(path: Path) -> list[Row]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scripts import RIGHT, WRONG
 from tests.verifiers.helpers import SQUARE, attempt
-from vitarmm_agent.evals.studies.mending import Firsts, Row, Way, loop, table, tried_again
+from vitarmm_agent.evals.studies.mending import First, Row, Way, loop, table, tried_again
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.settings import Settings
 
@@ -43,7 +43,9 @@ def test_the_table_counts_what_stands_after_each_retry() -> None:
         )
         for number, way in enumerate(("mend", "mend", "named"))
     ]  # fmt: skip
-    cells = [[cell.strip() for cell in line.split("|")[1:6]] for line in table(rows, 2).split("\n")]
+    firsts = [First(id=row.id, group=row.id, right=False) for row in rows]
+    lines = table(rows, firsts, 2).split("\n")
+    cells = [[cell.strip() for cell in line.split("|")[1:6]] for line in lines]
     assert [row[:3] + [row[3].split(" ")[0]] + row[4:] for row in cells[2:]] == [
         ["mend", "1", "2", "1", "2"],
         ["mend", "2", "2", "2", "2"],
@@ -66,6 +68,16 @@ def test_copied_numbers_are_put_right_and_counted() -> None:
     assert model.calls[0].messages[-1].text == "1. The side is 20"
     assert "11 * 11 = 121" in model.calls[0].messages[1].text, "the example is shown again"
     row = Row(id="1", way="mend", first_correct=False, first_copied=True, retries=again)
-    told = loop([row], Firsts(n=2, right=1, copied=1, tokens=again[0].tokens), 2)
-    assert "of 2 first attempts 1 were right" in told and "2 more at most 2, 100.0%" in told
-    assert "2.00 times" in told and "copied by 1, 50.0%" in told and "then by 0, 0.0%" in told
+    firsts = [
+        First(id="1", group="a", right=False, copied=True, tokens=again[0].tokens),
+        First(id="2", group="a", right=True),
+        First(id="3", group="b", right=True),
+    ]
+    told = loop([row], firsts, 2)
+    assert (
+        "of 3 first attempts these were right: 2, 66.7 %" in told
+        and "2 more at most: 3, 100.0 %" in told
+    )
+    assert "2.00 times" in told and "answer: 1, 33.3 %" in told and "then: 0, 0.0 %" in told
+    alone = [first.model_copy(update={"group": first.id}) for first in firsts]
+    assert loop([row], alone, 2) != told, "two problems of a group say less than two groups"
