@@ -26,6 +26,7 @@ from tests.evals.pupil import benchmark_of, timeless
 from tests.training.test_simulate import GARDEN, YARD, rows_file
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.cluster.session import LOOPBACK, QUIET, Cluster
+from vitarmm_agent.evals.datasets.groups import OWN
 from vitarmm_agent.evals.run.runner import evaluate
 from vitarmm_agent.evals.speed.server import ScriptedServer, running
 from vitarmm_agent.problem import Problem
@@ -83,6 +84,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.evals.cluster.served import served_plan
 from vitarmm_agent.evals.cluster.session import Cluster
+from vitarmm_agent.evals.datasets.groups import OWN
 from vitarmm_agent.evals.run.runner import evaluate
 from dataclasses import replace
 from tests.evals.cluster.served import ARMS
@@ -161,27 +163,37 @@ def test_a_node_with_other_code_is_named(nodes: Any, tmp_path: Path) -> None:
             asyncio.run(evaluate(plan))
 
 
-def test_a_simulation_has_the_rows_of_one_here(nodes: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("siblings", [0, 2])
+def test_a_simulation_has_the_rows_of_one_here(
+    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, siblings: int
+) -> None:
     texts = (GARDEN, YARD, GARDEN.replace("garden", "lawn"), YARD.replace("yard", "court"))
-    file = rows_file(tmp_path, *texts)
+    file = OWN if siblings else rows_file(tmp_path, *texts)
     found = []
     with running(ScriptedServer(pupil)) as url:
-        os.environ["VITARMM_BASE_URL"] = url
-        try:
-            for name, cluster in (("alone", None), ("spread", Cluster(nodes.address, actors=2))):
-                config = SimulationConfig.of(
-                    sources=[{"name": "gsm8k", "path": str(file)}], vita_model="openai:pupil",
-                    feedback_model="openai:pupil", feedback="arithmetic", oracle=True, holdout=0.25,
-                    candidates=1, lanes=2,
-                )  # fmt: skip
-                out = tmp_path / name
-                summary = asyncio.run(simulate(config, out, workers=2, cluster=cluster))
-                assert summary.problems == 4 and not summary.crashes
-                rows = (out / "simulate.jsonl").read_text().splitlines()
-                found.append([SimulatedRow.model_validate_json(row) for row in rows])
-        finally:
-            del os.environ["VITARMM_BASE_URL"]
+        monkeypatch.setenv("VITARMM_BASE_URL", url)
+        for name, cluster in (("alone", None), ("spread", Cluster(nodes.address, actors=2))):
+            config = SimulationConfig.of(
+                sources=[{"name": "gsm8k", "path": str(file)}], vita_model="openai:pupil",
+                feedback_model="openai:pupil", rmm="openai:pupil", num_samples=4,
+                feedback="reference" if siblings else "arithmetic", oracle=True, holdout=0.25,
+                candidates=1, lanes=2, siblings=siblings,
+            )  # fmt: skip
+            out = tmp_path / name
+            summary = asyncio.run(simulate(config, out, workers=2, cluster=cluster))
+            assert summary.problems == 4 and not summary.crashes
+            rows = (out / "simulate.jsonl").read_text().splitlines()
+            found.append([SimulatedRow.model_validate_json(row) for row in rows])
     alone, spread = [
-        {r.key: (r.passed, r.situations, r.crash, len(r.decisions)) for r in rows} for rows in found
-    ]
+        {
+            r.key: (
+                r.passed, r.situations, r.crash, r.baselines, r.solutions,
+                [(d.candidate, d.label, d.tried) for d in r.decisions],
+                [(c.problem, c.solution and c.solution.text, c.siblings) for c in r.cases],
+            )
+            for r in rows
+        }
+        for rows in found
+    ]  # fmt: skip
     assert alone == spread and len(spread) == 4
+    assert siblings == 0 or any(d.tried for r in found[0] for d in r.decisions)
