@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from vitarmm_agent.answers.borrowed import borrowed, with_own_number
+from vitarmm_agent.answers.borrowed import BorrowedNumber, with_own_number
+from vitarmm_agent.answers.borrowed import borrowed as find
+from vitarmm_agent.problem import Problem
 
 EXAMPLE = "There are 14 players and 5 coaches. Each player brings 6 guests. A pizza costs $30. How much for all?"
 PROBLEM = "There are 12 players and 5 coaches. Each player brings 8 guests. A pizza costs $20. How much for all?"
+SOLUTION = """1. Guests: 14 * 6 = 84
+2. In all 5 + 14 = 19 players and coaches, and 84 guests, are 103
+3. They pay 30 * 103 = 3090 dollars, 30 / 2 = 15 dollars for half a pizza, 14 / 2 = 7
+Answer: 3090"""
+
+
+def borrowed(
+    reply: str, problem: str, example: str, solution: str, *choices: str
+) -> BorrowedNumber | None:
+    """What is found where the example was shown as the loop shows it."""
+    shown = Problem(text=example, choices=choices).to_prompt()
+    return find(reply, Problem(text=problem, choices=choices), shown, solution)
+
+
 COPIED = {
     "1. Guests: 14 * 8 = 112": "1. Guests: 12",
     "1. Guests: 12 * 8 = 96\n2. They pay $30*13=$390.\nAnswer: 390": "1. Guests: 12 * 8 = 96\n2. They pay $20",
@@ -37,14 +53,14 @@ OWN = [
 
 @pytest.mark.parametrize(("reply", "kept"), COPIED.items())
 def test_a_number_of_the_example_is_put_right(reply: str, kept: str) -> None:
-    fault = borrowed(reply, PROBLEM, EXAMPLE)
+    fault = borrowed(reply, PROBLEM, EXAMPLE, SOLUTION)
     assert fault is not None
     assert with_own_number(reply, fault) == kept
 
 
 @pytest.mark.parametrize("reply", OWN)
 def test_nothing_is_said_of_numbers_that_may_be_its_own(reply: str) -> None:
-    assert borrowed(reply, PROBLEM, EXAMPLE) is None
+    assert borrowed(reply, PROBLEM, EXAMPLE, SOLUTION) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +76,7 @@ def test_nothing_is_said_of_numbers_that_may_be_its_own(reply: str) -> None:
 def test_nothing_is_said_where_it_may_be_meant_otherwise(
     problem: str, example: str, reply: str
 ) -> None:
-    assert borrowed(reply, problem, example) is None
+    assert borrowed(reply, problem, example, f"So it is {reply}") is None
 
 
 WINDOWS = "Sister has {} feet, {} inches; Vlad has 6 feet, 3 inches. How many more?"
@@ -156,7 +172,10 @@ EATEN = "小明有{}个苹果，每天吃{}个。{}天后还剩多少个？"
 def test_a_number_that_is_easily_had_from_the_problems_own_may_equal_the_examples(
     text: str, own: tuple[object, ...], others: tuple[object, ...], reply: str
 ) -> None:
-    assert borrowed(reply, text.format(*own), text.format(*others)) is None
+    solution = (
+        f"So it is {reply}"  # the same is done with the number there, but not in the same words
+    )
+    assert borrowed(reply, text.format(*own), text.format(*others), solution) is None
 
 
 def test_it_is_still_a_copy_where_the_reply_follows_the_solution() -> None:
@@ -169,16 +188,18 @@ def test_it_is_still_a_copy_where_the_reply_follows_the_solution() -> None:
 
 def test_numbers_beside_characters_of_scripts_without_spaces_are_seen() -> None:
     text = "每天做{}个面包，5天后还剩多少？"
-    fault = borrowed("一共做了48×5=240个", text.format(65), text.format(48))
+    solution = "5天48×5=240个"
+    fault = borrowed("一共做了48×5=240个", text.format(65), text.format(48), solution)
     assert fault is not None
     assert with_own_number("一共做了48×5=240个", fault) == "一共做了65"
-    assert borrowed("一共做了48万×5", text.format(65), text.format(48)) is None
+    assert borrowed("一共做了48万×5", text.format(65), text.format(48), solution) is None
 
 
 @pytest.mark.parametrize("own", [r"2{,}500", r"2\,500", r"2,\!500", "2’500", "2'500", "2\u2009500"])
 def test_the_end_of_a_long_number_is_no_number(own: str) -> None:
     text = "A town had {} people and {} came. How many are there?"
-    assert borrowed(f"{own} + 700 = 3200", text.format(2500, 700), text.format(500, 300)) is None
+    reply, solution = f"{own} + 700 = 3200", "500 + 300 = 800"
+    assert borrowed(reply, text.format(2500, 700), text.format(500, 300), solution) is None
 
 
 def test_a_constant_that_stands_in_both_says_nothing_of_the_other_number() -> None:
@@ -191,13 +212,14 @@ def test_a_constant_that_stands_in_both_says_nothing_of_the_other_number() -> No
 def test_other_signs_between_the_words_make_no_other_problem() -> None:
     text = "面包师每天做{}个面包，卖掉一半。3天后还剩多少？"
     harmless = text.format(48).replace("，", ",").replace("？", "?")
-    assert borrowed("1. 48 / 2 = 24", text.format(64), harmless) is not None
+    assert borrowed("1. 48 / 2 = 24", text.format(64), harmless, "1. 48 / 2 = 24") is not None
 
 
 def test_what_would_be_rounded_is_not_put_in() -> None:
     text = "What is {} of 27?"
-    fault = borrowed("1. 27 * 0.25 = 6.75", text.format("1/3"), text.format("0.25"))
-    assert fault is not None and with_own_number("1. 27 * 0.25 = 6.75", fault) == ""
+    reply = "1. 27 * 0.25 = 6.75"
+    fault = borrowed(reply, text.format("1/3"), text.format("0.25"), reply)
+    assert fault is not None and with_own_number(reply, fault) == ""
 
 
 HOURS = "He works {} hours a day. How many in a week?"
@@ -222,3 +244,83 @@ def test_nothing_is_said_of_a_solution_that_is_followed_rightly(
     problem: str, example: str, solution: str, reply: str
 ) -> None:
     assert borrowed(reply, problem, example, solution) is None
+
+
+OFF = "A shirt costs ${} and is sold at {}% off. What does it cost now?"
+OFF_10 = "1. The discount is 80 * 10 / 100 = 8.\n2. It costs 80 - 8 = 72.\nAnswer: 72"
+FIELD = "A field is {} m long and {} m wide. What is its perimeter?"
+MEN = "There are {} men and {} women. How many people is that, to the nearest hundred?"
+DOLLARS = "How much, in dollars, are {} pens at {} cents each?"
+TRIP = "Tom leaves at {} o'clock and drives {} hours. At what time does he arrive?"
+METRES = "A rope has {} pieces of {} cm. How long is it in metres?"
+EGGS = "How many dozen eggs are in {} boxes of {}?"
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "others", "solution", "reply"),
+    [
+        (OFF, (40, 25), (80, 10), OFF_10, "A quarter off means 40 - 10 = 30.\nAnswer: 30"),
+        (FIELD, (30, 20), (40, 15), "1. 40 * 2 = 80\n2. 15 * 2 = 30\n3. 80 + 30 = 110\nAnswer: 110",
+         "1. 60 + 40 = 100\nAnswer: 100"),
+        (FIELD, (30, 20), (40, 15), "1. 40 + 15 = 55\n2. 55 * 2 = 110\nAnswer: 110",
+         "1. 60 + 40 = 100\nAnswer: 100"),
+        (OFF, (60, 25), (80, 15), OFF_10.replace("10", "15"), "1. 60 - 15 = 45\nAnswer: 45"),
+    ],
+    ids=["a percentage in the head", "other operations", "twice a side", "15 as 25 % of 60"],
+)  # fmt: skip
+def test_what_is_done_with_the_number_must_be_what_the_solution_does(
+    text: str, own: tuple[int, ...], others: tuple[int, ...], solution: str, reply: str
+) -> None:
+    assert borrowed(reply, text.format(*own), text.format(*others), solution) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "others", "solution", "reply"),
+    [
+        (MEN, (1000, 234), (900, 300), "1. 900 + 300 = 1200\nAnswer: 1200", "1. 1000 + 234 = 1234\nAnswer: 1200"),
+        (DOLLARS, (6, 50), (3, 100), "1. 3 * 100 = 300\nAnswer: $3", "1. 6 * 50 = 300\nAnswer: $3"),
+        (DOLLARS, (3, 50), (5, 30), "1. 5 * 30 = 150\nAnswer: $1.50", "1. 3 * 50 = 150\nAnswer: $1.50"),
+        (TRIP, (10, 6), (9, 7), "1. 9 + 7 = 16\nAnswer: 4 o'clock", "1. 10 + 6 = 16\nAnswer: 4 o'clock"),
+        (TRIP, (10, 5), (9, 6), "1. 9 + 6 = 3 o'clock\nAnswer: 3", "1. 10 + 5 = 3 o'clock\nAnswer: 3"),
+        (METRES, (6, 50), (3, 100), "1. 3 * 100 = 300\nAnswer: 3", "1. 6 * 50 = 300\nAnswer: 3"),
+        (EGGS, (6, 20), (10, 12), "1. 10 * 12 = 120\nAnswer: 10", "1. 6 * 20 = 120\nAnswer: 10"),
+    ],
+    ids=["nearest hundred", "dollars", "cents", "o'clock", "o'clock at once", "metres", "dozen"],
+)  # fmt: skip
+def test_an_answer_may_say_its_own_number_in_other_words(
+    text: str, own: tuple[int, ...], others: tuple[int, ...], solution: str, reply: str
+) -> None:
+    assert borrowed(reply, text.format(*own), text.format(*others), solution) is None
+
+
+def test_the_numbers_of_choices_are_no_numbers_of_the_problem() -> None:
+    text = "A box has {} rows of {} pens. How many pens are there?"
+    example = Problem(text=text.format(5, 9), choices=("40", "45", "50")).to_prompt()
+    problem = Problem(text=text.format(4, 9), choices=("32", "36", "38"))
+    solution = "1. 5 * 9 = 45\n2. Not 45 - 9 = 36.\nAnswer: B"
+    assert find("1. 45 - 9 = 36\nAnswer: B", problem, example, solution) is None
+
+
+ROLLS = "A baker makes {} rolls a day and sells half. How many are left after {} days?"
+SOLVED_ROLLS = (
+    "1. Each day 48 / 2 = 24 rolls are left.\n2. After 3 days 24 * 3 = 72 are left.\nAnswer: 72"
+)
+FIRST = "1. Each day 64 / 2 = 32 rolls are left.\n2. After 5 days 32 * 5 = 160 are left.\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("1. Each day \\(64 / 2 = 32\\) rolls are left.\n2. After 3 days \\(32 \\times 3 = 96\\) are left.", 5),
+        ("1. **Each day** 64 / 2 = 32 rolls are left.\n2. **After 3 days** 32 * 3 = 96 are left.", 5),
+        ("- Each day 64 / 2 = 32 rolls are left.\n- After 3 days 32 * 3 = 96 are left.", 5),
+        ("1) Each day 64 ÷ 2 = 32 rolls are left.\n2) After 3 days 32 × 3 = 96 are left.", 5),
+        ("Let's think step by step.\n1. Each day 64 / 2 = 32 rolls are left.\n2. After 3 days 32 * 3 = 96 are left.", 5),
+        (FIRST + "\\boxed{72}", 160),
+        (FIRST + "**Answer:** 72", 160),
+        (FIRST + "The answer is 72.", 160),
+    ],
+)  # fmt: skip
+def test_a_copy_is_found_however_the_lines_are_set(reply: str, right: int) -> None:
+    fault = borrowed(reply, ROLLS.format(64, 5), ROLLS.format(48, 3), SOLVED_ROLLS)
+    assert fault is not None and fault.right == right

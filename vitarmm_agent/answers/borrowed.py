@@ -16,10 +16,12 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
+from vitarmm_agent.answers.restated import may_state
 from vitarmm_agent.answers.steps import is_final_line
 from vitarmm_agent.numbers.finding import ALONE, numbers_in, replace_numbers
 from vitarmm_agent.numbers.reading import MYRIADS, UNSIGNED, literal, show
 from vitarmm_agent.numbers.units import UNSPACED, dimension_of
+from vitarmm_agent.problem import Problem
 
 MAX_LENGTH = 40_000
 MAX_PLACES = 4
@@ -38,15 +40,27 @@ _NUMERAL = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LINE = re.compile(
-    r"^[ \t]*+(?:\*{0,2}(?:Step )?\d+[.):]\*{0,2}[ \t]+)?(?P<said>\S[^\n]*)", re.MULTILINE
+    r"^[ \t]*+(?:[-*•][ \t]++)?(?:\*{0,2}(?:Step )?\d+[.):]\*{0,2}[ \t]+)?(?P<said>\S[^\n]*)",
+    re.MULTILINE,
 )
-"""One of a solution, without its own number."""
+"""One of a solution, without its bullet or number."""
+_SET = re.compile(r"\*\*|\\[()\[\]]|[$€£]")
+"""Markdown's bold, the marks of a formula, and currencies."""
 _STOP = re.compile(r"[.;:]\s")
 _SAID = re.compile(r"[^\W\d_]++/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)")
 """What stands in a calculation besides numbers and operators: words and units."""
 _AFTER = re.compile(
     r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|\\(?:times|cdot|div)\b|[-−–x]\s*[$€£(]*\d)"
 )
+_KINDS = {
+    "*": ("*", "×", "·", "x", "\\times", "\\cdot"),
+    "+": ("+",),
+    "-": ("-", "−", "–"),
+    "/": ("/", "÷", "\\div", "frac{", "}{"),
+}
+_ANY_SIGN = "|".join(re.escape(sign) for signs in _KINDS.values() for sign in signs)
+_BEFORE_IT = re.compile(rf"(?P<sign>{_ANY_SIGN})[ $€£(]*+$")
+_BEHIND_IT = re.compile(rf"\)?\s*+(?:[^\W\d_]{{2,}}+\s++)?(?P<sign>{_ANY_SIGN})")
 _EQUALS = re.compile(r"[^\n=]{0,80}+=")
 """Behind what is calculated with, when words stand between: ``6 units/floor * 10 floors = 60 units``."""
 _WORDS = re.compile(r"\w+|#")
@@ -67,26 +81,31 @@ class BorrowedNumber:
     right: Fraction
 
 
-def borrowed(reply: str, problem: str, example: str, solution: str = "") -> BorrowedNumber | None:
+def borrowed(reply: str, problem: Problem, example: str, solution: str) -> BorrowedNumber | None:
     """The first number of ``reply`` that is the one of ``example`` where ``problem`` has another.
 
     Args:
         reply: an attempt at ``problem``.
-        problem: what was asked.
-        example: the problem of the worked example that was shown.
+        problem: what was asked; the numbers of its choices count for nothing.
+        example: the worked example that was shown: its problem, as the model saw it.
         solution: its steps and answer, as they were shown.
 
     Returns:
-        An operand, or, where the reply follows the solution, also a result or an answer. None where
-        the two problems differ in more than numbers, and for numbers that may be the reply's own: a
-        constant, such as the six sides of a hexagon, may equal a number of the example, but then the
-        problem's own is calculated with too, or what is easily had from it.
+        An operand of the solution that has the same done to it, or, where the reply follows the solution,
+        also a result or an answer. None where the two problems differ in more than numbers, and for
+        numbers that may be the reply's own: a constant, such as the six sides of a hexagon, may equal a
+        number of the example, but then the problem's own is calculated with too, or what is easily
+        had from it; and an answer may say its own number in other words.
     """
-    given = _given(problem, example)
+    given = _given(problem.to_prompt(), example)[: sum(1 for _ in numbers_in(problem.text))]
     if len(reply) > MAX_LENGTH or all(theirs == ours for theirs, ours in given):
         return None
-    kept = _kept(problem, given)
-    found = (_operand(reply, _swaps(given, kept), kept), _followed(reply, solution, given))
+    kept = _kept(problem.text, given)
+    swaps = _swaps(given, kept)
+    found = (
+        _operand(reply, swaps, kept, solution),
+        _followed(reply, problem.text, solution, given),
+    )
     return min(filter(None, found), key=lambda fault: fault.start, default=None)
 
 
@@ -112,31 +131,47 @@ def _template(text: str) -> list[str]:
 
 
 def _operand(
-    reply: str, swaps: dict[Fraction, Fraction], kept: Collection[Fraction]
+    reply: str, swaps: dict[Fraction, Fraction], kept: Collection[Fraction], solution: str
 ) -> BorrowedNumber | None:
     """The first operand that only the example has, if the reply had not found it before."""
     known: set[Fraction | None] = set()
     used = _operands(reply)
+    theirs = defaultdict[Fraction | None, set[str]](set)
+    for there in _NUMERAL.finditer(solution):
+        theirs[literal(there[0])] |= _operations(solution, there)
     said = {literal(found[0]) for line in _LINE.finditer(reply) for found in _numerals(line)}
     others = (said - swaps.keys()) | {*kept}
     for match in _NUMERAL.finditer(reply):
         value = literal(match[0])
-        if value in swaps and value not in known and _is_operand(reply, match):
+        if value in swaps and value not in known and _operations(reply, match) & theirs[value]:
             own = swaps[value]
             split = own - value in used
-            if own not in used and not split and not _easily_had(value, own, others):
+            if own not in used and not split and not _easily_had(value, own, others, swaps):
                 return BorrowedNumber(match.start(), match[0], own)
         known.add(value)
     return None
 
 
-def _easily_had(value: Fraction, own: Fraction, others: Collection[Fraction | None]) -> bool:
-    """Whether one step in the head leads from ``own`` and another number to ``value``: 80 from 20% off."""
+def _easily_had(
+    value: Fraction,
+    own: Fraction,
+    others: Collection[Fraction | None],
+    swaps: dict[Fraction, Fraction],
+) -> bool:
+    """Whether one step in the head leads to ``value`` from ``own`` and another number, or from one alone.
+
+    80 from 20 % off, 10 as 25 % of 40, 60 as twice a side of 30.
+    """
     if not own or not value:
         return False
+    twice = {2 * one for one in swaps.values()}
     apart = abs(value - own)
-    reached = (own + value, own * value, own / value, value / own)
-    return any(other in others for other in reached) or (apart != 2 and apart in others)
+    reached = (own + value, own * value, own / value, value / own, 100 * value / own)
+    return (
+        value in twice
+        or any(other in others for other in reached)
+        or (apart != 2 and apart in others)
+    )
 
 
 def _operands(reply: str, but: Collection[int] = ()) -> dict[Fraction | None, int]:
@@ -165,20 +200,31 @@ def _swaps(given: Given, kept: Collection[Fraction]) -> dict[Fraction, Fraction]
     return {old: new for old, new in pairs if old not in kept and found[old] == 1}
 
 
-def _followed(reply: str, solution: str, given: Given) -> BorrowedNumber | None:
+def _followed(reply: str, problem: str, solution: str, given: Given) -> BorrowedNumber | None:
     """The first number that stands as in the solution, though what it stands for has another value here."""
     pairs = list(_pairs(reply, solution))
     unchanged = {pair.here.start() for pair in pairs if pair.value == pair.old}
     meanings = _Meanings(_operands(reply, unchanged), given)
     for line, here, value, there, old in pairs:
-        left = _calculated(line, here)
-        if value == old and (left or is_final_line(line["said"]) or _is_operand(reply, here)):
+        left, final = _calculated(line, here), is_final_line(line["said"])
+        if value == old and (left or final or _is_operand(reply, here)):
             right = _result(left, value, there) if left else meanings.other(old)
-            if right is not None:
+            if right is not None and not (
+                (left or final) and _restated(line, here, right, problem)
+            ):
                 return BorrowedNumber(here.start(), here[0], right)
         if left:
             meanings.learn(old, value, here.end())
     return None
+
+
+def _restated(line: re.Match[str], here: re.Match[str], right: Fraction, problem: str) -> bool:
+    """Whether a number says ``right`` in other words: 3 dollars for 300 cents, 3 o'clock for 15."""
+    sign = line.string[: here.start()].rstrip(" (*")[-1:]
+    number = sign * (sign in "$€£") + here[0]
+    behind = line.string[here.end() : line.end("said")]
+    said = f"{problem}\n{line['said']}"
+    return any(may_state(stated, [right], said) for stated in (number, number + behind))
 
 
 class _Pair(NamedTuple):
@@ -194,7 +240,7 @@ class _Pair(NamedTuple):
 
 def _pairs(reply: str, solution: str) -> Iterator[_Pair]:
     """Numbers of both, until a line of the reply differs from the solution's in more than numbers."""
-    for ours, theirs in zip(_LINE.finditer(reply), _LINE.finditer(solution), strict=False):
+    for ours, theirs in zip(_lines(reply), _lines(solution), strict=False):
         if _shape(ours["said"]) != _shape(theirs["said"]):
             return
         for here, there in zip(_numerals(ours), _numerals(theirs), strict=True):
@@ -202,6 +248,11 @@ def _pairs(reply: str, solution: str) -> Iterator[_Pair]:
             if value is None or old is None:
                 return
             yield _Pair(ours, here, value, _calculated(theirs, there), old)
+
+
+def _lines(text: str) -> Iterator[re.Match[str]]:
+    """The lines that hold a number besides their own."""
+    return (line for line in _LINE.finditer(text) if any(_numerals(line)))
 
 
 class _Meanings:
@@ -235,7 +286,14 @@ def _numerals(line: re.Match[str]) -> Iterator[re.Match[str]]:
 
 
 def _shape(line: str) -> str:
-    return "".join(_NUMERAL.sub("#", line).split())
+    """A line without its numbers, and without what only says how it is set."""
+    if is_final_line(line):
+        return "#" * sum(1 for _ in _NUMERAL.finditer(line))
+    line = _SET.sub("", _NUMERAL.sub("#", line))
+    for kind, signs in _KINDS.items():
+        for sign in signs[1:]:
+            line = line.replace(sign, kind)
+    return "".join(line.split()).rstrip(".")
 
 
 def _calculated(line: re.Match[str], numeral: re.Match[str]) -> str:
@@ -269,6 +327,20 @@ def _rounds(value: Fraction, shown: Fraction) -> bool:
 def _is_short(value: Fraction) -> bool:
     scaled: Fraction = value * 10**MAX_PLACES
     return scaled.denominator == 1
+
+
+def _operations(text: str, numeral: re.Match[str]) -> set[str]:
+    """What is done with a number: ``*``, ``+``, and for ``-`` and ``/`` on which side."""
+    if not _is_operand(text, numeral):
+        return set()
+    before = _BEFORE_IT.search(text[max(0, numeral.start() - 12) : numeral.start()])
+    after = _BEHIND_IT.match(text, numeral.end())
+    found = set[str]()
+    for side, sign in (("", before), (" ", after)):
+        if sign:
+            kind = next(kind for kind, signs in _KINDS.items() if sign["sign"] in signs)
+            found.add(kind if kind in "*+" else kind + side)
+    return found
 
 
 def _is_operand(reply: str, numeral: re.Match[str]) -> bool:

@@ -25,7 +25,7 @@ class Borrowed:
         """Compare the attempt with the problem and the examples before it."""
         yield from ()
         for example, solution in _examples(attempt):
-            if fault := borrowed(attempt.text, problem.to_prompt(), example, solution):
+            if fault := borrowed(attempt.text, problem, example, solution):
                 number = show(fault.right)
                 message = f"{fault.shown} is the example's number; here it is {number}."
                 return Feedback(
