@@ -129,8 +129,7 @@ def closest(
     telling = [
         (old, relation)
         for old, relation in related
-        if relation.kind in order
-        and (relation.kind != "contradiction" or (old.live and not old.expired()))
+        if relation.kind in order and (relation.kind != "contradiction" or old.state_at() == "live")
     ]
     return min(telling, key=lambda pair: order[pair[1].kind], default=None)
 

@@ -58,7 +58,7 @@ async def entry(request: Request) -> Response:
         "entry",
         entry=shown,
         gone=now is None,
-        state="expired" if shown.live and shown.expired() else shown.state,
+        state="forgotten" if now is None else shown.state_at(),
         history=[(event, changed_fields(event)) for event in history],
         cut=len(events) == MOST_EVENTS,
         uses=listed,

@@ -61,7 +61,7 @@ async def _table(
             past = await asyncio.to_thread(lambda: [*entries(limit=PER_PAGE + 1, offset=start)])
             return past[:PER_PAGE], len(past) > PER_PAGE
         past = await asyncio.to_thread(lambda: [*entries()])
-        past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state)]
+        past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state_at(as_of))]
         return past[start : start + PER_PAGE], len(past) > start + PER_PAGE
     found = await memory.alist(
         entry_type=kind if kind in get_args(EntryType) else None,
