@@ -12,7 +12,7 @@ from vitarmm_agent.memory_store.agreement import check_last
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.identity import identity, is_url
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.journal_rows import PostgresRows
+from vitarmm_agent.memory_store.journal.rows import PostgresRows
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore

@@ -273,7 +273,17 @@ def test_nothing_imports_the_linked_folders_by_their_bare_names() -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["", ".graphs", ".memory_store", ".models", ".models.vita", ".answers", ".verifiers", ".rmm"],
+    [
+        "",
+        ".graphs",
+        ".memory_store",
+        ".memory_store.journal",
+        ".models",
+        ".models.vita",
+        ".answers",
+        ".verifiers",
+        ".rmm",
+    ],
 )
 def test_public_names_are_importable(package: str) -> None:
     module = importlib.import_module(f"vitarmm_agent{package}")
