@@ -51,11 +51,11 @@ def finding(
     """
     known = {case.key: case for case in cases}
     decided = [(known[one.case], one) for one in samples if one.crash is None and one.case in known]
-    memory = _memory_of(decided, embeddings, embedder)
+    memory = _memory_with(decided, embeddings, embedder)
     return [_asked(memory, case, bool(sample.entries)) for case, sample in decided if case.siblings]
 
 
-def _memory_of(
+def _memory_with(
     decided: Sequence[tuple[Case, WriterSample]], embeddings: Embeddings, embedder: str
 ) -> ReasoningMemory:
     from langgraph.store.memory import InMemoryStore
