@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.consolidation import merge, normal_text, relate
+from vitarmm_agent.memory_store.content_words import language_of, wording
 from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Journal, JournalEvent
 from vitarmm_agent.memory_store.operations import Written, WrittenKind
 from vitarmm_agent.memory_store.ranking import Z
+from vitarmm_agent.memory_store.relations import merge, normal_text, relate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.skills import says_the_same
-from vitarmm_agent.memory_store.wording import language_of, wording
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
 from vitarmm_agent.memory_store.write_plan import WritePlan
 from vitarmm_agent.memory_store.writing import Writing

@@ -81,7 +81,7 @@ MEMORY = {
         "masking",
         "untrusted",
     ),
-    "pure decisions": ("ranking", "consolidation", "wording", "write_plan", "skills"),
+    "pure decisions": ("ranking", "relations", "content_words", "write_plan", "skills"),
     "recall, write, look after": (
         "memory",
         "recalling",

@@ -4,7 +4,7 @@
 
 The rule's entry of each row's own solution, with three conditions: the rule's key words; the problem without
 names and numbers (that of worked examples); the problem as it stands. Each is in a memory of its own with all
-others of its form, and each sibling is asked for as :mod:`~vitarmm_agent.evals.writers.finding` does.
+others of its form, and each sibling is asked for as :mod:`~vitarmm_agent.evals.writers.sibling_recall` does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from vitarmm_agent.evals.datasets.groups import group_of, own_solution
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.statistics import clustered_share
 from vitarmm_agent.evals.writers.cases import Case
-from vitarmm_agent.evals.writers.finding import Found, finding
 from vitarmm_agent.evals.writers.measuring import WriterSample, WrittenText
+from vitarmm_agent.evals.writers.sibling_recall import Found, finding
 from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.embedding import load_embeddings
 from vitarmm_agent.memory_store.masking import general

@@ -11,13 +11,13 @@ from typing import Literal
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import by_cluster
 from vitarmm_agent.evals.statistics import clustered_difference, clustered_share, mcnemar
-from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import (
     WriterConfig,
     WriterSample,
     WrittenText,
     problem_of,
 )
+from vitarmm_agent.evals.writers.sibling_recall import Found
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.rmm.form import says_what_not
 from vitarmm_agent.rmm.novelty import restated

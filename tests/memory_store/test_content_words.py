@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vitarmm_agent.memory_store.wording import language_of, parts, word_form, wording
+from vitarmm_agent.memory_store.content_words import language_of, parts, word_form, wording
 
 
 def same(one: str, other: str) -> bool:
