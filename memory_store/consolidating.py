@@ -183,7 +183,7 @@ class Consolidating:
     def _since(self, entry: MemoryEntry) -> Flow[MemoryEntry | None]:
         """The entry when a person last decided that it stays; None when nobody did."""
         last = yield from self._last(entry, "accept", "edit", "undo")
-        return last and last.after
+        return None if last is None else last.after
 
     def _last(self, entry: MemoryEntry, *kinds: str) -> Flow[JournalEvent | None]:
         """The last change of one of these kinds; None without a journal, too."""

@@ -335,7 +335,7 @@ def _only_declares(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return last.end_lineno - first.lineno < 55
 
 
-SHARED = frozenset("Bar Found Judgement Metrics Session Source Told Turn WrittenOperation".split())
+SHARED = frozenset("Bar Judgement Metrics Session Source Told Turn WrittenOperation".split())
 """Names that two classes have; the list may only become shorter."""
 
 

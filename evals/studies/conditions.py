@@ -20,7 +20,7 @@ from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.statistics import clustered_share
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.measuring import WriterSample, WrittenText
-from vitarmm_agent.evals.writers.sibling_recall import Found, finding
+from vitarmm_agent.evals.writers.sibling_recall import SiblingRecall, sibling_recalls
 from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.embedding import load_embeddings
 from vitarmm_agent.memory_store.masking import general
@@ -57,7 +57,7 @@ def main() -> None:
     embeddings = load_embeddings(settings.embedder, settings)
     for form in FORMS:
         samples = list(written(form, cases))
-        found = finding(samples, cases, embeddings, settings.embedder)
+        found = sibling_recalls(samples, cases, embeddings, settings.embedder)
         sys.stdout.write(f"{form}: {line(found)}\n")
 
 
@@ -95,7 +95,7 @@ def written(form: str, cases: Sequence[Case]) -> Iterator[WriterSample]:
         yield WriterSample(writer=form, case=case.key, situation=case.situation, entries=texts)
 
 
-def line(found: Sequence[Found]) -> str:
+def line(found: Sequence[SiblingRecall]) -> str:
     """How many siblings recalled their entry first, and how many another's."""
     first = clustered_share([one.first for one in found], [one.covered for one in found])
     false = clustered_share([one.false for one in found], [one.asked for one in found])
