@@ -24,13 +24,14 @@ STRATEGIES = ("keep_latest", "delete")
 REMARKS = "CREATE TABLE IF NOT EXISTS remarks (thread_id TEXT PRIMARY KEY, text TEXT NOT NULL)"
 """What people noted of runs, in either database."""
 
-_HEADS = """
-WITH RECURSIVE threads(id) AS (
+_EVERY_THREAD = """
     SELECT min(thread_id) FROM checkpoints
     UNION ALL
     SELECT (SELECT min(thread_id) FROM checkpoints WHERE thread_id > threads.id)
     FROM threads WHERE threads.id IS NOT NULL
-), ends(id, born, last) AS (
+"""
+_HEADS = """
+WITH RECURSIVE threads(id) AS ({threads}), ends(id, born, last) AS (
     SELECT id,
         (SELECT min(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = ''),
         (SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = id AND checkpoint_ns = '')
@@ -42,12 +43,14 @@ FROM ends WHERE last IS NOT NULL ORDER BY born DESC
 """
 
 
-def heads_sql(writes: str) -> str:
-    """A query for each thread with its first checkpoint, and what changes whenever the thread does.
+def heads_sql(writes: str, threads: str = _EVERY_THREAD) -> str:
+    """A query for threads, each with its first checkpoint, and what changes whenever the thread does.
 
-    ``writes`` is the table of the saver's writes.
+    Args:
+        writes: the table of the saver's writes.
+        threads: a query for the ids of the threads; default: of all.
     """
-    return _HEADS.format(writes=writes)
+    return _HEADS.format(writes=writes, threads=threads)
 
 
 class Checkpoints(BaseCheckpointSaver[str]):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
-from pydantic import ValidationError
-
-from vitarmm_agent.data import error_lines
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store.schema import MAX_EXAMPLE, EntryType, MemoryEntry
+from vitarmm_agent.memory_store.schema import MAX_EXAMPLE, MemoryEntry
 from vitarmm_agent.memory_store.untrusted import MAX_FIELD, neutralise
 
 MAX_PROMPT = 4_000
@@ -38,20 +33,6 @@ class MemoryBuffer:
         """The entry with this id, or None."""
         return self._entries.get(entry_id)
 
-    def by_type(self, entry_type: EntryType) -> list[MemoryEntry]:
-        """Entries of one type, in order."""
-        return [entry for entry in self if entry.entry_type == entry_type]
-
-    def related(self, entry_id: str) -> list[MemoryEntry]:
-        """Entries that the given one links to, or that link to it, in order."""
-        entry = self.get(entry_id)
-        links = set(entry.related_to) if entry else set()
-        return [
-            other
-            for other in self
-            if other.id != entry_id and (other.id in links or entry_id in other.related_to)
-        ]
-
     def to_prompt(self, *, limit: int = MAX_PROMPT) -> str:
         """The entries as a delimited block for a prompt; empty when there are none.
 
@@ -67,27 +48,6 @@ class MemoryBuffer:
             lines.append(line[: max(room, 0)])
             room -= len(lines[-1]) + 1
         return "\n".join([OPENING, *lines, CLOSING]) if lines else ""
-
-    def to_json(self) -> str:
-        """All entries as a JSON array; :meth:`from_json` reads it back."""
-        return json.dumps([entry.model_dump(mode="json") for entry in self], ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> MemoryBuffer:
-        """Entries from a JSON array.
-
-        Raises:
-            InputError: it is no JSON array of entries.
-        """
-        try:
-            rows = parse_json(text)
-            if not isinstance(rows, list):
-                raise InputError(f"entries must be a JSON array, got {type(rows).__name__}")
-            return cls(MemoryEntry.model_validate(row) for row in rows)
-        except json.JSONDecodeError as error:
-            raise InputError(f"entries are not JSON: {error}") from None
-        except ValidationError as error:
-            raise InputError(f"entries cannot be read: {error_lines(error)}") from None
 
     def __iter__(self) -> Iterator[MemoryEntry]:
         return iter(self._entries.values())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.journal_rows import Statements
+from vitarmm_agent.memory_store.journal.rows import Statements
 
 _OLD = """
     DELETE FROM events WHERE seq IN (

@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.consolidation import merge, normal_text, relate
+from vitarmm_agent.memory_store.content_words import language_of, wording
 from vitarmm_agent.memory_store.curation import person_run
 from vitarmm_agent.memory_store.entry_store import EntryStore
-from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.journal import Journal, JournalEvent
 from vitarmm_agent.memory_store.operations import Written, WrittenKind
 from vitarmm_agent.memory_store.ranking import Z
+from vitarmm_agent.memory_store.relations import merge, normal_text, relate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.skills import says_the_same
-from vitarmm_agent.memory_store.wording import language_of, wording
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
 from vitarmm_agent.memory_store.write_plan import WritePlan
 from vitarmm_agent.memory_store.writing import Writing
@@ -177,22 +177,22 @@ class Consolidating:
 
     def _taken_back(self, entry: MemoryEntry) -> Flow[bool]:
         """Whether someone took back what was done with its present words."""
-        if self.journal is None:
-            return False
-        events = yield from in_thread(
-            self.journal.events, self.entry_store.namespace, entry_id=entry.id
-        )
-        last = next((e.kind for e in events if e.kind in ("undo", "edit", "update")), "")
-        return last == "undo"
+        last = yield from self._last(entry, "undo", "edit", "update")
+        return last is not None and last.kind == "undo"
 
     def _since(self, entry: MemoryEntry) -> Flow[MemoryEntry | None]:
         """The entry when a person last decided that it stays; None when nobody did."""
+        last = yield from self._last(entry, "accept", "edit", "undo")
+        return None if last is None else last.after
+
+    def _last(self, entry: MemoryEntry, *kinds: str) -> Flow[JournalEvent | None]:
+        """The last change of one of these kinds; None without a journal, too."""
         if self.journal is None:
             return None
         events = yield from in_thread(
             self.journal.events, self.entry_store.namespace, entry_id=entry.id
         )
-        return next((e.after for e in events if e.kind in ("accept", "edit", "undo")), None)
+        return next((event for event in events if event.kind in kinds), None)
 
 
 def _keys(entry: MemoryEntry) -> Iterator[Hashable]:

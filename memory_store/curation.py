@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from vitarmm_agent.data import error_lines
 from vitarmm_agent.effects import Flow, in_thread
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.consolidation import merge
 from vitarmm_agent.memory_store.entry_store import EntryStore
 from vitarmm_agent.memory_store.journal import Journal
+from vitarmm_agent.memory_store.relations import merge
 from vitarmm_agent.memory_store.schema import EntryType, Example, MemoryEntry, State
 from vitarmm_agent.memory_store.transfer import (
     BadLine,

@@ -12,7 +12,7 @@ from vitarmm_agent.memory_store.agreement import check_last
 from vitarmm_agent.memory_store.embedding import embedding_dims, load_embeddings
 from vitarmm_agent.memory_store.identity import identity, is_url
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.journal_rows import PostgresRows
+from vitarmm_agent.memory_store.journal.rows import PostgresRows
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
@@ -24,6 +24,7 @@ from vitarmm_agent.settings import Settings
 logger = logging.getLogger(__name__)
 
 JOURNAL_FILE = "journal.sqlite"
+OFF = "memory is off; name its folder or server with --memory"
 LISTED_BY = ("state", "entry_type", "superseded_by", "expires_at")
 """Fields of entries that lists are filtered by."""
 
@@ -86,7 +87,7 @@ def open_to_look(settings: Settings) -> ReasoningMemory:
     """
     location = settings.memory_location
     if location == "off":
-        raise InputError("memory is off; name its folder or server with --memory")
+        raise InputError(OFF)
     remote = is_url(location)
     store = ChromaStore(None if remote else location, url=location if remote else None)
     try:

@@ -51,7 +51,7 @@ class Refused:
         origin = entry.provenance
         if entry.id in self.ids or origin.problem_id in self.problems:
             return True
-        if not entry.live or entry.expired(self.moment):
+        if entry.state_at(self.moment) != "live":
             return True
         reader = self.reader
         if reader is None or not reader.run:

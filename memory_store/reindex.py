@@ -28,7 +28,7 @@ from vitarmm_agent.memory_store.identity import is_url
 from vitarmm_agent.memory_store.journal import Batch, Change, Journal
 from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.namespaces import decode_namespace
-from vitarmm_agent.memory_store.open import open_journal, open_store
+from vitarmm_agent.memory_store.open import OFF, open_journal, open_store
 from vitarmm_agent.memory_store.past import Refilled
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.chroma_store import ChromaStore
@@ -83,7 +83,7 @@ def reindex(settings: Settings) -> Reindexed:
     """
     location = settings.memory_location
     if location == "off":
-        raise InputError("memory is off; name its folder or server with --memory")
+        raise InputError(OFF)
     if not is_url(location) and not Path(location).is_dir():
         raise InputError(f"memory folder {location!r} does not exist; check --memory")
     journal = open_journal(settings)

@@ -205,15 +205,19 @@ class MemoryEntry(ByName, BaseModel):
 
     @property
     def state(self) -> State:
-        """Whether recall may return it until it expires, and if not, why."""
+        """Whether recall may return it until it expires, and if not, why; a store lists it by that."""
         if self.superseded_by is not None:
             return "superseded"
         return "quarantined" if self.quarantined else "live"
 
+    def state_at(self, moment: datetime | None = None) -> State:
+        """Whether recall may return it at ``moment`` (default: now), and if not, why."""
+        return "expired" if self.live and self.expired(moment) else self.state
+
     @property
     def live(self) -> bool:
         """Whether recall may return it until it expires."""
-        return self.superseded_by is None and not self.quarantined
+        return self.state == "live"
 
     def expired(self, moment: datetime | None = None) -> bool:
         """Whether it is no longer recalled at ``moment`` (default: now), since its time is over."""

@@ -43,7 +43,7 @@ class WriteJob(Piece[list[object]]):
     """One caller's batch; its outcome is what the caller is answered.
 
     Attributes:
-        shelf: the entries of the memory that it changes.
+        entry_store: the entries of the memory that it changes.
         key: unique in its memory; a batch of a key that was carried out is not carried out again.
         plan: decides the changes, given what the memory holds then.
     """

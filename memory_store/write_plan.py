@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from vitarmm_agent.memory_store.consolidation import closest, merge
 from vitarmm_agent.memory_store.journal import Change
 from vitarmm_agent.memory_store.operations import Operation, Written, WrittenKind
 from vitarmm_agent.memory_store.ranking import wilson_lower
+from vitarmm_agent.memory_store.relations import closest, merge
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance, new_id
 from vitarmm_agent.memory_store.untrusted import injection_signs
 

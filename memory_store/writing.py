@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitarmm_agent.effects import Flow, calls
-from vitarmm_agent.memory_store.consolidation import NEAR, share_words
 from vitarmm_agent.memory_store.entry_store import ENTRIES, PAST, EntryStore, read_entries
 from vitarmm_agent.memory_store.operations import Operation, Written
+from vitarmm_agent.memory_store.relations import NEAR, share_words
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.memory_store.write_group import Planned, WriteGroup
 from vitarmm_agent.memory_store.write_plan import WritePlan, credited, neighbour_list, settle

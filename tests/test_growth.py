@@ -19,8 +19,8 @@ from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.effects import run
 from vitarmm_agent.evals.contamination import near_duplicates
 from vitarmm_agent.evals.studies.rewriting import rewrite
-from vitarmm_agent.memory_store.consolidation import facts, relate
 from vitarmm_agent.memory_store.masking import general
+from vitarmm_agent.memory_store.relations import facts, relate
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MemoryEntry
 from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
 from vitarmm_agent.numbers.finding import numbers_in

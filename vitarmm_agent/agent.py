@@ -186,7 +186,7 @@ class ReasoningAgent(Closable):
         Each call is a run of its own thread. A problem that cannot be used is told to the calling
         model. The caller's ``configurable`` (a ``user_id``, say) fills the memory's namespace template.
         """
-        from vitarmm_agent.graphs.solver_tool import solver_tool
+        from vitarmm_agent.graphs.tools import solver_tool
 
         return solver_tool(self.solve, self.asolve, name)
 

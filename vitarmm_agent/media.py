@@ -72,7 +72,7 @@ class ImageRef(BaseModel):
         return [("source", source), ("sha256", self.sha256[:12])]
 
 
-class Shelf(Protocol):
+class SharedImages(Protocol):
     """Where several machines keep their images together, by hash."""
 
     def keep(self, sha256: str, suffix: str, data: bytes) -> None:
@@ -88,7 +88,7 @@ class MediaStore:
     """Images on disk, each stored once under the hash of its bytes."""
 
     def __init__(
-        self, folder: Path | str, *, local_files: bool = False, shelf: Shelf | None = None
+        self, folder: Path | str, *, local_files: bool = False, shared: SharedImages | None = None
     ) -> None:
         """Use ``folder``, which is made on the first :meth:`put`.
 
@@ -96,12 +96,12 @@ class MediaStore:
             folder: where the images lie.
             local_files: let :meth:`put` read image files that a string names, as problems do. Leave
                 it off where the problems are someone else's. A ``Path`` is the caller's own word.
-            shelf: where they lie for all machines; the folder then has copies of those that were used
+            shared: where they lie for all machines; the folder then has copies of those that were used
                 here.
         """
         self.folder = Path(folder)
         self.local_files = local_files
-        self._shelf = shelf
+        self._shared = shared
 
     def put(self, image: ImageRef | str | Path | bytes) -> ImageRef:
         """Check an image, store its bytes, and return a reference that needs no bytes.
@@ -113,7 +113,7 @@ class MediaStore:
         if isinstance(image, ImageRef) and image.sha256:
             if (known := self.find(image.sha256)) == self.path(image):
                 self._share(known)
-                return image.model_copy(update={"source": str(known)}) if self._shelf else image
+                return image.model_copy(update={"source": str(known)}) if self._shared else image
         source = image.source if isinstance(image, ImageRef) else image
         own = self.local_files or isinstance(source, Path)
         data, name = read_image_bytes(source, local_files=own)
@@ -122,8 +122,8 @@ class MediaStore:
         target = self.folder / digest[:2] / f"{digest}{SUFFIXES[image_format]}"
         if not _holds(target, digest):
             _write(target, data)
-        if self._shelf is not None:
-            self._shelf.keep(digest, target.suffix, data)
+        if self._shared is not None:
+            self._shared.keep(digest, target.suffix, data)
         return ImageRef(
             source=str(target),
             sha256=digest,
@@ -147,7 +147,7 @@ class MediaStore:
 
     def _fetched(self, sha256: str) -> Path | None:
         """A copy here of an image that another machine has kept."""
-        found = self._shelf.load(sha256) if self._shelf is not None else None
+        found = self._shared.load(sha256) if self._shared is not None else None
         if found is None or found[0] not in MIME_OF:
             return None
         suffix, data = found
@@ -158,10 +158,10 @@ class MediaStore:
         return path
 
     def _share(self, path: Path) -> None:
-        """Give the other machines an image that may have been stored before they had a shelf."""
-        if self._shelf is not None:
+        """Give the other machines an image that may have been stored before they shared them."""
+        if self._shared is not None:
             data, _ = self.read(path.stem)
-            self._shelf.keep(path.stem, path.suffix, data)
+            self._shared.keep(path.stem, path.suffix, data)
 
     def read(self, sha256: str) -> tuple[bytes, str]:
         """Bytes and MIME type of a stored image; the only way anything in the store gets out.

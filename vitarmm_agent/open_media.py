@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vitarmm_agent.media import MediaStore, Shelf
+from vitarmm_agent.media import MediaStore, SharedImages
 from vitarmm_agent.postgres.database import open_postgres
-from vitarmm_agent.postgres.shelf import PostgresShelf
+from vitarmm_agent.postgres.images import PostgresImages
 from vitarmm_agent.settings import Settings
 
 
@@ -18,7 +18,7 @@ def open_media(settings: Settings, *, local_files: bool = False) -> MediaStore:
     Raises:
         DatabaseError: the database cannot be used.
     """
-    shelf: Shelf | None = None
+    shared: SharedImages | None = None
     if settings.database_address is not None:
-        shelf = PostgresShelf(open_postgres(settings.database_address))
-    return MediaStore(settings.media_dir, local_files=local_files, shelf=shelf)
+        shared = PostgresImages(open_postgres(settings.database_address))
+    return MediaStore(settings.media_dir, local_files=local_files, shared=shared)

@@ -81,7 +81,7 @@ MEMORY = {
         "masking",
         "untrusted",
     ),
-    "pure decisions": ("ranking", "consolidation", "wording", "write_plan", "skills"),
+    "pure decisions": ("ranking", "relations", "content_words", "write_plan", "skills"),
     "recall, write, look after": (
         "memory",
         "recalling",
@@ -92,10 +92,6 @@ MEMORY = {
         "entry_store",
     ),
     "history": (
-        "journal",
-        "journal_rows",
-        "journal_schema",
-        "journal_records",
         "agreement",
         "compaction",
         "past",
@@ -106,7 +102,7 @@ MEMORY = {
     ),
     "opened": ("open", "embedding", "bert_gguf"),
 }
-"""The files of ``memory_store`` by what they are for; those of its folder ``store`` are read from disk."""
+"""The files of ``memory_store`` by what they are for; those of its folders are read from disk."""
 IN_THE_YARD = ("evals.speed", "evals.studies")
 STYLE = """
 .paper{fill:#fbfaf7}.room{fill:#fff;stroke:#8a8577}.wing{fill:#f1eee6;stroke:#8a8577}.roof{fill:#b4532a}
@@ -141,7 +137,9 @@ def evaluations() -> dict[str, tuple[str, ...]]:
 def draw() -> str:
     """The picture."""
     floors = [tuple(u for u in units if u not in IN_THE_YARD) for units in reversed(layers())]
-    memory = MEMORY | {"store/": files_of("memory_store/store")}
+    memory = MEMORY | {
+        f"{name}/": files_of(f"memory_store/{name}") for name in ("journal", "store")
+    }
     large = {"memory_store": memory, "evals": evaluations()}
     y, parts = 92.0, list[str]()
     for units in floors:

@@ -11,7 +11,7 @@ from vitarmm_agent.evals.cluster.actor import Errand
 from vitarmm_agent.evals.cluster.actors import Actors
 from vitarmm_agent.evals.cluster.parcels import Place
 from vitarmm_agent.evals.cluster.session import Cluster, Session
-from vitarmm_agent.evals.run.agents import Agents, memory_of, stream_of, vote_thread
+from vitarmm_agent.evals.run.agents import Agents, arm_folder, stream_of, vote_thread
 from vitarmm_agent.evals.run.arm_memory import NAMESPACE
 from vitarmm_agent.evals.run.arms import LEARNING, Arm
 from vitarmm_agent.evals.run.folder import EvaluationFolder
@@ -107,7 +107,7 @@ def _place(folder: EvaluationFolder, task: Task) -> Place | None:
     """The memory that a task's run works with; None where it has none that is kept."""
     if not task.arm.loop or task.arm.keeps in ("nothing", "shown"):
         return None
-    where = (folder.memories / memory_of(task.arm, task.order)).relative_to(folder.data_dir)
+    where = (folder.memories / arm_folder(task.arm, task.order)).relative_to(folder.data_dir)
     return Place(str(where), tuple(part.format(stream=stream_of(task)) for part in NAMESPACE))
 
 

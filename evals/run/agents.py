@@ -190,7 +190,7 @@ class Agents:
         if arm.keeps == "shown":
             rule = replace(rule, shown=read_shown(self._folder.memories, arm))
         memory = open_arm_memory(
-            self._folder.memories / memory_of(arm, order), rule, self._settings
+            self._folder.memories / arm_folder(arm, order), rule, self._settings
         )
         self._memories[f"{arm.name}-{order}"] = memory
         update: dict[str, Any] = {"oracle": arm.oracle}
@@ -236,7 +236,7 @@ def as_shown(problem: Problem, *, oracle: bool) -> Problem:
     return bare.model_copy(update={"reference": problem.reference}) if oracle else bare
 
 
-def memory_of(arm: Arm, order: int) -> str:
+def arm_folder(arm: Arm, order: int) -> str:
     """The folder of an arm's memory; what is learned for the frozen arm is what that arm recalls."""
     return "frozen" if arm == LEARNING else f"{arm.name}-{order}" if arm.ordered else arm.name
 

@@ -4,7 +4,7 @@
 
 The rule's entry of each row's own solution, with three conditions: the rule's key words; the problem without
 names and numbers (that of worked examples); the problem as it stands. Each is in a memory of its own with all
-others of its form, and each sibling is asked for as :mod:`~vitarmm_agent.evals.writers.finding` does.
+others of its form, and each sibling is asked for as :mod:`~vitarmm_agent.evals.writers.sibling_recall` does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from vitarmm_agent.evals.datasets.groups import group_of, own_solution
 from vitarmm_agent.evals.datasets.records import Benchmark
 from vitarmm_agent.evals.statistics import clustered_share
 from vitarmm_agent.evals.writers.cases import Case
-from vitarmm_agent.evals.writers.finding import Found, finding
 from vitarmm_agent.evals.writers.measuring import WriterSample, WrittenText
+from vitarmm_agent.evals.writers.sibling_recall import SiblingRecall, sibling_recalls
 from vitarmm_agent.evals.writers.trials import Probe
 from vitarmm_agent.memory_store.embedding import load_embeddings
 from vitarmm_agent.memory_store.masking import general
@@ -57,7 +57,7 @@ def main() -> None:
     embeddings = load_embeddings(settings.embedder, settings)
     for form in FORMS:
         samples = list(written(form, cases))
-        found = finding(samples, cases, embeddings, settings.embedder)
+        found = sibling_recalls(samples, cases, embeddings, settings.embedder)
         sys.stdout.write(f"{form}: {line(found)}\n")
 
 
@@ -95,7 +95,7 @@ def written(form: str, cases: Sequence[Case]) -> Iterator[WriterSample]:
         yield WriterSample(writer=form, case=case.key, situation=case.situation, entries=texts)
 
 
-def line(found: Sequence[Found]) -> str:
+def line(found: Sequence[SiblingRecall]) -> str:
     """How many siblings recalled their entry first, and how many another's."""
     first = clustered_share([one.first for one in found], [one.covered for one in found])
     false = clustered_share([one.false for one in found], [one.asked for one in found])

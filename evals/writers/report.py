@@ -11,13 +11,13 @@ from typing import Literal
 from vitarmm_agent.data import Data
 from vitarmm_agent.evals.metrics.estimate import by_cluster
 from vitarmm_agent.evals.statistics import clustered_difference, clustered_share, mcnemar
-from vitarmm_agent.evals.writers.finding import Found
 from vitarmm_agent.evals.writers.measuring import (
     WriterConfig,
     WriterSample,
     WrittenText,
     problem_of,
 )
+from vitarmm_agent.evals.writers.sibling_recall import SiblingRecall
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.rmm.form import says_what_not
 from vitarmm_agent.rmm.novelty import restated
@@ -143,7 +143,7 @@ def report_on(
     config: WriterConfig,
     samples: Sequence[WriterSample],
     stopped: str | None = None,
-    recalls: Mapping[str, Sequence[Found]] | None = None,
+    recalls: Mapping[str, Sequence[SiblingRecall]] | None = None,
 ) -> WriterReport:
     """Summarise samples, which are ordered by writer; ``recalls`` are by writer."""
     found, first = list[WriterMeasured](), list[WriterSample]()
@@ -159,7 +159,7 @@ def report_on(
 
 
 def _measured(
-    name: str, all_samples: Sequence[WriterSample], recalls: Sequence[Found]
+    name: str, all_samples: Sequence[WriterSample], recalls: Sequence[SiblingRecall]
 ) -> WriterMeasured:
     samples = [sample for sample in all_samples if sample.crash is None]
     repeats = _repeats(samples)

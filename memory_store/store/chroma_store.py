@@ -113,16 +113,15 @@ class ChromaStore(BaseStore):
         self._texts = IndexedTexts(index, self.embeddings)
         self._dims = self._texts.dims
         self._backend: Backend
+        self.file: Items | None = None  # of a folder
         if url is not None:
             from vitarmm_agent.memory_store.store.server_backend import ServerBackend
 
             self._backend = ServerBackend(url, embedder=embedder, dims=self._dims, timeout=timeout)
         else:
             folder = None if path is None else Path(path)
-            self._backend = LocalBackend(
-                folder, embedder=embedder, dims=self._dims, batch=index_batch
-            )
-        self.file: Items | None = getattr(self._backend, "items", None)  # of a folder
+            local = LocalBackend(folder, embedder=embedder, dims=self._dims, batch=index_batch)
+            self._backend, self.file = local, local.items
         self.fields = FieldIndex(self.file)
         where = f"memory on {url}" if url else f"memory folder {str(path)!r}"
         self._check = VectorCheck(self._backend, self.embeddings, self._texts, where)

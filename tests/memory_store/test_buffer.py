@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store import MemoryBuffer, MemoryEntry, Provenance
 from vitarmm_agent.memory_store.buffer import CLOSING, OPENING
 from vitarmm_agent.memory_store.untrusted import injection_signs, neutralise
@@ -18,21 +17,12 @@ def entry(content: str = "Square the side.", **fields: Any) -> MemoryEntry:
 
 
 def test_a_buffer_is_ordered_and_holds_each_id_once() -> None:
-    one, two = entry(id="a"), entry(id="b", entry_type="insight", related_to=("a",))
+    one, two = entry(id="a"), entry(id="b")
     buffer = MemoryBuffer([one])
     buffer.add(two)
     buffer.add(one.model_copy(update={"content": "Changed."}))
     assert [e.id for e in buffer] == ["a", "b"] and len(buffer) == 2 and "a" in buffer
     assert buffer.get("a").content == "Changed." and buffer.get("c") is None  # type: ignore[union-attr]
-    assert [e.id for e in buffer.by_type("insight")] == ["b"]
-    assert [e.id for e in buffer.related("a")] == ["b"] == [e.id for e in buffer.related("a")]
-    assert MemoryBuffer.from_json(buffer.to_json()) == buffer
-
-
-@pytest.mark.parametrize("text", ["{", "{}", '[{"content": "x"}]', "[1]"])
-def test_a_buffer_from_broken_json(text: str) -> None:
-    with pytest.raises(InputError):
-        MemoryBuffer.from_json(text)
 
 
 def test_the_prompt_is_a_bounded_block_with_sources() -> None:

@@ -51,6 +51,10 @@ def test_what_has_expired_is_not_recalled_but_listed(memory: ReasoningMemory) ->
     assert set(recalled(memory)) == {old.id, new.id}
     before = now()
     memory.edit(new.id, {"expires_at": before})
+    kept = memory.get(new.id)
+    assert kept is not None and kept.state_at(before) == kept.state_at() == "expired"
+    assert kept.state_at(before - timedelta(seconds=0.001)) == kept.state == "live"
+    assert kept.model_copy(update={"quarantined": True}).state_at() == "quarantined"
     assert recalled(memory) == [old.id]
     assert set(recalled(memory, as_of=before - timedelta(seconds=0.001))) == {old.id, new.id}
 

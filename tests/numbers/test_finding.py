@@ -54,3 +54,8 @@ def test_replacing_them() -> None:
     text = "5 of 12 are ½, not x5"
     assert replace_numbers(text, lambda found: "N") == "N of N are N, not x5"
     assert replace_numbers(text, lambda found: None) == text
+
+
+@pytest.mark.parametrize("text", ["合計5個", "합계5개", "山﨑5個", "\uf90a5枚"])
+def test_letters_of_scripts_that_touch_numbers_are_no_variables(text: str) -> None:
+    assert [found.value for found in numbers_in(text)] == [5]

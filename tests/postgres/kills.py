@@ -27,7 +27,7 @@ from tests.memory_store.worker import lesson
 from tests.postgres.server import PostgresServer
 from vitarmm_agent.memory_store import ChromaStore, ReasoningMemory
 from vitarmm_agent.memory_store.journal import Journal
-from vitarmm_agent.memory_store.journal_rows import PostgresRows
+from vitarmm_agent.memory_store.journal.rows import PostgresRows
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.ranking import RecallConfig
 from vitarmm_agent.postgres.database import open_postgres

@@ -14,7 +14,6 @@ from vitarmm_agent.errors import InputError, OutputError, UserError, WeightsErro
 from vitarmm_agent.evals.run.samples import Sample
 from vitarmm_agent.evals.worklist import read_rows
 from vitarmm_agent.json_text import parse_json
-from vitarmm_agent.memory_store import MemoryBuffer
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.models.structured import read_reply
 from vitarmm_agent.models.vita.checkpoint import read_json
@@ -38,7 +37,6 @@ def test_a_models_reply() -> None:
     [
         (lambda file: read_rows(file, Sample), InputError),
         (ScriptedChatModel.read, InputError),
-        (lambda file: MemoryBuffer.from_json(file.read_text()), InputError),
         (read_json, WeightsError),
     ],
 )

@@ -28,6 +28,8 @@ def test_an_entry_is_added_as_on_the_command_line(client: TestClient) -> None:
     send(client, entry, content="Over.", expires="2001-01-31")
     assert "Over." in client.get("/memory?state=expired").text
     assert "Over." not in client.get("/memory?state=live").text
+    assert "Over." in client.get("/memory?state=expired&as_of=2999-01-01").text
+    assert "Over." not in client.get("/memory?state=live&as_of=2999-01-01").text
     send(client, entry, content=LESSON["content"], expires="")
     assert "Nothing here" in client.get("/memory?state=expired").text
     again = send(client, "/memory/new", **good)

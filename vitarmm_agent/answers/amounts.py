@@ -21,7 +21,7 @@ from vitarmm_agent.numbers.reading import (
     fold_digits,
     parse_number,
 )
-from vitarmm_agent.numbers.units import UNSPACED, unit_name
+from vitarmm_agent.numbers.units import TOUCHING, unit_name
 
 _AMOUNT = re.compile(
     rf"{ALONE}"
@@ -44,7 +44,7 @@ _ENDS = r"\s?[.!?)*]{0,3}\s?$"
 _LARGER = r"(?:hours?|hrs?|minutes?|days?|weeks?|months?|years?|dollars?|pounds?|lbs?|feet|foot|ft|yards?|miles?|km|kg)"
 _ANOTHER = re.compile(
     rf"(?:{_NOUN}){{0,2}},?\s(?:or|to|oder|bis|ou|o|u|или|до)\s(?:(?:about|maybe|perhaps|possibly|even)\s)?(?P<other>{_OTHER})"
-    rf"|[{UNSPACED}]{{0,3}}?\s?(?:或者?|到|至|から|または|또는|에서|[~～〜])\s?{_OTHER}"
+    rf"|[{TOUCHING}]{{0,3}}?\s?(?:或者?|到|至|から|または|또는|에서|[~～〜])\s?{_OTHER}"
     rf"|\s-\s{_OTHER}{_NOUN}{_ENDS}|-\d{{1,9}}(?![\d.,/-]?\d)|(?:{_AND}{_OTHER}){{1,20}}{_ENDS}"
     rf"|{_NOUN}(?:{_AND}{_OTHER}{_NOUN}){{1,20}}{_ENDS}"
     rf"|\s?{_LARGER}\s(?:and\s)?{_OTHER}{_NOUN}{_ENDS}"
@@ -158,7 +158,7 @@ def _spoilt(text: str, match: re.Match[str]) -> bool:
         return True
     word = _TOUCHING.match(text, match.end())
     if word and not match["tail"]:
-        known = unit_name(word[0]) or word[0] in _ORDINALS or re.match(f"[{UNSPACED}]", word[0])
+        known = unit_name(word[0]) or word[0] in _ORDINALS or re.match(f"[{TOUCHING}]", word[0])
         return not known and len(word[0]) < 4
     return bool(_SPOILT_BEHIND.match(text, match.end()))
 

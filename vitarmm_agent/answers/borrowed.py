@@ -20,7 +20,7 @@ from vitarmm_agent.answers.restated import may_state
 from vitarmm_agent.answers.steps import is_final_line
 from vitarmm_agent.numbers.finding import ALONE, numbers_in, replace_numbers
 from vitarmm_agent.numbers.reading import MYRIADS, UNSIGNED, literal, show
-from vitarmm_agent.numbers.units import UNSPACED, dimension_of
+from vitarmm_agent.numbers.units import TOUCHING, dimension_of
 from vitarmm_agent.problem import Problem
 
 MAX_LENGTH = 40_000
@@ -36,7 +36,7 @@ METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 _SIGNS = ("-", "+", "*", "/", "×", "÷", "·", "−", "–", "\\times", "\\cdot", "\\div", "frac{", "}{")
 _BULLET = re.compile(r"(?:^|\n)[ \t]*+[-*+–·][ \t]*+$")
 _NUMERAL = re.compile(
-    rf"(?:{ALONE}|(?<=\dx)){UNSIGNED}(?:(?![^\W{UNSPACED}]|[{''.join(MYRIADS)}])|(?=x\d))"
+    rf"(?:{ALONE}|(?<=\dx)){UNSIGNED}(?:(?![^\W{TOUCHING}]|[{''.join(MYRIADS)}])|(?=x\d))"
 )
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _LINE = re.compile(

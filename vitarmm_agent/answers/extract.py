@@ -27,7 +27,7 @@ from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
 from vitarmm_agent.answers.normalise import clean, list_items, plain, spoken, value_of, widths
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
-from vitarmm_agent.numbers.units import UNSPACED
+from vitarmm_agent.numbers.units import TOUCHING
 from vitarmm_agent.problem import Problem
 
 WINDOW = 20_000
@@ -72,7 +72,7 @@ _HEAD = re.compile(
     r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
     rf"[\[({{<]?\s*+(?P<letter>[A-Z]){FOLLOWED}\s*+(?:[\])}}>.,:;]|$|(?<=\s)-"
     r"|(?<=\s)(?=(?:because|since|as|due|weil|da|car|porque|perché)\s)"
-    rf"|[{UNSPACED}](?<![错误不]))"
+    rf"|[{TOUCHING}](?<![错误不]))"
 )
 _OPEN_END = re.compile(r"(?:\w|\d[.,/])\Z")
 """Ends what may go on, as ``7`` to ``70``."""

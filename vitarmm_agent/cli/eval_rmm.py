@@ -27,9 +27,9 @@ from vitarmm_agent.cli.sources import (
 
 if TYPE_CHECKING:
     from vitarmm_agent.evals.writers.cases import Case
-    from vitarmm_agent.evals.writers.finding import Found
     from vitarmm_agent.evals.writers.measuring import WriterConfig, WriterSample
     from vitarmm_agent.evals.writers.report import WriterMeasured, WriterReport
+    from vitarmm_agent.evals.writers.sibling_recall import SiblingRecall
     from vitarmm_agent.problem import Problem
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.simulated import Source
@@ -223,9 +223,9 @@ def _measure(
 
 def _recalls(
     samples: Sequence[WriterSample], cases: Sequence[Case], settings: Settings
-) -> dict[str, list[Found]]:
+) -> dict[str, list[SiblingRecall]]:
     """By writer, what siblings recall of its entries."""
-    from vitarmm_agent.evals.writers.finding import finding
+    from vitarmm_agent.evals.writers.sibling_recall import sibling_recalls
     from vitarmm_agent.memory_store.embedding import load_embeddings
 
     if not any(case.siblings for case in cases):
@@ -233,7 +233,7 @@ def _recalls(
     embeddings = load_embeddings(settings.embedder, settings)
     names = dict.fromkeys(sample.writer for sample in samples)
     return {
-        name: finding(
+        name: sibling_recalls(
             [s for s in samples if s.writer == name], cases, embeddings, settings.embedder
         )
         for name in names

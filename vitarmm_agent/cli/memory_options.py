@@ -36,11 +36,11 @@ def opened(
     database: str | None = None,
 ) -> Iterator[ReasoningMemory]:
     """The memory that options and settings name, closed afterwards."""
-    from vitarmm_agent.memory_store.open import open_memory
+    from vitarmm_agent.memory_store.open import OFF, open_memory
 
     found = open_memory(memory_settings(memory, namespace, database=database))
     if found is None:
-        raise InputError("memory is off; name its folder or server with --memory")
+        raise InputError(OFF)
     try:
         yield found
     finally:

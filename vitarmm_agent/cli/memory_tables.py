@@ -32,7 +32,7 @@ def entry_table(entries: Sequence[MemoryEntry], *, wide: bool) -> Table:
         table.add_row(
             safe(short_id(entry.id)),
             entry.entry_type,
-            _state(entry),
+            entry.state_at(),
             str(entry.used),
             str(entry.helpful),
             *figures,
@@ -48,7 +48,7 @@ def entry_details(entry: MemoryEntry) -> Table:
     rows = {
         "id": entry.id,
         "type": entry.entry_type,
-        "state": _state(entry),
+        "state": entry.state_at(),
         "title": entry.title,
         "applies when": entry.applies_when,
         "content": entry.content,
@@ -136,10 +136,10 @@ def event_data(event: JournalEvent) -> dict[str, Any]:
 
 def statistics(entries: Sequence[MemoryEntry]) -> dict[str, Any]:
     """Counts over all entries."""
-    live = [entry for entry in entries if entry.live and not entry.expired()]
+    live = [entry for entry in entries if entry.state_at() == "live"]
     return {
         "entries": len(entries),
-        "by_state": dict(Counter(_state(entry) for entry in entries)),
+        "by_state": dict(Counter(entry.state_at() for entry in entries)),
         "by_type": dict(Counter(entry.entry_type for entry in live)),
         "used": sum(entry.used for entry in entries),
         "helpful": sum(entry.helpful for entry in entries),
@@ -186,14 +186,6 @@ def short_id(entry_id: str) -> str:
 
 def _id_column() -> Column:
     return Column("id", no_wrap=True, min_width=10)
-
-
-def _state(entry: MemoryEntry) -> str:
-    if entry.superseded_by is not None:
-        return "superseded"
-    if entry.quarantined:
-        return "quarantined"
-    return "expired" if entry.expired() else "live"
 
 
 def _short(text: str, width: int = WIDTH) -> str:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langchain_core.tools import BaseTool
 from pydantic import BaseModel, Field
 
-from vitarmm_agent.effects import Flow, arun, run
-from vitarmm_agent.errors import InputError
+from vitarmm_agent.effects import Flow
+from vitarmm_agent.graphs.tools import flow_tool
 from vitarmm_agent.integrations.caller_memory import CallerMemory, recall_in_words, written_in_words
 from vitarmm_agent.memory_store.schema import MAX_CONTENT, MAX_TITLE, EntryType
-from vitarmm_agent.nodes.tenancy import own_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vitarmm_agent.memory_store.memory import ReasoningMemory
 
 
@@ -62,48 +58,18 @@ def memory_tools(memory: ReasoningMemory) -> list[BaseTool]:
         memory: the memory to work with, for instance ``agent.memory``.
     """
 
-    def caller(config: RunnableConfig) -> CallerMemory:
-        return CallerMemory(memory, own_settings(config))
+    def recall(settings: dict[str, Any], **arguments: Any) -> Flow[str]:
+        return recall_in_words((yield from CallerMemory(memory, settings).recall(**arguments)))
 
-    def recall(caller: CallerMemory, **arguments: Any) -> Flow[str]:
-        return recall_in_words((yield from caller.recall(**arguments)))
+    def remember(settings: dict[str, Any], **arguments: Any) -> Flow[str]:
+        return written_in_words((yield from CallerMemory(memory, settings).remember(**arguments)))
 
-    def remember(caller: CallerMemory, **arguments: Any) -> Flow[str]:
-        return written_in_words((yield from caller.remember(**arguments)))
+    def forget(settings: dict[str, Any], **arguments: Any) -> Flow[str]:
+        return (yield from CallerMemory(memory, settings).forget(**arguments))
 
-    def forget(caller: CallerMemory, **arguments: Any) -> Flow[str]:
-        return (yield from caller.forget(**arguments))
-
+    learned = "Recall what was learned on problems like this one."
     return [
-        _tool(caller, recall, RecallInput, "Recall what was learned on problems like this one."),
-        _tool(caller, remember, RememberInput, "Keep one lesson for later problems."),
-        _tool(caller, forget, ForgetInput, "Delete an entry that turned out to be wrong."),
+        flow_tool(recall, RecallInput, "recall", learned),
+        flow_tool(remember, RememberInput, "remember", "Keep one lesson for later problems."),
+        flow_tool(forget, ForgetInput, "forget", "Delete an entry that turned out to be wrong."),
     ]
-
-
-def _tool(
-    caller: Callable[[RunnableConfig], CallerMemory],
-    body: Callable[..., Flow[str]],
-    arguments: type[BaseModel],
-    description: str,
-) -> BaseTool:
-    def sync(config: RunnableConfig, **given: Any) -> str:
-        try:
-            return run(body(caller(config), **given))
-        except InputError as error:
-            raise ToolException(str(error)) from error
-
-    async def asynchronous(config: RunnableConfig, **given: Any) -> str:
-        try:
-            return await arun(body(caller(config), **given))
-        except InputError as error:
-            raise ToolException(str(error)) from error
-
-    return StructuredTool.from_function(
-        sync,
-        coroutine=asynchronous,
-        name=body.__name__,
-        description=description,
-        args_schema=arguments,
-        handle_tool_error=True,
-    )

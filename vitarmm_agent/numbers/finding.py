@@ -1,7 +1,7 @@
 """The numbers of a running text: in digits, as fractions and in English words.
 
 A number is read whole: ``5`` is neither in ``15`` nor in ``0.5`` nor in ``x5``, ``three quarters`` is
-no three, ordinals ("the 5th") are none. Letters of scripts without spaces may stand beside it
+no three, ordinals ("the 5th") are none. Letters of scripts that put no space there may stand beside it
 (``共72个``). What is found is bounded as in :mod:`~vitarmm_agent.numbers.reading`.
 """
 
@@ -25,7 +25,7 @@ from vitarmm_agent.numbers.reading import (
     scale_of,
     words_value,
 )
-from vitarmm_agent.numbers.units import UNSPACED
+from vitarmm_agent.numbers.units import TOUCHING
 
 _HANDY = {
     "half": Fraction(1, 2),
@@ -33,8 +33,8 @@ _HANDY = {
     "double": Fraction(2), "triple": Fraction(3), "dozen": Fraction(12),
 }  # fmt: skip
 
-ALONE = rf"(?<![^\W{UNSPACED}])(?<!\.)"
-"""Before a number stands no letter, but for those of scripts without spaces."""
+ALONE = rf"(?<![^\W{TOUCHING}])(?<!\.)"
+"""Before a number stands no letter, but for those that no space parts from it."""
 _SCALE = "|".join(SCALES)
 _BELOW_20 = "|".join(sorted((w for w, v in WORDS.items() if v < 20), key=len, reverse=True))
 _TENS = "|".join(w for w, v in WORDS.items() if v >= 20)

@@ -9,8 +9,10 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-"""Letters of scripts that put no space between words, for a class of a pattern."""
+UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Letters of scripts that put no space between words, Chinese and Japanese, for a class of a pattern."""
+TOUCHING = rf"{UNSPACED}\uac00-\ud7af"
+"""Letters that no space parts from a number: those, and Korean ones."""
 _SPELLINGS = {
     "time": "second=sec=s minute=min hour=hr=h day week month year decade century",
     "clock": "am=a.m pm=p.m",
@@ -60,7 +62,7 @@ _NO_NOUNS = frozenset(
 )
 _COMPARISONS = frozenset("less fewer lower shorter below under short minus".split())
 """``5 less`` is not 5."""
-_NO_UNSPACED = re.compile(
+_NO_TOUCHING = re.compile(
     "以上|以下|以内|以外|之间|不|ではな|じゃな|でもな|間違|错|이상|이하|미만|아니"
 )
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cubed": 3}
@@ -247,7 +249,7 @@ def unit_behind(text: str) -> Unit | None:
 
 def _measure(word: str, touching: bool) -> str | None:
     """Name of a known unit; a single letter that touches the number is a variable."""
-    if touching and re.fullmatch(rf"[^\W{UNSPACED}]", word) and word.isalpha():
+    if touching and re.fullmatch(rf"[^\W{TOUCHING}]", word) and word.isalpha():
         return None
     if word[0] == "°" and word[1:].strip():
         return {"C": "celsius", "F": "fahrenheit", "K": "kelvin"}[word[-1]]
@@ -262,8 +264,8 @@ def _measure(word: str, touching: bool) -> str | None:
 
 
 def _is_noun(word: str, touching: bool) -> bool:
-    if re.fullmatch(f"[{UNSPACED}]+", word):
-        return not _NO_UNSPACED.search(word)
+    if re.fullmatch(f"[{TOUCHING}]+", word):
+        return not _NO_TOUCHING.search(word)
     lower = word.lower()
     if touching or lower in _COMPARISONS or word == "A":  # an ampere
         return False

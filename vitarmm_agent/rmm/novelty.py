@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vitarmm_agent.memory_store.content_words import language_of, parts, wording
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.wording import language_of, parts, wording
 
 
 def restated(entry: MemoryEntry, shown: Iterable[MemoryEntry]) -> MemoryEntry | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from vitarmm_agent.graphs.any_checkpoints import heads_sql
+
 MOST = 500
 """Changed runs above which it is as quick to look at all."""
 _MARK = """
@@ -15,15 +17,7 @@ _CHANGED = """
 SELECT thread_id FROM checkpoints WHERE rowid > ?
 UNION SELECT thread_id FROM writes WHERE rowid > ? LIMIT ?
 """
-_HEAD = """
-WITH ends(born, last) AS (
-    SELECT min(checkpoint_id), max(checkpoint_id) FROM checkpoints
-    WHERE thread_id = ?1 AND checkpoint_ns = ''
-)
-SELECT ?1, born, last || ':' || (SELECT count(*) FROM writes
-    WHERE thread_id = ?1 AND checkpoint_ns = '' AND checkpoint_id = last)
-FROM ends WHERE last IS NOT NULL
-"""
+_HEAD = heads_sql("writes", "SELECT ?")
 
 
 class NewlyWritten:

@@ -144,7 +144,7 @@ class SimulatedRow(Data):
         return self.crash is not None and not self.declined
 
 
-class Outcome(Data):
+class CandidateOutcome(Data):
     """What the decisions of one kind of candidate did: trials of single entries, and how many were right.
 
     Attributes:
@@ -191,7 +191,7 @@ class Summary(Data):
     leaks: dict[str, int]
     dropped: dict[str, int]
     solutions: dict[str, int] = {}
-    outcomes: dict[Candidate, Outcome] = {}
+    outcomes: dict[Candidate, CandidateOutcome] = {}
     skipped: dict[str, int]
     crashes: dict[str, int]
     feedback_failures: int
@@ -282,9 +282,9 @@ def summarise(
     )
 
 
-def _outcome(decisions: Sequence[DecisionRow]) -> Outcome:
+def _outcome(decisions: Sequence[DecisionRow]) -> CandidateOutcome:
     tried = [trial for decision in decisions for trial in decision.tried]
-    return Outcome(
+    return CandidateOutcome(
         decisions=len(decisions),
         chosen=sum(decision.label == "chosen" for decision in decisions),
         rejected=sum(decision.label == "rejected" for decision in decisions),

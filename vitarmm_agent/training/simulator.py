@@ -46,7 +46,7 @@ LANES = ("simulation", "{lane}")
 Baselines = Mapping[str, Sequence[bool]]
 
 
-def memory_of(held_out: bool) -> str:
+def memory_folder(held_out: bool) -> str:
     """The folder of a memory, below the data folder."""
     return "memory-heldout" if held_out else "memory"
 
@@ -104,7 +104,7 @@ class Simulator:
             held_out: ReasoningAgent.open(
                 reasoner=reasoner,
                 rmm=writers[0][1],
-                memory=settings.data_dir / memory_of(held_out),
+                memory=settings.data_dir / memory_folder(held_out),
                 checkpointer=kept,
                 settings=settings,
             )

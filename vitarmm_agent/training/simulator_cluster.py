@@ -22,7 +22,7 @@ from vitarmm_agent.training.simulator import (
     NAMESPACE,
     Baselines,
     Simulator,
-    memory_of,
+    memory_folder,
     thread_of,
 )
 
@@ -83,7 +83,9 @@ class SimulatorCluster:
             "row",
             (replace(task, problem=problem), probes, lane),
             (thread_of(task),),
-            Place(memory_of(task.held_out), tuple(p.format(lane=lane) for p in self._namespace)),
+            Place(
+                memory_folder(task.held_out), tuple(p.format(lane=lane) for p in self._namespace)
+            ),
             tuple(str(self._media.path(image).relative_to(self._data_dir)) for image in images),
             (task.held_out, lane),
         )

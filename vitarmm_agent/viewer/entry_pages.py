@@ -18,7 +18,7 @@ from vitarmm_agent.viewer.memory_pages import end_of
 from vitarmm_agent.viewer.responses import go, one, site
 from vitarmm_agent.viewer.security import checked_form
 from vitarmm_agent.viewer.share_chart import share_chart
-from vitarmm_agent.viewer.whose_memory import memory_address, memory_of, memory_page
+from vitarmm_agent.viewer.whose_memory import asked_memory, memory_address, memory_page
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -38,7 +38,7 @@ TEXTS = ("entry_type", "title", "applies_when", "content", "confidence")
 
 async def entry(request: Request) -> Response:
     """One entry: where it comes from, what it did, what it is linked with, and its history."""
-    memory, entry_id = await memory_of(request), request.path_params["entry"]
+    memory, entry_id = await asked_memory(request), request.path_params["entry"]
     now = await memory.aget(entry_id)
     events = []
     if memory.journal is not None:
@@ -58,7 +58,7 @@ async def entry(request: Request) -> Response:
         "entry",
         entry=shown,
         gone=now is None,
-        state="expired" if shown.live and shown.expired() else shown.state,
+        state="forgotten" if now is None else shown.state_at(),
         history=[(event, changed_fields(event)) for event in history],
         cut=len(events) == MOST_EVENTS,
         uses=listed,
@@ -76,7 +76,7 @@ async def entry(request: Request) -> Response:
 
 async def new(request: Request) -> Response:
     """The form for an entry written by hand."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     blank = {"entry_type": "insight", "confidence": "0.9"}
     return memory_page(
         request, memory, "entry_new", values=blank, kinds=get_args(EntryType), fault=""
@@ -85,7 +85,7 @@ async def new(request: Request) -> Response:
 
 async def add(request: Request) -> Response:
     """Write an entry, as ``vitarmm memory add`` does; a form that cannot be used keeps its words."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     form = await checked_form(request)
     run = person_run("add")
     try:
@@ -104,7 +104,7 @@ async def add(request: Request) -> Response:
 
 async def edit(request: Request) -> Response:
     """Change an entry."""
-    memory, entry_id = await memory_of(request), request.path_params["entry"]
+    memory, entry_id = await asked_memory(request), request.path_params["entry"]
     form = await checked_form(request)
     run = await memory.aedit(entry_id, entry_fields(form), reason=one(form, "reason"))
     return _back(request, "edited", run)
@@ -112,7 +112,7 @@ async def edit(request: Request) -> Response:
 
 async def forget(request: Request) -> Response:
     """Delete an entry; the journal keeps what it was."""
-    memory, entry_id = await memory_of(request), request.path_params["entry"]
+    memory, entry_id = await asked_memory(request), request.path_params["entry"]
     form = await checked_form(request)
     run = await memory.aforget(entry_id, reason=one(form, "reason"))
     return _back(request, "forgotten", run)
@@ -120,7 +120,7 @@ async def forget(request: Request) -> Response:
 
 async def review(request: Request) -> Response:
     """Decide on an entry that waits for review."""
-    memory, entry_id = await memory_of(request), request.path_params["entry"]
+    memory, entry_id = await asked_memory(request), request.path_params["entry"]
     form = await checked_form(request)
     if one(form, "decision") not in ("accept", "reject"):
         raise InputError("decide to accept or to reject the entry")

@@ -15,7 +15,7 @@ from vitarmm_agent.memory_store.namespaces import written_namespace
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, State
 from vitarmm_agent.viewer.responses import go, one, whole
 from vitarmm_agent.viewer.security import checked_form
-from vitarmm_agent.viewer.whose_memory import memory_address, memory_of, memory_page
+from vitarmm_agent.viewer.whose_memory import asked_memory, memory_address, memory_page
 
 if TYPE_CHECKING:
     from vitarmm_agent.memory_store.memory import ReasoningMemory
@@ -27,7 +27,7 @@ MOST_WAITING = 100
 
 async def entries(request: Request) -> Response:
     """Table of entries, or a search with the terms that recall ranks by; as of a date if asked."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     asked = request.query_params.get("q", "").strip()
     kind, state = request.query_params.get("type", ""), request.query_params.get("state", "")
     as_of = end_of(request.query_params.get("as_of", ""), "as of")
@@ -61,7 +61,7 @@ async def _table(
             past = await asyncio.to_thread(lambda: [*entries(limit=PER_PAGE + 1, offset=start)])
             return past[:PER_PAGE], len(past) > PER_PAGE
         past = await asyncio.to_thread(lambda: [*entries()])
-        past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state)]
+        past = [e for e in past if kind in ("", e.entry_type) and state in ("", e.state_at(as_of))]
         return past[start : start + PER_PAGE], len(past) > start + PER_PAGE
     found = await memory.alist(
         entry_type=kind if kind in get_args(EntryType) else None,
@@ -74,7 +74,7 @@ async def _table(
 
 async def namespaces(request: Request) -> Response:
     """Whose memories there are, each to be looked at."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     sizes = await asyncio.to_thread(memory.namespaces)
     sizes.setdefault(memory.namespace, 0)
     listed = [(written_namespace(labels), count) for labels, count in sorted(sizes.items())]
@@ -83,14 +83,14 @@ async def namespaces(request: Request) -> Response:
 
 async def review_queue(request: Request) -> Response:
     """Entries that wait for a person's decision."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     waiting = await memory.alist(state="quarantined", limit=PER_PAGE)
     return memory_page(request, memory, "review", waiting=waiting)
 
 
 async def undo(request: Request) -> Response:
     """Take back what one run, or one decision of a person, changed."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     form = await checked_form(request)
     changed = await memory.aundo(one(form, "run"))
     parts = ("entry", changed[0]) if len(changed) == 1 else ()

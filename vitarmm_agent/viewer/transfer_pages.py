@@ -12,12 +12,12 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.transfer import Conflict
 from vitarmm_agent.viewer.responses import attached, one
 from vitarmm_agent.viewer.security import MAX_BODY, checked_form
-from vitarmm_agent.viewer.whose_memory import memory_of, memory_page
+from vitarmm_agent.viewer.whose_memory import asked_memory, memory_page
 
 
 async def export(request: Request) -> Response:
     """All entries as JSON Lines, as ``vitarmm memory export`` writes them."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     lines = io.StringIO()
     await memory.aexport(lines)
     name = "-".join(("memory", *memory.namespace))
@@ -33,7 +33,7 @@ async def import_form(request: Request) -> Response:
 
 async def import_(request: Request) -> Response:
     """Take in a file, as ``vitarmm memory import`` does, and say what became of it."""
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     form = await checked_form(request)
     upload, on_conflict = form.get("file", [None])[0], one(form, "on_conflict", "fail")
     file = getattr(upload, "file", None)
@@ -56,6 +56,6 @@ async def import_(request: Request) -> Response:
 
 
 async def _form(request: Request, **context: object) -> Response:
-    memory = await memory_of(request)
+    memory = await asked_memory(request)
     shown = {"values": {}, "fault": "", "report": None, "mega": MAX_BODY // 2**20} | context
     return memory_page(request, memory, "memory_import", **shown)

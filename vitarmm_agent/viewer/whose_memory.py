@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ASKED = "namespace"
 
 
-async def memory_of(request: Request) -> ReasoningMemory:
+async def asked_memory(request: Request) -> ReasoningMemory:
     """The memory of the namespace that the address names; default: that of the settings.
 
     Raises:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vitarmm_agent.evals.studies.merging import count, pairs, written
-from vitarmm_agent.memory_store.consolidation import relate
 from vitarmm_agent.memory_store.embedding import load_embeddings
+from vitarmm_agent.memory_store.relations import relate
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.settings import Settings
 

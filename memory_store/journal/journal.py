@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.memory_store.journal_records import (
+from vitarmm_agent.memory_store.journal.records import (
     Batch,
-    Change,
     JournalEvent,
     entry_json,
     read_change,
     read_entry,
     read_event,
 )
-from vitarmm_agent.memory_store.journal_rows import JournalRows, SqliteRows, Statements
-from vitarmm_agent.memory_store.journal_schema import ALTERED, BATCH, EVENT, OURS
+from vitarmm_agent.memory_store.journal.rows import JournalRows, SqliteRows, Statements
+from vitarmm_agent.memory_store.journal.schema import ALTERED, BATCH, EVENT, OURS
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.memory_store.store.locks import Lock
 from vitarmm_agent.memory_store.store.records import namespace_labels, namespace_text
-
-__all__ = ["Batch", "Change", "Journal", "JournalEvent", "history"]
 
 ALL = 2**62
 """Events, where there is no limit."""

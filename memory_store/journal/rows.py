@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vitarmm_agent.memory_store.journal_records import REMEDY
-from vitarmm_agent.memory_store.journal_schema import (
+from vitarmm_agent.memory_store.journal.records import REMEDY
+from vitarmm_agent.memory_store.journal.schema import (
     ALTERED,
     ANY_ALTERED,
     BATCH_ALTERED,
@@ -43,7 +43,7 @@ class Statements(Protocol):
         ...
 
     def add(self, table: str, row: Row, /) -> int:
-        """Add a row of :data:`~vitarmm_agent.memory_store.journal_schema.COLUMNS`; its number."""
+        """Add a row of :data:`~vitarmm_agent.memory_store.journal.schema.COLUMNS`; its number."""
         ...
 
     def add_all(self, table: str, rows: Sequence[Row], /) -> None:

@@ -17,8 +17,14 @@ from typing import Literal
 
 from rapidfuzz import fuzz
 
+from vitarmm_agent.memory_store.content_words import (
+    Wording,
+    fold_case,
+    language_of,
+    word_form,
+    wording,
+)
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.memory_store.wording import Wording, fold_case, language_of, word_form, wording
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.units import dimension_of, unit_name
 
@@ -129,8 +135,7 @@ def closest(
     telling = [
         (old, relation)
         for old, relation in related
-        if relation.kind in order
-        and (relation.kind != "contradiction" or (old.live and not old.expired()))
+        if relation.kind in order and (relation.kind != "contradiction" or old.state_at() == "live")
     ]
     return min(telling, key=lambda pair: order[pair[1].kind], default=None)
 

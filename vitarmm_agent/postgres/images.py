@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from vitarmm_agent.postgres.database import Postgres
 
 
-class PostgresShelf:
-    """Bytes by hash; see :class:`vitarmm_agent.media.Shelf`."""
+class PostgresImages:
+    """Bytes by hash; see :class:`vitarmm_agent.media.SharedImages`."""
 
     def __init__(self, database: Postgres) -> None:
         """Keep them in ``database``."""

@@ -1,7 +1,8 @@
 """The tables of a journal in SQLite, and the columns that are read of them.
 
-Postgres has the same tables, see :mod:`vitarmm_agent.postgres.database`, but for the sums: its server has
-checksums of its own.
+Postgres has the same tables, see :mod:`vitarmm_agent.postgres.database`, with indexes of its own, and without
+the sums: its server has checksums. Those are made once and have a version; a file is brought up to date
+whenever it is opened.
 """
 
 from __future__ import annotations

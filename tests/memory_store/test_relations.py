@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from vitarmm_agent.memory_store.consolidation import closest, differences, facts, merge, relate
 from vitarmm_agent.memory_store.operations import Operation
+from vitarmm_agent.memory_store.relations import closest, differences, facts, merge, relate
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.memory_store.write_plan import WritePlan, settle
 

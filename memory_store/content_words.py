@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import NUMERALS, fold_digits
-from vitarmm_agent.numbers.units import unit_name
+from vitarmm_agent.numbers.units import UNSPACED, unit_name
 
 Sentence = tuple[str, ...]
 Wording = frozenset[tuple[str, ...]]
@@ -86,10 +86,9 @@ _SAME = {
     "degrés": "°", "grado": "°", "grados": "°",
 }  # fmt: skip
 
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = r"[^\W\d_]"
 _TOKEN = re.compile(
-    rf"(?P<word>[^\W\d_{_UNSPACED}]+)|(?P<pause>[,;:、])|(?P<stop>[.?](?=\s|$)|[。\n])"
+    rf"(?P<word>[^\W\d_{UNSPACED}]+)|(?P<pause>[,;:、])|(?P<stop>[.?](?=\s|$)|[。\n])"
     r"|(?P<sign>\S)"
 )
 _NO_VARIABLE = re.compile(rf"{_WORD}{{2,}}|[^\x00-\x7f]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vitarmm_agent.memory_store.wording import language_of, parts, word_form, wording
+from vitarmm_agent.memory_store.content_words import language_of, parts, word_form, wording
 
 
 def same(one: str, other: str) -> bool:
@@ -94,3 +94,10 @@ def test_odd_texts() -> None:
     for text in ("", " \n", "!", "'", "\ud800", "ꙮ" * 5_000, "s" * 5_000, "a, " * 1_000):
         assert same(text, text)
     assert not same("", "word")
+
+
+def test_spaces_part_korean_words_and_no_chinese_ones() -> None:
+    assert wording("求 面积", "english") == wording("求面积", "english")
+    assert wording("山﨑 の解", "english") == wording("山﨑の解", "english")
+    enters = wording("아버지가 방에 들어가신다", "english")
+    assert enters != wording("아버지 가방에 들어가신다", "english")  # father enters the bag

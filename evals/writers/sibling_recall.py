@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 
-class Found(Data):
+class SiblingRecall(Data):
     """What the siblings of one situation recalled of one writer's entries.
 
     Attributes:
@@ -38,9 +38,9 @@ class Found(Data):
     false: int
 
 
-def finding(
+def sibling_recalls(
     samples: Sequence[WriterSample], cases: Sequence[Case], embeddings: Embeddings, embedder: str
-) -> list[Found]:
+) -> list[SiblingRecall]:
     """Ask one writer's memory for the siblings of each situation that it decided on.
 
     Args:
@@ -51,11 +51,11 @@ def finding(
     """
     known = {case.key: case for case in cases}
     decided = [(known[one.case], one) for one in samples if one.crash is None and one.case in known]
-    memory = _memory_of(decided, embeddings, embedder)
+    memory = _memory_with(decided, embeddings, embedder)
     return [_asked(memory, case, bool(sample.entries)) for case, sample in decided if case.siblings]
 
 
-def _memory_of(
+def _memory_with(
     decided: Sequence[tuple[Case, WriterSample]], embeddings: Embeddings, embedder: str
 ) -> ReasoningMemory:
     from langgraph.store.memory import InMemoryStore
@@ -81,13 +81,13 @@ def _memory_of(
     return memory
 
 
-def _asked(memory: ReasoningMemory, case: Case, covered: bool) -> Found:
+def _asked(memory: ReasoningMemory, case: Case, covered: bool) -> SiblingRecall:
     own, first, false = case.problem.id, 0, 0
     for probe in case.siblings:
         found = memory.recall(probe.problem.text).entries
         first += covered and bool(found) and found[0].entry.provenance.problem_id == own
         false += bool(memory.recall(probe.problem.text, exclude_problems=[own]).entries)
     asked = len(case.siblings)
-    return Found(
+    return SiblingRecall(
         case=case.key, asked=asked, covered=asked if covered else 0, first=first, false=false
     )
