@@ -107,6 +107,7 @@ def test_true_equations_are_read_and_hold(text: str, found: str) -> None:
         ("48 / 1048 = 0.5458", "0.0458"),
         ("She has <<3+4=8>>8 eggs", "7"),
         ("5 / 2 = 2.4", "2.5"),
+        (f"It is <<{'1+' * 160}1=162>>162", "161"),
     ],
 )
 def test_false_equations_are_told_with_the_right_value(text: str, value: str) -> None:
