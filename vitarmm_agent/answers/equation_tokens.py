@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.arithmetic import OPERATORS
 from vitarmm_agent.numbers.reading import EUROPEAN, SCALES, UNSIGNED, fold_digits
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
@@ -18,7 +19,6 @@ _MATRIX = re.compile(r"\\begin\{(\w*matrix|array|cases)\*?\}.*?(?:\\end\{\1\*?\}
 _BROKEN_OFF = re.compile(r"<<[^<>\n]*+$", re.MULTILINE)
 _LIST_MARK = re.compile(r"^[ \t>]*(?:\(?\d{1,3}[.)](?=\s)|[-*•–](?=\s))", re.MULTILINE)
 _QUOTED = re.compile(r"^(?:[ \t]*>)+[ \t]+", re.MULTILINE)
-_OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "⁄": "/"})
 _UNITS = (
     "mm cm dm km ft yd mi mg kg lb lbs oz ml cl dl sec min hr hrs mph kph kmh rpm pts st nd rd th"
 ).split()
@@ -57,7 +57,7 @@ def prepare(text: str) -> str:
     text = without_notes(text[:MAX_TEXT])
     text = _MATRIX.sub(" ⊞ ", text)
     text = latex.to_plain(re.sub(r"\*\*(?=\S[^*\n]*\*\*)|(?<=\S)\*\*(?=[\s.,;:)]|$)|`", "", text))
-    text = fold_digits(text).translate(_OPERATORS)
+    text = fold_digits(text).translate(OPERATORS)
     return _LIST_MARK.sub("", _QUOTED.sub("", text))
 
 
