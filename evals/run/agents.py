@@ -226,7 +226,7 @@ class Agents:
 
 
 async def finished(
-    agent: ReasoningAgent, problem: Problem, thread_id: str, configurable: Mapping[str, str]
+    agent: ReasoningAgent, problem: Problem, thread_id: str, configurable: dict[str, Any]
 ) -> Result:
     """The result of a run, which is begun, gone on with, or read, whichever it needs."""
     try:
