@@ -14,14 +14,14 @@ triples.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vitarmm_agent.numbers.finding import replace_numbers
-from vitarmm_agent.numbers.reading import SCALES, WORDS, fold_digits
+from vitarmm_agent.numbers.reading import SCALES, WORDS
 from vitarmm_agent.problem import Problem
+from vitarmm_agent.rmm.audit import folded, own_texts
 
 THRESHOLD = 0.75
 """Default bound: see ``docs/benchmarks.md`` for what lies above it."""
@@ -127,7 +127,7 @@ def copies(problems: Sequence[Problem]) -> dict[str, frozenset[str]]:
     """
     found: dict[_Text, set[str]] = defaultdict(set)
     for problem in problems:
-        words = [word for part in _parts(problem) for word in _words(_by_value(part))]
+        words = [word for part in own_texts(problem) for word in _words(_by_value(part))]
         found[_Text(tuple(words), _images(problem))].add(problem.id)
     return {id: frozenset(ids) for ids in found.values() if len(ids) > 1 for id in ids}
 
@@ -238,18 +238,10 @@ def _candidates(known: Sequence[_Text], bound: float) -> Callable[[_Text], list[
 
 
 def _text_of(problem: Problem) -> _Text:
-    words = [word for part in _parts(problem) for word in _words(part)]
+    words = [word for part in own_texts(problem) for word in _words(part)]
     if len(words) >= SHORT:
         words = [_NUMBER if w[0].isdigit() or w in _NUMBER_WORDS else w for w in words]
     return _Text(tuple(words), _images(problem))
-
-
-def _parts(problem: Problem) -> list[str]:
-    """What is compared: the question itself where a benchmark's fixed text surrounds it, and choices."""
-    question = problem.metadata.get("question")
-    options = problem.metadata.get("options")
-    choices = [str(o) for o in options] if isinstance(options, list) else list(problem.choices)
-    return [question if isinstance(question, str) else problem.text, *choices]
 
 
 def _images(problem: Problem) -> frozenset[str]:
@@ -262,5 +254,4 @@ def _by_value(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    text = fold_digits(unicodedata.normalize("NFKC", text)).replace("’", "'")
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(folded(text).casefold())

@@ -7,7 +7,6 @@ answer is right.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vitarmm_agent.answers import extract_answer, grade, parse_steps
+from vitarmm_agent.answers.equation_tokens import without_notes
 from vitarmm_agent.answers.grading import GradingPolicy
 from vitarmm_agent.effects import run
 from vitarmm_agent.errors import InputError
@@ -35,7 +35,6 @@ POLICY: dict[str, GradingPolicy] = {
     "mathv": "mathv",
     "mathvista": "mathvista",
 }
-_ANNOTATION = re.compile(r"<<[^<>\n]*(?:>>|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Solution:
         dataset: key of :data:`FILES`.
         id: unique within the dataset.
         problem: with its reference.
-        text: the raw response, calculator annotations taken out.
+        text: the raw response, calculator notes taken out.
         correct: the label: whether the final answer is right.
         supported: whether the labelled answer occurs in the text, or None when that is not known.
     """
@@ -130,7 +129,7 @@ def _gsm8k(rows: Iterable[dict[str, Any]]) -> Iterator[Solution]:
         gold = row["ground_truth"].rsplit("A:", 1)[1].strip()
         problem = Problem(text=row["question"], answer_type="integer", reference=gold)
         for model in SOLUTION_MODELS:
-            text = _ANNOTATION.sub("", row[model]["solution"])
+            text = without_notes(row[model]["solution"])
             yield Solution("gsm8k", f"{row['id']}/{model}", problem, text, row[model]["is_correct"])
 
 

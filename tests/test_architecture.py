@@ -138,8 +138,23 @@ def _statements(body: list[ast.stmt], *, into_functions: bool) -> Iterator[ast.s
         yield node
         for field in ("body", "orelse", "finalbody"):
             yield from _statements(getattr(node, field, []), into_functions=into_functions)
-        for handler in getattr(node, "handlers", []):
-            yield from _statements(handler.body, into_functions=into_functions)
+        for block in (*getattr(node, "handlers", []), *getattr(node, "cases", [])):
+            yield from _statements(block.body, into_functions=into_functions)
+
+
+def test_an_import_is_found_in_every_kind_of_block(tmp_path: Path) -> None:
+    blocks = (
+        "if a:\n {}\nelif b:\n {}\nelse:\n {}",
+        "for a in b:\n {}\nelse:\n {}",
+        "with a:\n {}",
+        "try:\n {}\nexcept E:\n {}\nelse:\n {}\nfinally:\n {}",
+        "match a:\n case 1:\n  {}\n case _:\n  {}",
+    )
+    for block in blocks:
+        names = [f"m{number}" for number in range(block.count("{}"))]
+        path = tmp_path / f"{block.split()[0]}.py"
+        path.write_text(block.format(*(f"import {name}" for name in names)))
+        assert sorted(name for name, _ in imports_of(path, top_level_only=True)) == names
 
 
 def test_every_module_has_a_layer() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import pickle
 import platform
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ class Errand:
     """One task, and what goes with it.
 
     Attributes:
-        method: of the worker.
+        method: of the worker's class; it is sent there, so it must be picklable.
         threads: runs whose checkpoints it may need, and leaves.
         place: the memory that it may change; no other errand may change it at the same time.
         files: paths below the data folder that it reads.
         stream: errands of one stream stay with one actor while it lives.
     """
 
-    method: str
+    method: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...]
     threads: tuple[str, ...] = ()
     place: Place | None = None
@@ -107,7 +107,7 @@ class Actor:
         value, error = None, None
         known = await self._off_loop(self._take_in, errand, parcel)
         try:
-            value = await getattr(self._worker, errand.method)(*errand.args)
+            value = await errand.method(self._worker, *errand.args)
         except Exception as failed:  # raised again by the driver
             error = portable(failed)
         left = await self._off_loop(self._pack, errand, known)

@@ -15,8 +15,10 @@ from itertools import permutations
 from typing import Literal
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens, tokenize
+from vitarmm_agent.answers.equation_tokens import NOTE
 from vitarmm_agent.answers.equations import equations
 from vitarmm_agent.evals.datasets.constants import constants_asked, constants_told
+from vitarmm_agent.evals.datasets.gsm8k import worked_and_gold
 from vitarmm_agent.evals.datasets.question_numbers import (
     HUNDRED,
     POINTS,
@@ -25,15 +27,13 @@ from vitarmm_agent.evals.datasets.question_numbers import (
 )
 from vitarmm_agent.evals.datasets.records import RowError
 from vitarmm_agent.numbers.finding import Found, numbers_in
-from vitarmm_agent.numbers.reading import find_numbers, literal, parse_number
+from vitarmm_agent.numbers.reading import find_numbers, literal
 
 Form = Literal["plain", "share", "rest", "rest share", "more", "more share"]
 """How a percentage is written in a calculation: 20, 0.2, 80, 0.8, 120 or 1.2."""
 SMALL = 10
 """Constants that nothing in the text explains are counted things, and few."""
 
-NOTE = re.compile(r"<<([^<>]*)>>")
-_MARK = re.compile(r"\n*####[ \t]*+(.*)\Z", re.DOTALL)
 _PLAIN_SUM = re.compile(
     r"(?<![\w.,$%)])(\(?\$?\d[\d,.]*%?(?:\s*[-+*/×x÷]\s*\(?\$?\d[\d,.]*%?\)?)+)\s*=\s*\$?(\d[\d,.]*\d|\d)"
 )
@@ -141,13 +141,10 @@ def read_chain(question: str, answer: str) -> Chain:
         answer: its solution, with calculator notes and a last line ``#### N``.
 
     Raises:
-        RowError: a number cannot be traced, or a calculation does not hold.
+        RowError: it has no such line, a number cannot be traced, or a calculation does not hold.
     """
-    mark = _MARK.search(answer)
-    gold = parse_number(mark[1].strip()) if mark else None
-    if mark is None or gold is None:
-        raise RowError("answer has no line '#### N' with a number")
-    noted = [line.strip() for line in answer[: mark.start()].splitlines() if line.strip()]
+    worked, _, gold = worked_and_gold(answer)
+    noted = [line.strip() for line in worked.splitlines() if line.strip()]
     lines = tuple(" ".join(NOTE.sub("", line).split()) for line in noted)
     if "<<" in "".join(lines) or _ALGEBRA.search(" ".join(lines)):
         raise RowError("is solved with letters")

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent.answers.equation_tokens import without_notes
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets import gsm8k
-from vitarmm_agent.evals.datasets.chains import NOTE
 from vitarmm_agent.evals.datasets.reading import Loaded, Row
 from vitarmm_agent.evals.datasets.records import (
     Context,
@@ -100,8 +100,8 @@ def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     group = text_field({"group": name}, "group")
     solution, gold = row.get("solution"), row.get("reference", row.get("answer"))
     if isinstance(gold, str) and "####" in gold:  # as GSM8K has it
-        worked, _, gold = gold.rpartition("####")
-        solution, gold = solution or NOTE.sub("", worked), gold.strip().replace(",", "")
+        worked, gold, _ = gsm8k.worked_and_gold(gold)
+        solution = solution or without_notes(worked)
     if gold in (None, ""):
         raise RowError("has no reference (the gold answer)")
     steps = _steps(solution)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from vitarmm_agent.evals.datasets.records import Context, Format, RowError, text_field
@@ -16,6 +17,23 @@ from vitarmm_agent.problem import Problem
 
 LICENSE = "MIT"
 _MARK = re.compile(r"^####[ \t]*+(.*)$", re.MULTILINE)
+
+
+def worked_and_gold(answer: str) -> tuple[str, str, Fraction]:
+    """The worked solution of an answer, the N of its last line ``#### N`` without commas, its value.
+
+    Raises:
+        RowError: it has no such line, or N is no number.
+    """
+    marks = [*_MARK.finditer(answer)]
+    if not marks:
+        raise RowError("answer has no line '#### N'")
+    shown = marks[-1][1].strip()
+    gold = shown.replace(",", "")
+    value = parse_number(gold)
+    if value is None:
+        raise RowError(f"answer ends in '#### {shown}', which is no number")
+    return answer[: marks[-1].start()], gold, value
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:
@@ -27,13 +45,8 @@ def _is_row(row: Mapping[str, Any]) -> bool:
 def _problem(row: Mapping[str, Any], context: Context) -> Problem:
     question = text_field(row, "question")
     solution = text_field(row, "answer")
-    marks = _MARK.findall(solution)
-    if not marks:
-        raise RowError("answer has no line '#### N'")
-    gold = marks[-1].rstrip(" \t").replace(",", "")
-    if parse_number(gold) is None:
-        raise RowError(f"answer ends in '#### {marks[-1]}', which is no number")
-    steps = len([line for line in solution.split("####")[0].splitlines() if line.strip()])
+    worked, gold, _ = worked_and_gold(solution)
+    steps = len([line for line in worked.splitlines() if line.strip()])
     return Problem(
         id=str(row.get("id") or f"gsm8k-{context.split or 'row'}-{context.number:05d}"),
         text=question,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -67,12 +68,12 @@ class AgentCluster:
 
     async def solve(self, task: Task) -> Sample:
         """As :meth:`Agents.solve`."""
-        return await self._send("solve", task, (task.thread_id,))
+        return await self._send(Agents.solve, task, (task.thread_id,))
 
     async def vote(self, task: Task, votes: int, cost_of: str) -> Sample:
         """As :meth:`Agents.vote`."""
         threads = tuple(vote_thread(task, number) for number in range(1, votes + 1))
-        return await self._send("vote", task, threads, votes, cost_of)
+        return await self._send(Agents.vote, task, threads, votes, cost_of)
 
     async def release(self, arm: Arm) -> None:
         """Nothing is held for an arm here; actors keep its files until they end."""
@@ -85,7 +86,13 @@ class AgentCluster:
         """End the actors and leave the cluster."""
         self._actors.close()
 
-    async def _send(self, method: str, task: Task, threads: tuple[str, ...], *more: Any) -> Sample:
+    async def _send(
+        self,
+        method: Callable[..., Awaitable[Sample]],
+        task: Task,
+        threads: tuple[str, ...],
+        *more: Any,
+    ) -> Sample:
         problem = await asyncio.to_thread(store_images, task.problem, self._media)
         read = [self._media.path(image) for image in problem.images]
         if task.arm.keeps == "shown":

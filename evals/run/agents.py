@@ -165,13 +165,8 @@ class Agents:
         return await self._finish(self._agents[key], task, vote_thread(task, number))
 
     async def _finish(self, agent: ReasoningAgent, task: Task, thread_id: str) -> Result:
-        stream = {"stream": stream_of(task)}
-        try:
-            await agent.aresult(thread_id)
-        except InputError:
-            problem = as_shown(task.problem, oracle=task.arm.oracle)
-            return await agent.asolve(problem, thread_id=thread_id, configurable=stream)
-        return await agent.aresume(thread_id, configurable=stream)
+        problem = as_shown(task.problem, oracle=task.arm.oracle)
+        return await finished(agent, problem, thread_id, {"stream": stream_of(task)})
 
     def _agent(self, arm: Arm, order: int) -> ReasoningAgent:
         key = (arm.name, order)
@@ -228,6 +223,17 @@ class Agents:
             media=MediaStore(self._settings.media_dir) if sees else None,
             precision=self._settings.judge_precision,
         )
+
+
+async def finished(
+    agent: ReasoningAgent, problem: Problem, thread_id: str, configurable: dict[str, Any]
+) -> Result:
+    """The result of a run, which is begun, gone on with, or read, whichever it needs."""
+    try:
+        await agent.aresult(thread_id)
+    except InputError:  # it was not begun
+        return await agent.asolve(problem, thread_id=thread_id, configurable=configurable)
+    return await agent.aresume(thread_id, configurable=configurable)
 
 
 def as_shown(problem: Problem, *, oracle: bool) -> Problem:

@@ -25,7 +25,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.media import ImageRef, MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models import load_chat_model
-from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages
+from vitarmm_agent.models.recorded import prompt_messages
+from vitarmm_agent.nodes.reason import attempt_text, prompt_data
 from vitarmm_agent.problem import Feedback, Problem
 from vitarmm_agent.settings import DEFAULT_CHAT_MODEL
 
@@ -107,7 +108,7 @@ def prompts(media: MediaStore, image: Path | None) -> Iterator[list[Any]]:
     ]
     for entries, failed, prefilled in stages:
         data = prompt_data(problem, attempt_text(entries, failed), prefilled=prefilled)
-        yield prompt_messages(data, problem, media)
+        yield prompt_messages(data, media)
 
 
 def print_comparison(spec: str, rounds: list[tuple[list[Measured], list[Measured]]]) -> None:

@@ -30,8 +30,9 @@ from vitarmm_agent.graphs.checkpoints import read_checkpoints
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models import load_chat_model
 from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.recorded import prompt_messages
 from vitarmm_agent.models.retried import sampling
-from vitarmm_agent.nodes.reason import attempt_text, prompt_data, prompt_messages, read_attempt
+from vitarmm_agent.nodes.reason import attempt_text, prompt_data, read_attempt
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.settings import DEFAULT_FEEDBACK, Settings
 from vitarmm_agent.traces import read_trace
@@ -121,7 +122,7 @@ def tried_again(
             data.append({"role": "assistant", "content": kept})
         greedy = bool(kept) or way == "named"
         asked = model if greedy else sampling(model, heat, f"{problem.id}/{number}")
-        reply = run(ask(asked, prompt_messages(data, problem, media)))
+        reply = run(ask(asked, prompt_messages(data, media)))
         attempt = read_attempt(problem, number, reply, kept).model_copy(
             update={"prompt": first.prompt}
         )

@@ -28,6 +28,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
+from vitarmm_agent.answers.equation_tokens import calculator_notes
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.evals.datasets.reading import unpacked
 from vitarmm_agent.evals.statistics import Interval, bootstrap, wilson
@@ -123,7 +124,7 @@ def operations(answer: str) -> tuple[str, ...]:
     """Operators of a worked solution's calculations, in order."""
     return tuple(
         re.sub(r"[^-+*/]", "", calculation.split("=")[0])
-        for calculation in re.findall(r"<<([^<>\n]*+)>>", answer)
+        for calculation in calculator_notes(answer)
     )
 
 

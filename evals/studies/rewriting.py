@@ -36,8 +36,6 @@ def _with_other_names(problem: str, dice: random.Random) -> str:
             used[word] = free.pop()
         return used[word]
 
-    # A word at the start of a sentence is a name only if it also stands elsewhere, or is not
-    # an ordinary word in lower case anywhere in the problem.
     return CAPITAL.sub(other, problem)
 
 

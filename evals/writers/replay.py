@@ -19,8 +19,9 @@ from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
 from vitarmm_agent.models.calls import ask, unwrapped
+from vitarmm_agent.models.recorded import prompt_messages
 from vitarmm_agent.nodes.intake import store_images
-from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
+from vitarmm_agent.nodes.reason import prompt_shown, read_attempt
 from vitarmm_agent.problem import Problem, Usage
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Replayer:
             problem = await asyncio.to_thread(store_images, problem, self.media)
         bare, media = problem.without_reference(), self.media
         data = await asyncio.to_thread(prompt_shown, bare, entries, media)
-        messages = await asyncio.to_thread(prompt_messages, data, bare, media)
+        messages = await asyncio.to_thread(prompt_messages, data, media)
         policy, right = policy_of(problem), []
         for model in self._models:
             reply = await arun(ask(model, messages))

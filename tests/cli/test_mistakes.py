@@ -169,7 +169,8 @@ MISTAKES: dict[str, dict[str, str]] = {
         "--status done": "--status must be one of running",
         "--since yesterday": "--since must be a day like 2026-01-31, got 'yesterday'",
         "--limit 0": LIMIT,
-        "--memory here": "--memory-use must be one of used, written, none, got 'here'",
+        "--memory here": "--memory-use must be one of used, written, none; got 'here'",
+        "--verdict fial": "got 'fial' (did you mean 'fail'?)",
         "--lmit 3": "(Possible options: --limit)",
     },
     "trace show": {

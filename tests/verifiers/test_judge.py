@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
+from PIL import Image
 
 from tests.verifiers.helpers import RIGHT, SQUARE, WRONG, attempt
 from vitarmm_agent.effects import arun, run
-from vitarmm_agent.errors import ModelServerError
+from vitarmm_agent.errors import InputError, ModelServerError
+from vitarmm_agent.media import MediaStore
 from vitarmm_agent.models.scripted import ScriptedChatModel, ScriptedReply
-from vitarmm_agent.problem import Feedback, Problem
+from vitarmm_agent.problem import Feedback, ImageRef, Problem
 from vitarmm_agent.verifiers import Judge, SelfConsistency, build_policy
 from vitarmm_agent.verifiers.judge import judgement_schema
 
@@ -142,13 +145,27 @@ def test_self_consistency_votes() -> None:
     assert vote("Answer: 25", "Answer: 25", "Answer: 25", "Answer: 25", own="dunno") == "fail"
 
 
-def test_self_consistency_sends_the_attempt_s_own_prompt() -> None:
-    prompt = ({"role": "system", "content": "Be brief."},
-              {"role": "user", "content": [{"type": "text", "text": "Solve it."}]})  # fmt: skip
+def test_self_consistency_sends_the_attempt_s_own_prompt(tmp_path: Path) -> None:
+    """With the picture of a worked example too, and as the attempt itself was asked."""
+    media = MediaStore(tmp_path / "media", local_files=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    picture = media.put(ImageRef(source=str(tmp_path / "a.png"))).sha256
+    texts = [{"type": "text", "text": text} for text in ("Solve it.", "Step by step.")]
+    pictured = [{"type": "image", "sha256": picture}, *texts]
+    prompt = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": pictured},
+              {"role": "assistant", "content": RIGHT}, {"role": "user", "content": texts},
+              {"role": "assistant", "content": "Step 1"})  # fmt: skip
+    own = attempt(RIGHT, prompt=prompt)
     model = ScriptedChatModel.of(*["Answer: 25"] * 4)
-    feedback = run(SelfConsistency(model).check(SQUARE, attempt(RIGHT, prompt=prompt)))
+    feedback = run(SelfConsistency(model, media=media).check(SQUARE, own))
     assert feedback.verdict == "pass" and feedback.usage.calls == 4
-    assert [m.text for m in model.calls[0].messages] == ["Be brief.", "Solve it."]
+    sent = model.calls[0].messages
+    asked = "Solve it.\n\nStep by step."
+    assert [m.text for m in sent] == ["Be brief.", asked, RIGHT, asked]
+    assert sent[1].content[0]["base64"]  # type: ignore[index]
+    assert feedback.calls[0].prompt[1]["content"][0] == pictured[0]
+    with pytest.raises(InputError, match="pass media="):
+        run(SelfConsistency(model).check(SQUARE, own))
 
 
 def test_samples_that_hold_no_answer_have_no_vote() -> None:

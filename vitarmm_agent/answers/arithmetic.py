@@ -19,7 +19,8 @@ MAX_TOKENS = 400
 MAX_FACTORIAL = 500
 """Its factorial is just within the bound."""
 
-_OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "÷": "/", "⁄": "/", "∶": "/"})
+OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "⁄": "/"})
+"""Not ``∶``, which divides in an expression and names a ratio elsewhere."""
 _TOKEN = re.compile(
     rf"\s*(?:(?P<number>{UNSIGNED})|(?P<op>\*\*|[-+*/^()%!])|(?P<times>[xX](?=[\s\d(.$]))"
     rf"|(?P<scale>(?:{'|'.join(SCALES)})\b))"
@@ -49,7 +50,7 @@ def tokenize(text: str) -> list[str]:
     Raises:
         NotArithmeticError: something else stands in the text, or it is too long.
     """
-    text = fold_digits(text).translate(_OPERATORS).replace("**", "^").strip()
+    text = fold_digits(text).translate(OPERATORS).replace("∶", "/").replace("**", "^").strip()
     tokens: list[str] = []
     position = 0
     while position < len(text):

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitarmm_agent.answers import latex
+from vitarmm_agent.answers.arithmetic import OPERATORS
 from vitarmm_agent.numbers.reading import EUROPEAN, SCALES, UNSIGNED, fold_digits
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
 MAX_TEXT = 8_000
 
-_ANNOTATION = re.compile(r"<<[^<>\n]{0,300}>>")
+NOTE = re.compile(r"<<([^<>\n]*+)>>")
+"""A calculator note of GSM8K; its group is what stands between the brackets."""
 _MATRIX = re.compile(r"\\begin\{(\w*matrix|array|cases)\*?\}.*?(?:\\end\{\1\*?\}|\Z)", re.DOTALL)
-_OPEN_ANNOTATION = re.compile(r"<<[^<>\n]*$", re.MULTILINE)
+_BROKEN_OFF = re.compile(r"<<[^<>\n]*+$", re.MULTILINE)
 _LIST_MARK = re.compile(r"^[ \t>]*(?:\(?\d{1,3}[.)](?=\s)|[-*•–](?=\s))", re.MULTILINE)
 _QUOTED = re.compile(r"^(?:[ \t]*>)+[ \t]+", re.MULTILINE)
-_OPERATORS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "⁄": "/"})
 _UNITS = (
     "mm cm dm km ft yd mi mg kg lb lbs oz ml cl dl sec min hr hrs mph kph kmh rpm pts st nd rd th"
 ).split()
@@ -52,24 +53,22 @@ class Token:
 
 
 def prepare(text: str) -> str:
-    """A step's text without calculator annotations, list marks, Markdown and LaTeX."""
-    text = text[:MAX_TEXT]
-    if "<<" in text:
-        text = _OPEN_ANNOTATION.sub("", without_notes(text))
+    """A step's text without calculator notes, list marks, Markdown and LaTeX."""
+    text = without_notes(text[:MAX_TEXT])
     text = _MATRIX.sub(" ⊞ ", text)
     text = latex.to_plain(re.sub(r"\*\*(?=\S[^*\n]*\*\*)|(?<=\S)\*\*(?=[\s.,;:)]|$)|`", "", text))
-    text = fold_digits(text).translate(_OPERATORS)
+    text = fold_digits(text).translate(OPERATORS)
     return _LIST_MARK.sub("", _QUOTED.sub("", text))
 
 
 def without_notes(text: str) -> str:
-    """A text without its calculator annotations, as a solution of GSM8K is shown."""
-    return _ANNOTATION.sub("", text)
+    """A text without its calculator notes, nor those that are broken off, as a solution is shown."""
+    return _BROKEN_OFF.sub("", NOTE.sub("", text))
 
 
 def calculator_notes(text: str) -> list[str]:
-    """The calculator annotations ``<<expression=result>>`` of a text, without their brackets."""
-    return [found[2:-2] for found in _ANNOTATION.findall(text[:MAX_TEXT])]
+    """The calculator notes ``<<expression=result>>`` of a text, without their brackets."""
+    return NOTE.findall(text[:MAX_TEXT])
 
 
 def tokenize(text: str) -> list[Token]:

@@ -19,6 +19,7 @@ from vitarmm_agent.cli.shared import DryRun, Force, Json, Limit, Offset, Run, Ye
 from vitarmm_agent.cli.spelling import spelled
 from vitarmm_agent.clip import clip
 from vitarmm_agent.errors import InputError
+from vitarmm_agent.options import one_of
 
 if TYPE_CHECKING:
     from vitarmm_agent.graphs.any_checkpoints import Checkpoints
@@ -76,11 +77,15 @@ def list_(
     """List runs, the newest first."""
     from vitarmm_agent.traces import RunFilter, short_id
 
+    status = SHOWN_AS.get(status, status)
+    one_of("--status", status or None, STATUSES)
+    one_of("--verdict", verdict or None, VERDICTS)
+    one_of("--memory-use", memory_use or None, ("used", "written", "none"))
     where = RunFilter(
         text=text,
-        status=_one_of("--status", SHOWN_AS.get(status, status), STATUSES),
-        verdict=_one_of("--verdict", verdict, VERDICTS),
-        memory=_one_of("--memory-use", memory_use, ("used", "written", "none")),
+        status=status,
+        verdict=verdict,
+        memory=memory_use,
         benchmark=benchmark,
         tag=tag,
         since=_day("--since", since),
@@ -347,12 +352,6 @@ def _line(run: RunSummary) -> str:
         if run.died
         else f"{tags}{run.text[:60]}"
     )
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value and value not in allowed:
-        raise InputError(f"{option} must be one of {', '.join(allowed)}, got {value!r}")
-    return value
 
 
 def _day(option: str, value: str) -> str:

@@ -1,16 +1,17 @@
-"""A model call as data, so that it can be read later: what was sent, and what came back."""
+"""A model call as data, so that it can be read later, and a prompt that is kept as data, as messages."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from vitarmm_agent.errors import InputError
-from vitarmm_agent.media import read_image_bytes
+from vitarmm_agent.media import MediaStore, read_image_bytes
 from vitarmm_agent.models.blocks import ImageSource, read_block
 from vitarmm_agent.models.calls import Reply, StructuredReply, unwrapped
 from vitarmm_agent.problem import ModelCall
@@ -33,6 +34,17 @@ def recorded_call(
         usage=reply.usage,
         seconds=round(reply.seconds, 4),
     )
+
+
+def prompt_messages(
+    prompt: Sequence[Mapping[str, Any]], media: MediaStore | None
+) -> list[BaseMessage]:
+    """The prompt as LangChain messages, its images filled in.
+
+    Raises:
+        InputError: ``media`` lacks an image, or is None where the prompt has one.
+    """
+    return [_message(turn["role"], turn["content"], media) for turn in prompt]
 
 
 def model_name(model: Any) -> str:
@@ -72,3 +84,21 @@ def _image(image: ImageSource) -> dict[str, Any]:
     except InputError:
         return {"type": "text", "text": "[an image]"}
     return {"type": "image", "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _message(role: str, content: Any, media: MediaStore | None) -> BaseMessage:
+    if role != "user":
+        return SystemMessage(content) if role == "system" else AIMessage(content)
+    text = "\n\n".join(part["text"] for part in content if part["type"] == "text")
+    images = [_image_block(part["sha256"], media) for part in content if part["type"] == "image"]
+    return HumanMessage([*images, {"type": "text", "text": text}] if images else text)
+
+
+def _image_block(sha256: str, media: MediaStore | None) -> dict[str, Any]:
+    if media is None:
+        raise InputError(
+            "the attempt's prompt has an image, and no media store was given to read it from; "
+            "pass media=MediaStore(FOLDER)"
+        )
+    data, mime = media.read(sha256)
+    return {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": mime}

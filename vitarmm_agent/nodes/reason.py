@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
-
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from vitarmm_agent.answers import parse_steps, read_answer
 from vitarmm_agent.answers.steps import is_final_line, is_numbered
@@ -20,7 +17,7 @@ from vitarmm_agent.memory_store.buffer import MemoryBuffer, example_turns
 from vitarmm_agent.memory_store.ranking import Candidate, fitting
 from vitarmm_agent.memory_store.schema import MAX_EXAMPLE_IMAGES, MemoryEntry
 from vitarmm_agent.models.calls import Reply, ask
-from vitarmm_agent.models.recorded import model_name, reported
+from vitarmm_agent.models.recorded import model_name, prompt_messages, reported
 from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.models.retried import continues_reply, sampling
 from vitarmm_agent.nodes import Run
@@ -57,9 +54,9 @@ def reason(state: ReasoningState, deps: Deps, run: Run) -> Flow[dict[str, Any]]:
     tokens.piece(prefilled, kept=True)
     listener = tokens.handler(force=run.stream_tokens)
     if problem.images:
-        messages = yield from in_thread(prompt_messages, prompt, problem, deps.media)
+        messages = yield from in_thread(prompt_messages, prompt, deps.media)
     else:
-        messages = prompt_messages(prompt, problem, deps.media)
+        messages = prompt_messages(prompt, deps.media)
     reply = yield from ask(model, messages, callbacks=[listener])
     tokens.finish(reply)
     kept = prefilled or joined(kept, reply.said)
@@ -190,22 +187,6 @@ def _like(problem: Problem, text: str) -> Problem:
     return problem.model_copy(update=update)
 
 
-def prompt_messages(
-    prompt: list[dict[str, Any]], problem: Problem, media: MediaStore
-) -> list[BaseMessage]:
-    """The prompt as LangChain messages, its images filled in."""
-    return [_message(turn, media) for turn in prompt]
-
-
-def _message(turn: dict[str, Any], media: MediaStore) -> BaseMessage:
-    role, content = turn["role"], turn["content"]
-    if role != "user":
-        return SystemMessage(content) if role == "system" else AIMessage(content)
-    text = "\n\n".join(part["text"] for part in content if part["type"] == "text")
-    images = [_image_block(p["sha256"], media) for p in content if p["type"] == "image"]
-    return HumanMessage([*images, {"type": "text", "text": text}] if images else text)
-
-
 def prompt_hash(prompt: list[dict[str, Any]]) -> str:
     """SHA-256 of the prompt data."""
     return hashlib.sha256(
@@ -246,8 +227,3 @@ def joined(kept: str, reply: str) -> str:
         return ""
     new_line = is_numbered(reply) or is_final_line(reply.strip().split("\n", 1)[0])
     return f"{kept}\n" if new_line and not reply.startswith("\n") else kept
-
-
-def _image_block(sha256: str, media: MediaStore) -> dict[str, Any]:
-    data, mime = media.read(sha256)
-    return {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": mime}

@@ -15,10 +15,11 @@ from vitarmm_agent.memory_store.memory import ReasoningMemory
 from vitarmm_agent.memory_store.operations import Operation, Written
 from vitarmm_agent.memory_store.schema import MemoryEntry, Provenance
 from vitarmm_agent.models.calls import ask
+from vitarmm_agent.models.recorded import prompt_messages
 from vitarmm_agent.nodes import Run
 from vitarmm_agent.nodes.events import stopped_event, taught_event
 from vitarmm_agent.nodes.limits import limits_in_force
-from vitarmm_agent.nodes.reason import prompt_messages, prompt_shown, read_attempt
+from vitarmm_agent.nodes.reason import prompt_shown, read_attempt
 from vitarmm_agent.nodes.tenancy import memory_of
 from vitarmm_agent.problem import Attempt, Problem, Taught
 from vitarmm_agent.rmm.worked import Teacher, worked_entry
@@ -206,9 +207,7 @@ def solution_by(
     model: BaseChatModel, problem: Problem, media: MediaStore, number: int = 1
 ) -> Flow[Attempt]:
     """What a chat model gives as the solution of a problem, with the answer that it states."""
-    messages = yield from in_thread(
-        prompt_messages, prompt_shown(problem, [], media), problem, media
-    )
+    messages = yield from in_thread(prompt_messages, prompt_shown(problem, [], media), media)
     reply = yield from ask(model, messages, aside=True)
     solution = read_attempt(problem, number, reply)
     return solution.model_copy(update={"answer": stated_answer(problem, solution.text)})

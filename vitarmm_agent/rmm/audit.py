@@ -80,27 +80,30 @@ def leak_of(entry_text: str, problem: Problem) -> Leak | None:
         ``answer``: it states the gold answer; ``verbatim``: it repeats eight or more consecutive
         words of the problem.
     """
-    text = _folded(entry_text)
+    text = folded(entry_text)
     if any(_states(text, gold) for gold in _golds(problem)) or _names_letter(text, problem):
         return "answer"
     return "verbatim" if _copies(text, problem) else None
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Full-width and other compatible characters, digits of any script and apostrophes as usual ones."""
     return fold_digits(unicodedata.normalize("NFKC", text)).replace("’", "'")
 
 
 def _copies(text: str, problem: Problem) -> bool:
     here = set(_runs(text))
-    return bool(here) and any(not here.isdisjoint(_runs(part)) for part in _parts(problem))
+    return bool(here) and any(
+        not here.isdisjoint(_runs(folded(part))) for part in own_texts(problem)
+    )
 
 
-def _parts(problem: Problem) -> list[str]:
+def own_texts(problem: Problem) -> list[str]:
     """The problem's own texts: without a benchmark's fixed instruction, where that is known."""
     question = problem.metadata.get("question")
     options = problem.metadata.get("options")
     choices = [str(option) for option in options] if isinstance(options, list) else problem.choices
-    return [_folded(t) for t in (question if isinstance(question, str) else problem.text, *choices)]
+    return [question if isinstance(question, str) else problem.text, *choices]
 
 
 def _runs(text: str) -> Iterator[tuple[str, ...]]:
@@ -138,7 +141,7 @@ def _states(text: str, gold: str) -> bool:
 
 
 def _states_number(text: str, value: Fraction) -> bool:
-    text = _folded(to_plain(text))
+    text = folded(to_plain(text))
     everyday = abs(value) in EVERYDAY
     return any(
         _stated(text, found.start, found.end) if everyday else value in (found.value, *found.parts)
@@ -156,7 +159,7 @@ def _stated(text: str, start: int, end: int) -> bool:
 
 
 def _states_text(text: str, gold: str) -> bool:
-    wanted = _words(_folded(gold))
+    wanted = _words(folded(gold))
     if not wanted or re.search(r"[\\^_=]", gold):
         return _states_formula(text, gold)
     pattern = r"\W+".join(re.escape(word) for word in wanted)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from vitarmm_agent.answers.choices import letter_of
 from vitarmm_agent.answers.equation_tokens import without_notes
 from vitarmm_agent.answers.steps import incomplete, is_final_line, without_answer
 from vitarmm_agent.data import error_lines
@@ -135,6 +136,5 @@ def _stated(problem: Problem) -> str:
     """The text of a problem, with its choices, without which their letters would mean nothing."""
     if not problem.choices:
         return problem.text
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    lines = [f"({letters[i]}) {choice}" for i, choice in enumerate(problem.choices)]
+    lines = [f"({letter_of(i)}) {choice}" for i, choice in enumerate(problem.choices)]
     return "\n".join([problem.text, *lines])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vitarmm_agent.answers.grading import grade_attempt
 from vitarmm_agent.effects import arun
-from vitarmm_agent.errors import InputError, ModelError
+from vitarmm_agent.errors import ModelError
 from vitarmm_agent.evals.datasets.groups import own_solution
 from vitarmm_agent.evals.datasets.records import policy_of
+from vitarmm_agent.evals.run.agents import finished
 from vitarmm_agent.evals.writers.cases import Case, cases_of
 from vitarmm_agent.evals.writers.replay import Replayer, sampled
 from vitarmm_agent.evals.writers.trials import Probe, Trial
@@ -196,12 +197,7 @@ class Simulator:
     async def _run(self, task: ProblemDrawn, lane: int) -> Result:
         """The problem's run; one that an interrupted simulation began is gone on with."""
         agent, thread = self.agents[task.held_out], thread_of(task)
-        lanes = {"lane": str(lane)}
-        try:
-            await agent.aresult(thread)
-        except InputError:  # it was not begun
-            return await agent.asolve(task.problem, thread_id=thread, configurable=lanes)
-        return await agent.aresume(thread, configurable=lanes)
+        return await finished(agent, task.problem, thread, {"lane": str(lane)})
 
     async def _decisions(
         self, case: Case, similar: Sequence[Probe], tally: _Tally

@@ -80,7 +80,7 @@ class SimulatorCluster:
         ]
         images = [image for one in (problem, *others) for image in one.images]
         errand = Errand(
-            "row",
+            Simulator.row,
             (replace(task, problem=problem), probes, lane),
             (thread_of(task),),
             Place(

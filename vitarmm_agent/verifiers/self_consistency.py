@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vitarmm_agent.answers import answers_equal, read_answer
 from vitarmm_agent.effects import Flow
 from vitarmm_agent.errors import InputError, OutputError, RefusalError
 from vitarmm_agent.models.calls import ask
-from vitarmm_agent.models.recorded import recorded_call
+from vitarmm_agent.models.recorded import prompt_messages, recorded_call
 from vitarmm_agent.models.replies import cut_off, unfinished
 from vitarmm_agent.problem import Attempt, Feedback, ModelCall, Problem, Usage
 
@@ -54,7 +54,7 @@ class SelfConsistency:
         Raises:
             ModelServerError: the model server refused, timed out or died.
         """
-        messages = prompt_messages(problem, attempt, self.media)
+        messages = _asked(problem, attempt, self.media)
         answers: list[str | None] = [attempt.answer]
         usage, seconds, failures, asked = Usage(), 0.0, 0, list[ModelCall]()
         for _ in range(self.samples):
@@ -104,38 +104,14 @@ def group_answers(problem: Problem, answers: list[str | None]) -> list[list[int]
     return groups
 
 
-def prompt_messages(
-    problem: Problem, attempt: Attempt, media: MediaStore | None = None
-) -> list[BaseMessage]:
-    """The attempt's prompt as messages again, with its images from ``media``.
+def _asked(problem: Problem, attempt: Attempt, media: MediaStore | None) -> list[BaseMessage]:
+    """The attempt's prompt again; one without a stored prompt is asked with the problem's text alone.
 
-    An attempt without a stored prompt is asked with the problem's text alone. A reply that the prompt
-    begins is left out: a sample stands on its own.
+    A reply that the prompt begins is left out: a sample stands on its own.
     """
-    from langchain_core.messages import HumanMessage, convert_to_messages
+    from langchain_core.messages import HumanMessage
 
-    if not attempt.prompt:
+    prompt = attempt.prompt
+    if not prompt:
         return [HumanMessage(problem.without_reference().to_prompt())]
-    begun = attempt.prompt[-1].get("role") == "assistant"
-    asked = attempt.prompt[:-1] if begun else attempt.prompt
-    return convert_to_messages(
-        [{**message, "content": _content(message["content"], problem, media)} for message in asked]
-    )
-
-
-def _content(content: Any, problem: Problem, media: MediaStore | None) -> Any:
-    if not isinstance(content, list):
-        return content
-    return [_part(part, problem, media) for part in content]
-
-
-def _part(part: Any, problem: Problem, media: MediaStore | None) -> Any:
-    if not isinstance(part, dict) or part.get("type") != "image":
-        return part
-    image = next((i for i in problem.images if i.sha256 == part.get("sha256")), None)
-    if image is None or media is None:
-        raise InputError(
-            "the attempt's prompt has an image, and self-consistency was given no media store; "
-            "pass media=MediaStore(FOLDER)"
-        )
-    return {"type": "image_url", "image_url": {"url": media.data_url(image.sha256)}}
+    return prompt_messages(prompt[:-1] if prompt[-1]["role"] == "assistant" else prompt, media)

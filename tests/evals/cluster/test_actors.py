@@ -109,17 +109,17 @@ async def test_what_actors_answer_and_what_befalls_them(
     async with odd(tmp_path / "data") as both:
         (tmp_path / "data" / "media").mkdir()
         (tmp_path / "data" / "media" / "a.png").write_bytes(b"image")
-        read = Errand("read", ("media/a.png",), files=("media/a.png",))
+        read = Errand(Odd.read, ("media/a.png",), files=("media/a.png",))
         assert await both.send(read) == b"image"
         with pytest.raises(OutputError, match="^no JSON$"):
-            await both.send(Errand("fail", ()))
-        hanging = asyncio.create_task(both.send(Errand("hang", (told,))))
+            await both.send(Errand(Odd.fail, ()))
+        hanging = asyncio.create_task(both.send(Errand(Odd.hang, (told,))))
         await seen(told, "begun")
         hanging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hanging
         await seen(told, "cancelled")
-        errands = [Errand("die", ()), *(Errand("answer", (n,)) for n in range(6))]
+        errands = [Errand(Odd.die, ()), *(Errand(Odd.answer, (n,)) for n in range(6))]
         ends = await asyncio.gather(*map(both.send, errands), return_exceptions=True)
         assert ends[1:] == [*range(6)]  # those beside it in its actor were done again
         assert isinstance(ends[0], InternalError) and "each of 3 actors" in str(ends[0])

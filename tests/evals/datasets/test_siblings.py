@@ -213,6 +213,9 @@ def test_rows_of_gsm8k_that_name_their_group_bring_their_solution(
     first = "Natalia sold 48/2 = 24 clips in May."
     assert taught.metadata["solution"][0] == first, "without its notes"
     assert "1 groups of one problem" in caplog.text
+    numberless = {"group": "clips", "question": "Who?", "answer": "Ann sold all.\n#### Ann"}
+    found = load_benchmark("siblings", lines(tmp_path / "n.jsonl", *named, numberless))
+    assert reasons(found) == {4: "answer ends in '#### Ann', which is no number"}
     algebra = {"id": "x", "question": "Why?", "answer": "Because.\n#### 4"}
     load_benchmark("siblings", lines(tmp_path / "b.jsonl", CLIPS, SHOES, algebra), siblings=4)
     assert "1 of 3 rows left out" in caplog.text

@@ -55,21 +55,23 @@ def test_typed_control_text_becomes_ordinary_text(kind, tmp_path):
     layout = processor.conversation
     controls = [*layout.control, *layout.states, "<image>", "<audio>", "<video>"]
     for control in controls:
-        text = processor.neutralise(f"before {control} after")
+        text = processor.without_control(f"before {control} after")
         assert control not in text and "before" in text and "after" in text
         assert len(text) <= len(f"before {control} after") + 1  # still readable
         special = set(processor.tokenizer.all_special_ids) | {processor.image_token_id}
         body = processor.tokenize_prompt(text)
         body = body[1:] if body[:1] == [processor.tokenizer.bos_token_id] else body
         assert not special & set(body)
-    nested = processor.neutralise(f"<ima<image>ge> {controls[0][:2]}{controls[0]}{controls[0][2:]}")
+    nested = processor.without_control(
+        f"<ima<image>ge> {controls[0][:2]}{controls[0]}{controls[0][2:]}"
+    )
     assert "<image>" not in nested and controls[0] not in nested
 
 
 def test_ordinary_text_is_left_alone(tiny_dir):
     processor = VitaProcessor.from_pretrained(tiny_dir)
     text = "If a < b and <images> or [INST] … ← then 3 <3"
-    assert processor.neutralise(text) == text
+    assert processor.without_control(text) == text
 
 
 STREAMS = [

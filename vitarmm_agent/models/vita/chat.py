@@ -153,7 +153,7 @@ class VitaChatModel(TransformersChatModel):
         turns: list[Turn] = []
         images: list[ImagePart] = []
         preface = _PAUSE.join(
-            self.processor.neutralise(text_of(m)) for m in messages if role_of(m) == "system"
+            self.processor.without_control(text_of(m)) for m in messages if role_of(m) == "system"
         )
         for message in messages:
             role = role_of(message)
@@ -179,7 +179,7 @@ class VitaChatModel(TransformersChatModel):
                 text += IMAGE_TAG + "\n"
             else:
                 text += "\n" * (bool(text) and not text.endswith("\n"))
-                text += (preface + _PAUSE if preface else "") + self.processor.neutralise(part)
+                text += (preface + _PAUSE if preface else "") + self.processor.without_control(part)
                 preface = ""
         return text + preface, images
 
@@ -189,7 +189,7 @@ class VitaChatModel(TransformersChatModel):
             raise InputError("a reply of VITA holds no image; put images into user messages")
         state = message.response_metadata.get("vita_state")
         assert isinstance(message, AIMessage) or state is None
-        text = self.processor.neutralise(text_of(message))
+        text = self.processor.without_control(text_of(message))
         return Turn("assistant", self.conversation.mark(text, state or ("text" if begun else None)))
 
 

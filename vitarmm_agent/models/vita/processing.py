@@ -208,7 +208,7 @@ class VitaProcessor(ProcessorMixin):
             max_sequence_length=config.context_length,
         )
 
-    def neutralise(self, text: str) -> str:
+    def without_control(self, text: str) -> str:
         """Text that someone typed, without anything the model would take for control."""
         layout = self.conversation
         special = [str(token) for token in self.tokenizer.all_special_tokens]
@@ -301,7 +301,7 @@ class VitaProcessor(ProcessorMixin):
             raise InputError("VitaProcessor needs a text; put <image> where an image stands")
         if kwargs.get("sanitize_control_tokens") or kwargs.get("padding_side", "left") != "left":
             raise InputError(
-                "VitaProcessor pads left; neutralise typed text with .neutralise(text)"
+                "VitaProcessor pads left; pass typed text through .without_control(text)"
             )
         prompts = [text] if isinstance(text, str) else list(text)
         tiling = {"min_tiles": min_tiles, "max_tiles": max_tiles, "use_thumbnail": use_thumbnail}
