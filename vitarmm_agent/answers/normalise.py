@@ -12,6 +12,7 @@ from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity,
 from vitarmm_agent.thinking import without_thinking
 
 MAX_ANSWER = 2_000
+SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
@@ -160,3 +161,8 @@ def list_items(text: str) -> list[str]:
     text = latex.to_plain(text[:MAX_ANSWER]).strip(_EDGES + "[](){}")
     items = re.split(r"[;,](?:\s*+and\s)?|\sand\s|、", text)
     return [bare for item in items if (bare := item.strip().strip(_EDGES))]
+
+
+def first_sentence(content: str) -> str:
+    """A text up to the end of its first sentence or line."""
+    return SENTENCE.split(content.strip(), maxsplit=1)[0]
