@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.answers.amounts import gives_several, read_number, stated_number
+from vitarmm_agent.answers.amounts import called_out, gives_several, read_number, stated_number
 from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of
 from vitarmm_agent.answers.denials import (
     ERROR,
@@ -59,7 +59,14 @@ _CLOSING = re.compile(
 _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
 _NOT = re.compile(r"\W{0,3}(?:not|nicht|pas|no es|não é|non è|не)\s", re.IGNORECASE)
 """Begins what is denied."""
-_SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F))) + " \t\n"
+_SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F)))
+_MEANT = "✖✗✘❌❎➕➖➗"
+"""Signs that say something: a cross takes back what it stands beside."""
+_SIGN = f"[{''.join(set(_SIGNS) - set(_MEANT))}]"
+_BESIDE = re.compile(
+    rf"(?:(?<=[\n:])|^)[ \t]*+(?:{_SIGN}[ \t]*+)++|[ \t]*+(?:{_SIGN}[ \t]*+)++(?=\n|$)"
+)
+"""Signs at an end of a line, or before an answer."""
 _STATES = re.compile(
     r"(?:the|its|this|that|it|so)\b[^.\n]{0,80}?\s(?:is|are|was|equals)\s(.+)", re.IGNORECASE
 )
@@ -84,7 +91,7 @@ def extract_answer(problem: Problem, text: str) -> str | None:
             return text.strip()
         if match := _A_LINE.search(text[-40:]):
             return match[1]
-    text = widths(clean(text[-WINDOW:])).strip()
+    text = readable(problem, text)
     if not text:
         return None
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
@@ -103,7 +110,7 @@ def committed_answer(problem: Problem, text: str, *, cut: bool = True) -> str | 
     """
     text = spoken(text)
     goes_on = cut and problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
-    text = widths(clean(text[-WINDOW:])).strip()
+    text = readable(problem, text)
     boxes = dict(latex.boxes(text))
     found = [
         one
@@ -116,6 +123,18 @@ def committed_answer(problem: Problem, text: str, *, cut: bool = True) -> str | 
         if answer is not None and last.rstrip(".,/").endswith(answer):
             return None  # 7 of 70
     return _behind_markers(problem, text, found)[1]
+
+
+def readable(problem: Problem, text: str) -> str:
+    """The end of what was ``spoken``, as it is read: usual widths, and no signs such as ✅ beside an answer.
+
+    Signs stay where they may be the answer.
+    """
+    text = widths(clean(text[-WINDOW:])).strip()
+    adorned = not text.isascii() and problem.answer_type in ("choice", "integer", "float")
+    if not adorned or re.search(_SIGN, f"{problem.text} {problem.choices}"):
+        return text
+    return _BESIDE.sub(" ", text).strip()
 
 
 def read_answer(problem: Problem, text: str, *, cut: bool, unfinished: bool = False) -> str | None:
@@ -239,7 +258,7 @@ def _read_text(content: str) -> str | None:
         content = boxed[-1][1]
     line = content.strip().split("\n")[0]
     sentence = first_sentence(line)
-    bare = sentence.rstrip(_SIGNS)
+    bare = sentence.rstrip(f"{_SIGNS} \t\n")
     sentence = bare if sentence[len(bare) :][:1].isspace() else sentence
     if sentence.strip(" $.") == "{}":
         return "{}"
@@ -316,7 +335,7 @@ def _concluded_number(sentences: list[str]) -> str | None:
     if not _drawn(sentences) and any(map(GIVEN_UP.search, sentences[-3:])):
         return None
     for part in [*_bold(sentences), *_drawn(sentences)[:1], *reversed(sentences[-2:])]:
-        for stated in [*_bold([part]), part]:
+        for stated in [*_bold([part]), called_out(part)]:
             if (answer := stated_number(stated)) is not None:
                 return answer
         if gives_several(plain(part)):

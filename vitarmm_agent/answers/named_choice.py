@@ -19,10 +19,19 @@ _ORDINAL = re.compile(
     re.IGNORECASE,
 )
 _NOT_THAT = re.compile(r",\s(?:and\s)?not\s")
+_TAKEN_BACK = (
+    r"(?i:or|and|oder|und|ou|et|y|no|wrong|incorrect|false|falsch|faux|maybe|perhaps|actually)\b(?! the\b| other\b)"
+    r"|[A-Za-z]\s?[)\]]"
+)
+_CLAUSE = (
+    rf"(?:(?<=\s)[(\[]|\((?=[^\W\d_]{{2,}}\s))\s?(?!{_TAKEN_BACK})"
+    r"[^()\[\]]*(?:\([^()]*\)[^()\[\]]*)?(?:[)\]](?!\s(?!is\s|because\s|since\s|as\s|and\s|so\s)[a-z])|$)"
+)
+"""A bracket behind a letter that says more of the choice, as ``(Venus is smaller)``."""
 _HEAD = re.compile(
     r"(?:(?:(?i:maybe|perhaps|probably|likely|option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
     r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
-    rf"[\[({{<]?\s*+(?P<letter>[A-Z]){FOLLOWED}\s*+(?:[\])}}>.,:;]|$|(?<=\s)-"
+    rf"[\[({{<]?\s*+(?P<letter>[A-Z]){FOLLOWED}\s*+(?:[\])}}>.,:;]|$|(?<=\s)[-–—]|{_CLAUSE}"
     r"|(?<=\s)(?=(?:because|since|as|due|weil|da|car|porque|perché)\s)"
     rf"|[{UNSPACED}](?<![错误不]))"
 )

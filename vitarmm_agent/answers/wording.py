@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from vitarmm_agent.answers.choices import letter_index
-from vitarmm_agent.answers.extract import MAX_PARTS, WINDOW, extract_answer
+from vitarmm_agent.answers.extract import MAX_PARTS, extract_answer, readable
 from vitarmm_agent.answers.markers import commitments
-from vitarmm_agent.answers.normalise import clean, fold, plain, spoken, value_of, widths
+from vitarmm_agent.answers.normalise import fold, plain, spoken, value_of
 from vitarmm_agent.problem import Problem
 
 MAX_WORDING = 500
@@ -59,7 +59,7 @@ def wording_of(problem: Problem, text: str, answer: str, *, cut: bool) -> str | 
         answer: the letter that was read from it; what says another is passed over.
         cut: the reply was cut off: its last line is no conclusion.
     """
-    text = widths(clean(spoken(text)[-WINDOW:])).strip()
+    text = readable(problem, spoken(text))
     found = commitments(text, letters=True)[-MAX_PARTS:]
     for at, content, _ in reversed(found):
         said = _with_line(text, at, content)
