@@ -106,3 +106,22 @@ def test_a_number_that_is_called_out(text: str) -> None:
 )
 def test_a_factorial_stays_one(text: str, answer: str | None) -> None:
     assert extract_answer(NUMBER, text) == answer
+
+
+@pytest.mark.parametrize(
+    ("choices", "text", "answer"),
+    [
+        (("$4.50", "$45", "$0.45"), "Answer: 45 cents", "C"),
+        (("9:00 am", "9:00 pm"), "Answer: 21:00", "B"),
+        (("9:00 am", "9:00 pm"), "Answer: 9 pm", "B"),
+        (("9 am", "10 am"), "Answer: 9", "A"),
+        (("40 mm", "4 mm"), "Answer: 4 cm", "A"),
+        (("5", "6"), "Answer: 5 dozen", "A"),
+        (("60", "5"), "Answer: 5 dozen", "A"),
+        (("5 miles", "6 miles"), "Answer: 5", "A"),
+    ],
+)
+def test_a_choice_that_is_named_by_its_value(
+    choices: tuple[str, ...], text: str, answer: str | None
+) -> None:
+    assert extract_answer(Problem(text="Which?", choices=choices), text) == answer
