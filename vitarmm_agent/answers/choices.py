@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 
 from vitarmm_agent.answers.closed_form import closed_form
-from vitarmm_agent.answers.compound import compound
-from vitarmm_agent.answers.normalise import fold, plain, quantity_of
+from vitarmm_agent.answers.normalise import compound, fold, plain, quantity_of
 from vitarmm_agent.numbers.units import conversion
 
 _LETTER = re.compile(

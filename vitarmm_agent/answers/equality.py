@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.closed_form import closed_form
-from vitarmm_agent.answers.compound import compound
 from vitarmm_agent.answers.normalise import (
+    compound,
     essential,
     fold,
     label_of,
