@@ -284,7 +284,7 @@ class Curation:
             run=run,
             added=len(wanted) - replaced,
             replaced=replaced,
-            quarantined=sum(entry.quarantined for entry in wanted),
+            quarantined=sum(entry.state == "quarantined" for entry in wanted),
             skipped=len(entries) - len(wanted),
             bad=tuple(bad),
             notes=tuple(notes),

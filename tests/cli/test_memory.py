@@ -315,3 +315,42 @@ def test_memory_off_and_places_that_cannot_be(
         assert run_app(["memory", "list", "--memory", place]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
     locked.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("steps", "answer", "why"),
+    [
+        (("15 + 3 = 18", "Answer: 19"), "18", "step 2 states the answer 19, and the example 18"),
+        (("15 + 4 = 19", "The answer is 42."), "19", "step 2 states the answer 42"),
+        (("15 + 3 = 18. Answer: 19",), "18", "step 1 states the answer 19"),
+        (("6 is even.", "Answer: (A)"), "B", "step 2 states the answer A, and the example B"),
+        (("15 + 3 = 18", "Answer: 18"), "18 elks", ""),
+        (("10 * 15 = 150 cents", "Answer: 150 cents"), "$1.50", ""),
+        (("25 / 4 = 6.25", "Answer: 6.25"), "7", ""),
+        (("4 / 10 = 0.4", "The answer is 0.4."), "40%", ""),
+        (("2 * 3 = 6.", "Answer: 6"), "B", ""),
+    ],
+)
+def test_an_example_that_states_two_answers_waits_for_review(
+    vitarmm: Callable[..., Any], tmp_path: Path, steps: tuple[str, ...], answer: str, why: str
+) -> None:
+    example = Example(problem="What is it?", steps=steps, answer=answer)
+    entry = MemoryEntry(entry_type="insight", content="Add.", example=example)
+    file = tmp_path / "in.jsonl"
+    file.write_text(entry.model_dump_json() + "\n")
+    vitarmm("import", str(file))
+    held = vitarmm("list", "--state", "quarantined", "--json")
+    assert [why in entry["metadata"]["quarantined"] for entry in held] == [True] * bool(why)
+
+
+def test_what_was_superseded_does_not_wait_for_review(
+    vitarmm: Callable[..., Any], tmp_path: Path
+) -> None:
+    wrong = Example(problem="What is 24 * 3?", steps=("24 * 3 = 71",), answer="71")
+    new = MemoryEntry(entry_type="insight", content="Multiply.")
+    old = MemoryEntry(entry_type="insight", content="Guess.", example=wrong, superseded_by=new.id)
+    file = tmp_path / "in.jsonl"
+    file.write_text(f"{old.model_dump_json()}\n{new.model_dump_json()}\n")
+    said = vitarmm("import", str(file))
+    assert "2 added" in said and "wait" not in said
+    assert "nothing waits for review" in vitarmm("review")

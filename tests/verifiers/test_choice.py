@@ -32,6 +32,9 @@ TWO = [
     "The answer is B, dog.",
     "I would choose B) dog.",
     "So \\boxed{B) dog}.",
+    "Answer: dog (B)",
+    "The answer is dog (B).",
+    "Option B: dog is correct.",
     "So \\boxed{\\text{(B) dog}}.",
     "So \\boxed{B}: dog",
     "<answer>(b) dog</answer>",
@@ -84,6 +87,27 @@ def test_another_choice_s_text_elsewhere_is_no_fault(text: str) -> None:
 )  # fmt: skip
 def test_the_text_may_be_a_value(answer: str, verdict: str) -> None:
     assert check(LARGEST, f"Answer: {answer}").verdict == verdict
+
+
+PRICE = Problem(text="What is the price?", choices=("$4.50", "$45", "$5.40", "$0.45"))
+SIGNED = Problem(text="What is x?", choices=("-2", "2", "0", "4"))
+WHEN = Problem(text="When?", choices=("9:00 am", "9:00 pm"))
+SUM = Problem(text="What is 2 + 2?", choices=("3", "4", "5", "6"))
+DOZENS = Problem(text="How many dozen?", choices=("5", "6", "7"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "text", "verdict"),
+    [(PRICE, "Answer: D) 45 cents", "pass"), (PRICE, "Answer: B) 45 cents", "fail"),
+     (PRICE, "Answer: B) 45", "pass"), (PRICE, "Answer: D) 45 dollars", "fail"),
+     (SIGNED, "Answer: A -2", "pass"), (SIGNED, "Answer: B -2", "fail"), (SIGNED, "Answer: A - 2", "fail"),
+     (WHEN, "Answer: A) 9 pm", "fail"), (WHEN, "Answer: B) 9 pm", "pass"), (WHEN, "Answer: B) 21:00", "pass"),
+     (WHEN, "Answer: A) 9", "pass"), (SUM, "Answer: 5 (B)", "fail"), (SUM, "Answer: 5 (C)", "pass"),
+     (SUM, "Option B: 5 is correct.", "fail"), (SUM, "Option C: 5 is correct.", "pass"),
+     (DOZENS, "Answer: B) 6 dozen", "pass"), (DOZENS, "Answer: A) 6 dozen", "fail")],
+)  # fmt: skip
+def test_a_value_has_its_unit(problem: Problem, text: str, verdict: str) -> None:
+    assert check(problem, text).verdict == verdict
 
 
 def test_equal_choices_are_one() -> None:

@@ -35,6 +35,9 @@ _SPOILT_BEHIND = re.compile(
     r"\s?(?:[√π^!]|\\[a-zA-Z])|:\d|\s(?:squared|cubed|to the power)\b"
     r"|\s[b-fi-kn-rt-z](?=\s?(?:[-+*/^=(.]|$))"
 )
+_CALLED_OUT = re.compile(
+    r"(?<=[\d*_])!++(?=[*_]{0,3}\s*+(?:$|[:;][-)D]|[\u2600-\u2794\U0001f300-\U0001faff])|\s++[A-Z][a-z])"
+)
 _TOUCHING = re.compile(r"[^\W\d_]+")
 _ORDINALS = ("st", "nd", "rd", "th")
 _OTHER = rf"[-+]?[$€£]?(?:{UNSIGNED})(?:/\d+)?%?"
@@ -80,7 +83,7 @@ def read_number(content: str, *, strong: bool = True) -> str | None:
         content, strong = boxed[-1][1], True
     line = content.strip().split("\n")[0] or content.strip()
     if not strong:
-        line = re.sub(r"(?<=\d)!(?=[*_\s]{0,4}$)", "", line)
+        line = called_out(line)
     bare = plain(line)
     if _SPAN.fullmatch(bare) or _ASSIGNED.search(bare):
         return None
@@ -91,6 +94,11 @@ def read_number(content: str, *, strong: bool = True) -> str | None:
     if value_of(line) is not None:
         return bare
     return _first_amount(bare) if any(c.isdigit() for c in bare) else _in_words(bare)
+
+
+def called_out(sentence: str) -> str:
+    """A sentence in prose, in which a mark behind its number ends it and is no factorial: ``10! 🎉``."""
+    return _CALLED_OUT.sub(".", sentence)
 
 
 def _first_amount(bare: str) -> str | None:

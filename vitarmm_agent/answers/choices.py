@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 
 from vitarmm_agent.answers.closed_form import closed_form
-from vitarmm_agent.answers.normalise import fold, plain, value_of
+from vitarmm_agent.answers.normalise import compound, fold, plain, quantity_of
+from vitarmm_agent.numbers.units import conversion
 
 _LETTER = re.compile(
     r"(?:option|choice|answer)?\s*+[\[({]?\s*+(?P<letter>[A-Za-z])\s*+(?:[\])}.:]++(?P<rest>.*)|$)",
@@ -64,12 +65,28 @@ def _by_text(choices: Sequence[str], text: str) -> int | None:
     return keys.index(key) if key and key in keys else None
 
 
+def with_value(choices: Sequence[str], text: str) -> list[int]:
+    """Choices with this value: 45 cents is $0.45 and not $45, 9 pm is 9:00 pm.
+
+    A number that lacks its unit has the other's: 45 may be 45 cents, and 5 dozen 5 where none is 60.
+    """
+    value, time = quantity_of(text), compound(text)
+    exact, nearly = [], []
+    for index, choice in enumerate(choices):
+        other = compound(choice) if time else None
+        one, other = (time, other) if other else (value, quantity_of(choice))
+        if one is None or other is None:
+            continue
+        if one.value * (conversion(one.unit, other.unit) or 1) == other.value:
+            exact.append(index)
+        elif one.value == other.value and not (one.unit and other.unit):
+            nearly.append(index)
+    return exact or nearly
+
+
 def _by_value(choices: Sequence[str], text: str) -> int | None:
-    value = value_of(text)
-    if value is not None:
-        hits = [i for i, choice in enumerate(choices) if value_of(choice) == value]
-        if hits:
-            return hits[0] if len({fold(choices[i]) for i in hits}) == 1 else None
+    if hits := with_value(choices, text):
+        return hits[0] if len({fold(choices[i]) for i in hits}) == 1 else None
     number = closed_form(text)
     if number is None:
         return None

@@ -1,7 +1,4 @@
-"""Whether two answers are the same: as choices, numbers, lists, text, and as mathematics.
-
-Answers of several units and times of the day are one number: ``1 h 30 min``, ``5 ft 3 in``, ``9:30 pm``.
-"""
+"""Whether two answers are the same: as choices, numbers, lists, text, and as mathematics."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ import re
 import time
 from fractions import Fraction
 
-from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.choices import choice_index
 from vitarmm_agent.answers.closed_form import closed_form
 from vitarmm_agent.answers.normalise import (
+    compound,
     essential,
     fold,
     label_of,
@@ -22,7 +19,7 @@ from vitarmm_agent.answers.normalise import (
     value_of,
 )
 from vitarmm_agent.answers.structures import same_structure, structure_of
-from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity
+from vitarmm_agent.numbers.reading import Quantity
 from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, unit_behind
 from vitarmm_agent.problem import Problem
 
@@ -35,20 +32,9 @@ _PERHAPS_TWO = re.compile(r"[-+]?(?:0,\d|[1-9]\d*,(?:\d{1,2}|\d{4,}))")
 """``1,5``: two numbers, or one with a decimal comma."""
 _SYMBOL = re.compile(r"[\W\d]*\d(?:\s([^\W\d_])|\s?([^\W\d_]{2,3}))")
 _DOZENS_ASKED = re.compile(r"\b(?:how many|number of|in) dozens?\b", re.IGNORECASE)
-_CLOCK = re.compile(
-    r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d))?\s?(?:(?P<half>[ap])\.?\s?m\b\.?)?", re.IGNORECASE
-)
-_NAMED = {"noon": 12, "midday": 12, "midnight": 0}
-_CLOCK_UNIT = Unit({"o'clock": 1})
-_COMPOUND = re.compile(
-    r"(?P<first>\$?\d++(?:[.,/]\d++)*+(?:\s?[^\W\d_]++)?)(?:,?\s(?:and\s)?|\s?,\s?)"
-    r"(?P<rest>\d++(?:[.,/]\d++)*+\s?[^\W\d_].*)"
-)
 SECONDS = 2.0
 """Time for all items of an answer made of several."""
 MIN_PLACES = 2
-MAX_COMPOUND = 60
-MAX_UNITS = 3
 FLOAT_PLACES = 12
 """With as many decimals a number is a calculator's, and its last figures are noise."""
 
@@ -103,7 +89,7 @@ def _number(problem: Problem, text: str) -> Quantity | None:
         return quantity_of(text)
     if _PERHAPS_TWO.fullmatch(text.strip(" $.")):
         return None
-    return _compound(text) or quantity_of(text)
+    return compound(text) or quantity_of(text)
 
 
 def _named_apart(a: str, b: str) -> bool:
@@ -200,50 +186,3 @@ def _worth_proving(a: str, b: str) -> bool:
         and bool(_MATHEMATICAL.search(a) or _MATHEMATICAL.search(b))
         and bool(plain(a) and plain(b))
     )
-
-
-def _compound(text: str) -> Quantity | None:
-    """A time of the day, or an amount in several units of one dimension, the larger first; else None.
-
-    A time without am or pm is read where it can only be one of 24 hours: ``21:00``, not ``9:00``.
-    """
-    if len(text) > MAX_COMPOUND:
-        return None
-    bare = fold_digits(latex.to_plain(text)).strip(" \t\n.")
-    minutes = _minutes(bare)
-    return Quantity(Fraction(minutes), _CLOCK_UNIT) if minutes is not None else _sum(bare)
-
-
-def _minutes(text: str) -> int | None:
-    if text.lower() in _NAMED:
-        return 60 * _NAMED[text.lower()]
-    match = _CLOCK.fullmatch(text)
-    if not match:
-        return None
-    hour, minute, half = int(match["hour"]), int(match["minute"] or 0), match["half"]
-    if half is not None:
-        afternoon = half.lower() == "p"
-        return 60 * (hour % 12 + 12 * afternoon) + minute if 1 <= hour <= 12 else None
-    certain = match["minute"] is not None and (13 <= hour <= 23 or match["hour"] == "00")
-    return 60 * hour + minute if certain else None
-
-
-def _sum(text: str) -> Quantity | None:
-    total: Quantity | None = None
-    for _ in range(MAX_UNITS):
-        match = _COMPOUND.fullmatch(text)
-        part = parse_quantity(match["first"] if match else text)
-        if part is None or len(part.unit.measures) != 1:
-            return None
-        if total is not None:
-            factor = conversion(part.unit, total.unit)
-            if factor is None or not 0 < factor < 1:
-                return None
-            part = Quantity(total.value + part.value * factor, total.unit)
-        elif match is None:
-            return None
-        total = part
-        if match is None:
-            return total
-        text = match["rest"]
-    return None

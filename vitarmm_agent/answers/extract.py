@@ -11,23 +11,29 @@ from __future__ import annotations
 import re
 
 from vitarmm_agent.answers import latex
-from vitarmm_agent.answers.amounts import gives_several, read_number, stated_number
-from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of, mentioned
+from vitarmm_agent.answers.amounts import called_out, gives_several, read_number, stated_number
+from vitarmm_agent.answers.choices import choice_index, letter_index, letter_of
 from vitarmm_agent.answers.denials import (
-    DENIED,
-    DENIED_BEHIND,
     ERROR,
-    FOLLOWED,
     GIVEN_UP,
     UNDETERMINED,
     past_denial,
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
-from vitarmm_agent.answers.normalise import clean, list_items, plain, spoken, value_of, widths
+from vitarmm_agent.answers.named_choice import ROUND_LETTER, read_choice, single_mention
+from vitarmm_agent.answers.normalise import (
+    SENTENCE,
+    clean,
+    first_sentence,
+    list_items,
+    plain,
+    spoken,
+    value_of,
+    widths,
+)
 from vitarmm_agent.answers.structures import structure_of
 from vitarmm_agent.numbers.reading import parse_number
-from vitarmm_agent.numbers.units import TOUCHING
 from vitarmm_agent.problem import Problem
 
 WINDOW = 20_000
@@ -39,7 +45,6 @@ MAX_PARTS = 20
 _BARE_NUMBER = re.compile(r"\s*-?\d{1,18}\s*")
 _A_LINE = re.compile(r"(?:^|\n)A: ?(-?\d{1,18})\s*$")
 _A_LABEL = re.compile(r"A\s?:\s?(?=\w\w)")
-_SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*(?!\s*:)")
 _THEREFORE = re.compile(
     r"[\W_]*(?:and\s+)?(?:therefore|thus|so|hence|in conclusion|consequently|finally|overall|"
@@ -52,31 +57,21 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _OPTION_LINE = re.compile(r"\W{0,3}\(?([A-Z])[).:]\s*")
-_SEVERAL = re.compile(
-    r"\W{0,3}[A-Z]\b\)?\s*+(?:,|and\b|or\b|&)\s*+(?:and\b|or\b)?\s*+\(?[A-Z](?:\)|\b(?!['’]))"
-)
 _NOT = re.compile(r"\W{0,3}(?:not|nicht|pas|no es|não é|non è|не)\s", re.IGNORECASE)
 """Begins what is denied."""
-_ORDINALS = ("first", "second", "third", "fourth", "fifth")
-_ORDINAL = re.compile(
-    rf"\W*(?:the\s)?(?P<word>{'|'.join(_ORDINALS)})\s(?:option|choice|answer|one)(?:\sis\s(?:correct|right))?\W*",
-    re.IGNORECASE,
+_SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F)))
+_MEANT = "✖✗✘❌❎➕➖➗"
+"""Signs that say something: a cross takes back what it stands beside."""
+_SIGN = f"[{''.join(set(_SIGNS) - set(_MEANT))}]"
+_BESIDE = re.compile(
+    rf"(?:(?<=[\n:])|^)[ \t]*+(?:{_SIGN}[ \t]*+)++|[ \t]*+(?:{_SIGN}[ \t]*+)++(?=\n|$)"
 )
-_SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F))) + " \t\n"
+"""Signs at an end of a line, or before an answer."""
 _STATES = re.compile(
     r"(?:the|its|this|that|it|so)\b[^.\n]{0,80}?\s(?:is|are|was|equals)\s(.+)", re.IGNORECASE
 )
-_NOT_THAT = re.compile(r",\s(?:and\s)?not\s")
-_HEAD = re.compile(
-    r"(?:(?:(?i:maybe|perhaps|probably|likely|option|choice|answer|letter|the|correct|lettre|letra|lettera|opción|opção|opzione|antwort|"
-    r"réponse|respuesta)|is|die|der|la|le|el|il|a|o)\s++|(?:选项?|選項|是|为)\s*+)*"
-    rf"[\[({{<]?\s*+(?P<letter>[A-Z]){FOLLOWED}\s*+(?:[\])}}>.,:;]|$|(?<=\s)-"
-    r"|(?<=\s)(?=(?:because|since|as|due|weil|da|car|porque|perché)\s)"
-    rf"|[{TOUCHING}](?<![错误不]))"
-)
 _OPEN_END = re.compile(r"(?:\w|\d[.,/])\Z")
 """Ends what may go on, as ``7`` to ``70``."""
-_ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
 
 
 def extract_answer(problem: Problem, text: str) -> str | None:
@@ -96,7 +91,7 @@ def extract_answer(problem: Problem, text: str) -> str | None:
             return text.strip()
         if match := _A_LINE.search(text[-40:]):
             return match[1]
-    text = widths(clean(text[-WINDOW:])).strip()
+    text = readable(problem, text)
     if not text:
         return None
     whole = _read(problem, text) if len(text) <= 200 and "\n" not in text else None
@@ -115,7 +110,7 @@ def committed_answer(problem: Problem, text: str, *, cut: bool = True) -> str | 
     """
     text = spoken(text)
     goes_on = cut and problem.answer_type != "choice" and bool(_OPEN_END.search(text[-3:]))
-    text = widths(clean(text[-WINDOW:])).strip()
+    text = readable(problem, text)
     boxes = dict(latex.boxes(text))
     found = [
         one
@@ -128,6 +123,18 @@ def committed_answer(problem: Problem, text: str, *, cut: bool = True) -> str | 
         if answer is not None and last.rstrip(".,/").endswith(answer):
             return None  # 7 of 70
     return _behind_markers(problem, text, found)[1]
+
+
+def readable(problem: Problem, text: str) -> str:
+    """The end of what was ``spoken``, as it is read: usual widths, and no signs such as ✅ beside an answer.
+
+    Signs stay where they may be the answer.
+    """
+    text = widths(clean(text[-WINDOW:])).strip()
+    adorned = not text.isascii() and problem.answer_type in ("choice", "integer", "float")
+    if not adorned or re.search(_SIGN, f"{problem.text} {problem.choices}"):
+        return text
+    return _BESIDE.sub(" ", text).strip()
 
 
 def read_answer(problem: Problem, text: str, *, cut: bool, unfinished: bool = False) -> str | None:
@@ -159,7 +166,7 @@ def _behind_markers(
             decided = True  # it commits to what is no answer of the type asked for
             if not _is_working(problem, content):
                 break
-        elif _is_no_answer(problem, sentence := _first_sentence(content)) or (
+        elif _is_no_answer(problem, sentence := first_sentence(content)) or (
             plain(sentence) and says_nothing(sentence, asked=problem.text)
         ):
             decided = True
@@ -217,13 +224,13 @@ def _is_only_answer(problem: Problem, text: str) -> bool:
 def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
     """The answer of the asked type at the head of ``content``, or None."""
     if problem.answer_type == "choice" and choice_index(problem.choices, content) is not None:
-        return _read_choice(problem, content)  # it may begin with "not"
+        return read_choice(problem.choices, content)  # it may begin with "not"
     if _NOT.match(content):
         if not (at := past_denial(content)) and problem.answer_type != "text":
             return None
         content = content[at:]
     if problem.answer_type == "choice":
-        return _read_choice(problem, content)
+        return read_choice(problem.choices, content)
     if problem.answer_type in ("integer", "float"):
         return read_number(content, strong=strong)
     if problem.answer_type == "list":
@@ -233,54 +240,10 @@ def _read(problem: Problem, content: str, *, strong: bool = True) -> str | None:
     return None if answer is None or says_nothing(answer, asked=problem.text) else answer
 
 
-def _read_choice(problem: Problem, content: str) -> str | None:
-    choices = problem.choices
-    if _SEVERAL.match(plain(content)) and choice_index(choices, content) is None:
-        return None  # it names more than one
-    sentence = _first_sentence(content)
-    for candidate in (content, content.split("\n")[0], sentence, _NOT_THAT.split(sentence)[0]):
-        index = choice_index(choices, candidate)
-        if index is not None:
-            return letter_of(index)
-    if (ordinal := _ORDINAL.fullmatch(sentence)) and len(choices) > 1:
-        index = _ORDINALS.index(ordinal["word"].lower())
-        return letter_of(index) if index < len(choices) else None
-    boxed = latex.boxes(content)
-    before = content[: boxed[0][0]] if boxed else content
-    if boxed and not _HEAD.match(plain(before)):
-        before = boxed[-1][1]
-    bare = plain(before)
-    head = _HEAD.match(bare) or re.match(r"[\[({]\s*+(?P<letter>[A-Za-z])\s*+[\])}]", bare)
-    if head and (index := letter_index(head["letter"], len(choices))) is not None:
-        return letter_of(index)
-    return _single_mention(choices, content)
-
-
-def _single_mention(choices: tuple[str, ...], content: str) -> str | None:
-    """The one choice named in ``content`` by bracketed letter or by text."""
-    letters = {letter_index(m, len(choices)) for m in _ROUND_LETTER.findall(content)} - {None}
-    if len(letters) == 1:
-        return letter_of(letters.pop() or 0)
-    lowered = content.casefold()
-    named = [
-        (at, index)
-        for at, index in mentioned(choices, content)
-        if not DENIED.search(lowered, max(0, at - 24), at)
-        and not DENIED_BEHIND.match(lowered, at + len(choices[index].strip().rstrip(".")))
-    ]
-    if len({index for _, index in named}) == 1:
-        return letter_of(named[0][1])
-    return None
-
-
-def _first_sentence(content: str) -> str:
-    return _SENTENCE.split(content.strip(), maxsplit=1)[0]
-
-
 def _read_list(content: str) -> str | None:
     if boxed := latex.boxes(content):
         content = boxed[-1][1]
-    line = _first_sentence(content)
+    line = first_sentence(content)
     structure = structure_of(line)
     if structure is not None and structure.bracketed:
         return line.strip(" .*$")
@@ -294,8 +257,8 @@ def _read_text(content: str) -> str | None:
     if boxed := latex.boxes(content):
         content = boxed[-1][1]
     line = content.strip().split("\n")[0]
-    sentence = _first_sentence(line)
-    bare = sentence.rstrip(_SIGNS)
+    sentence = first_sentence(line)
+    bare = sentence.rstrip(f"{_SIGNS} \t\n")
     sentence = bare if sentence[len(bare) :][:1].isspace() else sentence
     if sentence.strip(" $.") == "{}":
         return "{}"
@@ -325,7 +288,7 @@ def conclusion(problem: Problem, text: str) -> str | None:
 
 def sentences_of(problem: Problem, text: str) -> list[str]:
     """Sentences of a response without polite closings and without the choices listed once more."""
-    found = [s for s in _SENTENCE.split(text) if s and s.strip(" *_-`#") and not _CLOSING.match(s)]
+    found = [s for s in SENTENCE.split(text) if s and s.strip(" *_-`#") and not _CLOSING.match(s)]
     listed = [i for i, s in enumerate(found) if _OPTION_LINE.match(s) and _restates(problem, s)]
     if len(listed) < min(3, len(problem.choices)):
         return found
@@ -353,26 +316,26 @@ def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str 
     drawn = _drawn(sentences)[:1]
     for part in [*_bold(sentences), *drawn, *reversed(sentences[-2:])]:
         ends = part in drawn or part is sentences[-1]
-        if ends and not _ROUND_LETTER.search(part) and _is_no_answer(problem, part):
+        if ends and not ROUND_LETTER.search(part) and _is_no_answer(problem, part):
             return None
         said = part[drawing.end() :].lstrip(" ,:") if (drawing := _THEREFORE.match(part)) else part
         said = said[past_denial(said) :]
         for read in (part, said):
-            if (letter := _read_choice(problem, read)) is not None:
+            if (letter := read_choice(problem.choices, read)) is not None:
                 return letter
         number = stated_number(part)
         if number is not None and all(value_of(choice) is not None for choice in problem.choices):
             index = choice_index(problem.choices, number)
             if index is not None:
                 return letter_of(index)
-    return _single_mention(problem.choices, "\n".join(sentences))
+    return single_mention(problem.choices, "\n".join(sentences))
 
 
 def _concluded_number(sentences: list[str]) -> str | None:
     if not _drawn(sentences) and any(map(GIVEN_UP.search, sentences[-3:])):
         return None
     for part in [*_bold(sentences), *_drawn(sentences)[:1], *reversed(sentences[-2:])]:
-        for stated in [*_bold([part]), part]:
+        for stated in [*_bold([part]), called_out(part)]:
             if (answer := stated_number(stated)) is not None:
                 return answer
         if gives_several(plain(part)):

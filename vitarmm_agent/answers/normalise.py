@@ -1,4 +1,4 @@
-"""One form for answers that mean the same: tags, marks, case, spaces, LaTeX, units."""
+"""One form for answers that mean the same: tags, marks, case, spaces, LaTeX, units, times of the day."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from fractions import Fraction
 from vitarmm_agent.answers import latex
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate
 from vitarmm_agent.numbers.reading import Quantity, fold_digits, parse_quantity, trimmed
+from vitarmm_agent.numbers.units import Unit, conversion
 from vitarmm_agent.thinking import without_thinking
 
 MAX_ANSWER = 2_000
+SENTENCE = re.compile(r"(?<=[.!?。])[\"')*\]]*\s+(?=\S)|\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _EDGES = " \t\n.,:;!?*_`'\"“”‘’$。，"
@@ -28,6 +30,18 @@ _AND_NOT = re.compile(r",?\s\(?(?:and\s)?not\s[^,()\n]{1,60}\)?$", re.IGNORECASE
 _TWICE = re.compile(r"([^()]{1,60})\s\(([^()]{1,60})\)")
 _NO_LABELS = frozenset("answer result total value ans sum solution".split())
 _LABEL = re.compile(r"^[A-Za-z]\w{0,20}(?:\s*\([a-z]\))?\s*(?:=|≈)\s*")
+
+_CLOCK = re.compile(
+    r"(?P<hour>\d{1,2})(?::(?P<minute>[0-5]\d))?\s?(?:(?P<half>[ap])\.?\s?m\b\.?)?", re.IGNORECASE
+)
+_NAMED = {"noon": 12, "midday": 12, "midnight": 0}
+_CLOCK_UNIT = Unit({"o'clock": 1})
+_COMPOUND = re.compile(
+    r"(?P<first>\$?\d++(?:[.,/]\d++)*+(?:\s?[^\W\d_]++)?)(?:,?\s(?:and\s)?|\s?,\s?)"
+    r"(?P<rest>\d++(?:[.,/]\d++)*+\s?[^\W\d_].*)"
+)
+MAX_COMPOUND = 60
+MAX_UNITS = 3
 
 _ATTRIBUTE = r"""\s+[\w:-]{1,30}\s?=\s?(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}'|[\w.-]{1,30})"""
 _TAG = re.compile(
@@ -155,8 +169,60 @@ def quantity_of(text: str) -> Quantity | None:
         return None
 
 
+def compound(text: str) -> Quantity | None:
+    """A time of the day, or an amount in several units of one dimension, the larger first; else None.
+
+    A time without am or pm is read where it can only be one of 24 hours: ``21:00``, not ``9:00``.
+    """
+    if len(text) > MAX_COMPOUND:
+        return None
+    bare = fold_digits(latex.to_plain(text)).strip(" \t\n.")
+    minutes = _minutes(bare)
+    return Quantity(Fraction(minutes), _CLOCK_UNIT) if minutes is not None else _sum(bare)
+
+
+def _minutes(text: str) -> int | None:
+    if text.lower() in _NAMED:
+        return 60 * _NAMED[text.lower()]
+    match = _CLOCK.fullmatch(text)
+    if not match:
+        return None
+    hour, minute, half = int(match["hour"]), int(match["minute"] or 0), match["half"]
+    if half is not None:
+        afternoon = half.lower() == "p"
+        return 60 * (hour % 12 + 12 * afternoon) + minute if 1 <= hour <= 12 else None
+    certain = match["minute"] is not None and (13 <= hour <= 23 or match["hour"] == "00")
+    return 60 * hour + minute if certain else None
+
+
+def _sum(text: str) -> Quantity | None:
+    total: Quantity | None = None
+    for _ in range(MAX_UNITS):
+        match = _COMPOUND.fullmatch(text)
+        part = parse_quantity(match["first"] if match else text)
+        if part is None or len(part.unit.measures) != 1:
+            return None
+        if total is not None:
+            factor = conversion(part.unit, total.unit)
+            if factor is None or not 0 < factor < 1:
+                return None
+            part = Quantity(total.value + part.value * factor, total.unit)
+        elif match is None:
+            return None
+        total = part
+        if match is None:
+            return total
+        text = match["rest"]
+    return None
+
+
 def list_items(text: str) -> list[str]:
     """Items of an answer that is a list, in order: ``[1, 2]``, ``1 and 2``, ``{a; b}``."""
     text = latex.to_plain(text[:MAX_ANSWER]).strip(_EDGES + "[](){}")
     items = re.split(r"[;,](?:\s*+and\s)?|\sand\s|、", text)
     return [bare for item in items if (bare := item.strip().strip(_EDGES))]
+
+
+def first_sentence(content: str) -> str:
+    """A text up to the end of its first sentence or line."""
+    return SENTENCE.split(content.strip(), maxsplit=1)[0]

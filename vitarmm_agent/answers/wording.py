@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import re
 
-from vitarmm_agent.answers.choices import letter_index
-from vitarmm_agent.answers.extract import MAX_PARTS, WINDOW, extract_answer
+from vitarmm_agent.answers.choices import letter_index, with_value
+from vitarmm_agent.answers.extract import MAX_PARTS, extract_answer, readable
 from vitarmm_agent.answers.markers import commitments
-from vitarmm_agent.answers.normalise import clean, fold, plain, spoken, value_of, widths
+from vitarmm_agent.answers.normalise import fold, plain, spoken
 from vitarmm_agent.problem import Problem
 
 MAX_WORDING = 500
 _PAIR = re.compile(
     r"(?i:(?:the\s)?(?:option|choice|answer|letter)\s)?[(\[]?"
-    r"(?P<letter>[A-Z]|[a-z](?=[)\]]))(?P<mark>[)\]]?\s?[.:,=]|[)\]]|\s[-–—]|\s?(?=\())\s?(?P<text>.+)"
+    r"(?P<letter>[A-Z]|[a-z](?=[)\]]))(?P<mark>[)\]]?\s?[.:,=]|[)\]]|\s[-–—](?=\s)|\s(?=[-–−]\d)|\s?(?=\())\s?(?P<text>.+)"
 )
+_BEHIND = re.compile(r"(?P<text>.+?)\s?[(\[](?P<letter>[A-Z])[)\]]")
 _LEADING = re.compile(r"\A[\W_]*+(?:so|therefore|thus|hence)\b[\s,:]*", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?;]\s")
+_SENTENCE_END = re.compile(r"[.!?;]\s|\s(?:is|are)\s(?:the\s)?(?:correct|right|best)\b")
 
 
 def letter_and_text(problem: Problem, wording: str) -> tuple[int, int] | None:
-    """The choice whose letter is named, and another whose text stands behind it: ``B) dog`` where B is owl.
+    """The choice whose letter is named, and another whose text stands beside it: ``B) dog`` or ``dog (B)`` where B is owl.
 
     None where the two agree, or where nothing else than a letter and a choice's text is said.
     """
-    match = _PAIR.match(plain(wording.strip()[:MAX_WORDING].split("\n")[0]))
+    bare = plain(wording.strip()[:MAX_WORDING].split("\n")[0])
+    match = _PAIR.match(bare) or _BEHIND.fullmatch(bare)
     if not match:
         return None
     named = letter_index(match["letter"], len(problem.choices))
@@ -45,9 +47,7 @@ def _with_text(problem: Problem, text: str) -> list[int]:
     if len(key) == 1 and key.isalpha():
         return []
     same = [i for i, choice in enumerate(problem.choices) if key and fold(choice) == key]
-    if same or (value := value_of(text)) is None:
-        return same
-    return [i for i, choice in enumerate(problem.choices) if value_of(choice) == value]
+    return same or with_value(problem.choices, text)
 
 
 def wording_of(problem: Problem, text: str, answer: str, *, cut: bool) -> str | None:
@@ -59,7 +59,7 @@ def wording_of(problem: Problem, text: str, answer: str, *, cut: bool) -> str | 
         answer: the letter that was read from it; what says another is passed over.
         cut: the reply was cut off: its last line is no conclusion.
     """
-    text = widths(clean(spoken(text)[-WINDOW:])).strip()
+    text = readable(problem, spoken(text))
     found = commitments(text, letters=True)[-MAX_PARTS:]
     for at, content, _ in reversed(found):
         said = _with_line(text, at, content)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage
 
 from vitarmm_agent.answers import parse_steps
+from vitarmm_agent.answers.equality import answers_equal
 from vitarmm_agent.answers.extract import committed_answer
 from vitarmm_agent.answers.grading import grade_attempt
-from vitarmm_agent.answers.steps import incomplete, too_long
+from vitarmm_agent.answers.normalise import value_of
+from vitarmm_agent.answers.restated import may_state
+from vitarmm_agent.answers.steps import incomplete, is_final_line, too_long, without_answer
 from vitarmm_agent.effects import Flow, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.memory_store.schema import Example
@@ -64,10 +67,29 @@ def objection_to(
 
 
 def objection_to_example(example: Example) -> str:
-    """What an exact verifier finds wrong with a worked example; nothing where none does."""
+    """What is wrong with a worked example: a verifier fails it, or it states two answers. Else nothing."""
     problem = Problem(text=example.problem)
     found = run(exact_checks().check(problem, [solution_of(problem, example.solution)]))
-    return in_words(found) if found.verdict == "fail" else ""
+    return in_words(found) if found.verdict == "fail" else _other_answer(problem, example)
+
+
+def _other_answer(problem: Problem, example: Example) -> str:
+    """Which step states another answer than the example's; numbers are compared, and letters."""
+    answer = example.answer.strip(" ().")
+    for number, step in enumerate(example.steps, start=1):
+        if not is_final_line(step) and without_answer(step) == step:
+            continue
+        said = (stated_answer(problem, step) or "").strip(" ().")
+        value = value_of(said)
+        if value is not None and value_of(answer) is not None:
+            same = answers_equal(problem, said, answer)
+            other = not same and not may_state(answer, [value], example.solution)
+        else:
+            letters = len(said) == len(answer) == 1 and f"{said}{answer}".isalpha()
+            other = letters and said != answer
+        if other:
+            return f"step {number} states the answer {said}, and the example {answer}"
+    return ""
 
 
 def in_words(objection: Feedback) -> str:
