@@ -24,7 +24,7 @@ _UNITS = (
 
 _TOKEN = re.compile(
     rf"(?P<clock>\d+:\d+(?::\d+)*)"
-    rf"|(?P<mixed>\d+\s+(?:and\s+)?\d+/\d+(?![\d/]))"
+    rf"|(?P<mixed>\d+\s+(?:and\s+)?(?!0|\d{{3}}/\d{{1,2}}(?!\d))\d+/\d+(?![\d/]))"
     rf"|(?P<number>(?!{EUROPEAN}){UNSIGNED})"
     rf"|(?P<comma>{EUROPEAN})"
     r"|(?P<sentence>[.!?](?=\s|$|[\"')])|[,;:\n]|\.\.+)"

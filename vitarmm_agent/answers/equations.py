@@ -7,21 +7,27 @@ every customary reading of it is false.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
+from vitarmm_agent.answers.equation_readings import (
+    Side,
+    first_number,
+    has_another,
+    mixes_units,
+    percent_change,
+)
 from vitarmm_agent.answers.equation_tokens import Token, calculator_notes, prepare, tokenize
-from vitarmm_agent.numbers.reading import SCALES, literal, show
-from vitarmm_agent.numbers.units import dimension_of, unit_name
+from vitarmm_agent.numbers.reading import SCALES, show
+from vitarmm_agent.numbers.units import unit_name
 
 MAX_EQUATIONS = 100
 MAX_UNIT_WORDS = 6
 FLOAT_NOISE = Fraction(1, 10**9)
 """Relative error that a calculator leaves in ``1.6666666666666665``."""
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 PERCENT = (Fraction(1, 100), Fraction(1))
 
 _STOPS = frozenset(
@@ -46,6 +52,7 @@ class Equation:
         shown: the result as written.
         value: what the computed side comes to.
         holds: whether it is true, allowing for rounding of what is shown.
+        measure: name of the known unit that the result has, or nothing.
     """
 
     text: str
@@ -53,22 +60,12 @@ class Equation:
     shown: str
     value: Fraction
     holds: bool
+    measure: str = ""
 
     @property
     def right_value(self) -> str:
         """What should have stood there."""
         return show(self.value, 4)
-
-
-@dataclass(frozen=True)
-class _Side:
-    tokens: tuple[str, ...]
-    text: str
-    units: frozenset[str]
-    bare: bool
-    """A single number, perhaps with a sign, percent or unit."""
-    led: bool
-    """Words stand before it in its clause."""
 
 
 def equations(text: str, *, with_annotations: bool = True) -> list[Equation]:
@@ -108,7 +105,7 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
     edges = [-1, *relations, len(clause)]
     parts = [clause[edges[i] + 1 : edges[i + 1]] for i in range(len(edges) - 1)]
     last = len(parts) - 1
-    computed: _Side | None = None
+    computed: Side | None = None
     for index, relation in enumerate(relations):
         left = _as_left(parts[index], first=index == 0)
         right = _as_right(parts[index + 1], last=index + 1 == last)
@@ -124,7 +121,7 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
                 yield equation
 
 
-def _carried(computed: _Side, shown: _Side, right: _Side) -> _Side:
+def _carried(computed: Side, shown: Side, right: Side) -> Side:
     """What a chain has computed, for its next result: ``12 - 5 = 7 = 8``.
 
     A result that is only given in another unit stands for itself.
@@ -133,7 +130,7 @@ def _carried(computed: _Side, shown: _Side, right: _Side) -> _Side:
     return replace(computed, units=units) if right.bare and right.units <= units else shown
 
 
-def _as_left(part: list[Token], *, first: bool) -> _Side | None:
+def _as_left(part: list[Token], *, first: bool) -> Side | None:
     """The longest expression that ends this part."""
     for start, token in enumerate(part):
         if not _may_start(token, part, start, clause_start=first and start == 0):
@@ -142,10 +139,10 @@ def _as_left(part: list[Token], *, first: bool) -> _Side | None:
         if side is None or end != len(part):
             continue
         before = part[start - 1] if start else None
-        if before is not None and not _harmless_before(before):
+        if before is not None and (not _harmless_before(before) or _goes_on(part[:start])):
             return None
         led = any(t.kind in ("word", "opaque") for t in part[:start])
-        return _Side(side.tokens, side.text, side.units, side.bare, led)
+        return replace(side, led=led)
     return None
 
 
@@ -161,7 +158,15 @@ def _harmless_before(token: Token) -> bool:
     return False
 
 
-def _as_right(part: list[Token], *, last: bool) -> _Side | None:
+def _goes_on(before: list[Token]) -> bool:
+    """Whether the expression is the end of a longer one: ``7 + Shonda (1) + 2``."""
+    for token in reversed(before):
+        if token.kind != "word" or token.text.lower() in _STOPS:
+            return token.kind == "op" and token.text in "+*"
+    return False
+
+
+def _as_right(part: list[Token], *, last: bool) -> Side | None:
     """The longest expression that begins this part."""
     if not part or not _may_start(part[0], part, 0, clause_start=True):
         return None
@@ -186,7 +191,7 @@ def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
     return after.text == ")"
 
 
-def _expression(part: list[Token], start: int) -> tuple[_Side | None, int]:
+def _expression(part: list[Token], start: int) -> tuple[Side | None, int]:
     """The longest expression of ``part`` from ``start``: the side and the index behind it."""
     tokens: list[str] = []
     units: set[str] = set()
@@ -233,7 +238,19 @@ def _expression(part: list[Token], start: int) -> tuple[_Side | None, int]:
         return None, start
     kept, end = tokens[: best[0]], best[1]
     bare = sum(t not in "+-%()" for t in kept) == 1
-    return _Side(tuple(kept), _tidy(kept), frozenset(units), bare, False), end
+    measure = _first_measure(part[start:end])
+    return Side(tuple(kept), _tidy(kept), frozenset(units), bare, False, measure), end
+
+
+def _first_measure(tokens: Sequence[Token]) -> str:
+    """Name of the known unit that stands at the first number; nothing where none does."""
+    for before, token in pairwise(tokens):
+        if before.kind == "unit":
+            return unit_name(before.text) or ""
+        if before.kind == "number":
+            known = token.kind in ("unit", "word") and token.text.lower() != "in"
+            return unit_name(token.text) or "" if known else ""
+    return ""
 
 
 def _after_number(part: list[Token], at: int, tokens: list[str], units: set[str]) -> int:
@@ -261,7 +278,8 @@ def _unit_words(part: list[Token], at: int, units: set[str]) -> int:
             break
         units.add(word)
         end += 1
-    return end
+    raised = end > at and [token.kind for token in part[end : end + 2]] == ["op", "number"]
+    return end + 2 if raised and part[end].text == "^" else end
 
 
 def _per(part: list[Token], at: int, units: set[str]) -> int | None:
@@ -294,10 +312,10 @@ def _tidy(tokens: Sequence[str]) -> str:
     return text
 
 
-def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
+def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:
     if (left.bare and right.bare) or (left.bare and left.led):
         return None
-    if _mixes_units(left, right) or _percent_change(left) or _percent_change(right):
+    if mixes_units(left, right) or percent_change(left) or percent_change(right):
         return None
     try:
         pairs = [
@@ -309,7 +327,7 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
             pairs += [
                 (value, first)
                 for value, _ in pairs[:1]
-                if (first := _first_number(right)) is not None
+                if (first := first_number(right)) is not None
             ]
     except NotArithmeticError:
         return None
@@ -317,7 +335,7 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
     if _COMPARISON & right.units and pairs[0][0] == -pairs[0][1]:
         return None  # "20 - 35 = 15 less" tells the sign in words
     holds = any(_agree(a, b, left, right, approximate) for a, b in pairs)
-    if not holds and (_perhaps_thousands(left, right) or _names_a_factor(left, right)):
+    if not holds and any(has_another(left, right, *pair) for pair in pairs):
         return None
     value = pairs[0][0] if computed is left else pairs[0][1]
     return Equation(
@@ -326,50 +344,11 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
         shown=shown.text,
         value=value,
         holds=holds,
+        measure=shown.measure,
     )
 
 
-def _perhaps_thousands(left: _Side, right: _Side) -> bool:
-    """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
-    pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
-    return bool(pointed) and all(_THOUSANDS.fullmatch(t) for t in pointed)
-
-
-def _names_a_factor(left: _Side, right: _Side) -> bool:
-    """Whether things are named, and then what they come to: ``6 pens = 1.50 * 6``."""
-    if not left.bare or not any(unit.isalpha() for unit in left.units):
-        return False
-    numbers = [literal(token) for token in right.tokens if token[:1].isdigit()]
-    return literal(left.tokens[0]) in numbers and not {"+", "-"} & set(right.tokens)
-
-
-def _first_number(side: _Side) -> Fraction | None:
-    """The first operand, for results that are worked on at once: ``3 + 4 = 7 * 2 = 14``."""
-    return literal(side.tokens[0]) if side.tokens[0][:1].isdigit() else None
-
-
-def _mixes_units(left: _Side, right: _Side) -> bool:
-    """Whether units of one dimension differ, so that figures alone do not decide."""
-    seen: dict[str, set[str]] = {}
-    for unit in left.units | right.units:
-        name, dimension = unit_name(unit), dimension_of(unit)
-        if name and dimension:
-            seen.setdefault(dimension, set()).add(name)
-    return any(len(units) > 1 for units in seen.values())
-
-
-def _percent_change(side: _Side) -> bool:
-    """``80 + 10%``: a change by a percentage, or a sum; both are customary."""
-    tokens = side.tokens
-    if "%" not in tokens or tokens.count("%") == sum(t[0].isdigit() or t[0] == "." for t in tokens):
-        return False
-    return any(
-        tokens[i] in "+-" and i + 2 < len(tokens) and tokens[i + 2] == "%"
-        for i in range(len(tokens))
-    )
-
-
-def _agree(a: Fraction, b: Fraction, left: _Side, right: _Side, approximate: bool) -> bool:
+def _agree(a: Fraction, b: Fraction, left: Side, right: Side, approximate: bool) -> bool:
     if a == b:
         return True
     difference, size = abs(a - b), max(abs(a), abs(b))
@@ -386,7 +365,7 @@ def _agree(a: Fraction, b: Fraction, left: _Side, right: _Side, approximate: boo
     return difference < Fraction(1, 10**places) and (places > 0 or abs(computed) >= 1)
 
 
-def _places(side: _Side) -> int:
+def _places(side: Side) -> int:
     """Decimals of the shown number."""
     number = next(t for t in side.tokens if t[0].isdigit() or t[0] == ".")
     decimals = len(number.partition(".")[2])
