@@ -243,7 +243,12 @@ def _expression(part: list[Token], start: int) -> tuple[Side | None, int]:
 
 
 def _first_measure(tokens: Sequence[Token]) -> str:
-    """Name of the known unit that stands at the first number; nothing where none does."""
+    """Name of the known unit that stands at the first number; nothing where none does.
+
+    A dollar sign behind a number closes a formula, and so does one before it then.
+    """
+    if any(b.kind == "number" and token.text == "$" for b, token in pairwise(tokens)):
+        tokens = [token for token in tokens if token.text != "$"]
     for before, token in pairwise(tokens):
         if before.kind == "unit":
             return unit_name(before.text) or ""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from vitarmm_agent.answers.normalise import quantity_of
-from vitarmm_agent.numbers.reading import SCALE_BEHIND, find_numbers, fold_digits, scale_of
+from vitarmm_agent.numbers.reading import SCALE_BEHIND, SCALES, find_numbers, fold_digits, scale_of
 from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, customary, unit_name
 
 MAX_UNITS = 8
@@ -22,6 +22,7 @@ _ROUNDED = re.compile(
     re.IGNORECASE,
 )
 _TIME = re.compile(r"\bwhat time\b|\bo['’]clock\b|\d\s?[ap]\.?m\b", re.IGNORECASE)
+_IN_SCALE = re.compile(rf"\b(?:how many|in)\s((?:{'|'.join(SCALES)})s?)\b", re.IGNORECASE)
 _DECIMALS = re.compile(r"\.(\d+)")
 _SCALE = re.compile(rf"(?<!\s)(?:{SCALE_BEHIND})", re.IGNORECASE)
 
@@ -44,7 +45,8 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     clock = "clock" in stated.unit.dimensions() or _TIME.search(said)
     if clock and any((value - stated.value) % 12 == 0 for value in values):
         return True
-    factors, tolerance = _factors(said), _tolerance(answer, stated.value, said)
+    percent = set(stated.unit.measures) <= {"%"}
+    factors, tolerance = _factors(said, percent=percent), _tolerance(answer, stated.value, said)
     return any(
         abs(abs(value) * factor - abs(stated.value)) < tolerance
         for value in values
@@ -52,8 +54,13 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     )
 
 
-def _factors(said: str) -> set[Fraction]:
-    """What a number may be multiplied by to say the same: one unit that is named for another, or two."""
+def _factors(said: str, *, percent: bool) -> set[Fraction]:
+    """What a number may be multiplied by to say the same: one unit that is named for another, or two.
+
+    Args:
+        said: what names units, percent and scales (``How many million?``).
+        percent: the number may be one in percent; ``$10`` is not.
+    """
     names = dict.fromkeys(
         name for word in _WORD.findall(said) if (name := unit_name(word)) is not None
     )
@@ -62,7 +69,8 @@ def _factors(said: str) -> set[Fraction]:
     for a in units:
         for b in units:
             found |= {f for f in (conversion(a, b), customary(a, b)) if f is not None}
-    if _PERCENT.search(said):
+    found |= {Fraction(1, scale_of(scale)) for scale in _IN_SCALE.findall(said)}
+    if percent and _PERCENT.search(said):
         found |= {Fraction(100), Fraction(1, 100)}
     return {one * other for one in found for other in found}
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 """Letters of scripts that put no space between words, for a class of a pattern."""
 _SPELLINGS = {
-    "time": "second=sec=s minute=min hour=hr=h day week month year decade century",
+    "time": "second=sec=s minute=min=minuten=minuto hour=hr=h=stunde=stunden=heure=hora day week month year decade century",
     "clock": "am=a.m pm=p.m",
     "length": "mm=millimeter=millimetre cm=centimeter=centimetre dm=decimeter=decimetre "
     "m=meter=metre km=kilometer=kilometre inch=inches=in foot=feet=ft yard=yd mile=mi",
