@@ -72,6 +72,7 @@ ANOTHER = [
     ("What is 20% of $50?", "0.2 * 50 = 10", "$0.10"),
     ("How much are 3 pens at 50 cents?", "3 * 50 = 150 cents", "$150"),
     ("How far is it?", "60 * 3 = 180 km", "180 m"),
+    ("A dozen eggs cost $3. How much are 4 dozen?", "3 * 4 = 12", "$144"),
     ("What is it?", "5 * 5 = 25", "25.5"),
     ("What is it?", "5 * 5 = 25", "26"),
 ]

@@ -46,7 +46,10 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     if clock and any((value - stated.value) % 12 == 0 for value in values):
         return True
     percent = set(stated.unit.measures) <= {"%"}
-    factors, tolerance = _factors(said, percent=percent), _tolerance(answer, stated.value, said)
+    factors, tolerance = (
+        _factors(answer, said, percent=percent),
+        _tolerance(answer, stated.value, said),
+    )
     return any(
         abs(abs(value) * factor - abs(stated.value)) < tolerance
         for value in values
@@ -54,25 +57,31 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     )
 
 
-def _factors(said: str, *, percent: bool) -> set[Fraction]:
+def _factors(answer: str, said: str, *, percent: bool) -> set[Fraction]:
     """What a number may be multiplied by to say the same: one unit that is named for another, or two.
 
     Args:
+        answer: where it names a unit, a number is converted to that unit only.
         said: what names units, percent and scales (``How many million?``).
         percent: the number may be one in percent; ``$10`` is not.
     """
-    names = dict.fromkeys(
-        name for word in _WORD.findall(said) if (name := unit_name(word)) is not None
-    )
-    units = [NO_UNIT, *(Unit({name: 1}) for name in list(names)[:MAX_UNITS])]
+    units, wanted = [NO_UNIT, *_named(said)[:MAX_UNITS]], _named(answer)
     found = {Fraction(1)}
-    for a in units:
-        for b in units:
+    for b in wanted if len(wanted) == 1 else units:
+        for a in units:
+            if len(wanted) == 1 and a and a.dimensions() != b.dimensions():
+                continue  # $144 are no 12 dozen
             found |= {f for f in (conversion(a, b), customary(a, b)) if f is not None}
     found |= {Fraction(1, scale_of(scale)) for scale in _IN_SCALE.findall(said)}
     if percent and _PERCENT.search(said):
         found |= {Fraction(100), Fraction(1, 100)}
     return {one * other for one in found for other in found}
+
+
+def _named(text: str) -> list[Unit]:
+    """The units that a text names, each once."""
+    names = (unit_name(word) for word in _WORD.findall(text))
+    return [Unit({name: 1}) for name in dict.fromkeys(names) if name is not None]
 
 
 def _tolerance(answer: str, value: Fraction, said: str) -> Fraction:
