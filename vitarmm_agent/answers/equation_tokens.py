@@ -1,17 +1,21 @@
-"""The words, numbers and signs of a step, as the equation reader sees them."""
+"""The words, numbers and signs of a step, as the equation reader sees them, and the expressions they make."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.numbers.reading import EUROPEAN, SCALES, UNSIGNED, fold_digits
+from vitarmm_agent.numbers.units import unit_name
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
 MAX_TEXT = 8_000
 
+MAX_UNIT_WORDS = 6
 _ANNOTATION = re.compile(r"<<[^<>\n]{0,300}>>")
 _MATRIX = re.compile(r"\\begin\{(\w*matrix|array|cases)\*?\}.*?(?:\\end\{\1\*?\}|\Z)", re.DOTALL)
 _OPEN_ANNOTATION = re.compile(r"<<[^<>\n]*$", re.MULTILINE)
@@ -40,6 +44,12 @@ _TOKEN = re.compile(
 _WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*"}
 _AFTER_VERB = {"divided": "/", "multiplied": "*"}
 
+STOPS = frozenset(
+    "and or so then than to is are was were be from by which that since because if but while when "
+    "where we he she they i you it means leaving total left over".split()
+)
+REMAINDER = frozenset("remainder remaining r mod modulo base".split())
+
 
 @dataclass(frozen=True)
 class Token:
@@ -49,6 +59,27 @@ class Token:
     text: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of an equation.
+
+    Attributes:
+        tokens: numbers and signs, as they are computed.
+        text: the same as a text, tidied.
+        units: all words and units that stand at its numbers.
+        bare: a single number, perhaps with a sign, percent or unit.
+        led: words stand before it in its clause.
+        measure: name of the known unit that stands first at its numbers, or nothing.
+    """
+
+    tokens: tuple[str, ...]
+    text: str
+    units: frozenset[str]
+    bare: bool
+    led: bool
+    measure: str = ""
 
 
 def prepare(text: str) -> str:
@@ -155,3 +186,129 @@ def _word_operators(tokens: list[Token]) -> list[Token]:
         else:
             result.append(token)
     return result
+
+
+def expression(part: list[Token], start: int) -> tuple[Side | None, int]:
+    """The longest expression of ``part`` from ``start``: the side and the index behind it."""
+    tokens: list[str] = []
+    units: set[str] = set()
+    depth, at, best = 0, start, None
+    expects_operand = True
+    while at < len(part):
+        token = part[at]
+        if expects_operand:
+            if token.kind == "unit":
+                units.add(token.text)
+                at += 1
+            elif token.text in ("(", "-") and token.kind == "op":
+                if token.text == "(" and (skip := _remark(part, at)):
+                    at = skip
+                    continue
+                depth += token.text == "("
+                tokens.append(token.text)
+                at += 1
+            elif token.kind == "number":
+                tokens.extend(_number_tokens(token.text))
+                at, expects_operand = _after_number(part, at + 1, tokens, units), False
+            else:
+                break
+        elif token.text == ")" and token.kind == "op" and depth:
+            tokens.append(")")
+            depth -= 1
+            at = _unit_words(part, at + 1, units)
+        elif token.kind == "op" and token.text in "+-*/^":
+            if token.text == "/" and (skip := _per(part, at, units)):
+                at = skip
+            else:
+                tokens.append(token.text)
+                at, expects_operand = at + 1, True
+        elif token.text == "(" and tokens and tokens[-1] == ")" and not _remark(part, at):
+            tokens.append("*")
+            expects_operand = True
+        elif token.text == "(" and (skip := _remark(part, at)):
+            at = skip
+        else:
+            break
+        if not expects_operand and not depth:
+            best = (len(tokens), at)
+    if best is None or (expects_operand and best[1] != at):
+        return None, start
+    kept, end = tokens[: best[0]], best[1]
+    bare = sum(t not in "+-%()" for t in kept) == 1
+    measure = _first_measure(part[start:end])
+    return Side(tuple(kept), _tidy(kept), frozenset(units), bare, False, measure), end
+
+
+def _first_measure(tokens: Sequence[Token]) -> str:
+    """Name of the known unit that stands at the first number; nothing where none does.
+
+    A dollar sign behind a number closes a formula, and so does one before it then.
+    """
+    if any(b.kind == "number" and token.text == "$" for b, token in pairwise(tokens)):
+        tokens = [token for token in tokens if token.text != "$"]
+    for before, token in pairwise(tokens):
+        if before.kind == "unit":
+            return unit_name(before.text) or ""
+        if before.kind == "number":
+            known = token.kind in ("unit", "word") and token.text.lower() != "in"
+            return unit_name(token.text) or "" if known else ""
+    return ""
+
+
+def _after_number(part: list[Token], at: int, tokens: list[str], units: set[str]) -> int:
+    while at < len(part) and (
+        part[at].kind in ("percent", "unit") or part[at].text.lower() in SCALES
+    ):
+        token = part[at]
+        if token.kind == "percent":
+            tokens.append("%")
+        elif token.kind == "unit":
+            if at + 1 < len(part) and part[at + 1].kind == "number":
+                break
+            units.add(token.text)
+        else:
+            tokens.append(token.text.lower())
+        at += 1
+    return _unit_words(part, at, units)
+
+
+def _unit_words(part: list[Token], at: int, units: set[str]) -> int:
+    end = at
+    while end < len(part) and end - at < MAX_UNIT_WORDS and part[end].kind == "word":
+        word = part[end].text.lower()
+        if word in STOPS or word in SCALES or word in REMAINDER:
+            break
+        units.add(word)
+        end += 1
+    raised = end > at and [token.kind for token in part[end : end + 2]] == ["op", "number"]
+    return end + 2 if raised and part[end].text == "^" else end
+
+
+def _per(part: list[Token], at: int, units: set[str]) -> int | None:
+    """Index behind ``/ word``, which is a unit."""
+    if at + 1 < len(part) and part[at + 1].kind == "word":
+        return _unit_words(part, at + 1, units)
+    return None
+
+
+def _remark(part: list[Token], at: int) -> int | None:
+    """Index behind a bracket that holds words only."""
+    end = at + 1
+    while end < len(part) and part[end].kind == "word":
+        end += 1
+    return end + 1 if end > at + 1 and end < len(part) and part[end].text == ")" else None
+
+
+def _number_tokens(text: str) -> list[str]:
+    words = text.replace("and", " ").split()
+    if len(words) == 2 and "/" in words[1]:
+        top, bottom = words[1].split("/")
+        return ["(", words[0], "+", top, "/", bottom, ")"]
+    return [text]
+
+
+def _tidy(tokens: Sequence[str]) -> str:
+    text = " ".join(tokens)
+    for old, new in (("( ", "("), (" )", ")"), (" %", "%"), (" ^ ", "^")):
+        text = text.replace(old, new)
+    return text

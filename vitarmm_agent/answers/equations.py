@@ -7,39 +7,43 @@ every customary reading of it is false.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
-from vitarmm_agent.answers.equation_readings import (
+from vitarmm_agent.answers.equation_tokens import (
+    REMAINDER,
+    STOPS,
     Side,
-    first_number,
-    has_another,
-    mixes_units,
-    percent_change,
+    Token,
+    calculator_notes,
+    expression,
+    prepare,
+    tokenize,
 )
-from vitarmm_agent.answers.equation_tokens import Token, calculator_notes, prepare, tokenize
-from vitarmm_agent.numbers.reading import SCALES, show
-from vitarmm_agent.numbers.units import unit_name
+from vitarmm_agent.numbers.reading import PARTS, SCALES, literal, show
+from vitarmm_agent.numbers.units import Unit, customary, dimension_of, unit_name
 
 MAX_EQUATIONS = 100
-MAX_UNIT_WORDS = 6
 FLOAT_NOISE = Fraction(1, 10**9)
 """Relative error that a calculator leaves in ``1.6666666666666665``."""
 PERCENT = (Fraction(1, 100), Fraction(1))
 
-_STOPS = frozenset(
-    "and or so then than to is are was were be from by which that since because if but while when "
-    "where we he she they i you it means leaving total left over".split()
-)
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
+_OF_DAY = re.compile(r"0\d{3}|[12]\d[0-5]\d")
+_GROUPS = frozenset("couple couples ones tens score scores".split()) | {f"{p}s" for p in PARTS}
+"""Words that make another number of the one before them, beside the units of counting."""
+_CLOCK = frozenset(("o'clock", "o’clock", "noon", "midnight"))
+_DAYTIMES = frozenset("morning afternoon evening night".split())
+_OPEN_DIMENSIONS = frozenset("time length mass volume".split())
 _RISKY_BEFORE = frozenset(
     "of than times by from to plus minus per over half twice double triple thrice third quarter "
     "every least most mod modulo sum difference product quotient average mean between".split()
 )
 _COMPARISON = frozenset("less fewer more difference short below above".split())
-_REMAINDER = frozenset("remainder remaining r mod modulo base".split())
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _as_left(part: list[Token], *, first: bool) -> Side | None:
     for start, token in enumerate(part):
         if not _may_start(token, part, start, clause_start=first and start == 0):
             continue
-        side, end = _expression(part, start)
+        side, end = expression(part, start)
         if side is None or end != len(part):
             continue
         before = part[start - 1] if start else None
@@ -161,7 +165,7 @@ def _harmless_before(token: Token) -> bool:
 def _goes_on(before: list[Token]) -> bool:
     """Whether the expression is the end of a longer one: ``7 + Shonda (1) + 2``."""
     for token in reversed(before):
-        if token.kind != "word" or token.text.lower() in _STOPS:
+        if token.kind != "word" or token.text.lower() in STOPS:
             return token.kind == "op" and token.text in "+*"
     return False
 
@@ -170,7 +174,7 @@ def _as_right(part: list[Token], *, last: bool) -> Side | None:
     """The longest expression that begins this part."""
     if not part or not _may_start(part[0], part, 0, clause_start=True):
         return None
-    side, end = _expression(part, 0)
+    side, end = expression(part, 0)
     if side is None:
         return None
     rest = part[end:]
@@ -183,7 +187,7 @@ def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
     after = part[end]
     following = part[end + 1] if end + 1 < len(part) else None
     if after.kind == "word":
-        if after.text.lower() in _REMAINDER:
+        if after.text.lower() in REMAINDER:
             return False
         return not (after.text.lower() == "and" and following and following.kind == "number")
     if after.text == "(":
@@ -191,136 +195,10 @@ def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
     return after.text == ")"
 
 
-def _expression(part: list[Token], start: int) -> tuple[Side | None, int]:
-    """The longest expression of ``part`` from ``start``: the side and the index behind it."""
-    tokens: list[str] = []
-    units: set[str] = set()
-    depth, at, best = 0, start, None
-    expects_operand = True
-    while at < len(part):
-        token = part[at]
-        if expects_operand:
-            if token.kind == "unit":
-                units.add(token.text)
-                at += 1
-            elif token.text in ("(", "-") and token.kind == "op":
-                if token.text == "(" and (skip := _remark(part, at)):
-                    at = skip
-                    continue
-                depth += token.text == "("
-                tokens.append(token.text)
-                at += 1
-            elif token.kind == "number":
-                tokens.extend(_number_tokens(token.text))
-                at, expects_operand = _after_number(part, at + 1, tokens, units), False
-            else:
-                break
-        elif token.text == ")" and token.kind == "op" and depth:
-            tokens.append(")")
-            depth -= 1
-            at = _unit_words(part, at + 1, units)
-        elif token.kind == "op" and token.text in "+-*/^":
-            if token.text == "/" and (skip := _per(part, at, units)):
-                at = skip
-            else:
-                tokens.append(token.text)
-                at, expects_operand = at + 1, True
-        elif token.text == "(" and tokens and tokens[-1] == ")" and not _remark(part, at):
-            tokens.append("*")
-            expects_operand = True
-        elif token.text == "(" and (skip := _remark(part, at)):
-            at = skip
-        else:
-            break
-        if not expects_operand and not depth:
-            best = (len(tokens), at)
-    if best is None or (expects_operand and best[1] != at):
-        return None, start
-    kept, end = tokens[: best[0]], best[1]
-    bare = sum(t not in "+-%()" for t in kept) == 1
-    measure = _first_measure(part[start:end])
-    return Side(tuple(kept), _tidy(kept), frozenset(units), bare, False, measure), end
-
-
-def _first_measure(tokens: Sequence[Token]) -> str:
-    """Name of the known unit that stands at the first number; nothing where none does.
-
-    A dollar sign behind a number closes a formula, and so does one before it then.
-    """
-    if any(b.kind == "number" and token.text == "$" for b, token in pairwise(tokens)):
-        tokens = [token for token in tokens if token.text != "$"]
-    for before, token in pairwise(tokens):
-        if before.kind == "unit":
-            return unit_name(before.text) or ""
-        if before.kind == "number":
-            known = token.kind in ("unit", "word") and token.text.lower() != "in"
-            return unit_name(token.text) or "" if known else ""
-    return ""
-
-
-def _after_number(part: list[Token], at: int, tokens: list[str], units: set[str]) -> int:
-    while at < len(part) and (
-        part[at].kind in ("percent", "unit") or part[at].text.lower() in SCALES
-    ):
-        token = part[at]
-        if token.kind == "percent":
-            tokens.append("%")
-        elif token.kind == "unit":
-            if at + 1 < len(part) and part[at + 1].kind == "number":
-                break
-            units.add(token.text)
-        else:
-            tokens.append(token.text.lower())
-        at += 1
-    return _unit_words(part, at, units)
-
-
-def _unit_words(part: list[Token], at: int, units: set[str]) -> int:
-    end = at
-    while end < len(part) and end - at < MAX_UNIT_WORDS and part[end].kind == "word":
-        word = part[end].text.lower()
-        if word in _STOPS or word in SCALES or word in _REMAINDER:
-            break
-        units.add(word)
-        end += 1
-    raised = end > at and [token.kind for token in part[end : end + 2]] == ["op", "number"]
-    return end + 2 if raised and part[end].text == "^" else end
-
-
-def _per(part: list[Token], at: int, units: set[str]) -> int | None:
-    """Index behind ``/ word``, which is a unit."""
-    if at + 1 < len(part) and part[at + 1].kind == "word":
-        return _unit_words(part, at + 1, units)
-    return None
-
-
-def _remark(part: list[Token], at: int) -> int | None:
-    """Index behind a bracket that holds words only."""
-    end = at + 1
-    while end < len(part) and part[end].kind == "word":
-        end += 1
-    return end + 1 if end > at + 1 and end < len(part) and part[end].text == ")" else None
-
-
-def _number_tokens(text: str) -> list[str]:
-    words = text.replace("and", " ").split()
-    if len(words) == 2 and "/" in words[1]:
-        top, bottom = words[1].split("/")
-        return ["(", words[0], "+", top, "/", bottom, ")"]
-    return [text]
-
-
-def _tidy(tokens: Sequence[str]) -> str:
-    text = " ".join(tokens)
-    for old, new in (("( ", "("), (" )", ")"), (" %", "%"), (" ^ ", "^")):
-        text = text.replace(old, new)
-    return text
-
-
 def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:
     if (left.bare and right.bare) or (left.bare and left.led):
         return None
-    if mixes_units(left, right) or percent_change(left) or percent_change(right):
+    if _mixes_units(left, right) or _percent_change(left) or _percent_change(right):
         return None
     try:
         pairs = [
@@ -332,7 +210,7 @@ def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:
             pairs += [
                 (value, first)
                 for value, _ in pairs[:1]
-                if (first := first_number(right)) is not None
+                if (first := _first_number(right)) is not None
             ]
     except NotArithmeticError:
         return None
@@ -340,7 +218,7 @@ def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:
     if _COMPARISON & right.units and pairs[0][0] == -pairs[0][1]:
         return None  # "20 - 35 = 15 less" tells the sign in words
     holds = any(_agree(a, b, left, right, approximate) for a, b in pairs)
-    if not holds and any(has_another(left, right, *pair) for pair in pairs):
+    if not holds and any(_has_another(left, right, *pair) for pair in pairs):
         return None
     value = pairs[0][0] if computed is left else pairs[0][1]
     return Equation(
@@ -375,3 +253,132 @@ def _places(side: Side) -> int:
     number = next(t for t in side.tokens if t[0].isdigit() or t[0] == ".")
     decimals = len(number.partition(".")[2])
     return decimals + 2 if "%" in side.tokens else decimals
+
+
+def _mixes_units(left: Side, right: Side) -> bool:
+    """Whether units of one dimension differ, so that figures alone do not decide."""
+    seen: dict[str, set[str]] = {}
+    for unit in left.units | right.units:
+        name, dimension = unit_name(unit), dimension_of(unit)
+        if name and dimension:
+            seen.setdefault(dimension, set()).add(name)
+    return any(len(units) > 1 for units in seen.values())
+
+
+def _percent_change(side: Side) -> bool:
+    """``80 + 10%``: a change by a percentage, or a sum; both are customary."""
+    tokens = side.tokens
+    if "%" not in tokens or tokens.count("%") == sum(t[0].isdigit() or t[0] == "." for t in tokens):
+        return False
+    return any(
+        tokens[i] in "+-" and i + 2 < len(tokens) and tokens[i + 2] == "%"
+        for i in range(len(tokens))
+    )
+
+
+def _first_number(side: Side) -> Fraction | None:
+    """The first operand, for results that are worked on at once: ``3 + 4 = 7 * 2 = 14``."""
+    return literal(side.tokens[0]) if side.tokens[0][:1].isdigit() else None
+
+
+def _has_another(left: Side, right: Side, value: Fraction, shown: Fraction) -> bool:
+    """Whether an equation that is false as it is read here may be read so that it is true.
+
+    Args:
+        left: what is computed.
+        right: the result.
+        value: of the left side.
+        shown: of the right side.
+    """
+    return (
+        _perhaps_thousands(left, right)
+        or _names_a_factor(left, right)
+        or _counts_groups(left, right)
+        or _has_parts_of_units(left, right)
+        or _tells_the_time(left, right, value - shown)
+        or _is_a_range(left, right, shown)
+        or _leaves_the_unit_open(left, right)
+        or _is_part_of_something(left)
+        or shown in _regrouped(left)
+    )
+
+
+def _perhaps_thousands(left: Side, right: Side) -> bool:
+    """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
+    pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
+    return bool(pointed) and all(_THOUSANDS.fullmatch(token) for token in pointed)
+
+
+def _names_a_factor(left: Side, right: Side) -> bool:
+    """Whether things are named, and then what they come to: ``6 pens = 1.50 * 6``."""
+    if not left.bare or not any(unit.isalpha() for unit in left.units):
+        return False
+    numbers = [literal(token) for token in right.tokens if token[:1].isdigit()]
+    return literal(left.tokens[0]) in numbers and not {"+", "-"} & set(right.tokens)
+
+
+def _counts_groups(left: Side, right: Side) -> bool:
+    """``5 dozen - 10 = 50``: which numbers count dozens, and which single things, is not said."""
+    return any(dimension_of(u) == "count" or u in _GROUPS for u in left.units | right.units)
+
+
+def _has_parts_of_units(left: Side, right: Side) -> bool:
+    """``4 pounds - 6 ounces = 58 ounces``: an ounce is a part of a pound, and also of a pint."""
+    names = {name for unit in left.units | right.units if (name := unit_name(unit))}
+    return any(customary(Unit({a: 1}), Unit({b: 1})) for a, b in combinations(names, 2))
+
+
+def _tells_the_time(left: Side, right: Side, difference: Fraction) -> bool:
+    """``10 + 5 = 3 pm``, ``7 + 8 = 3 in the afternoon``, ``0900 - 0130 = 0730``."""
+    units = left.units | right.units
+    if any(dimension_of(unit) == "clock" for unit in units) or units & _CLOCK:
+        return True
+    if difference.denominator == 1 and difference % 12 == 0 and units & _DAYTIMES:
+        return True
+    figures = [t for t in (*left.tokens, *right.tokens) if t[:1].isdigit()]
+    return any(t[0] == "0" for t in figures) and all(_OF_DAY.fullmatch(t) for t in figures)
+
+
+def _is_a_range(left: Side, right: Side, shown: Fraction) -> bool:
+    """``Pages 30-45 = 16 pages``, ``9-17 = 8 hours``, ``Weeks 1-2 = 96 - 70``."""
+    if len(left.tokens) != 3 or left.tokens[1] != "-":
+        return False
+    first, last = (literal(left.tokens[i]) for i in (0, 2))
+    if first is None or last is None or (last - first).denominator != 1:
+        return False
+    if any(unit_name(unit) == "hour" for unit in right.units) and (last - first - shown) % 12 == 0:
+        return True
+    if first >= last:
+        return False
+    timed = any(dimension_of(unit) == "time" for unit in right.units)
+    passed = last - first
+    return (
+        shown == passed + 1
+        or (timed and shown == passed)
+        or (not right.bare and (left.led or _first_number(right) == passed + 1))
+    )
+
+
+def _leaves_the_unit_open(left: Side, right: Side) -> bool:
+    """``2 hours - 30 = 90``: a sum in which a unit is named, but not in the result."""
+    named = {dimension_of(unit) for unit in left.units}
+    return bool({"+", "-"} & set(left.tokens) and _OPEN_DIMENSIONS & named) and not right.units
+
+
+def _is_part_of_something(left: Side) -> bool:
+    """``2/3 of the tank = 16``: what it is a part of is not said."""
+    return "of" in left.units and bool({"/", "%"} & set(left.tokens))
+
+
+def _regrouped(side: Side) -> Iterator[Fraction]:
+    """``25 / 1/3`` and ``7/12 / 1/12`` with their fractions read as one number each."""
+    tokens = list(side.tokens)
+    numbers = tokens[::2]
+    if len(numbers) not in (3, 4) or set(tokens[1::2]) != {"/"}:
+        return
+    fractions = ["(", *tokens[-3:], ")"]
+    whole = tokens[:-4] if len(numbers) == 3 else ["(", *tokens[:-4], ")"]
+    try:
+        yield evaluate_tokens([*whole, "/", *fractions])
+    except NotArithmeticError:
+        return
