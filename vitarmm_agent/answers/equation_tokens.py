@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from vitarmm_agent.answers import latex
 from vitarmm_agent.numbers.reading import EUROPEAN, SCALES, UNSIGNED, fold_digits
-from vitarmm_agent.numbers.units import unit_name
 
 Kind = Literal["number", "op", "percent", "relation", "word", "unit", "opaque", "break"]
 MAX_TEXT = 8_000
@@ -44,11 +43,15 @@ _TOKEN = re.compile(
 _WORD_OPERATORS = {"plus": "+", "minus": "-", "times": "*"}
 _AFTER_VERB = {"divided": "/", "multiplied": "*"}
 
-STOPS = frozenset(
+_STOPS = frozenset(
     "and or so then than to is are was were be from by which that since because if but while when "
     "where we he she they i you it means leaving total left over".split()
 )
-REMAINDER = frozenset("remainder remaining r mod modulo base".split())
+_RISKY_BEFORE = frozenset(
+    "of than times by from to plus minus per over half twice double triple thrice third quarter "
+    "every least most mod modulo sum difference product quotient average mean between".split()
+)
+_REMAINDER = frozenset("remainder remaining r mod modulo base".split())
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Side:
         units: all words and units that stand at its numbers.
         bare: a single number, perhaps with a sign, percent or unit.
         led: words stand before it in its clause.
-        measure: name of the known unit that stands first at its numbers, or nothing.
+        measure: the word or sign that stands at its first number, or nothing.
     """
 
     tokens: tuple[str, ...]
@@ -188,7 +191,68 @@ def _word_operators(tokens: list[Token]) -> list[Token]:
     return result
 
 
-def expression(part: list[Token], start: int) -> tuple[Side | None, int]:
+def as_left(part: list[Token], *, first: bool) -> Side | None:
+    """The longest expression that ends this part."""
+    for start, token in enumerate(part):
+        if not _may_start(token, part, start, clause_start=first and start == 0):
+            continue
+        side, end = _expression(part, start)
+        if side is None or end != len(part):
+            continue
+        before = part[start - 1] if start else None
+        if before is not None and (not _harmless_before(before) or _goes_on(part[:start])):
+            return None
+        led = any(t.kind in ("word", "opaque") for t in part[:start])
+        return replace(side, led=led)
+    return None
+
+
+def _goes_on(before: list[Token]) -> bool:
+    """Whether the expression is the end of a longer one: ``7 + Shonda (1) + 2``."""
+    for token in reversed(before):
+        if token.kind != "word" or token.text.lower() in _STOPS:
+            return token.kind == "op" and token.text in "+*"
+    return False
+
+
+def _may_start(token: Token, part: list[Token], index: int, *, clause_start: bool) -> bool:
+    if token.kind in ("number", "unit") or token.text == "(":
+        return True
+    return token.text == "-" and (index == 0 or clause_start) and index + 1 < len(part)
+
+
+def _harmless_before(token: Token) -> bool:
+    if token.kind == "word":
+        return token.text.lower() not in _RISKY_BEFORE and token.text.lower() not in SCALES
+    return False
+
+
+def as_right(part: list[Token], *, last: bool) -> Side | None:
+    """The longest expression that begins this part."""
+    if not part or not _may_start(part[0], part, 0, clause_start=True):
+        return None
+    side, end = _expression(part, 0)
+    if side is None:
+        return None
+    rest = part[end:]
+    if not rest:
+        return side
+    return side if _harmless_after(part, end, last=last) else None
+
+
+def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
+    after = part[end]
+    following = part[end + 1] if end + 1 < len(part) else None
+    if after.kind == "word":
+        if after.text.lower() in _REMAINDER:
+            return False
+        return not (after.text.lower() == "and" and following and following.kind == "number")
+    if after.text == "(":
+        return following is not None and following.kind == "word"
+    return after.text == ")"
+
+
+def _expression(part: list[Token], start: int) -> tuple[Side | None, int]:
     """The longest expression of ``part`` from ``start``: the side and the index behind it."""
     tokens: list[str] = []
     units: set[str] = set()
@@ -240,7 +304,7 @@ def expression(part: list[Token], start: int) -> tuple[Side | None, int]:
 
 
 def _first_measure(tokens: Sequence[Token]) -> str:
-    """Name of the known unit that stands at the first number; nothing where none does.
+    """The word or sign of a unit that stands at the first number; nothing where none does.
 
     A dollar sign behind a number closes a formula, and so does one before it then.
     """
@@ -248,10 +312,10 @@ def _first_measure(tokens: Sequence[Token]) -> str:
         tokens = [token for token in tokens if token.text != "$"]
     for before, token in pairwise(tokens):
         if before.kind == "unit":
-            return unit_name(before.text) or ""
+            return before.text
         if before.kind == "number":
             known = token.kind in ("unit", "word") and token.text.lower() != "in"
-            return unit_name(token.text) or "" if known else ""
+            return token.text if known else ""
     return ""
 
 
@@ -276,7 +340,7 @@ def _unit_words(part: list[Token], at: int, units: set[str]) -> int:
     end = at
     while end < len(part) and end - at < MAX_UNIT_WORDS and part[end].kind == "word":
         word = part[end].text.lower()
-        if word in STOPS or word in SCALES or word in REMAINDER:
+        if word in _STOPS or word in SCALES or word in _REMAINDER:
             break
         units.add(word)
         end += 1

@@ -15,16 +15,15 @@ from itertools import combinations
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
 from vitarmm_agent.answers.equation_tokens import (
-    REMAINDER,
-    STOPS,
     Side,
     Token,
+    as_left,
+    as_right,
     calculator_notes,
-    expression,
     prepare,
     tokenize,
 )
-from vitarmm_agent.numbers.reading import PARTS, SCALES, literal, show
+from vitarmm_agent.numbers.reading import PARTS, literal, show
 from vitarmm_agent.numbers.units import Unit, customary, dimension_of, unit_name
 
 MAX_EQUATIONS = 100
@@ -39,10 +38,6 @@ _GROUPS = frozenset("couple couples ones tens score scores".split()) | {f"{p}s" 
 _CLOCK = frozenset(("o'clock", "o’clock", "noon", "midnight"))
 _DAYTIMES = frozenset("morning afternoon evening night".split())
 _OPEN_DIMENSIONS = frozenset("time length mass volume".split())
-_RISKY_BEFORE = frozenset(
-    "of than times by from to plus minus per over half twice double triple thrice third quarter "
-    "every least most mod modulo sum difference product quotient average mean between".split()
-)
 _COMPARISON = frozenset("less fewer more difference short below above".split())
 
 
@@ -56,7 +51,7 @@ class Equation:
         shown: the result as written.
         value: what the computed side comes to.
         holds: whether it is true, allowing for rounding of what is shown.
-        measure: name of the known unit that the result has, or nothing.
+        measure: the word or sign of a unit that stands at the result, or nothing.
     """
 
     text: str
@@ -111,8 +106,8 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
     last = len(parts) - 1
     computed: Side | None = None
     for index, relation in enumerate(relations):
-        left = _as_left(parts[index], first=index == 0)
-        right = _as_right(parts[index + 1], last=index + 1 == last)
+        left = as_left(parts[index], first=index == 0)
+        right = as_right(parts[index + 1], last=index + 1 == last)
         if left and not left.bare:
             computed = left
         elif left and right and computed:
@@ -132,67 +127,6 @@ def _carried(computed: Side, shown: Side, right: Side) -> Side:
     """
     units = computed.units | shown.units
     return replace(computed, units=units) if right.bare and right.units <= units else shown
-
-
-def _as_left(part: list[Token], *, first: bool) -> Side | None:
-    """The longest expression that ends this part."""
-    for start, token in enumerate(part):
-        if not _may_start(token, part, start, clause_start=first and start == 0):
-            continue
-        side, end = expression(part, start)
-        if side is None or end != len(part):
-            continue
-        before = part[start - 1] if start else None
-        if before is not None and (not _harmless_before(before) or _goes_on(part[:start])):
-            return None
-        led = any(t.kind in ("word", "opaque") for t in part[:start])
-        return replace(side, led=led)
-    return None
-
-
-def _may_start(token: Token, part: list[Token], index: int, *, clause_start: bool) -> bool:
-    if token.kind in ("number", "unit") or token.text == "(":
-        return True
-    return token.text == "-" and (index == 0 or clause_start) and index + 1 < len(part)
-
-
-def _harmless_before(token: Token) -> bool:
-    if token.kind == "word":
-        return token.text.lower() not in _RISKY_BEFORE and token.text.lower() not in SCALES
-    return False
-
-
-def _goes_on(before: list[Token]) -> bool:
-    """Whether the expression is the end of a longer one: ``7 + Shonda (1) + 2``."""
-    for token in reversed(before):
-        if token.kind != "word" or token.text.lower() in STOPS:
-            return token.kind == "op" and token.text in "+*"
-    return False
-
-
-def _as_right(part: list[Token], *, last: bool) -> Side | None:
-    """The longest expression that begins this part."""
-    if not part or not _may_start(part[0], part, 0, clause_start=True):
-        return None
-    side, end = expression(part, 0)
-    if side is None:
-        return None
-    rest = part[end:]
-    if not rest:
-        return side
-    return side if _harmless_after(part, end, last=last) else None
-
-
-def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
-    after = part[end]
-    following = part[end + 1] if end + 1 < len(part) else None
-    if after.kind == "word":
-        if after.text.lower() in REMAINDER:
-            return False
-        return not (after.text.lower() == "and" and following and following.kind == "number")
-    if after.text == "(":
-        return following is not None and following.kind == "word"
-    return after.text == ")"
 
 
 def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:

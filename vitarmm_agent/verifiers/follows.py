@@ -100,7 +100,7 @@ class AnswerFollows:
             return Feedback(verdict="abstain", source=self.name)
         value, last = quantity.value, last_results(steps)
         results = [shown for shown, _ in last]
-        if equal := [equation.measure for shown, equation in last if shown == value]:
+        if equal := [unit_name(one.measure) or "" for shown, one in last if shown == value]:
             return self._same_number(problem, answer, quantity.unit, equal, steps)
         numbers = {number for step in steps[-LAST_STEPS:] for number in _numbers(step.text)}
         if abs(value) in numbers or not results or _may_state(problem, answer, steps, last):
@@ -207,7 +207,7 @@ def _numbers(text: str) -> set[Fraction]:
     written = _FRACTION.sub(r"\1/\2", to_plain(text))
     return plain | {
         abs(found.value)
-        for read in (written, _DECIMAL_COMMA.sub(".", written))
+        for read in {written, _DECIMAL_COMMA.sub(".", written)}
         for found in numbers_in(read)
         if not found.spelled or found.value != 1
     }
