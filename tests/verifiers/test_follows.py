@@ -43,6 +43,15 @@ OTHER_WORDS = [
     ("54 cookies go into boxes of 8. How many boxes are full?", "54 / 8 = 6.75", "6"),
     ("How many people, to the nearest hundred?", "1000 + 234 = 1234", "1200"),
     ("How many people are there?", "1000000 + 234567 = 1234567", "1.2 million"),
+    ("How many million people are there?", "2,500,000 + 500,000 = 3,000,000", "3"),
+    ("What is it in thousands of dollars?", "12,000 + 13,000 = 25,000", "25"),
+    ("Wie lange dauert es?", "60 + 30 = 90 Minuten", "1,5 Stunden"),
+    ("What is empty?", "1/3 + 1/2 = 5/6 is full.\n2. So 1/6 is empty.", "1/6"),
+    ("What is empty?", "1/3 + 1/2 = 5/6 is full.\n2. So \\frac{1}{6} is empty.", "1/6"),
+    ("What is the rest?", "3 / 8 = 0.375\n2. The rest is 5/8.", "5/8"),
+    ("How long is it?", "4 + 3 = 7\n2. Half of it is 3 1/2.", "3.5"),
+    ("How many eggs are left?", "5 * 12 = 60\n2. Ten fewer are fifty.", "fifty"),
+    ("How much is it?", "3 * 2.50 = 7.50\n2. With the coupon it is 6,50.", "6.50"),
 ]
 ANOTHER = [
     ("What share of the 30 pupils are the 12 girls?", "12 / 30 = 0.4", "60%"),
@@ -59,6 +68,11 @@ ANOTHER = [
     ("How many people are there?", "1000 + 234 = 1234", "1200"),
     ("How many people, to the nearest hundred?", "1000 + 234 = 1234", "1400"),
     ("What is the length?", "12.00 + 0.35 = 12.35", "12.53"),
+    ("What is 20% of $50?", "0.2 * 50 = 10", "$1000"),
+    ("What is 20% of $50?", "0.2 * 50 = 10", "$0.10"),
+    ("How much are 3 pens at 50 cents?", "3 * 50 = 150 cents", "$150"),
+    ("How far is it?", "60 * 3 = 180 km", "180 m"),
+    ("A dozen eggs cost $3. How much are 4 dozen?", "3 * 4 = 12", "$144"),
     ("What is it?", "5 * 5 = 25", "25.5"),
     ("What is it?", "5 * 5 = 25", "26"),
 ]
@@ -78,6 +92,26 @@ def test_a_result_in_other_words_is_no_fault(question: str, step: str, answer: s
 @pytest.mark.parametrize(("question", "step", "answer"), ANOTHER)
 def test_another_number_is_a_fault(question: str, step: str, answer: str) -> None:
     assert verdict(question, step, answer) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("question", "step", "answer", "found"),
+    [
+        ("How far is it?", "60 * 3 = 180 km", "180 hours", "abstain"),
+        ("How far is it?", "60 * 3 = 180 km", "180 km", "pass"),
+        ("How far is it?", "60 * 3 = 180", "180 km", "pass"),
+        ("How fast is it?", "60 * 3 = 180 km per hour", "180 km/h", "pass"),
+        ("How much are 3 pens at 50 cents?", "3 * 50 = 150", "$150", "abstain"),
+        ("How much are 3 pens at 50 cents?", "$3 * 50 = 150$ cents", "150 cents", "abstain"),
+        ("How far is it?", "$60 * 3 = 180$ km", "180 km", "pass"),
+        ("When does a film end that begins at 8 pm?", "8 + 3 = 11", "11 am", "abstain"),
+        ("When does a film end that begins at 8 pm?", "8 + 3 = 11 pm", "11 pm", "pass"),
+    ],
+)
+def test_the_result_s_number_with_another_unit_is_not_passed(
+    question: str, step: str, answer: str, found: Verdict
+) -> None:
+    assert verdict(question, step, answer) == found
 
 
 def test_half_a_dozen_is_a_whole_number() -> None:

@@ -11,29 +11,34 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import combinations
 
 from vitarmm_agent.answers.arithmetic import NotArithmeticError, evaluate_tokens
-from vitarmm_agent.answers.equation_tokens import Token, calculator_notes, prepare, tokenize
-from vitarmm_agent.numbers.reading import SCALES, literal, show
-from vitarmm_agent.numbers.units import dimension_of, unit_name
+from vitarmm_agent.answers.equation_tokens import (
+    Side,
+    Token,
+    as_left,
+    as_right,
+    calculator_notes,
+    prepare,
+    tokenize,
+)
+from vitarmm_agent.numbers.reading import PARTS, literal, show
+from vitarmm_agent.numbers.units import Unit, customary, dimension_of, unit_name
 
 MAX_EQUATIONS = 100
-MAX_UNIT_WORDS = 6
 FLOAT_NOISE = Fraction(1, 10**9)
 """Relative error that a calculator leaves in ``1.6666666666666665``."""
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
 PERCENT = (Fraction(1, 100), Fraction(1))
 
-_STOPS = frozenset(
-    "and or so then than to is are was were be from by which that since because if but while when "
-    "where we he she they i you it means leaving total left over".split()
-)
-_RISKY_BEFORE = frozenset(
-    "of than times by from to plus minus per over half twice double triple thrice third quarter "
-    "every least most mod modulo sum difference product quotient average mean between".split()
-)
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}\.\d{3}")
+_OF_DAY = re.compile(r"0\d{3}|[12]\d[0-5]\d")
+_GROUPS = frozenset("couple couples ones tens score scores".split()) | {f"{p}s" for p in PARTS}
+"""Words that make another number of the one before them, beside the units of counting."""
+_CLOCK = frozenset(("o'clock", "o’clock", "noon", "midnight"))
+_DAYTIMES = frozenset("morning afternoon evening night".split())
+_OPEN_DIMENSIONS = frozenset("time length mass volume".split())
 _COMPARISON = frozenset("less fewer more difference short below above".split())
-_REMAINDER = frozenset("remainder remaining r mod modulo base".split())
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Equation:
         shown: the result as written.
         value: what the computed side comes to.
         holds: whether it is true, allowing for rounding of what is shown.
+        measure: the word or sign of a unit that stands at the result, or nothing.
     """
 
     text: str
@@ -53,22 +59,12 @@ class Equation:
     shown: str
     value: Fraction
     holds: bool
+    measure: str = ""
 
     @property
     def right_value(self) -> str:
         """What should have stood there."""
         return show(self.value, 4)
-
-
-@dataclass(frozen=True)
-class _Side:
-    tokens: tuple[str, ...]
-    text: str
-    units: frozenset[str]
-    bare: bool
-    """A single number, perhaps with a sign, percent or unit."""
-    led: bool
-    """Words stand before it in its clause."""
 
 
 def equations(text: str, *, with_annotations: bool = True) -> list[Equation]:
@@ -108,10 +104,10 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
     edges = [-1, *relations, len(clause)]
     parts = [clause[edges[i] + 1 : edges[i + 1]] for i in range(len(edges) - 1)]
     last = len(parts) - 1
-    computed: _Side | None = None
+    computed: Side | None = None
     for index, relation in enumerate(relations):
-        left = _as_left(parts[index], first=index == 0)
-        right = _as_right(parts[index + 1], last=index + 1 == last)
+        left = as_left(parts[index], first=index == 0)
+        right = as_right(parts[index + 1], last=index + 1 == last)
         if left and not left.bare:
             computed = left
         elif left and right and computed:
@@ -124,7 +120,7 @@ def _of_clause(clause: list[Token], source: str) -> Iterator[Equation]:
                 yield equation
 
 
-def _carried(computed: _Side, shown: _Side, right: _Side) -> _Side:
+def _carried(computed: Side, shown: Side, right: Side) -> Side:
     """What a chain has computed, for its next result: ``12 - 5 = 7 = 8``.
 
     A result that is only given in another unit stands for itself.
@@ -133,168 +129,7 @@ def _carried(computed: _Side, shown: _Side, right: _Side) -> _Side:
     return replace(computed, units=units) if right.bare and right.units <= units else shown
 
 
-def _as_left(part: list[Token], *, first: bool) -> _Side | None:
-    """The longest expression that ends this part."""
-    for start, token in enumerate(part):
-        if not _may_start(token, part, start, clause_start=first and start == 0):
-            continue
-        side, end = _expression(part, start)
-        if side is None or end != len(part):
-            continue
-        before = part[start - 1] if start else None
-        if before is not None and not _harmless_before(before):
-            return None
-        led = any(t.kind in ("word", "opaque") for t in part[:start])
-        return _Side(side.tokens, side.text, side.units, side.bare, led)
-    return None
-
-
-def _may_start(token: Token, part: list[Token], index: int, *, clause_start: bool) -> bool:
-    if token.kind in ("number", "unit") or token.text == "(":
-        return True
-    return token.text == "-" and (index == 0 or clause_start) and index + 1 < len(part)
-
-
-def _harmless_before(token: Token) -> bool:
-    if token.kind == "word":
-        return token.text.lower() not in _RISKY_BEFORE and token.text.lower() not in SCALES
-    return False
-
-
-def _as_right(part: list[Token], *, last: bool) -> _Side | None:
-    """The longest expression that begins this part."""
-    if not part or not _may_start(part[0], part, 0, clause_start=True):
-        return None
-    side, end = _expression(part, 0)
-    if side is None:
-        return None
-    rest = part[end:]
-    if not rest:
-        return side
-    return side if _harmless_after(part, end, last=last) else None
-
-
-def _harmless_after(part: list[Token], end: int, *, last: bool) -> bool:
-    after = part[end]
-    following = part[end + 1] if end + 1 < len(part) else None
-    if after.kind == "word":
-        if after.text.lower() in _REMAINDER:
-            return False
-        return not (after.text.lower() == "and" and following and following.kind == "number")
-    if after.text == "(":
-        return following is not None and following.kind == "word"
-    return after.text == ")"
-
-
-def _expression(part: list[Token], start: int) -> tuple[_Side | None, int]:
-    """The longest expression of ``part`` from ``start``: the side and the index behind it."""
-    tokens: list[str] = []
-    units: set[str] = set()
-    depth, at, best = 0, start, None
-    expects_operand = True
-    while at < len(part):
-        token = part[at]
-        if expects_operand:
-            if token.kind == "unit":
-                units.add(token.text)
-                at += 1
-            elif token.text in ("(", "-") and token.kind == "op":
-                if token.text == "(" and (skip := _remark(part, at)):
-                    at = skip
-                    continue
-                depth += token.text == "("
-                tokens.append(token.text)
-                at += 1
-            elif token.kind == "number":
-                tokens.extend(_number_tokens(token.text))
-                at, expects_operand = _after_number(part, at + 1, tokens, units), False
-            else:
-                break
-        elif token.text == ")" and token.kind == "op" and depth:
-            tokens.append(")")
-            depth -= 1
-            at = _unit_words(part, at + 1, units)
-        elif token.kind == "op" and token.text in "+-*/^":
-            if token.text == "/" and (skip := _per(part, at, units)):
-                at = skip
-            else:
-                tokens.append(token.text)
-                at, expects_operand = at + 1, True
-        elif token.text == "(" and tokens and tokens[-1] == ")" and not _remark(part, at):
-            tokens.append("*")
-            expects_operand = True
-        elif token.text == "(" and (skip := _remark(part, at)):
-            at = skip
-        else:
-            break
-        if not expects_operand and not depth:
-            best = (len(tokens), at)
-    if best is None or (expects_operand and best[1] != at):
-        return None, start
-    kept, end = tokens[: best[0]], best[1]
-    bare = sum(t not in "+-%()" for t in kept) == 1
-    return _Side(tuple(kept), _tidy(kept), frozenset(units), bare, False), end
-
-
-def _after_number(part: list[Token], at: int, tokens: list[str], units: set[str]) -> int:
-    while at < len(part) and (
-        part[at].kind in ("percent", "unit") or part[at].text.lower() in SCALES
-    ):
-        token = part[at]
-        if token.kind == "percent":
-            tokens.append("%")
-        elif token.kind == "unit":
-            if at + 1 < len(part) and part[at + 1].kind == "number":
-                break
-            units.add(token.text)
-        else:
-            tokens.append(token.text.lower())
-        at += 1
-    return _unit_words(part, at, units)
-
-
-def _unit_words(part: list[Token], at: int, units: set[str]) -> int:
-    end = at
-    while end < len(part) and end - at < MAX_UNIT_WORDS and part[end].kind == "word":
-        word = part[end].text.lower()
-        if word in _STOPS or word in SCALES or word in _REMAINDER:
-            break
-        units.add(word)
-        end += 1
-    return end
-
-
-def _per(part: list[Token], at: int, units: set[str]) -> int | None:
-    """Index behind ``/ word``, which is a unit."""
-    if at + 1 < len(part) and part[at + 1].kind == "word":
-        return _unit_words(part, at + 1, units)
-    return None
-
-
-def _remark(part: list[Token], at: int) -> int | None:
-    """Index behind a bracket that holds words only."""
-    end = at + 1
-    while end < len(part) and part[end].kind == "word":
-        end += 1
-    return end + 1 if end > at + 1 and end < len(part) and part[end].text == ")" else None
-
-
-def _number_tokens(text: str) -> list[str]:
-    words = text.replace("and", " ").split()
-    if len(words) == 2 and "/" in words[1]:
-        top, bottom = words[1].split("/")
-        return ["(", words[0], "+", top, "/", bottom, ")"]
-    return [text]
-
-
-def _tidy(tokens: Sequence[str]) -> str:
-    text = " ".join(tokens)
-    for old, new in (("( ", "("), (" )", ")"), (" %", "%"), (" ^ ", "^")):
-        text = text.replace(old, new)
-    return text
-
-
-def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
+def _judge(left: Side, right: Side, *, approximate: bool) -> Equation | None:
     if (left.bare and right.bare) or (left.bare and left.led):
         return None
     if _mixes_units(left, right) or _percent_change(left) or _percent_change(right):
@@ -317,7 +152,7 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
     if _COMPARISON & right.units and pairs[0][0] == -pairs[0][1]:
         return None  # "20 - 35 = 15 less" tells the sign in words
     holds = any(_agree(a, b, left, right, approximate) for a, b in pairs)
-    if not holds and (_perhaps_thousands(left, right) or _names_a_factor(left, right)):
+    if not holds and any(_has_another(left, right, *pair) for pair in pairs):
         return None
     value = pairs[0][0] if computed is left else pairs[0][1]
     return Equation(
@@ -326,50 +161,11 @@ def _judge(left: _Side, right: _Side, *, approximate: bool) -> Equation | None:
         shown=shown.text,
         value=value,
         holds=holds,
+        measure=shown.measure,
     )
 
 
-def _perhaps_thousands(left: _Side, right: _Side) -> bool:
-    """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
-    pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
-    return bool(pointed) and all(_THOUSANDS.fullmatch(t) for t in pointed)
-
-
-def _names_a_factor(left: _Side, right: _Side) -> bool:
-    """Whether things are named, and then what they come to: ``6 pens = 1.50 * 6``."""
-    if not left.bare or not any(unit.isalpha() for unit in left.units):
-        return False
-    numbers = [literal(token) for token in right.tokens if token[:1].isdigit()]
-    return literal(left.tokens[0]) in numbers and not {"+", "-"} & set(right.tokens)
-
-
-def _first_number(side: _Side) -> Fraction | None:
-    """The first operand, for results that are worked on at once: ``3 + 4 = 7 * 2 = 14``."""
-    return literal(side.tokens[0]) if side.tokens[0][:1].isdigit() else None
-
-
-def _mixes_units(left: _Side, right: _Side) -> bool:
-    """Whether units of one dimension differ, so that figures alone do not decide."""
-    seen: dict[str, set[str]] = {}
-    for unit in left.units | right.units:
-        name, dimension = unit_name(unit), dimension_of(unit)
-        if name and dimension:
-            seen.setdefault(dimension, set()).add(name)
-    return any(len(units) > 1 for units in seen.values())
-
-
-def _percent_change(side: _Side) -> bool:
-    """``80 + 10%``: a change by a percentage, or a sum; both are customary."""
-    tokens = side.tokens
-    if "%" not in tokens or tokens.count("%") == sum(t[0].isdigit() or t[0] == "." for t in tokens):
-        return False
-    return any(
-        tokens[i] in "+-" and i + 2 < len(tokens) and tokens[i + 2] == "%"
-        for i in range(len(tokens))
-    )
-
-
-def _agree(a: Fraction, b: Fraction, left: _Side, right: _Side, approximate: bool) -> bool:
+def _agree(a: Fraction, b: Fraction, left: Side, right: Side, approximate: bool) -> bool:
     if a == b:
         return True
     difference, size = abs(a - b), max(abs(a), abs(b))
@@ -386,8 +182,137 @@ def _agree(a: Fraction, b: Fraction, left: _Side, right: _Side, approximate: boo
     return difference < Fraction(1, 10**places) and (places > 0 or abs(computed) >= 1)
 
 
-def _places(side: _Side) -> int:
+def _places(side: Side) -> int:
     """Decimals of the shown number."""
     number = next(t for t in side.tokens if t[0].isdigit() or t[0] == ".")
     decimals = len(number.partition(".")[2])
     return decimals + 2 if "%" in side.tokens else decimals
+
+
+def _mixes_units(left: Side, right: Side) -> bool:
+    """Whether units of one dimension differ, so that figures alone do not decide."""
+    seen: dict[str, set[str]] = {}
+    for unit in left.units | right.units:
+        name, dimension = unit_name(unit), dimension_of(unit)
+        if name and dimension:
+            seen.setdefault(dimension, set()).add(name)
+    return any(len(units) > 1 for units in seen.values())
+
+
+def _percent_change(side: Side) -> bool:
+    """``80 + 10%``: a change by a percentage, or a sum; both are customary."""
+    tokens = side.tokens
+    if "%" not in tokens or tokens.count("%") == sum(t[0].isdigit() or t[0] == "." for t in tokens):
+        return False
+    return any(
+        tokens[i] in "+-" and i + 2 < len(tokens) and tokens[i + 2] == "%"
+        for i in range(len(tokens))
+    )
+
+
+def _first_number(side: Side) -> Fraction | None:
+    """The first operand, for results that are worked on at once: ``3 + 4 = 7 * 2 = 14``."""
+    return literal(side.tokens[0]) if side.tokens[0][:1].isdigit() else None
+
+
+def _has_another(left: Side, right: Side, value: Fraction, shown: Fraction) -> bool:
+    """Whether an equation that is false as it is read here may be read so that it is true.
+
+    Args:
+        left: what is computed.
+        right: the result.
+        value: of the left side.
+        shown: of the right side.
+    """
+    return (
+        _perhaps_thousands(left, right)
+        or _names_a_factor(left, right)
+        or _counts_groups(left, right)
+        or _has_parts_of_units(left, right)
+        or _tells_the_time(left, right, value - shown)
+        or _is_a_range(left, right, shown)
+        or _leaves_the_unit_open(left, right)
+        or _is_part_of_something(left)
+        or shown in _regrouped(left)
+    )
+
+
+def _perhaps_thousands(left: Side, right: Side) -> bool:
+    """Whether every point may part thousands, as in ``1.000 + 500 = 1.500``: then a value has two readings."""
+    pointed = [t for t in (*left.tokens, *right.tokens) if "." in t]
+    return bool(pointed) and all(_THOUSANDS.fullmatch(token) for token in pointed)
+
+
+def _names_a_factor(left: Side, right: Side) -> bool:
+    """Whether things are named, and then what they come to: ``6 pens = 1.50 * 6``."""
+    if not left.bare or not any(unit.isalpha() for unit in left.units):
+        return False
+    numbers = [literal(token) for token in right.tokens if token[:1].isdigit()]
+    return literal(left.tokens[0]) in numbers and not {"+", "-"} & set(right.tokens)
+
+
+def _counts_groups(left: Side, right: Side) -> bool:
+    """``5 dozen - 10 = 50``: which numbers count dozens, and which single things, is not said."""
+    return any(dimension_of(u) == "count" or u in _GROUPS for u in left.units | right.units)
+
+
+def _has_parts_of_units(left: Side, right: Side) -> bool:
+    """``4 pounds - 6 ounces = 58 ounces``: an ounce is a part of a pound, and also of a pint."""
+    names = {name for unit in left.units | right.units if (name := unit_name(unit))}
+    return any(customary(Unit({a: 1}), Unit({b: 1})) for a, b in combinations(names, 2))
+
+
+def _tells_the_time(left: Side, right: Side, difference: Fraction) -> bool:
+    """``10 + 5 = 3 pm``, ``7 + 8 = 3 in the afternoon``, ``0900 - 0130 = 0730``."""
+    units = left.units | right.units
+    if any(dimension_of(unit) == "clock" for unit in units) or units & _CLOCK:
+        return True
+    if difference.denominator == 1 and difference % 12 == 0 and units & _DAYTIMES:
+        return True
+    figures = [t for t in (*left.tokens, *right.tokens) if t[:1].isdigit()]
+    return any(t[0] == "0" for t in figures) and all(_OF_DAY.fullmatch(t) for t in figures)
+
+
+def _is_a_range(left: Side, right: Side, shown: Fraction) -> bool:
+    """``Pages 30-45 = 16 pages``, ``9-17 = 8 hours``, ``Weeks 1-2 = 96 - 70``."""
+    if len(left.tokens) != 3 or left.tokens[1] != "-":
+        return False
+    first, last = (literal(left.tokens[i]) for i in (0, 2))
+    if first is None or last is None or (last - first).denominator != 1:
+        return False
+    if any(unit_name(unit) == "hour" for unit in right.units) and (last - first - shown) % 12 == 0:
+        return True
+    if first >= last:
+        return False
+    timed = any(dimension_of(unit) == "time" for unit in right.units)
+    passed = last - first
+    return (
+        shown == passed + 1
+        or (timed and shown == passed)
+        or (not right.bare and (left.led or _first_number(right) == passed + 1))
+    )
+
+
+def _leaves_the_unit_open(left: Side, right: Side) -> bool:
+    """``2 hours - 30 = 90``: a sum in which a unit is named, but not in the result."""
+    named = {dimension_of(unit) for unit in left.units}
+    return bool({"+", "-"} & set(left.tokens) and _OPEN_DIMENSIONS & named) and not right.units
+
+
+def _is_part_of_something(left: Side) -> bool:
+    """``2/3 of the tank = 16``: what it is a part of is not said."""
+    return "of" in left.units and bool({"/", "%"} & set(left.tokens))
+
+
+def _regrouped(side: Side) -> Iterator[Fraction]:
+    """``25 / 1/3`` and ``7/12 / 1/12`` with their fractions read as one number each."""
+    tokens = list(side.tokens)
+    numbers = tokens[::2]
+    if len(numbers) not in (3, 4) or set(tokens[1::2]) != {"/"}:
+        return
+    fractions = ["(", *tokens[-3:], ")"]
+    whole = tokens[:-4] if len(numbers) == 3 else ["(", *tokens[:-4], ")"]
+    try:
+        yield evaluate_tokens([*whole, "/", *fractions])
+    except NotArithmeticError:
+        return

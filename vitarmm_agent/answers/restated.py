@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from vitarmm_agent.answers.normalise import quantity_of
-from vitarmm_agent.numbers.reading import SCALE_BEHIND, find_numbers, fold_digits, scale_of
+from vitarmm_agent.numbers.reading import SCALE_BEHIND, SCALES, find_numbers, fold_digits, scale_of
 from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, customary, unit_name
 
 MAX_UNITS = 8
@@ -22,6 +22,7 @@ _ROUNDED = re.compile(
     re.IGNORECASE,
 )
 _TIME = re.compile(r"\bwhat time\b|\bo['’]clock\b|\d\s?[ap]\.?m\b", re.IGNORECASE)
+_IN_SCALE = re.compile(rf"\b(?:how many|in)\s((?:{'|'.join(SCALES)})s?)\b", re.IGNORECASE)
 _DECIMALS = re.compile(r"\.(\d+)")
 _SCALE = re.compile(rf"(?<!\s)(?:{SCALE_BEHIND})", re.IGNORECASE)
 
@@ -44,7 +45,11 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     clock = "clock" in stated.unit.dimensions() or _TIME.search(said)
     if clock and any((value - stated.value) % 12 == 0 for value in values):
         return True
-    factors, tolerance = _factors(said), _tolerance(answer, stated.value, said)
+    percent = set(stated.unit.measures) <= {"%"}
+    factors, tolerance = (
+        _factors(answer, said, percent=percent),
+        _tolerance(answer, stated.value, said),
+    )
     return any(
         abs(abs(value) * factor - abs(stated.value)) < tolerance
         for value in values
@@ -52,19 +57,31 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     )
 
 
-def _factors(said: str) -> set[Fraction]:
-    """What a number may be multiplied by to say the same: one unit that is named for another, or two."""
-    names = dict.fromkeys(
-        name for word in _WORD.findall(said) if (name := unit_name(word)) is not None
-    )
-    units = [NO_UNIT, *(Unit({name: 1}) for name in list(names)[:MAX_UNITS])]
+def _factors(answer: str, said: str, *, percent: bool) -> set[Fraction]:
+    """What a number may be multiplied by to say the same: one unit that is named for another, or two.
+
+    Args:
+        answer: where it names a unit, a number is converted to that unit only.
+        said: what names units, percent and scales (``How many million?``).
+        percent: the number may be one in percent; ``$10`` is not.
+    """
+    units, wanted = [NO_UNIT, *_named(said)[:MAX_UNITS]], _named(answer)
     found = {Fraction(1)}
-    for a in units:
-        for b in units:
+    for b in wanted if len(wanted) == 1 else units:
+        for a in units:
+            if len(wanted) == 1 and a and a.dimensions() != b.dimensions():
+                continue  # $144 are no 12 dozen
             found |= {f for f in (conversion(a, b), customary(a, b)) if f is not None}
-    if _PERCENT.search(said):
+    found |= {Fraction(1, scale_of(scale)) for scale in _IN_SCALE.findall(said)}
+    if percent and _PERCENT.search(said):
         found |= {Fraction(100), Fraction(1, 100)}
     return {one * other for one in found for other in found}
+
+
+def _named(text: str) -> list[Unit]:
+    """The units that a text names, each once."""
+    names = (unit_name(word) for word in _WORD.findall(text))
+    return [Unit({name: 1}) for name in dict.fromkeys(names) if name is not None]
 
 
 def _tolerance(answer: str, value: Fraction, said: str) -> Fraction:

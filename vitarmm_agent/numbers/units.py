@@ -14,7 +14,7 @@ UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 TOUCHING = rf"{UNSPACED}\uac00-\ud7af"
 """Letters that no space parts from a number: those, and Korean ones."""
 _SPELLINGS = {
-    "time": "second=sec=s minute=min hour=hr=h day week month year decade century",
+    "time": "second=sec=s minute=min=minuten=minuto hour=hr=h=stunde=stunden=heure=hora day week month year decade century",
     "clock": "am=a.m pm=p.m",
     "length": "mm=millimeter=millimetre cm=centimeter=centimetre dm=decimeter=decimetre "
     "m=meter=metre km=kilometer=kilometre inch=inches=in foot=feet=ft yard=yd mile=mi",

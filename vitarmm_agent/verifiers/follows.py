@@ -8,18 +8,23 @@ from fractions import Fraction
 from vitarmm_agent.answers import read_answer
 from vitarmm_agent.answers.choices import choice_index, letter_of
 from vitarmm_agent.answers.equations import Equation, equations
+from vitarmm_agent.answers.latex import to_plain
 from vitarmm_agent.answers.normalise import quantity_of, value_of
 from vitarmm_agent.answers.restated import may_state
 from vitarmm_agent.answers.steps import is_final_line, parse_steps
 from vitarmm_agent.effects import Flow
+from vitarmm_agent.numbers.finding import numbers_in
 from vitarmm_agent.numbers.reading import Quantity, find_numbers, literal, show
-from vitarmm_agent.numbers.units import NO_UNIT, conversion, dimension_of, unit_name
+from vitarmm_agent.numbers.units import NO_UNIT, Unit, conversion, dimension_of, unit_name
 from vitarmm_agent.problem import Attempt, ErrorKind, Feedback, Problem, Step, StepError
 
 LAST_STEPS = 2
 _COUNT = re.compile(
     r"\bhow many\s+(?:more\s+|fewer\s+|total\s+|other\s+|of\s+the\s+)?(?P<noun>\w+)", re.I
 )
+_FRACTION = re.compile(r"\(\(?(\d+)\)/\((\d+)\)\)?")
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d))")
+_NAMED = re.compile(r"[$€£¢]|(?!in\b)[A-Za-z]+")
 _QUANTITY = re.compile(r"\bhow (?:many|much|old|long|far|tall|fast|often)\b", re.I)
 _MEASURES = frozenset(
     "percent degrees times cups servings bushels acres loads calories points units watts mph "
@@ -60,7 +65,7 @@ class AnswerFollows:
                 )  # fmt: skip
             return Feedback(verdict="abstain", source=self.name)
         return self._kind(problem, answer, quantity) or self._result(
-            problem, answer, quantity.value, steps
+            problem, answer, quantity, steps
         )
 
     def _kind(self, problem: Problem, answer: str, quantity: Quantity) -> Feedback | None:
@@ -88,17 +93,15 @@ class AnswerFollows:
         return None
 
     def _result(
-        self, problem: Problem, answer: str, value: Fraction, steps: list[Step]
+        self, problem: Problem, answer: str, quantity: Quantity, steps: list[Step]
     ) -> Feedback:
         """Whether the value stands in the last steps."""
         if not steps:
             return Feedback(verdict="abstain", source=self.name)
-        last = last_results(steps)
-        results = [value for value, _ in last]
-        if value in results:
-            return Feedback(
-                verdict="pass", source=self.name, message="The answer is the last result."
-            )
+        value, last = quantity.value, last_results(steps)
+        results = [shown for shown, _ in last]
+        if equal := [unit_name(one.measure) or "" for shown, one in last if shown == value]:
+            return self._same_number(problem, answer, quantity.unit, equal, steps)
         numbers = {number for step in steps[-LAST_STEPS:] for number in _numbers(step.text)}
         if abs(value) in numbers or not results or _may_state(problem, answer, steps, last):
             return Feedback(verdict="abstain", source=self.name)
@@ -107,6 +110,21 @@ class AnswerFollows:
             f"The final answer {answer} is not what the last step comes to ({computed}).",
             "missing step", f"answer is not {computed}", steps[-1].number,
         )  # fmt: skip
+
+    def _same_number(
+        self, problem: Problem, answer: str, unit: Unit, computed: list[str], steps: list[Step]
+    ) -> Feedback:
+        """A pass, unless the number stands with another unit: ``$150`` is not 150 cents."""
+        factors = [_factor(name, unit) for name in computed]
+        if all(factor not in (None, 1) for factor in factors):
+            return self._fail(
+                f"The answer is {answer}; the last step comes to that number in another unit "
+                f"({computed[-1]}).",
+                "unit", f"{computed[-1]} for another unit", steps[-1].number,
+            )  # fmt: skip
+        if 1 not in factors or _unsaid(unit, computed, problem.text):
+            return Feedback(verdict="abstain", source=self.name)
+        return Feedback(verdict="pass", source=self.name, message="The answer is the last result.")
 
     def _choice(self, problem: Problem, answer: str, steps: list[Step]) -> Feedback:
         index = choice_index(problem.choices, answer)
@@ -166,8 +184,33 @@ def _working(attempt: Attempt) -> list[Step]:
     return [step for step in steps if not is_final_line(step.text)]
 
 
+def _factor(name: str, unit: Unit) -> Fraction | None:
+    """What a result in the unit of that name is multiplied by to have ``unit``; None where that is not known."""
+    if not name or not unit.measures or name in unit.measures:
+        return Fraction(1)
+    return conversion(Unit({name: 1}), unit)
+
+
+def _unsaid(unit: Unit, computed: list[str], said: str) -> bool:
+    """Whether no result has the answer's unit, and another of its dimension is named: ``50 cents``, ``8 pm``."""
+    dimensions = set(unit.dimensions()) & {"money", "length", "mass", "volume", "time", "clock"}
+    if not dimensions or any(name in unit.measures for name in computed):
+        return False
+    words = _NAMED.findall(said)
+    named = {unit_name(word) for word in words if dimension_of(word) in dimensions}
+    return "clock" in dimensions or bool(named) and not named & set(unit.measures)
+
+
 def _numbers(text: str) -> set[Fraction]:
-    return {v for m in find_numbers(text) if (v := literal(m[0])) is not None}
+    """The numbers of a step in digits, as fractions and in words; a "one" may stand for a thing."""
+    plain = {v for m in find_numbers(text) if (v := literal(m[0])) is not None}
+    written = _FRACTION.sub(r"\1/\2", to_plain(text))
+    return plain | {
+        abs(found.value)
+        for read in {written, _DECIMAL_COMMA.sub(".", written)}
+        for found in numbers_in(read)
+        if not found.spelled or found.value != 1
+    }
 
 
 def _is_measure(noun: str) -> bool:
