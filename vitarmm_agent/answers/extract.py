@@ -62,9 +62,10 @@ _NOT = re.compile(r"\W{0,3}(?:not|nicht|pas|no es|não é|non è|не)\s", re.IG
 _SIGNS = "".join(map(chr, (*range(0x2600, 0x27C0), *range(0x1F300, 0x1FB00), 0xFE0F)))
 _MEANT = "✖✗✘❌❎➕➖➗"
 """Signs that say something: a cross takes back what it stands beside."""
-_SIGN = f"[{''.join(set(_SIGNS) - set(_MEANT))}]"
+_SIGN = f"[{''.join(sorted({*_SIGNS} - {*_MEANT}))}]"
 _BESIDE = re.compile(
-    rf"(?:(?<=[\n:])|^)[ \t]*+(?:{_SIGN}[ \t]*+)++|[ \t]*+(?:{_SIGN}[ \t]*+)++(?=\n|$)"
+    rf"(?:(?<=[\n:])|^)[ \t]*+(?:{_SIGN}[ \t]*+)++"
+    rf"|(?<![ \t])(?<!{_SIGN})[ \t]*+(?:{_SIGN}[ \t]*+)++(?=\n|$)"
 )
 """Signs at an end of a line, or before an answer."""
 _STATES = re.compile(
