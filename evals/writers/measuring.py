@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from vitarmm_agent.data import Data
 from vitarmm_agent.effects import arun
-from vitarmm_agent.errors import ModelError, OutputError
-from vitarmm_agent.evals.output_folder import begin
+from vitarmm_agent.errors import InputError, ModelError, OutputError
+from vitarmm_agent.evals.output_folder import begin, earlier
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.cases import Case
 from vitarmm_agent.evals.writers.replay import Neighbours, Replayer
@@ -35,6 +35,7 @@ from vitarmm_agent.rmm.schema import Situation, parse_output
 from vitarmm_agent.rmm.writer import MemoryWriter, WriterDecision, usable_operations
 
 LEDGER = "decisions.jsonl"
+WHAT = "measurement of writers"
 _FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n(.*)```", re.DOTALL)
 
 
@@ -268,7 +269,7 @@ async def measure_writers(
         InputError: the folder is in use.
         ModelServerError: a server denies every request.
     """
-    begin(folder, config, resume=resume, what="measurement of writers")
+    begin(folder, config, resume=resume, what=WHAT)
     work = WorkList(folder / LEDGER, WriterSample, again=lambda row: row.may_pass)
     for row in work.done.values():
         measurer.replayer.remember(row.baselines)
@@ -284,6 +285,34 @@ async def measure_writers(
     )
     done = [work.done[job.key] for job in jobs if job.key in work.done]
     return [one for w in writers for one in done if one.writer == w.name], stopped
+
+
+def measured_so_far(
+    config: WriterConfig, folder: Path
+) -> tuple[WriterConfig, list[WriterSample], str | None]:
+    """What a measurement has of situations that every writer has decided on; nothing is asked.
+
+    Returns:
+        The measurement of these situations alone, its samples as :func:`measure_writers` gives them, and
+        how many situations are left, in words, or None.
+
+    Raises:
+        InputError: the folder holds another measurement, or none.
+    """
+    if earlier(folder, config, resume=True, what=WHAT) is None:
+        raise InputError(f"{str(folder)!r} holds no measurement of writers; leave out --so-far")
+    done = WorkList(folder / LEDGER, WriterSample, again=lambda row: row.may_pass).done
+    whole = [c for c in config.cases if all(f"{w}/{c}" in done for w in config.writers)]
+    if not whole:
+        raise InputError(
+            f"no situation has been decided on by all {len(config.writers)} writers yet"
+        )
+    left = len(config.cases) - len(whole)
+    return (
+        config.model_copy(update={"cases": tuple(whole)}),
+        [done[f"{w}/{c}"] for w in config.writers for c in whole],
+        f"{left} of {len(config.cases)} situations are left" if left else None,
+    )
 
 
 def checked_freely(text: str, case: Case) -> dict[str, bool]:

@@ -69,10 +69,17 @@ def rmm(
     workers: Workers = 1,
     seed: Seed = 0,
     resume: Resume = False,
+    so_far: Annotated[
+        bool,
+        typer.Option(
+            "--so-far", help="Show what is measured, and ask no model: of one that was stopped."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
     from vitarmm_agent.errors import InputError
+    from vitarmm_agent.evals.writers.measuring import measured_so_far
     from vitarmm_agent.evals.writers.report import report_on
     from vitarmm_agent.rmm.load import look_for_writer, writer_spec
     from vitarmm_agent.settings import Settings
@@ -89,7 +96,7 @@ def rmm(
         raise InputError(
             f"output folder {str(output_dir)!r} is a file; choose a new or empty folder"
         )
-    if output_dir.exists() and any(output_dir.iterdir()) and not resume:
+    if output_dir.exists() and any(output_dir.iterdir()) and not (resume or so_far):
         raise InputError(
             f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
             "--resume, or choose a new or empty one"
@@ -100,16 +107,21 @@ def rmm(
     cases, pool, think = _material(
         data, sources, output_dir, reasoner,
         num_samples=sample_size, workers=workers, seed=seed, resume=resume, quiet=as_json,
+        made_before=so_far,
     )  # fmt: skip
     settings = settings.model_copy(update={"rmm_think": think})
     config = _config(
         cases, writers, reasoner, pool,
         probes=probes, attempts=attempts, seed=seed, think=think,
     )  # fmt: skip
-    samples, stopped = _measure(
-        config, cases, pool, output_dir / "writers", settings,
-        workers=workers, resume=resume, quiet=as_json,
-    )  # fmt: skip
+    if so_far:
+        config, samples, stopped = measured_so_far(config, output_dir / "writers")
+        cases = [case for case in cases if case.key in config.cases]
+    else:
+        samples, stopped = _measure(
+            config, cases, pool, output_dir / "writers", settings,
+            workers=workers, resume=resume, quiet=as_json,
+        )  # fmt: skip
     report = report_on(config, samples, stopped, _recalls(samples, cases, settings))
     _keep(report, output_dir)
     if as_json:
@@ -129,6 +141,7 @@ def _material(
     seed: int,
     resume: bool,
     quiet: bool,
+    made_before: bool,
 ) -> tuple[list[Case], dict[str, list[Problem]], bool]:
     """Situations, by benchmark the problems that no writer was trained on, and whether to think."""
     from vitarmm_agent.cli.simulate import run_simulation
@@ -157,7 +170,8 @@ def _material(
         seed=seed,
     )
     made = output_dir / "situations"
-    run_simulation(config, made, workers=workers, resume=resume, quiet=quiet)
+    if not made_before:
+        run_simulation(config, made, workers=workers, resume=resume, quiet=quiet)
     return read_cases(made), unseen(config), config.think
 
 

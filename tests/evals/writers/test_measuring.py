@@ -248,6 +248,33 @@ def test_the_command_measures_what_a_simulation_held_out(
     assert run_app(["eval", "rmm", *words, "--resume", "--json"]) == 0
 
 
+def test_what_is_measured_so_far_is_shown_without_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = simulation(tmp_path, writer=[nothing()] * 8, holdout=0.5, replay=False)
+    simulate(made, tmp_path / "made")
+    writer = tmp_path / "w.json"
+    writer.write_text(json.dumps([r for _ in range(4) for r in ("no", nothing())]))
+    words = ["eval", "rmm", "--data", str(tmp_path / "made"), "--rmm", f"scripted:{writer}", "--rmm", "rule",
+             "--vita-model", f"scripted:{writer}", "--probes", "0", "--output-dir", str(tmp_path / "out")]  # fmt: skip
+    assert run_app([*words, "--so-far"]) == 2
+    assert "holds no measurement" in capsys.readouterr().err
+    assert run_app(words) == 0
+    ledger = tmp_path / "out" / "writers" / "decisions.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    assert len(lines) == 4
+    ledger.write_text("".join(lines[:3]))  # the second situation has but one of its two writers
+    writer.write_text("[]")  # a model that were asked would fail
+    capsys.readouterr()
+    assert run_app([*words, "--so-far", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [one["situations"] for one in report["writers"]] == [1, 1]
+    assert report["stopped"] == "1 of 2 situations are left" and len(report["config"]["cases"]) == 1
+    assert ledger.read_text() == "".join(lines[:3])
+    ledger.write_text(lines[0])
+    assert run_app([*words, "--so-far"]) == 2
+
+
 def test_situations_can_be_made_on_the_spot(tmp_path: Path) -> None:
     made = simulation(tmp_path, writer=[])
     script = tmp_path / "all.json"
