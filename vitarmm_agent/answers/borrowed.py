@@ -33,7 +33,12 @@ CALENDAR = frozenset(map(Fraction, (5, 7, 12, 24, 28, 30, 31, 52, 60, 365, 366, 
 """Those that a problem about time may bring in without naming them."""
 METRIC = frozenset(map(Fraction, (3, 4, 8, 10, 12, 16, 36, 1000, 5280)))
 """Those that measures may bring in."""
-_SIGNS = ("-", "+", "*", "/", "×", "÷", "·", "−", "–", "\\times", "\\cdot", "\\div", "frac{", "}{")
+_SIGNS = {
+    "*": "*", "×": "*", "·": "*", "x": "*", "\\times": "*", "\\cdot": "*",
+    "/": "/", "÷": "/", "\\div": "/", "}{": "/", "frac{": "/ behind",
+    "+": "+", "-": "-", "−": "-", "–": "-",
+}  # fmt: skip
+"""Signs before a number, and what each does with it: a dividend has its ``/`` behind it."""
 _BULLET = re.compile(r"(?:^|\n)[ \t]*+[-*+–·][ \t]*+$")
 _NUMERAL = re.compile(
     rf"(?:{ALONE}|(?<=\dx)){UNSIGNED}(?:(?![^\W{TOUCHING}]|[{''.join(MYRIADS)}])|(?=x\d))"
@@ -50,17 +55,9 @@ _STOP = re.compile(r"[.;:]\s")
 _SAID = re.compile(r"[^\W\d_]++/[^\W\d_]+|[^\W\d_]{2,}|[^\W\d_xX]|[$€£]|,(?!\d)")
 """What stands in a calculation besides numbers and operators: words and units."""
 _AFTER = re.compile(
-    r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?(?:[+*/×÷·]|\\(?:times|cdot|div)\b|[-−–x]\s*[$€£(]*\d)"
+    r"\)?\s*+(?:[^\W\d_]{2,}+\s++)?"
+    r"(?P<sign>[+*/×÷·]|\\(?:times|cdot|div)\b|[-−–x](?=\s*[$€£(]*\d))"
 )
-_KINDS = {
-    "*": ("*", "×", "·", "x", "\\times", "\\cdot"),
-    "+": ("+",),
-    "-": ("-", "−", "–"),
-    "/": ("/", "÷", "\\div", "frac{", "}{"),
-}
-_ANY_SIGN = "|".join(re.escape(sign) for signs in _KINDS.values() for sign in signs)
-_BEFORE_IT = re.compile(rf"(?P<sign>{_ANY_SIGN})[ $€£(]*+$")
-_BEHIND_IT = re.compile(rf"\)?\s*+(?:[^\W\d_]{{2,}}+\s++)?(?P<sign>{_ANY_SIGN})")
 _EQUALS = re.compile(r"[^\n=]{0,80}+=")
 """Behind what is calculated with, when words stand between: ``6 units/floor * 10 floors = 60 units``."""
 _WORDS = re.compile(r"\w+|#")
@@ -290,9 +287,8 @@ def _shape(line: str) -> str:
     if is_final_line(line):
         return "#" * sum(1 for _ in _NUMERAL.finditer(line))
     line = _SET.sub("", _NUMERAL.sub("#", line))
-    for kind, signs in _KINDS.items():
-        for sign in signs[1:]:
-            line = line.replace(sign, kind)
+    for sign, kind in _SIGNS.items():
+        line = line.replace(sign, kind)
     return "".join(line.split()).rstrip(".")
 
 
@@ -329,23 +325,22 @@ def _is_short(value: Fraction) -> bool:
     return scaled.denominator == 1
 
 
-def _operations(text: str, numeral: re.Match[str]) -> set[str]:
-    """What is done with a number: ``*``, ``+``, and for ``-`` and ``/`` on which side."""
-    if not _is_operand(text, numeral):
-        return set()
-    before = _BEFORE_IT.search(text[max(0, numeral.start() - 12) : numeral.start()])
-    after = _BEHIND_IT.match(text, numeral.end())
-    found = set[str]()
-    for side, sign in (("", before), (" ", after)):
-        if sign:
-            kind = next(kind for kind, signs in _KINDS.items() if sign["sign"] in signs)
-            found.add(kind if kind in "*+" else kind + side)
-    return found
-
-
 def _is_operand(reply: str, numeral: re.Match[str]) -> bool:
     """Whether it is calculated with: an operator stands beside it, and it is no result."""
-    before = reply[max(0, numeral.start() - 8) : numeral.start()].rstrip(" $€£(")
-    times = before.endswith("x") and before[:-1].rstrip()[-1:].isdigit()
-    signed = times or (before.endswith(_SIGNS) and not _BULLET.search(before))
-    return not before.endswith("=") and (signed or bool(_AFTER.match(reply, numeral.end())))
+    return bool(_operations(reply, numeral))
+
+
+def _operations(text: str, numeral: re.Match[str]) -> set[str]:
+    """What is done with a number: ``*``, ``+``, and for ``-`` and ``/`` on which side; nothing with a result."""
+    before = text[max(0, numeral.start() - 8) : numeral.start()].rstrip(" $€£(")
+    if before.endswith("="):
+        return set()
+    found = set[str]()
+    sign = next((sign for sign in _SIGNS if before.endswith(sign)), None)
+    multiplies = sign != "x" or before[:-1].rstrip()[-1:].isdigit()
+    if sign and multiplies and not _BULLET.search(before):
+        found.add(_SIGNS[sign])
+    if after := _AFTER.match(text, numeral.end()):
+        kind = _SIGNS[after["sign"]]
+        found.add(kind if kind in "*+" else f"{kind} behind")
+    return found

@@ -46,10 +46,8 @@ def may_state(answer: str, values: Sequence[Fraction], said: str) -> bool:
     if clock and any((value - stated.value) % 12 == 0 for value in values):
         return True
     percent = set(stated.unit.measures) <= {"%"}
-    factors, tolerance = (
-        _factors(answer, said, percent=percent),
-        _tolerance(answer, stated.value, said),
-    )
+    factors = _factors(answer, said, percent=percent)
+    tolerance = _tolerance(answer, stated.value, said)
     return any(
         abs(abs(value) * factor - abs(stated.value)) < tolerance
         for value in values

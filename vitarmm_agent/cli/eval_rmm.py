@@ -78,7 +78,6 @@ def rmm(
     as_json: Json = False,
 ) -> None:
     """Measure memory writers: usable answers, leaks, repetitions, and lift on similar problems."""
-    from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.writers.measuring import measured_so_far
     from vitarmm_agent.evals.writers.report import report_on
     from vitarmm_agent.rmm.load import look_for_writer, writer_spec
@@ -92,15 +91,7 @@ def rmm(
         mmlu=mmlu_path,
         problems=problems_path,
     )
-    if not output_dir.is_dir() and output_dir.exists():
-        raise InputError(
-            f"output folder {str(output_dir)!r} is a file; choose a new or empty folder"
-        )
-    if output_dir.exists() and any(output_dir.iterdir()) and not (resume or so_far):
-        raise InputError(
-            f"output folder {str(output_dir)!r} is not empty; go on with what lies there by "
-            "--resume, or choose a new or empty one"
-        )
+    _check_folder(output_dir, resume=resume or so_far)
     reasoner, writers = reasoner or settings.reasoner, rmm or [writer_spec(settings)]
     for spec in (reasoner, *writers):
         look_for_writer(spec, settings)
@@ -128,6 +119,18 @@ def rmm(
         print_json(report.model_dump(mode="json"))
     else:
         print_report(report)
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    from vitarmm_agent.errors import InputError
+
+    if not folder.is_dir() and folder.exists():
+        raise InputError(f"output folder {str(folder)!r} is a file; choose a new or empty folder")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise InputError(
+            f"output folder {str(folder)!r} is not empty; go on with what lies there by "
+            "--resume, or choose a new or empty one"
+        )
 
 
 def _material(
