@@ -37,6 +37,10 @@ SIGNS = Problem(text="Which is the sun?", choices=("☁", "☀", "☂"))
         "C (not Venus)",
         "C (Jupiter)",
         "Therefore, C (not Venus).",
+        "C. (Earth is far smaller)",
+        "C. Earth is far smaller.",
+        "C\n\nEarth is far smaller. Mars is, too.",
+        "The planets differ in size.\n\nC)\n\nEarth is far smaller.",
     ],
 )
 def test_a_bracket_behind_a_letter_is_no_other_choice(text: str) -> None:
@@ -53,6 +57,8 @@ def test_a_bracket_behind_a_letter_is_no_other_choice(text: str) -> None:
         ("Answer: C (no, wait: D)", None),
         ("Answer: A (small) planet, Mars", "B"),
         ("Answer: Jupiter (D)", "D"),
+        ("C. Wait, Mars is larger.", "B"),
+        ("A. Earth\nB. Mars\nI pick Mars.", "B"),
     ],
 )
 def test_a_bracket_that_takes_a_letter_back_leaves_none(text: str, answer: str | None) -> None:

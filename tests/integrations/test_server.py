@@ -68,13 +68,19 @@ class DevServer:
             "OMP_NUM_THREADS": "1",
             **settings,
         }
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        self._wait()
-        return get_client(url=self.url)
+        while True:
+            with (self.folder / "server.log").open("ab") as log:
+                begun = log.tell()
+                self.process = subprocess.Popen(
+                    command, cwd=self.folder, env=environment, stdout=log, stderr=log,
+                    start_new_session=True,
+                )  # fmt: skip
+            if self._answers():
+                return get_client(url=self.url)
+            # Two threads of langgraph dev set up logging at once, and at times one sees a half-made
+            # handler. It dies of that before it serves anything.
+            if "'StreamHandler' object has no attribute 'lock'" not in self.log[begun:]:
+                pytest.fail(f"langgraph dev did not start:\n{self.log[-3000:]}")
 
     def kill(self) -> None:
         """Kill it as the system would, in the middle of whatever it does."""
@@ -90,17 +96,17 @@ class DevServer:
     def log(self) -> str:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
-    def _wait(self) -> None:
+    def _answers(self) -> bool:
         deadline = time.monotonic() + START_SECONDS
         assert self.process is not None
         while True:
             try:
                 if httpx.get(f"{self.url}/ok", timeout=5).status_code == 200:
-                    return
+                    return True
             except httpx.HTTPError:
                 pass
             if self.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"langgraph dev did not start:\n{self.log[-3000:]}")
+                return False
             time.sleep(0.1)
 
 

@@ -21,7 +21,12 @@ from vitarmm_agent.answers.denials import (
     says_nothing,
 )
 from vitarmm_agent.answers.markers import MAY_BE_A_STEP, Commitment, commitments
-from vitarmm_agent.answers.named_choice import ROUND_LETTER, read_choice, single_mention
+from vitarmm_agent.answers.named_choice import (
+    ROUND_LETTER,
+    named_alone,
+    read_choice,
+    single_mention,
+)
 from vitarmm_agent.answers.normalise import (
     SENTENCE,
     clean,
@@ -315,7 +320,8 @@ def _bold(sentences: list[str]) -> list[str]:
 
 def _concluded_choice(problem: Problem, text: str, sentences: list[str]) -> str | None:
     drawn = _drawn(sentences)[:1]
-    for part in [*_bold(sentences), *drawn, *reversed(sentences[-2:])]:
+    alone = named_alone(sentences)
+    for part in [*_bold(sentences), *drawn, *alone, *reversed(sentences[-2:])]:
         ends = part in drawn or part is sentences[-1]
         if ends and not ROUND_LETTER.search(part) and _is_no_answer(problem, part):
             return None

@@ -36,6 +36,11 @@ _HEAD = re.compile(
     rf"|[{TOUCHING}](?<![错误不]))"
 )
 ROUND_LETTER = re.compile(r"(?<!\bnot )\(\s*([A-Za-z])\s*\)")
+_ALONE = re.compile(r"\W*[A-Z]\W*")
+_RECONSIDERED = re.compile(
+    r"(?<!\w)(?:[B-Z](?![\w'’])|A[).:,]|(?i:actually|wait|no|but|however|instead|rather|correction|sorry)\b)"
+)
+"""Names another letter, or may take one back."""
 
 
 def read_choice(choices: tuple[str, ...], content: str) -> str | None:
@@ -59,6 +64,14 @@ def read_choice(choices: tuple[str, ...], content: str) -> str | None:
     if head and (index := letter_index(head["letter"], len(choices))) is not None:
         return letter_of(index)
     return single_mention(choices, content)
+
+
+def named_alone(sentences: list[str]) -> list[str]:
+    """The one sentence that is a letter and nothing else, unless a later one may take it back."""
+    alone = [at for at, sentence in enumerate(sentences) if _ALONE.fullmatch(sentence)]
+    if len(alone) != 1 or any(map(_RECONSIDERED.search, sentences[alone[0] + 1 :])):
+        return []
+    return [sentences[alone[0]]]
 
 
 def single_mention(choices: tuple[str, ...], content: str) -> str | None:
