@@ -171,7 +171,9 @@ class Settings(BaseSettings):
         description="Calls answered at once; each takes memory for its context.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="Threads that generate; default: half of the cores."
+        default=None,
+        ge=1,
+        description="Threads that generate; default: half of the cores, at least two.",
     )
     prefix_cache_mb: int = Field(
         default=512,

@@ -1,7 +1,8 @@
 """The local default model against llama.cpp's bare wheel: one call, many, structured, a prompt again.
 
 Both sides run in processes of their own, in turn, with the same weights, context, slots and threads.
-``--busy N`` runs so many busy loops beside them, as on a machine with other work.
+``--busy N`` runs so many busy loops beside them, each in a session of its own, as other people's work is:
+Linux shares processor time among sessions first.
 
 Run: ``python -m vitarmm_agent.evals.speed.models [--busy N] [--rounds N] [--name NAME]``.
 ``--side ours`` prints the figures of one side as JSON; it uses nothing but LangChain's interface, so that
@@ -54,9 +55,8 @@ def main() -> None:
     if given.side:
         print(json.dumps(figures(SIDES[given.side](given.name))))
         return
-    neighbours = [
-        subprocess.Popen([sys.executable, "-c", "while 1: pass"]) for _ in range(given.busy)
-    ]
+    loop = [sys.executable, "-c", "while 1: pass"]
+    neighbours = [subprocess.Popen(loop, start_new_session=True) for _ in range(given.busy)]
     try:
         found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for _ in range(given.rounds):
@@ -110,7 +110,7 @@ def ours(name: str) -> Callable[[], Say]:
 def bare(name: str) -> Callable[[], Say]:
     """The wheel's server in this process, with nothing of ours between."""
     from vitarmm_agent.llama.child import parameters
-    from vitarmm_agent.llama.process import Options, cores, half_of_the_cores
+    from vitarmm_agent.llama.process import Options, cores, default_threads
     from vitarmm_agent.models.grammar import grammar_of
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.weights import resolve
@@ -125,7 +125,7 @@ def bare(name: str) -> Callable[[], Say]:
         "weights": str(resolve(name, Settings.load().home)),
         "socket": f"{tempfile.mkdtemp()}/x.sock", "key": "k", "connections": 64,
         "slots": options.slots, "context": options.context, "cache_mb": options.cache_mb,
-        "batch": options.batch, "threads": half_of_the_cores(), "batch_threads": cores(),
+        "batch": options.batch, "threads": default_threads(), "batch_threads": cores(),
         "check": False, "embedding": False, "adapter": None,
     }  # fmt: skip
 
@@ -164,7 +164,9 @@ def _rate(say: Say, calls: int, **more: Any) -> float:
 
 def _in_a_process(side: str, name: str) -> dict[str, float]:
     command = [sys.executable, "-m", __spec__.name, "--side", side, "--name", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, start_new_session=True
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

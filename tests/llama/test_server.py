@@ -20,7 +20,7 @@ import pytest
 from tests.llama.helpers import CHAT, OPTIONS, asked, text_of
 from tests.models.tiny_gguf import write_gguf
 from vitarmm_agent.errors import InputError, ModelServerError, WeightsError
-from vitarmm_agent.llama.process import MOST_CALLS, Options, cores, half_of_the_cores
+from vitarmm_agent.llama.process import MOST_CALLS, Options, cores, default_threads
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 
 
@@ -274,4 +274,4 @@ except MissingExtraError as error: print(error)
 
 
 def test_threads_leave_cores_to_others() -> None:
-    assert 1 <= half_of_the_cores() <= max(1, cores() // 2)
+    assert min(2, cores()) <= default_threads() <= max(2, cores() // 2)

@@ -32,9 +32,12 @@ _SHOWN = 600
 _STAMP = re.compile(r"^[\d.]+ [A-Z] +")
 
 
-def half_of_the_cores() -> int:
-    """Threads that generate a reply by default: on a busy machine more of them make it slower."""
-    return max(1, cores() // 2)
+def default_threads() -> int:
+    """Threads that generate a reply: half of the cores, and two where there are two.
+
+    With one of two, a lone reply takes nearly twice as long. More than half make it slower on a busy machine.
+    """
+    return min(cores(), max(2, cores() // 2))
 
 
 def cores() -> int:
@@ -53,7 +56,7 @@ class Options:
         slots: calls that are answered at once; others wait in the server.
         adapter: a LoRA adapter as GGUF, applied to every call.
         embedding: give vectors (mean over tokens) instead of text.
-        threads: threads that generate; default: half of the cores.
+        threads: threads that generate; default: :func:`default_threads`.
         cache_mb: memory for the beginnings of prompts that no slot holds any more, in MiB.
         batch: tokens of a prompt that are computed in one piece.
         check: look through all weights for values that cannot be.
@@ -88,7 +91,7 @@ class ServerProcess:
             "socket": self.socket,
             "connections": CONNECTIONS,
             "adapter": None if options.adapter is None else str(options.adapter),
-            "threads": min(options.threads or half_of_the_cores(), cores()),
+            "threads": min(options.threads or default_threads(), cores()),
             "batch_threads": cores(),
         }
         with self._log.open("wb") as log:
