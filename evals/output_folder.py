@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,8 @@ from vitarmm_agent.errors import InputError
 from vitarmm_agent.private import private_folder, write_text
 
 CONFIG = "config.json"
+SHOWN = 3
+"""Items of a list that differ, in a message."""
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -126,4 +128,21 @@ def read_config(folder: Path, kind: type[Config], what: str) -> Config:
 
 def _differences(known: BaseModel, asked: BaseModel) -> list[str]:
     one, other = known.model_dump(mode="json"), asked.model_dump(mode="json")
-    return [f"{k} was {one[k]!r}, not {other[k]!r}" for k in one if one[k] != other[k]]
+    return [f"{k} {_difference(one[k], other[k])}" for k in one if one[k] != other[k]]
+
+
+def _difference(known: Any, asked: Any) -> str:
+    """How a value differs: a list by what it has more or less, whatever its length."""
+    if isinstance(known, list) and isinstance(asked, list):
+        lost = [item for item in known if item not in asked]
+        new = [item for item in asked if item not in known]
+        parts = [_some(lost, "more"), _some(new, "less")] if lost or new else []
+        return f"had {' and '.join(filter(None, parts)) or 'another order'}"
+    return f"was {known!r}, not {asked!r}"
+
+
+def _some(items: list[Any], word: str) -> str:
+    if not items:
+        return ""
+    shown = ", ".join(map(repr, items[:SHOWN]))
+    return f"{len(items)} {word} ({shown}{', …' if len(items) > SHOWN else ''})"

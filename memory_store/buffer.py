@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from vitarmm_agent.errors import InputError
@@ -16,6 +17,7 @@ OPENING = (
     "use a note only where its condition holds, and never copy its numbers."
 )
 CLOSING = "</memory>"
+_NOTES = re.compile(r"(?<!\s)(?:\s*+\((?:applies when|from) [^()]*+(?:\)|$))++$")
 
 
 class MemoryBuffer:
@@ -76,6 +78,11 @@ def entry_line(entry: MemoryEntry, *, limit: int = MAX_FIELD) -> str:
     notes = [f"applies when {condition}"] if condition else []
     notes.append(f"from {source(entry)}")
     return f"[{entry.entry_type.upper()}] {text} ({'; '.join(notes)})"
+
+
+def without_notes(content: str) -> str:
+    """A content without the notes that :func:`entry_line` put behind it, where a model copied them."""
+    return _NOTES.sub("", content)
 
 
 def example_turns(entry: MemoryEntry) -> tuple[str, str]:

@@ -44,14 +44,18 @@ class WriterConfig(Data):
 
     Attributes:
         cases: keys of the situations, in order.
+        contents: what the situations hold, siblings and answers among it, hashed.
         writers: specs of the models, in order; the first is what the others are compared with.
         reasoner: the model that attempts the similar problems.
         probes: similar problems per entry.
         pool: ids of the problems among which similar ones are looked for, hashed.
         attempts: per problem and memory; 1 is one greedy attempt.
+        settings: how models decode, and the embedder.
+        adapters: by the spec that names it, what an adapter's files hold, hashed.
     """
 
     cases: tuple[str, ...]
+    contents: str = ""
     writers: tuple[str, ...]
     reasoner: str
     probes: int
@@ -60,6 +64,8 @@ class WriterConfig(Data):
     temperature: float = 0.7
     seed: int = 0
     think: bool = False
+    settings: dict[str, Any] = {}
+    adapters: dict[str, str] = {}
 
 
 class WrittenText(Data):
@@ -90,6 +96,8 @@ class WriterSample(Data):
         case: key of the situation.
         crash: what went wrong when it did not end, or None; such a sample is counted apart.
         declined: that was the model's doing, and would be again.
+        free_reply: what it answered without constraint.
+        reply: what it answered in the loop, the last time that it was asked.
         free_json: asked without constraint, it answered JSON and nothing else.
         fenced_json: the same, or JSON in a Markdown fence and nothing else.
         free_operations: that answer is of the form asked for, and its operations can be used.
@@ -111,6 +119,8 @@ class WriterSample(Data):
     situation: Situation
     crash: str | None = None
     declined: bool = False
+    free_reply: str = ""
+    reply: str = ""
     free_json: bool = False
     fenced_json: bool = False
     free_operations: bool = False
@@ -188,6 +198,7 @@ class Measurer:
             case=case.key,
             situation=case.situation,
             **free,
+            reply=decision.raw,
             failure=decision.failure,
             restated=sum(one.kind == "none" and bool(one.reason) for one in decision.operations),
             written_before=before[0],
@@ -203,13 +214,13 @@ class Measurer:
             seconds=round(decision.seconds, 4),
         )
 
-    async def _freely(self, writer: Named, case: Case) -> tuple[dict[str, bool], Usage]:
+    async def _freely(self, writer: Named, case: Case) -> tuple[dict[str, Any], Usage]:
         """What a model answers when nothing is constrained."""
         try:
             reply = await arun(ask(writer.writer.model, case.messages(think=writer.writer.think)))
         except ModelError:
             return {}, Usage(calls=1)
-        return checked_freely(reply.said, case), reply.usage
+        return {"free_reply": reply.said} | checked_freely(reply.said, case), reply.usage
 
     async def _again(
         self, writer: Named, case: Case, entries: Sequence[MemoryEntry]

@@ -30,6 +30,21 @@ def test_an_added_entry_keeps_its_provenance() -> None:
     assert operation.entry.related_to == ("m-b", "m-a")
 
 
+@pytest.mark.parametrize(
+    "notes",
+    [
+        " (applies when a side is known)",
+        " (applies when a side is known; from problem 7, checked by reference)",
+        " (applies when a side is known) (applies when a side is kn",
+        " (from Ann)",
+    ],
+)
+def test_notes_behind_a_shown_entry_are_no_content(notes: str) -> None:
+    (operation,) = parse_output(written(content=f"Square it (twice).{notes}"), RELATED, SOURCE)
+    assert operation.entry is not None
+    assert operation.entry.content == "Square it (twice)."
+
+
 def test_shown_numbers_become_ids() -> None:
     (operation,) = parse_output(written(kind="supersede", target=2), RELATED, SOURCE)
     assert (operation.kind, operation.target) == ("supersede", "m-b")

@@ -102,7 +102,7 @@ def rmm(
     )  # fmt: skip
     settings = settings.model_copy(update={"rmm_think": think})
     config = _config(
-        cases, writers, reasoner, pool,
+        cases, writers, reasoner, pool, settings,
         probes=probes, attempts=attempts, seed=seed, think=think,
     )  # fmt: skip
     if so_far:
@@ -114,7 +114,8 @@ def rmm(
             workers=workers, resume=resume, quiet=as_json,
         )  # fmt: skip
     report = report_on(config, samples, stopped, _recalls(samples, cases, settings))
-    _keep(report, output_dir)
+    if not so_far:
+        _keep(report, output_dir)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -148,6 +149,7 @@ def _material(
 ) -> tuple[list[Case], dict[str, list[Problem]], bool]:
     """Situations, by benchmark the problems that no writer was trained on, and whether to think."""
     from vitarmm_agent.cli.simulate import run_simulation
+    from vitarmm_agent.errors import InputError
     from vitarmm_agent.evals.output_folder import read_config
     from vitarmm_agent.settings import Settings
     from vitarmm_agent.training.sampling import unseen, with_placebos
@@ -173,6 +175,10 @@ def _material(
         seed=seed,
     )
     made = output_dir / "situations"
+    if made_before and not made.exists():
+        raise InputError(
+            f"{str(output_dir)!r} holds no situations of its own; give the folder that they are in by --data"
+        )
     if not made_before:
         run_simulation(config, made, workers=workers, resume=resume, quiet=quiet)
     return read_cases(made), unseen(config), config.think
@@ -183,16 +189,25 @@ def _config(
     writers: Sequence[str],
     reasoner: str,
     pool: dict[str, list[Problem]],
+    settings: Settings,
     **options: Any,
 ) -> WriterConfig:
     from vitarmm_agent.evals.writers.measuring import WriterConfig
+    from vitarmm_agent.models.adapters import content_hash
+    from vitarmm_agent.models.load import adapter_of
+    from vitarmm_agent.redaction import fingerprint
+    from vitarmm_agent.training.simulated import DECODING
 
     prints = "\n".join(p.fingerprint for name in sorted(pool) for p in pool[name])
+    adapters = {spec: folder for spec in (reasoner, *writers) if (folder := adapter_of(spec))}
     return WriterConfig(
         cases=tuple(case.key for case in cases),
+        contents=fingerprint([case.model_dump(mode="json") for case in cases]),
         writers=tuple(dict.fromkeys(writers)),
         reasoner=reasoner,
         pool=hashlib.sha256(prints.encode()).hexdigest(),
+        settings={name: getattr(settings, name) for name in DECODING},
+        adapters={spec: content_hash(path) for spec, path in adapters.items()},
         **options,
     )
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vitarmm_agent import redaction
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.json_text import parse_json
+from vitarmm_agent.weights.store import file_sha256
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -49,6 +51,12 @@ def norms_hash(norms: Mapping[str, Any]) -> str:
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16  # to the nearest bf16, ties to even
         digest.update(rounded.astype("<u2").tobytes())
     return digest.hexdigest()
+
+
+def content_hash(adapter: Path) -> str:
+    """Over the files of an adapter: its folder's, or the one that it is."""
+    files = sorted(adapter.glob("adapter*")) if adapter.is_dir() else [adapter]
+    return redaction.fingerprint([(f.name, file_sha256(f)) for f in files if f.is_file()])
 
 
 def checked_adapter(folder: Path) -> str:

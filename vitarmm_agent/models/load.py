@@ -109,6 +109,17 @@ def _parts(spec: str, rest: str) -> tuple[str, str]:
     return weights, adapter
 
 
+def adapter_of(spec: str) -> Path | None:
+    """The LoRA adapter that a spec names behind a plus: a folder, or a GGUF file.
+
+    Raises:
+        InputError: nothing stands behind the plus.
+    """
+    scheme, _, rest = spec.partition(":")
+    adapter = _parts(spec, rest)[1] if scheme in ("local", "vita") else ""
+    return Path(adapter).expanduser() if adapter else None
+
+
 def _is_folder(weights: str, settings: Settings) -> bool:
     """Whether weights are a folder for transformers, rather than a GGUF file.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitarmm_agent.errors import OutputError
+from vitarmm_agent.memory_store.buffer import without_notes
 from vitarmm_agent.memory_store.operations import Operation
 from vitarmm_agent.memory_store.schema import EntryType, MemoryEntry, Provenance
 
@@ -162,7 +163,8 @@ def _operation(
 ) -> Operation:
     if written.kind == "none":
         return Operation(kind="none", entry=None, target=None)
-    if not written.content.strip():
+    content = without_notes(written.content.strip())
+    if not content:
         raise OutputError(f"operation {written.kind!r} has an empty content")
     target = None
     if written.kind in ("update", "supersede"):
@@ -174,7 +176,7 @@ def _operation(
             entry_type=written.entry_type,
             title=written.title.strip(),
             applies_when=written.applies_when.strip(),
-            content=written.content.strip(),
+            content=content,
             confidence=written.confidence,
             related_to=tuple({_shown(n, related).id: None for n in written.related_to}),
             provenance=provenance,

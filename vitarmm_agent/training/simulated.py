@@ -32,6 +32,10 @@ class Source(Data):
     image_dir: str | None = None
 
 
+DECODING = ("temperature", "max_tokens", "embedder")
+"""Settings that rows depend on."""
+
+
 class SimulationConfig(Data):
     """All that a simulation's rows depend on; equal when one may go on with another.
 
@@ -87,7 +91,7 @@ class SimulationConfig(Data):
             InputError: an option is out of range.
         """
         settings = settings or Settings.load()
-        said = {name: getattr(settings, name) for name in ("temperature", "max_tokens", "embedder")}
+        said = {name: getattr(settings, name) for name in DECODING}
         given = {"think": settings.rmm_think, "settings": said} | options
         try:
             return cls.model_validate(given)

@@ -28,6 +28,7 @@ from vitarmm_agent.evals.writers.report import report_on
 from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
+from vitarmm_agent.models.adapters import content_hash
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.rmm.writer import MemoryWriter
@@ -244,8 +245,63 @@ def test_the_command_measures_what_a_simulation_held_out(
     (one,) = report["writers"]
     assert one["free_json"]["hits"] == 0 and one["operations"]["estimate"] == 1.0
     assert "lift" in capsys.readouterr().out
+    rows = (tmp_path / "out" / "writers" / "decisions.jsonl").read_text().splitlines()
+    assert {(r["free_reply"], r["reply"]) for r in map(json.loads, rows)} == {
+        ("no", operations(LESSON))
+    }
     assert run_app(["eval", "rmm", *words]) == 2
     assert run_app(["eval", "rmm", *words, "--resume", "--json"]) == 0
+
+
+def test_a_measurement_goes_on_only_with_what_it_began_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = simulation(tmp_path, writer=[nothing()] * 8, holdout=0.5, replay=False)
+    simulate(made, tmp_path / "made")
+    script = tmp_path / "none.json"
+    script.write_text("[]")
+    words = ["eval", "rmm", "--data", str(tmp_path / "made"), "--rmm", "rule", "--probes", "0",
+             "--vita-model", f"scripted:{script}", "--output-dir", str(tmp_path / "out")]  # fmt: skip
+    again = [*words, "--resume"]
+    held = tmp_path / "made" / "heldout.jsonl"
+    rows = held.read_text("utf-8")
+
+    def refused(says: str, words: list[str] = again) -> None:
+        capsys.readouterr()
+        assert run_app(words) == 2
+        assert says in " ".join(capsys.readouterr().err.split())
+
+    assert run_app(words) == 0
+    held.write_text(rows.replace("perimeter", "circumference"), "utf-8")
+    assert held.read_text("utf-8") != rows
+    refused("contents was")
+    refused("contents was", [*words, "--so-far"])
+    held.write_text(rows.splitlines(keepends=True)[0], "utf-8")
+    refused("cases had 1 more (")
+    held.write_text(rows, "utf-8")
+    with monkeypatch.context() as other:
+        other.setenv("VITARMM_MAX_TOKENS", "64")
+        refused("settings was")
+    kept = (tmp_path / "out" / "report.json").read_bytes()
+    assert run_app([*words, "--so-far"]) == 0
+    assert (tmp_path / "out" / "report.json").read_bytes() == kept
+    assert run_app(again) == 0
+
+
+def test_so_far_without_the_folder_of_situations_says_to_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out" / "writers").mkdir(parents=True)
+    assert run_app(["eval", "rmm", "--so-far", "--output-dir", str(tmp_path / "out")]) == 2
+    assert "--data" in capsys.readouterr().err
+
+
+def test_an_adapter_of_other_content_is_another(tmp_path: Path) -> None:
+    (tmp_path / "adapter.gguf").write_bytes(b"one")
+    before = content_hash(tmp_path)
+    assert content_hash(tmp_path) == before
+    (tmp_path / "adapter.gguf").write_bytes(b"two")
+    assert content_hash(tmp_path) != before
 
 
 def test_what_is_measured_so_far_is_shown_without_a_model(
