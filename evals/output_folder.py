@@ -127,8 +127,10 @@ def read_config(folder: Path, kind: type[Config], what: str) -> Config:
 
 
 def _differences(known: BaseModel, asked: BaseModel) -> list[str]:
+    """What an earlier version did not record cannot be compared."""
     one, other = known.model_dump(mode="json"), asked.model_dump(mode="json")
-    return [f"{k} {_difference(one[k], other[k])}" for k in one if one[k] != other[k]]
+    differ = (k for k in one if k in known.model_fields_set and one[k] != other[k])
+    return [f"{k} {_difference(one[k], other[k])}" for k in differ]
 
 
 def _difference(known: Any, asked: Any) -> str:
@@ -136,8 +138,8 @@ def _difference(known: Any, asked: Any) -> str:
     if isinstance(known, list) and isinstance(asked, list):
         lost = [item for item in known if item not in asked]
         new = [item for item in asked if item not in known]
-        parts = [_some(lost, "more"), _some(new, "less")] if lost or new else []
-        return f"had {' and '.join(filter(None, parts)) or 'another order'}"
+        parts = filter(None, (_some(lost, "more"), _some(new, "less")))
+        return f"had {' and '.join(parts) or 'another order'}"
     return f"was {known!r}, not {asked!r}"
 
 

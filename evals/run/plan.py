@@ -24,6 +24,7 @@ from vitarmm_agent.evals.run.folder import (
 )
 from vitarmm_agent.evals.run.teaching import REFERENCE, TEACHER, teachable
 from vitarmm_agent.evals.worklist import PATIENCE
+from vitarmm_agent.models.load import adapter_hashes
 
 if TYPE_CHECKING:
     from vitarmm_agent.settings import Settings
@@ -140,6 +141,8 @@ def _recurring(plan: EvaluationPlan) -> EvaluationPlan:
 def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> EvaluationConfig:
     """The configuration that a plan's numbers depend on."""
     problems = [problem for benchmark in plan.benchmarks for problem in benchmark.problems]
+    models = plan.settings
+    adapters = adapter_hashes((models.reasoner, models.rmm, models.judge, models.teacher))
     return describe(
         budget=str(plan.budget) if plan.budget else None,
         benchmarks=tuple(map(_used, plan.benchmarks)),
@@ -162,6 +165,7 @@ def configuration(plan: EvaluationPlan, held_out: Sequence[str] = ()) -> Evaluat
             "taught_by": plan.taught_by,
             "one_pass": plan.one_pass,
             "taught_sha256": problems_sha256([p for b in plan.benchmarks for p in b.taught]),
+            **({"adapters": adapters} if adapters else {}),
         },
     )
 

@@ -166,6 +166,25 @@ def test_resuming_another_simulation_is_refused(tmp_path: Path) -> None:
         go(plan.model_copy(update={"seed": 1}), tmp_path / "out", resume=True)
 
 
+def test_resuming_with_other_rows_or_another_adapter_is_refused(tmp_path: Path) -> None:
+    plan = config(tmp_path, writer=[nothing()] * 4, replay=False)
+    go(plan, tmp_path / "out")
+    rows = Path(plan.sources[0].path)
+    told = rows.read_text("utf-8")
+    rows.write_text(told.replace("square", "rhombus"), "utf-8")
+    with pytest.raises(InputError, match="problems was"):
+        go(plan, tmp_path / "out", resume=True)
+    rows.write_text(told, "utf-8")
+    kept = tmp_path / "out" / "config.json"
+    data = json.loads(kept.read_text("utf-8"))
+    kept.write_text(json.dumps(data | {"adapters": {"local:x+y": "sha256:0"}}), "utf-8")
+    with pytest.raises(InputError, match="adapters was"):
+        go(plan, tmp_path / "out", resume=True)
+    del data["problems"], data["adapters"]  # as an earlier version wrote it
+    kept.write_text(json.dumps(data), "utf-8")
+    go(plan, tmp_path / "out", resume=True)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not empty"):
         go(config(tmp_path, writer=[]), tmp_path)

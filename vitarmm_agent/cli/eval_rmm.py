@@ -193,13 +193,11 @@ def _config(
     **options: Any,
 ) -> WriterConfig:
     from vitarmm_agent.evals.writers.measuring import WriterConfig
-    from vitarmm_agent.models.adapters import content_hash
-    from vitarmm_agent.models.load import adapter_of
+    from vitarmm_agent.models.load import adapter_hashes
     from vitarmm_agent.redaction import fingerprint
     from vitarmm_agent.training.simulated import DECODING
 
     prints = "\n".join(p.fingerprint for name in sorted(pool) for p in pool[name])
-    adapters = {spec: folder for spec in (reasoner, *writers) if (folder := adapter_of(spec))}
     return WriterConfig(
         cases=tuple(case.key for case in cases),
         contents=fingerprint([case.model_dump(mode="json") for case in cases]),
@@ -207,7 +205,7 @@ def _config(
         reasoner=reasoner,
         pool=hashlib.sha256(prints.encode()).hexdigest(),
         settings={name: getattr(settings, name) for name in DECODING},
-        adapters={spec: content_hash(path) for spec, path in adapters.items()},
+        adapters=adapter_hashes((reasoner, *writers)),
         **options,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,15 +109,20 @@ def _parts(spec: str, rest: str) -> tuple[str, str]:
     return weights, adapter
 
 
-def adapter_of(spec: str) -> Path | None:
-    """The LoRA adapter that a spec names behind a plus: a folder, or a GGUF file.
+def adapter_hashes(specs: Iterable[str | None]) -> dict[str, str]:
+    """By the spec that names it behind a plus, what an adapter's files hold, hashed.
 
     Raises:
         InputError: nothing stands behind the plus.
     """
-    scheme, _, rest = spec.partition(":")
-    adapter = _parts(spec, rest)[1] if scheme in ("local", "vita") else ""
-    return Path(adapter).expanduser() if adapter else None
+    from vitarmm_agent.models.adapters import content_hash
+
+    found: dict[str, str] = {}
+    for spec in filter(None, specs):
+        scheme, _, rest = spec.partition(":")
+        if scheme in ("local", "vita") and (adapter := _parts(spec, rest)[1]):
+            found[spec] = content_hash(Path(adapter).expanduser())
+    return found
 
 
 def _is_folder(weights: str, settings: Settings) -> bool:

@@ -9,9 +9,11 @@ from pathlib import Path
 from vitarmm_agent.errors import ModelError
 from vitarmm_agent.evals.cluster.session import Cluster
 from vitarmm_agent.evals.output_folder import begin
+from vitarmm_agent.evals.run.folder import problems_sha256
 from vitarmm_agent.evals.worklist import Job, WorkList
 from vitarmm_agent.evals.writers.replay import Neighbours
 from vitarmm_agent.evals.writers.trials import Probe
+from vitarmm_agent.models.load import adapter_hashes
 from vitarmm_agent.private import write_text
 from vitarmm_agent.redaction import redact
 from vitarmm_agent.settings import Settings
@@ -66,6 +68,7 @@ async def simulate(
         cluster.check(workers)
         config = config.model_copy(update={"lanes": workers})
     problems = await asyncio.to_thread(load_problems, config)
+    config = _with_contents(config, problems)
     begin(folder, config, resume=resume, what="simulation")
     work = WorkList(folder / LEDGER, SimulatedRow, again=lambda row: row.may_pass)
     jobs = [Job(task.key, task) for task in problems.tasks]
@@ -92,6 +95,13 @@ async def simulate(
         simulator.close()
     rows = [work.done[job.key] for job in jobs if job.key in work.done]
     return write_results(folder, rows, problems.skipped, stopped)
+
+
+def _with_contents(config: SimulationConfig, problems: Problems) -> SimulationConfig:
+    """The configuration with what its files hold now."""
+    models = (config.vita_model, config.feedback_model, config.rmm, config.teacher)
+    drawn = problems_sha256(task.problem for task in problems.tasks)
+    return config.model_copy(update={"problems": drawn, "adapters": adapter_hashes(models)})
 
 
 async def _simulator(

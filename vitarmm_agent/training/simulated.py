@@ -60,6 +60,8 @@ class SimulationConfig(Data):
         settings: how models decode, and the embedder.
         test_only_allowed: rows whose licence allows testing only may become training data.
         lanes: memories that the problems are spread over; of each, one problem follows another.
+        problems: those that were drawn from the sources, hashed.
+        adapters: by the spec that names it, what an adapter's files hold, hashed.
     """
 
     sources: tuple[Source, ...]
@@ -82,6 +84,8 @@ class SimulationConfig(Data):
     settings: dict[str, Any] = {}
     test_only_allowed: bool = False
     lanes: int = Field(default=1, ge=1)
+    problems: str = ""
+    adapters: dict[str, str] = {}
 
     @classmethod
     def of(cls, settings: Settings | None = None, **options: Any) -> SimulationConfig:

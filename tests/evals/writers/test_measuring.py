@@ -28,7 +28,7 @@ from vitarmm_agent.evals.writers.report import report_on
 from vitarmm_agent.evals.writers.trials import Probe, Trial
 from vitarmm_agent.media import MediaStore
 from vitarmm_agent.memory_store.schema import MemoryEntry
-from vitarmm_agent.models.adapters import content_hash
+from vitarmm_agent.models.load import adapter_hashes
 from vitarmm_agent.models.scripted import ScriptedChatModel
 from vitarmm_agent.problem import Attempt, Feedback, Problem
 from vitarmm_agent.rmm.writer import MemoryWriter
@@ -297,11 +297,13 @@ def test_so_far_without_the_folder_of_situations_says_to_name_it(
 
 
 def test_an_adapter_of_other_content_is_another(tmp_path: Path) -> None:
+    spec = f"local:base+{tmp_path}"
     (tmp_path / "adapter.gguf").write_bytes(b"one")
-    before = content_hash(tmp_path)
-    assert content_hash(tmp_path) == before
+    before = adapter_hashes((spec, "rule", None, "local:base"))
+    assert [*before] == [spec]
+    assert adapter_hashes([spec]) == before
     (tmp_path / "adapter.gguf").write_bytes(b"two")
-    assert content_hash(tmp_path) != before
+    assert adapter_hashes([spec]) != before
 
 
 def test_what_is_measured_so_far_is_shown_without_a_model(
