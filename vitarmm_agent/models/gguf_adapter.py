@@ -21,6 +21,7 @@ from vitarmm_agent.models.adapters import (
     checked_adapter,
     norms_hash,
 )
+from vitarmm_agent.user_path import user_path
 
 GGUF_FILE = "adapter.gguf"
 """Written beside a peft adapter by training."""
@@ -50,7 +51,7 @@ def adapter_file(adapter: Path, base: Path, home: Path) -> Path:
     Raises:
         WeightsError: it is no adapter, or does not fit these weights.
     """
-    adapter = adapter.expanduser().resolve()
+    adapter = user_path(adapter).resolve()
     opened = GgufFile.open(base)
     if adapter.is_dir():
         folder = Path(checked_adapter(adapter))
