@@ -111,8 +111,8 @@ def _layers(folder: Path, architecture: str) -> dict[str, tuple[Any, Any]]:
         name = names.get_name(f"{layer}.weight", try_suffixes=(".weight",))
         if name is None:
             raise WeightsError(f"adapter {str(folder)!r}: llama.cpp has no layer {layer!r}")
-        found = {pair[0].shape[:-1], pair[1].shape[1:]}
-        if found != {(rank,)}:
+        ranks = {pair[0].shape[:-1], pair[1].shape[1:]}
+        if ranks != {(rank,)}:
             raise WeightsError(
                 f"adapter {str(folder)!r} is damaged: {CONFIG_FILE} says rank {rank}, and the factors of "
                 f"{layer!r} are of shapes {pair[0].shape} and {pair[1].shape}; "
