@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "thinking",
         "wilson",
     ),
-    ("ages", "closable", "config_file", "one_process", "servers"),
+    ("ages", "closable", "config_file", "one_process", "servers", "user_path"),
     (
         "settings",
         "media",

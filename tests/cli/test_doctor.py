@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.models.tiny_gguf import write_gguf
 from tests.servers.canned import canned
 from vitarmm_agent.cli.app import run_app
 
@@ -70,6 +71,20 @@ def test_the_last_lines_say_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert last[0] == "not ready: 1 of what your settings need is missing"
     assert last[1].startswith("  reasoner local:qwen2.5-coder-0.5b-instruct: ")
     assert last[1].endswith("vitarmm models pull qwen2.5-coder-0.5b-instruct")
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.99, 0.6])
+def test_a_gguf_file_that_is_cut_off_is_not_ready(
+    kept: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    path = write_gguf(tmp_path / "m.gguf")
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    monkeypatch.setenv("VITARMM_MEMORY", "off")
+    monkeypatch.setenv("VITARMM_REASONER", f"local:{path}")
+    code = run_app(["doctor", "--json"])
+    told = " ".join(check["found"] for check in json.loads(capsys.readouterr().out)["checks"])
+    assert code == (0 if kept == 1 else 2)
+    assert ("its files are here; not loaded (--ask)" if kept == 1 else "m.gguf is cut off") in told
 
 
 def test_models_are_asked_if_one_wants_it(

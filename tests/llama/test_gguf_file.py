@@ -88,6 +88,20 @@ def test_a_head_that_lies_about_its_size_costs_nothing(tiny: Path, tmp_path: Pat
         GgufFile.open(path).tensors()
 
 
+def test_a_file_that_ends_before_its_last_tensor_is_cut_off(tiny: Path, tmp_path: Path) -> None:
+    GgufFile.open(tiny).check_whole()
+    last = max(t.data_offset + t.n_bytes for t in gguf.GGUFReader(tiny).tensors)
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny.read_bytes()[:last])  # padding behind it is not needed
+    GgufFile.open(path).check_whole()
+    path.write_bytes(tiny.read_bytes()[: last - 1])
+    complaint = (
+        f"is cut off: it has {last - 1:,} bytes, and its head names tensors of {last:,}; fetch"
+    )
+    with pytest.raises(WeightsError, match=complaint):
+        GgufFile.open(path).check_whole()
+
+
 def test_every_flipped_byte_of_the_head_is_read_or_refused(tiny: Path, tmp_path: Path) -> None:
     data, path = tiny.read_bytes(), tmp_path / "flipped.gguf"
     places = np.random.default_rng(0).integers(4, 8000, 300)
@@ -96,9 +110,11 @@ def test_every_flipped_byte_of_the_head_is_read_or_refused(tiny: Path, tmp_path:
         flipped[place] ^= 0xFF
         path.write_bytes(flipped)
         try:
-            assert len(GgufFile.open(path).tensors()) <= 100_000
+            file = GgufFile.open(path)
+            assert len(file.tensors()) <= 100_000
+            file.check_whole()
         except WeightsError as error:
-            assert "damaged" in str(error)
+            assert "damaged" in str(error) or "cut off" in str(error)
 
 
 def test_what_cannot_chat_is_refused(tiny: Path) -> None:

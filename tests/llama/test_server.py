@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -193,7 +193,6 @@ def test_threads_and_event_loops_share_it(server: LlamaServer) -> None:
             assert runner.run(many()) == {alone}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_breaks_within_a_text_end_no_event(server: LlamaServer) -> None:
     said = "one\u2028two\u2029three\u0085four"
     body = asked(100, grammar=f'root ::= "{said}"')
@@ -201,6 +200,7 @@ def test_breaks_within_a_text_end_no_event(server: LlamaServer) -> None:
     assert text_of(iter(asyncio.run(_read(server, body)))) == said
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_process_uses_it_and_leaves_it_alone(server: LlamaServer) -> None:
     ids = server.post("/tokenize", {"content": "Hi"})
     holding = threading.Event()
@@ -221,6 +221,81 @@ def test_a_forked_process_uses_it_and_leaves_it_alone(server: LlamaServer) -> No
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     thread.join()
     assert server.post("/tokenize", {"content": "Hi"}) == ids
+
+
+def in_forked(*works: Callable[[], bool]) -> list[int]:
+    """Exit codes of processes that are forked off to do this, all at once: 0 where it holds."""
+    begun = []
+    for work in works:
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            code = 1
+            try:
+                code = 0 if work() else 2
+            finally:
+                os._exit(code)
+        begun.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in begun]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_processes_that_are_forked_while_it_loads_all_learn_that_it_is_ready(tiny: Path) -> None:
+    server = LlamaServer(tiny, OPTIONS)
+    try:
+        server.start()
+        pid = server.pid
+        asks = [lambda: bool(text_of(server.stream(CHAT, asked()))) and server.pid == pid] * 2
+        assert in_forked(*asks) == [0, 0]
+        assert asks[0]()
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_starts_one_of_its_own_when_the_parents_is_gone(tiny: Path) -> None:
+    server = LlamaServer(tiny, OPTIONS)
+    try:
+        before = text_of(server.stream(CHAT, asked()))
+        parents, folder = server.pid, server._child.folder  # type: ignore[union-attr]
+        assert parents is not None
+
+        def killed_in_the_middle() -> bool:
+            events = server.stream(CHAT, asked(200, ignore_eos=True))
+            next(events)
+            os.kill(parents, signal.SIGKILL)
+            with pytest.raises(ModelServerError, match="can be resumed"):
+                list(events)
+            again = text_of(server.stream(CHAT, asked()))
+            return again == before and server.pid != parents and folder.exists()
+
+        def found_dead() -> bool:
+            return text_of(server.stream(CHAT, asked())) == before and server.pid != parents
+
+        assert in_forked(killed_in_the_middle) == [0]
+        assert in_forked(found_dead, found_dead) == [0, 0]
+        assert server.pid == parents and folder.exists()
+        assert text_of(server.stream(CHAT, asked())) == before
+        assert server.pid != parents and not folder.exists()
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_forked_processes_are_told_why_a_file_cannot_be_opened(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.gguf"
+    path.write_bytes(tiny.read_bytes().replace(b"qwen2", b"zwen2"))
+    server = LlamaServer(path, OPTIONS)
+    server.start()
+
+    def told() -> bool:
+        with pytest.raises(WeightsError, match="unknown model architecture: 'zwen2'"):
+            server.wait()
+        return True
+
+    assert in_forked(told, told) == [0, 0]
+    assert told()
 
 
 def test_two_processes_open_one_file(server: LlamaServer, tiny: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,13 @@ import pytest
 
 from tests.models.conftest import make_model
 from vitarmm_agent.errors import WeightsError
-from vitarmm_agent.models.gguf_adapter import GGUF_FILE, gguf_fingerprint, write_adapter
+from vitarmm_agent.llama.gguf_file import GgufFile
+from vitarmm_agent.models.gguf_adapter import (
+    GGUF_FILE,
+    adapter_file,
+    gguf_fingerprint,
+    write_adapter,
+)
 from vitarmm_agent.models.local import LocalChatModel
 
 
@@ -65,7 +72,6 @@ def test_a_gguf_file_has_the_fingerprint_of_its_model(gguf: Path, converted: Pat
     import torch
     from transformers import AutoModelForCausalLM
 
-    from vitarmm_agent.llama.gguf_file import GgufFile
     from vitarmm_agent.models.adapters import fingerprint
 
     network = AutoModelForCausalLM.from_pretrained(converted, dtype=torch.bfloat16)
@@ -148,6 +154,72 @@ def test_an_adapter_of_the_same_shape_on_other_weights_is_refused(
     (folder / "base.json").write_text('{"name": "another", "fingerprint": "0123"}')
     with pytest.raises(WeightsError, match="was trained on 'another', whose weights are others"):
         load(adapter=folder)
+
+
+def peft_folder(
+    folder: Path, width: int = 32, heads: tuple[int, int] = (64, 32), rank: int = 4, **config: Any
+) -> Path:
+    """An adapter of one layer's attention, as peft writes it."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    tensors = {}
+    for name, rows in zip(("q_proj", "k_proj"), heads, strict=True):
+        layer = f"base_model.model.model.layers.0.self_attn.{name}"
+        for side, shape in (("A", (rank, width)), ("B", (rows, rank))):
+            tensors[f"{layer}.lora_{side}.weight"] = random.random(shape, np.float32)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": rank, "lora_alpha": 8} | config)
+    )
+    return folder
+
+
+def as_llama(file: Path, target: Path) -> Path:
+    """The same weights, said to be Llama's: its name is as long as qwen2's."""
+    target.write_bytes(file.read_bytes().replace(b"qwen2", b"llama"))
+    return target
+
+
+def test_an_adapter_tried_on_another_base_still_fits_its_own(gguf: Path, tmp_path: Path) -> None:
+    llama = as_llama(gguf, tmp_path / "llama.gguf")
+    width = GgufFile.open(gguf).tensors()["blk.0.attn_q.weight"][0]
+    folder = peft_folder(tmp_path / "lora", width)
+    both = [adapter_file(folder, base, tmp_path) for base in (gguf, llama)]
+    assert [GgufFile.open(file).architecture for file in both] == ["qwen2", "llama"]
+    shapes = GgufFile.open(both[0]).tensors()
+    assert shapes == GgufFile.open(both[1]).tensors() and len(shapes) == 4
+    other = peft_folder(tmp_path / "other", 2 * width)
+    kept = set((tmp_path / "adapters").iterdir())
+    for base in (gguf, llama, gguf):
+        with pytest.raises(WeightsError, match=f"/other' does not fit .* width {2 * width}"):
+            adapter_file(other, base, tmp_path)
+    assert set((tmp_path / "adapters").iterdir()) == kept
+
+
+@pytest.mark.parametrize(
+    ("heads", "config", "complaint"),
+    [
+        ((42, 21), {}, "blk.0.attn_k.weight is adapted at width 21, and the model has 32"),
+        ((64, 32), {"r": -1, "use_rslora": True}, "says rank -1, and the factors of"),
+        ((64, 32), {"r": 64}, "says rank 64, and the factors of"),
+        ((64, 32), {"r": 1e400}, "adapter_config.json cannot be read"),
+        ((64, 32), {"lora_alpha": 1e39}, r"says lora_alpha 1e\+39"),
+        ((64, 32), {"lora_alpha": "nan"}, "says lora_alpha nan"),
+    ],
+)
+def test_what_llama_cpp_cannot_be_given_is_named(
+    heads: tuple[int, int], config: dict[str, Any], complaint: str, gguf: Path, tmp_path: Path
+) -> None:
+    llama = as_llama(gguf, tmp_path / "llama.gguf")
+    width = GgufFile.open(gguf).tensors()["blk.0.attn_q.weight"][0]
+    folder = peft_folder(tmp_path / "lora", width, heads, **config)
+    with pytest.raises(WeightsError, match=complaint):
+        adapter_file(folder, llama, tmp_path)
+    with pytest.raises(WeightsError, match="does not fit a base of 0 heads"):
+        write_adapter(peft_folder(tmp_path / "fine"), "llama", (0, 0), tmp_path / GGUF_FILE)
 
 
 def test_a_gguf_adapter_is_used_as_it_is(

@@ -14,10 +14,11 @@ from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
 
 from tests.models.tiny_gguf import write_gguf
-from vitarmm_agent.errors import InputError, WeightsError
+from vitarmm_agent.errors import InputError, UserError, WeightsError
 from vitarmm_agent.evals.speed.server import ScriptedServer, running
 from vitarmm_agent.llama.process import Options
 from vitarmm_agent.models import FolderChatModel, LocalChatModel, load_chat_model
+from vitarmm_agent.models.load import look_for
 from vitarmm_agent.models.retried import sampling
 from vitarmm_agent.settings import Settings
 
@@ -61,6 +62,33 @@ def test_a_path_may_hold_a_plus(tmp_path: Path) -> None:
     assert model.model == str(path) and model.adapter is None  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="no adapter stands behind the plus"):
         load_chat_model("local:smollm2-135m-instruct+", settings=Settings())
+
+
+@pytest.mark.parametrize("form", ["local:{}", "vita:{}", "scripted:{}", "local:BASE+{}"])
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("~nosuch/m.gguf", "~nosuch/m.gguf"),  # no user's home: a name, as in a shell
+        ("x" * 5000, "path '(BASE.)?x{99,200}…' cannot be used: File name too long"),
+        ("a\0b", "path .*b' cannot be used: embedded null byte"),
+    ],
+)
+def test_a_path_that_cannot_be_is_named(
+    form: str, path: str, complaint: str, tmp_path: Path
+) -> None:
+    base = write_gguf(tmp_path / "m.gguf")
+    spec = form.format(path).replace("BASE", str(base))
+    complaint = complaint.replace("BASE", str(base))
+    for open_ in (load_chat_model, look_for):
+        with pytest.raises(UserError, match=complaint):
+            open_(spec, settings=Settings(home=tmp_path))
+
+
+def test_a_file_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_gguf(tmp_path / "~m.gguf")
+    model = load_chat_model("local:~m.gguf", settings=Settings(home=tmp_path))
+    assert model.server.weights.samefile(tmp_path / "~m.gguf")  # type: ignore[attr-defined]
 
 
 def test_what_is_no_chat_model_is_named(tmp_path: Path) -> None:

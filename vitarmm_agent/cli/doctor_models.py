@@ -81,8 +81,12 @@ def check_verifiers(settings: Settings) -> Iterator[Check]:
 
 
 def _seen(spec: str) -> str:
-    here = spec.startswith(("local:", "vita:", "scripted:"))
-    return "its files are here" if here else "its client and key are here; not asked (--ask)"
+    """What was looked at of a chat model, and what was not."""
+    if spec.startswith("scripted:"):
+        return "its script can be read"
+    if spec.startswith(("local:", "vita:")):
+        return "its files are here; not loaded (--ask)"
+    return "its client and key are here; not asked (--ask)"
 
 
 def _asked(what: str, spec: str, settings: Settings) -> Check:
@@ -107,7 +111,8 @@ def _embedder(settings: Settings) -> Iterator[Check]:
     except UserError as error:
         yield Check(what, False, str(error), needed=True)
     else:
-        yield Check(what, True, _seen(settings.embedder))
+        here = "files are" if settings.embedder.startswith("local:") else "client and key are"
+        yield Check(what, True, f"its {here} here; not asked")
 
 
 def _servers(settings: Settings) -> Iterator[Check]:

@@ -61,6 +61,8 @@ def main() -> None:
     """Serve until the parent is gone."""
     given = json.loads(sys.argv[1])
     given["key"] = os.read(0, 1024).decode().strip()
+    said = os.dup(1)
+    os.dup2(2, 1)  # whatever comes out of ``said`` is taken for "ready"
     # OpenMP's threads wait by spinning, which stops a busy machine; read when the library is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp  # type: ignore[import-untyped, unused-ignore]
@@ -71,8 +73,7 @@ def main() -> None:
         server = xllamacpp.Server(parameters(given))
     except Exception as error:  # the top of this process: the parent is told in one line
         sys.exit(f"{type(error).__name__}: {error}")
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    os.write(said, b"ready\n")
     parent.join()
     del server
 

@@ -119,6 +119,25 @@ class GgufFile:
         except (OSError, ValueError, struct.error) as error:
             raise WeightsError(f"{self.path} is damaged: {error}; fetch it again") from None
 
+    def check_whole(self) -> None:
+        """Refuse a file that ends before its last tensor does, as after a download that broke off.
+
+        Raises:
+            WeightsError: it does, or its head is damaged.
+        """
+        from gguf.constants import GGML_QUANT_SIZES
+
+        tensors, start = self._tensors()
+        needed = 0
+        for shape, kind, offset in tensors.values():
+            values, size = GGML_QUANT_SIZES.get(kind, (1, 0))  # type: ignore[call-overload]
+            needed = max(needed, start + offset + prod(shape) // values * size)
+        if (found := self.path.stat().st_size) < needed:
+            raise WeightsError(
+                f"{self.path} is cut off: it has {found:,} bytes, and its head names tensors of "
+                f"{needed:,}; fetch it again"
+            )
+
     def check_chat(self, name: str) -> None:
         """Refuse what cannot chat.
 

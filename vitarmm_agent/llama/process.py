@@ -7,11 +7,11 @@ import json
 import os
 import re
 import secrets
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,7 +83,6 @@ class ServerProcess:
         self.socket = str(self.folder / SOCKET)
         self.headers = {"Authorization": f"Bearer {(key := secrets.token_urlsafe(24))}"}
         self._log = self.folder / "log"
-        self._reading = threading.Lock()
         self.is_ready = False
         self.about: dict[str, Any] | None = None
         given = asdict(options) | {
@@ -110,8 +109,8 @@ class ServerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as far as this process can tell."""
-        return os.getpid() != self.owner or self.process.poll() is None
+        """Whether it runs; also a process that was forked off can tell."""
+        return not self._has_ended(0)
 
     def wait(self) -> None:
         """Return once it answers.
@@ -119,15 +118,9 @@ class ServerProcess:
         Raises:
             WeightsError: it ended instead.
         """
+        self.is_ready = self.is_ready or bool(self._pipe_state(select.POLLIN, None) & select.POLLIN)
         if self.is_ready:
             return
-        with self._reading:
-            if self.is_ready:
-                return
-            if _pipe(self.process.stdout).readline() == b"ready\n":
-                self.is_ready = True
-                return
-        self.process.wait()
         raise WeightsError(
             f"{self.weights} cannot be opened by llama.cpp ({self._how_it_ended()}); "
             "check that the file is whole and of a model that llama.cpp knows, and that there is memory "
@@ -142,9 +135,7 @@ class ServerProcess:
         try:
             yield
         except httpx.TransportError as error:
-            if os.getpid() == self.owner:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.process.wait(timeout=2)
+            self._has_ended(2000)
             raise ModelServerError(
                 f"llama.cpp stopped while {self.weights.name} was asked "
                 f"({self._how_it_ended() or error}); it is started again by the next call: "
@@ -152,15 +143,35 @@ class ServerProcess:
             ) from error
 
     def end(self) -> None:
-        """End the process and remove its folder; only the process that began it can."""
-        if os.getpid() != self.owner:
-            return
+        """Let go of the process; the process that began it ends it and removes its folder."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 _pipe(pipe).close()
+        if os.getpid() != self.owner:
+            return
         self.process.kill()  # it has nothing to put away, and may be in the middle of loading
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _has_ended(self, milliseconds: int) -> bool:
+        """Whether it ends within this time."""
+        return self._pipe_state(0, milliseconds) != 0
+
+    def _pipe_state(self, wanted: int, milliseconds: int | None) -> int:
+        """What its output shows, unread: a line says that it is ready, the end that it ended.
+
+        A line that one process reads is lost to those that share the pipe after a fork.
+
+        Args:
+            wanted: what is waited for, besides the end.
+            milliseconds: how long; for ever when None.
+        """
+        watched = select.poll()
+        try:
+            watched.register(_pipe(self.process.stdout), wanted)
+        except ValueError:  # end() has closed it
+            return select.POLLHUP
+        return sum(state for _, state in watched.poll(milliseconds))
 
     def _send(self, line: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):  # it ended at once: wait() says why
@@ -169,10 +180,9 @@ class ServerProcess:
 
     def _how_it_ended(self) -> str:
         """The first errors it named, from which the others follow, or the signal that ended it."""
-        code = self.process.returncode
-        if code is None:
+        if self.alive:
             return ""
-        if code < 0:
+        if os.getpid() == self.owner and (code := self.process.wait()) < 0:
             hint = ": is there enough memory?" if code == -9 else ""
             return f"ended by signal {-code}{hint}"
         with contextlib.suppress(OSError):

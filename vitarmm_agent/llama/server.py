@@ -3,7 +3,8 @@
 The child owns the weights. It listens on a unix socket in a folder that only this user can enter, and
 wants a key besides; no port is opened. A crash in native code, a fork, Ctrl-C and OpenMP's settings
 stay on its side; two processes that open the same file share its pages in memory. It ends with the
-last object that holds the server, or with this process, however that ends.
+last object that holds the server, or with this process, however that ends. A process that is forked
+off asks the same child; it keeps it running, and starts one of its own when that one is gone.
 """
 
 from __future__ import annotations

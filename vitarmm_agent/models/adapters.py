@@ -11,6 +11,7 @@ from typing import Any
 from vitarmm_agent import redaction
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.json_text import parse_json
+from vitarmm_agent.user_path import user_path
 from vitarmm_agent.weights.store import file_sha256
 
 CONFIG_FILE = "adapter_config.json"
@@ -65,7 +66,7 @@ def checked_adapter(folder: Path) -> str:
     Raises:
         WeightsError: it is no such folder.
     """
-    folder = folder.expanduser()
+    folder = user_path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise WeightsError(
             f"{folder} is not a peft adapter: it has no {CONFIG_FILE}; "

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from vitarmm_agent.errors import InputError, MissingExtraError, UserError, Weigh
 from vitarmm_agent.redaction import public_address
 from vitarmm_agent.servers.openai import client_errors, is_openai, server, thinks
 from vitarmm_agent.settings import Settings
+from vitarmm_agent.user_path import user_path
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -99,7 +99,7 @@ def _parts(spec: str, rest: str) -> tuple[str, str]:
     Raises:
         InputError: nothing stands behind the plus.
     """
-    if "+" not in rest or Path(rest).expanduser().exists():
+    if "+" not in rest or user_path(rest).exists():
         return rest, ""
     weights, _, adapter = rest.partition("+")
     if not adapter:
@@ -121,7 +121,7 @@ def adapter_hashes(specs: Iterable[str | None]) -> dict[str, str]:
     for spec in filter(None, specs):
         scheme, _, rest = spec.partition(":")
         if scheme in ("local", "vita") and (adapter := _parts(spec, rest)[1]):
-            found[spec] = content_hash(Path(adapter).expanduser())
+            found[spec] = content_hash(user_path(adapter))
     return found
 
 
@@ -161,13 +161,15 @@ def look_for(spec: str, settings: Settings) -> None:
 
     weights, adapter = _parts(spec, rest)
     if scheme == "vita":
-        check_model_folder(Path(weights).expanduser())
+        check_model_folder(user_path(weights))
         _require(spec, adapter)
     elif _is_folder(weights, settings):
         _require(spec, adapter)
     else:
-        GgufFile.open(resolve(weights, settings.home)).check_chat(weights)
-    if adapter and not Path(adapter).expanduser().exists():
+        file = GgufFile.open(resolve(weights, settings.home))
+        file.check_chat(weights)
+        file.check_whole()
+    if adapter and not user_path(adapter).exists():
         raise WeightsError(f"the adapter of {spec!r} is not there: {adapter!r}; name one that is")
 
 

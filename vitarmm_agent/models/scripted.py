@@ -23,6 +23,7 @@ from vitarmm_agent.errors import InputError, ModelServerError, RefusalError, Use
 from vitarmm_agent.json_text import parse_json
 from vitarmm_agent.models.streaming import StreamedChatModel
 from vitarmm_agent.models.structured import Schema, check_options, json_schema_of, structured
+from vitarmm_agent.user_path import user_path
 
 _WORD = r"\s*\S+|\s+$"
 
@@ -112,7 +113,7 @@ class ScriptedChatModel(StreamedChatModel):
             InputError: the file is missing, no JSON list, or a reply is wrong.
         """
         try:
-            data = parse_json(Path(path).expanduser().read_text("utf-8"))
+            data = parse_json(user_path(path).read_text("utf-8"))
         except OSError as error:
             raise InputError(f"script {str(path)!r} cannot be read: {error.strerror}") from None
         except ValueError as error:

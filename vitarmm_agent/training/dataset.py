@@ -31,6 +31,7 @@ from vitarmm_agent.training.rows import (
     ChatMessage,
     Label,
 )
+from vitarmm_agent.user_path import user_path
 
 SHOWN_NUMBERS = 10
 IGNORED = -100
@@ -138,7 +139,7 @@ def find_file(path: Path, stage: Stage) -> Path:
     Raises:
         InputError: there is none.
     """
-    path = path.expanduser()
+    path = user_path(path)
     if not path.exists():
         raise InputError(f"no training data at {str(path)!r}: there is no such file or folder")
     if path.is_file() and (stage == "sft" or path.name != COMBINED):

@@ -22,6 +22,7 @@ from filelock import FileLock
 from vitarmm_agent.errors import WeightsError
 from vitarmm_agent.nearest import did_you_mean
 from vitarmm_agent.private import private_folder
+from vitarmm_agent.user_path import user_path
 from vitarmm_agent.weights.catalog import CATALOG, WeightFile, WeightsEntry
 from vitarmm_agent.weights.fetch import (
     Progress,
@@ -186,7 +187,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def _given_path(name_or_path: str | Path, catalog: Mapping[str, WeightsEntry]) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = user_path(name_or_path)
     if path.exists():
         return path
     if any(sign in str(name_or_path) for sign in ("/", os.sep, "~", ".gguf")):

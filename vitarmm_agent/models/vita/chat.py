@@ -23,6 +23,7 @@ from vitarmm_agent.models.vita.images import MAX_TILES
 from vitarmm_agent.models.vita.loading import stored_dtype
 from vitarmm_agent.models.vita.modeling import VitaForConditionalGeneration
 from vitarmm_agent.models.vita.processing import VitaProcessor
+from vitarmm_agent.user_path import user_path
 
 if TYPE_CHECKING:
     pass
@@ -80,7 +81,7 @@ class VitaChatModel(TransformersChatModel):
             WeightsError: the checkpoint or the adapter is missing or damaged.
             InputError: the folder is no VITA checkpoint, or an option is unknown.
         """
-        path = Path(folder).expanduser().resolve()
+        path = user_path(folder).resolve()
         device = device or default_device()
         how: dict[str, Any] = {"dtype": dtype, "device": device, "load_in_4bit": load_in_4bit}
         build = partial(_open, path, vita_model_type=vita_model_type, **how)
