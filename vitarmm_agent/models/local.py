@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 from langchain_core.messages import BaseMessage
 from pydantic import Field
 
-from vitarmm_agent.effects import Flow, arun, calls, run
+from vitarmm_agent.effects import Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.llama.process import Options
@@ -160,7 +159,7 @@ class LocalChatModel(EventChatModel):
             log = self.server.log()[start:]
             if LOGGED in log:
                 break
-            yield from calls(time.sleep, asyncio.sleep, 0.02)
+            yield from in_thread(time.sleep, 0.02)
         return log
 
     def _refuse_endless(self, texts: Sequence[str], wanted: int, context: int) -> None:
