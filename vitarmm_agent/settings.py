@@ -162,7 +162,8 @@ class Settings(BaseSettings):
         default=4096,
         ge=256,
         le=1_048_576,
-        description="Tokens that one call can hold, prompt and reply together.",
+        description="Tokens that one call can hold, prompt and reply together; at most what the model "
+        "was made for.",
     )
     parallel: int = Field(
         default=4,

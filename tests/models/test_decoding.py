@@ -104,7 +104,17 @@ def test_sampling_leaves_torchs_own_generator_alone() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_tokens": 0}, {"temperature": -0.1}, {"top_p": 0}, {"top_p": 1.5}, {"stop": ("",)}],
+    [
+        {"max_tokens": 0},
+        {"temperature": -0.1},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"stop": ("",)},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_p": float("nan")},
+        {"stop": ("ok", "\ud800")},
+    ],  # fmt: skip
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):

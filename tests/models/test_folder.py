@@ -151,6 +151,15 @@ def test_a_last_reply_is_continued(model: FolderChatModel) -> None:
     assert model.continues_reply
 
 
+async def test_an_empty_last_reply_is_none(model: FolderChatModel) -> None:
+    given = model.invoke([HumanMessage("U")])
+    for empty in (AIMessage(""), AIMessage([]), AIMessage([{"type": "text", "text": ""}])):
+        asked = [HumanMessage("U"), empty]
+        for reply in (model.invoke(asked), await model.ainvoke(asked)):
+            assert reply.usage_metadata["input_tokens"] == given.usage_metadata["input_tokens"]
+            assert reply.text == given.text
+
+
 def test_an_image_is_refused_with_what_to_use(model: FolderChatModel) -> None:
     block = {"type": "image", "path": "x.png"}
     with pytest.raises(InputError, match="reads text only.*vita:PATH.*'ocr'"):

@@ -17,7 +17,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 
+from tests.models.conftest import CHATML
 from vitarmm_agent.errors import InputError, OutputError, WeightsError
+from vitarmm_agent.llama.process import Options
 from vitarmm_agent.models.local import LocalChatModel
 
 QUESTIONS = [f"{'Why? ' * n}What is {n} times {n}?" for n in range(6)]
@@ -114,6 +116,15 @@ def test_a_last_reply_is_continued(model: LocalChatModel) -> None:
     assert model.continues_reply
 
 
+def test_an_empty_last_reply_is_none(model: LocalChatModel) -> None:
+    asked = [SystemMessage("S"), HumanMessage("U")]
+    call = {"name": "f", "args": {}, "id": "1"}
+    for empty in (AIMessage(""), AIMessage("", tool_calls=[call])):
+        assert prompt_of(model, [*asked, empty]) == prompt_of(model, asked)
+    with pytest.raises(InputError, match="is empty"):
+        model.invoke([AIMessage("")])
+
+
 def test_odd_characters_are_text(model: LocalChatModel) -> None:
     for odd in ("\ud800 alone", "nul \x00 byte", "👩‍👩‍👧", ""):
         assert model.invoke([SystemMessage("S"), HumanMessage(odd)]).usage_metadata
@@ -135,6 +146,26 @@ def test_too_long_a_prompt_is_refused_with_numbers(model: LocalChatModel) -> Non
         model.invoke("word " * 2_000_000)  # without looking through all of it
     room = 256 - model.invoke("Hi").usage_metadata["input_tokens"]
     assert model.invoke("Hi", max_tokens=room).usage_metadata["output_tokens"] <= room
+
+
+def test_the_text_of_a_template_counts(load: Load, tmp_path: Path) -> None:
+    from tests.models.tiny_gguf import write_gguf
+
+    template = "{{ '" + "You are kind. " * 40 + "' }}" + CHATML
+    path = write_gguf(tmp_path / "wordy.gguf", template=template, context=1024)
+    model = load(path, options=Options(context=1024, slots=1), max_tokens=500)
+    with pytest.raises(InputError, match="has 58[0-9] tokens .* is 500, but .* holds 1,024"):
+        model.invoke("Hi")
+    model.server.close()
+
+
+def test_more_context_than_the_model_was_made_for_is_not_held(load: Load, gguf: Path) -> None:
+    model = load(options=Options(context=100_000, slots=1))
+    assert model.server.options.context == 256
+    with pytest.raises(InputError, match="holds 256 in all"):
+        model.invoke("Hi", max_tokens=300)
+    assert model.server is load(options=Options(context=50_000, slots=1)).server
+    model.server.close()
 
 
 def test_unknown_options_are_refused(model: LocalChatModel) -> None:
@@ -216,6 +247,85 @@ def test_what_a_grammar_cannot_keep_is_said_and_checked(model: LocalChatModel) -
     assert got["raw"].response_metadata["not_constrained"] == ["uniqueItems"]
     assert isinstance(got["parsing_error"], OutputError)
     assert "non-unique" in str(got["parsing_error"])
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: Literal[9]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    lives: Literal[1]
+
+
+class Pet(BaseModel):
+    pet: Cat | Dog = Field(discriminator="kind")
+
+
+def _with(field: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": field}, "required": ["a"], **more}
+
+
+def _text(pattern: str) -> dict[str, Any]:
+    return _with({"type": "string", "pattern": pattern, "maxLength": 4})
+
+
+KEPT: list[tuple[Any, list[str] | None]] = [
+    (Pet, None),
+    (_with({"const": 1}, required=["a", "b"]), None),
+    (_text(r"\A[ab]{2}\Z"), None),
+    (_text(r"^\\A$"), None),
+    (_with({"$ref": "#one"}, **{"$defs": {"A": {"$anchor": "one", "const": 1}}}), None),
+    (_with({"oneOf": [{"type": "integer", "maximum": 3}, {"type": "number", "minimum": 9}]}), ["oneOf"]),
+    (_text("^(?>ab)$"), ["pattern"]),
+    (_text("^(?#x)a$"), ["pattern"]),
+    (_text("^(a)?(?(1)b|c)$"), ["pattern"]),
+    ({"type": "object", "patternProperties": {"^(?=a)": {"const": 1}}}, ["patternProperties"]),
+    ({"title": "T", "allOf": [_with({"const": 1})]}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "left_out"), KEPT, ids=str)
+def test_a_schema_constrains_or_says_what_it_leaves_open(
+    model: LocalChatModel, schema: Any, left_out: list[str] | None
+) -> None:
+    got = model.with_structured_output(schema, include_raw=True).invoke("J", max_tokens=100)
+    assert got["raw"].text.startswith("{")
+    assert got["raw"].response_metadata.get("not_constrained") == left_out
+    unfinished = got["raw"].response_metadata["finish_reason"] == "length"
+    assert got["parsed"] is not None or left_out or unfinished, got["parsing_error"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (_with({"$ref": "#/$defs/No"}), "T cannot constrain.*Pointer '/\\$defs/No' does not exist"),
+        (_with({"enum": [f"w{n}" for n in range(100_000)]}), "too big"),
+        (_with({"const": 1}, required=["a", "b"], additionalProperties=False), "unsatisfiable"),
+        (_text("^(a"), "is not a .regex"),
+        (_with({"const": "\ud800"}), "unexpected end of hex escape"),
+        (_with({"const": float("nan")}), "no JSON"),
+        (_with({"const": {1, 2}}), "no JSON"),
+    ],
+    ids=["ref", "enum", "required", "pattern", "surrogate", "nan", "set"],
+)
+async def test_a_schema_that_would_constrain_nothing_is_refused(
+    model: LocalChatModel, schema: dict[str, Any], reason: str
+) -> None:
+    asked = model.with_structured_output({"title": "T", **schema}, include_raw=True)
+    for _ in range(2):
+        with pytest.raises(InputError, match=reason):
+            asked.invoke("J")
+    with pytest.raises(InputError, match=reason):
+        await asked.ainvoke("J")
+
+
+def test_a_reply_that_left_its_grammar_is_no_data(model: LocalChatModel) -> None:
+    """llama.cpp gives up some grammars in the middle, such as this one that no value fits."""
+    schema = {"$defs": {"A": {"$ref": "#/$defs/A"}}, **_with({"$ref": "#/$defs/A"})}
+    got = model.with_structured_output(schema, include_raw=True).invoke("J", max_tokens=20)
+    assert got["parsed"] is None and got["parsing_error"]
 
 
 def test_a_file_that_is_no_chat_model_is_named(tmp_path: Path, load: Load) -> None:

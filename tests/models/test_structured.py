@@ -14,7 +14,10 @@ from typing_extensions import TypedDict
 from vitarmm_agent.errors import InputError, OutputError
 from vitarmm_agent.models.folder import FolderChatModel
 from vitarmm_agent.models.scripted import ScriptedChatModel
-from vitarmm_agent.models.structured import read_reply
+from vitarmm_agent.models.structured import json_schema_of, read_reply
+
+CONSTRAINED = {"decoding": {"constrained": True}}
+"""What a model of this machine says of a reply that was to keep to a schema."""
 
 
 class Step(BaseModel):
@@ -193,6 +196,42 @@ def test_what_a_filter_stopped_is_not_used(end: str) -> None:
 def test_replies_are_read_strictly(text: str, complaint: str) -> None:
     with pytest.raises(OutputError, match=complaint):
         read_reply(Judgement, AIMessage(text))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"allOf": [{"type": "object", "required": ["a"]}]},
+        {"const": {"a": 5}},
+        {"not": {"type": "string"}},
+        {"prefixItems": [{"type": "integer"}], "type": "array"},
+        {"required": ["a"], "type": "object"},
+    ],
+    ids=lambda words: next(iter(words)),
+)
+def test_all_words_of_a_json_schema_are_kept_and_checked(words: dict[str, Any]) -> None:
+    schema = {"title": "T", **words}
+    assert json_schema_of(schema) == schema
+    with pytest.raises(OutputError, match="not of the schema"):
+        read_reply(schema, AIMessage('"a text"', response_metadata=CONSTRAINED))
+    loop = {"$defs": {"A": {"$ref": "#/$defs/A"}}, "$ref": "#/$defs/A"}
+    for endless in (loop, {"$ref": "#/$defs/No"}):
+        with pytest.raises(OutputError, match="references cannot be followed"):
+            read_reply(endless, AIMessage("{}", response_metadata=CONSTRAINED))
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused(model: FolderChatModel) -> None:
+    for depth in (60, 300, 3000):
+        deep: dict[str, Any] = {"type": "integer"}
+        for _ in range(depth):
+            deep = {"type": "object", "properties": {"a": deep}}
+        with pytest.raises(InputError, match="nested more than 100 levels deep"):
+            model.with_structured_output(deep)
+
+
+def test_a_property_may_be_anything() -> None:
+    schema = {"type": "object", "properties": {"a": True}}
+    assert read_reply(schema, AIMessage('{"a": [1]}')) == {"a": [1]}
 
 
 def test_scripts_go_through_the_same_parsing() -> None:

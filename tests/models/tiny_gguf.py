@@ -16,13 +16,19 @@ HELD = Options(context=256, slots=2, threads=1, cache_mb=16)
 HIDDEN, HEADS, KV, MLP, LAYERS = 64, 4, 2, 96, 2
 
 
-def write_gguf(path: Path, output: np.ndarray[Any, Any] | None = None) -> Path:
+def write_gguf(
+    path: Path,
+    output: np.ndarray[Any, Any] | None = None,
+    *,
+    template: str = CHATML,
+    context: int = 256,
+) -> Path:
     """A random two-layer Qwen2, F32 but for one Q8_0 matrix, with the tiny tokenizer."""
     tokenizer = make_tokenizer()
     tokens = [*tokenizer.convert_ids_to_tokens(range(len(tokenizer))), "ab"]
     random = np.random.default_rng(0)
     writer = gguf.GGUFWriter(path, "qwen2")
-    writer.add_context_length(256)
+    writer.add_context_length(context)
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(MLP)
@@ -37,7 +43,7 @@ def write_gguf(path: Path, output: np.ndarray[Any, Any] | None = None) -> Path:
     writer.add_token_merges(["a b"])
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
-    writer.add_chat_template(CHATML)
+    writer.add_chat_template(template)
 
     def matrix(*shape: int) -> np.ndarray[Any, Any]:
         return (random.standard_normal(shape) * 0.3).astype(np.float32)

@@ -38,12 +38,14 @@ class GgufFile:
         architecture: what llama.cpp is to build of it, such as ``qwen2``; or of an adapter's base.
         kind: ``model`` or ``adapter``.
         has_template: whether it says how a conversation is written.
+        context: tokens that the model was made for, or 0 where it does not say.
     """
 
     path: Path
     architecture: str
     kind: str
     has_template: bool
+    context: int = 0
 
     @classmethod
     def open(cls, path: Path) -> GgufFile:
@@ -64,13 +66,14 @@ class GgufFile:
                     architecture = _text(bytes_, b"general.architecture")
                     kind = _text(bytes_, b"general.type") or "model"
                     template = bytes_.find(b"tokenizer.chat_template", 0, HEAD_BYTES) >= 0
+                    context = _number(bytes_, f"{architecture}.context_length".encode())
         except OSError as error:
             raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
         if not architecture:
             raise WeightsError(
                 f"{path} is damaged or no model: it does not name an architecture; fetch it again"
             )
-        return cls(path, architecture, kind, template)
+        return cls(path, architecture, kind, template, context)
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor by name, the fastest axis first, as the file has it.

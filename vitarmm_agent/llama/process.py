@@ -52,7 +52,7 @@ class Options:
     """How the weights are opened; servers of the same file and options are one.
 
     Attributes:
-        context: tokens that one call can hold, prompt and reply.
+        context: tokens that one call can hold, prompt and reply; at most what the model was made for.
         slots: calls that are answered at once; others wait in the server.
         adapter: a LoRA adapter as GGUF, applied to every call.
         embedding: give vectors (mean over tokens) instead of text.
@@ -142,6 +142,12 @@ class ServerProcess:
                 "the run can be resumed"
             ) from error
 
+    def said(self) -> str:
+        """What it wrote on standard error."""
+        with contextlib.suppress(OSError):
+            return self._log.read_text("utf-8", "replace")
+        return ""
+
     def end(self) -> None:
         """Let go of the process; the process that began it ends it and removes its folder."""
         for pipe in (self.process.stdin, self.process.stdout):
@@ -185,10 +191,8 @@ class ServerProcess:
         if os.getpid() == self.owner and (code := self.process.wait()) < 0:
             hint = ": is there enough memory?" if code == -9 else ""
             return f"ended by signal {-code}{hint}"
-        with contextlib.suppress(OSError):
-            lines = self._log.read_text("utf-8", "replace").strip().splitlines()
-            return "; ".join(_STAMP.sub("", line) for line in lines[:2])[:_SHOWN]
-        return ""
+        lines = self.said().strip().splitlines()
+        return "; ".join(_STAMP.sub("", line) for line in lines[:2])[:_SHOWN]
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,19 @@ def shared_server(weights: Path, options: Options | None = None) -> LlamaServer:
         MissingExtraError: llama.cpp's wheel is not installed.
         WeightsError: the file is missing or no GGUF file.
     """
-    options = options or Options()
+    options = _within(weights, options or Options())
     key = (weights.resolve(), options)
     with _lock:
         server = _servers.get(key)
         if server is None:
             server = _servers[key] = LlamaServer(weights.resolve(), options)
         return server
+
+
+def _within(weights: Path, options: Options) -> Options:
+    """``options`` with no more context than the model was made for, which is all that a call is given."""
+    most = GgufFile.open(weights).context
+    return replace(options, context=min(options.context, most or options.context))
 
 
 class LlamaServer:
@@ -72,12 +79,13 @@ class LlamaServer:
 
     def __init__(self, weights: Path, options: Options) -> None:
         check_platform()
-        GgufFile.open(weights)
         self.weights = weights
-        self.options = options
+        self.options = _within(weights, options)
         self._child: ServerProcess | None = None
         self._sync: httpx.Client | None = None
         self._async_clients: PerLoop[httpx.AsyncClient] | None = None
+        self.grammars: set[str] = set()
+        """Those that llama.cpp was seen to keep to."""
         self._forget()
         _all.add(self)
         _watch_forks()
@@ -177,6 +185,10 @@ class LlamaServer:
                 self._child.end()
                 self._child = None
                 self._forget_clients()
+
+    def log(self) -> str:
+        """What the child said so far on standard error."""
+        return "" if self._child is None else self._child.said()
 
     @property
     def pid(self) -> int | None:

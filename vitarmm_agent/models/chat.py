@@ -81,7 +81,7 @@ class EventChatModel(StreamedChatModel):
         return Decoding(
             **values,
             stop=(*self.stop, *(stop or ())),
-            schema=None if schema is None else json.dumps(schema),
+            schema=None if schema is None else _as_json(schema),
         )
 
     def with_structured_output(
@@ -173,3 +173,10 @@ class EventChatModel(StreamedChatModel):
         return AIMessageChunk(
             content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
         )
+
+
+def _as_json(schema: dict[str, Any]) -> str:
+    try:
+        return json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the schema is no JSON: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,16 @@ def has_images(messages: Iterable[BaseMessage]) -> bool:
         if isinstance(message.content, list)
         for block in message.content
     )
+
+
+def without_empty_end(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """``messages`` but for last ones of the assistant's that hold nothing: there is no reply to go on with."""
+    end = len(messages)
+    while end and role_of(last := messages[end - 1]) == "assistant":
+        if has_images([last]) or parts_of(last):
+            break
+        end -= 1
+    return messages[:end]
 
 
 def refuse_images(messages: Iterable[BaseMessage], model: str) -> None:

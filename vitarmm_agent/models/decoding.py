@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vitarmm_agent.data import whole
 from vitarmm_agent.errors import InputError
 
 FinishReason = Literal["stop", "length"]
@@ -34,12 +36,14 @@ class Decoding:
         """Refuse values that cannot be meant."""
         if self.max_tokens < 1:
             raise InputError(f"max_tokens must be at least 1, got {self.max_tokens!r}")
-        if self.temperature < 0:
+        if not (self.temperature >= 0 and math.isfinite(self.temperature)):
             raise InputError(f"temperature must be 0 or more, got {self.temperature!r}")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
         if any(not text for text in self.stop):
             raise InputError("a stop sequence is empty")
+        if any(whole(text) != text for text in self.stop):
+            raise InputError(f"a stop sequence holds half a surrogate pair: {self.stop!r}")
 
     def describe(self) -> dict[str, Any]:
         """What a trace should say of it."""

@@ -15,7 +15,14 @@ from pydantic import Field
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.models.adapters import checked_adapter
 from vitarmm_agent.models.chat import EventChatModel
-from vitarmm_agent.models.content import ImagePart, parts_of, refuse_images, role_of, text_of
+from vitarmm_agent.models.content import (
+    ImagePart,
+    parts_of,
+    refuse_images,
+    role_of,
+    text_of,
+    without_empty_end,
+)
 from vitarmm_agent.models.control import without_control_tokens
 from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent
 from vitarmm_agent.models.engine import Engine, Prompt
@@ -71,6 +78,7 @@ class TransformersChatModel(EventChatModel):
 
     def events(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Iterator[ReplyEvent]:
         """See :meth:`EventChatModel.events`."""
+        messages = without_empty_end(messages)
         filter_, prompt = self._filter(messages), self._prepare_allowed(messages)
         reuse = self.prefix_reuse
         for event in self.engine.generate(prompt, decoding, adapter=self.adapter, reuse=reuse):
@@ -80,6 +88,7 @@ class TransformersChatModel(EventChatModel):
         self, messages: Sequence[BaseMessage], decoding: Decoding
     ) -> AsyncIterator[ReplyEvent]:
         """See :meth:`EventChatModel.aevents`."""
+        messages = without_empty_end(messages)
         filter_, prompt = (
             self._filter(messages),
             await asyncio.to_thread(self._prepare_allowed, messages),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,20 @@ from typing import Any, ClassVar
 from langchain_core.messages import BaseMessage
 from pydantic import Field
 
-from vitarmm_agent.effects import Flow, arun, calls, run
+from vitarmm_agent.effects import Flow, arun, calls, in_thread, run
 from vitarmm_agent.errors import InputError
 from vitarmm_agent.llama.gguf_file import GgufFile
 from vitarmm_agent.llama.process import Options
 from vitarmm_agent.llama.server import LlamaServer, shared_server
 from vitarmm_agent.models.chat import EventChatModel
-from vitarmm_agent.models.content import refuse_images, role_of, text_of
+from vitarmm_agent.models.content import refuse_images, role_of, text_of, without_empty_end
 from vitarmm_agent.models.control import without_control_tokens
 from vitarmm_agent.models.decoding import Completion, Decoding, ReplyEvent, check_room
-from vitarmm_agent.models.grammar import grammar_of
+from vitarmm_agent.models.grammar import LOGGED, MARK, grammar_of
 from vitarmm_agent.weights import resolve
 
-TEMPLATE_BYTES = 64
-"""Bytes that a chat template puts around a message at most, roughly; only whether to count depends on it."""
+ADDED_TOKENS = 2
+"""Tokens that a tokenizer adds to a text at most: its beginning and its end."""
 LONGEST_TOKEN = 256
 """Bytes of a token at most: vocabularies have long runs of blanks as one."""
 Turn = dict[str, str]
@@ -107,6 +108,7 @@ class LocalChatModel(EventChatModel):
     def _request(self, messages: Sequence[BaseMessage], decoding: Decoding) -> Flow[dict[str, Any]]:
         """The body of a request; what llama.cpp would choose by itself is said."""
         refuse_images(messages, self.model)
+        messages = without_empty_end(messages)
         about = yield from calls(self.server.about, self.server.aabout)
         context = int(about["default_generation_settings"]["n_ctx"])
         texts = [text_of(message).encode("utf-8", "replace").decode() for message in messages]
@@ -135,8 +137,30 @@ class LocalChatModel(EventChatModel):
         if decoding.seed is not None:
             body["seed"] = decoding.seed % _RANDOM_SEED
         if decoding.schema is not None:
-            body["grammar"] = grammar_of(decoding.schema).text
+            body["grammar"] = yield from self._kept_grammar(decoding.schema)
         return body
+
+    def _kept_grammar(self, schema: str) -> Flow[str]:
+        """The grammar of a schema; at the first time it is tried, for llama.cpp drops what it cannot keep."""
+        grammar = grammar_of(schema)
+        if grammar.text not in self.server.grammars:
+            logged = len(self.server.log())
+            answer = yield from self._ask("/completion", grammar.trial())
+            if not answer["content"].startswith(MARK):
+                raise grammar.refused((yield from self._logged_after(logged)))
+            if len(self.server.grammars) >= _GRAMMARS:
+                self.server.grammars.clear()
+            self.server.grammars.add(grammar.text)
+        return grammar.text
+
+    def _logged_after(self, start: int) -> Flow[str]:
+        """What the server logged from ``start`` on. It may answer before it logs."""
+        for _ in range(_LOOKS):
+            log = self.server.log()[start:]
+            if LOGGED in log:
+                break
+            yield from in_thread(time.sleep, 0.02)
+        return log
 
     def _refuse_endless(self, texts: Sequence[str], wanted: int, context: int) -> None:
         """Refuse what cannot fit before it is looked through: counting it would take minutes."""
@@ -146,13 +170,13 @@ class LocalChatModel(EventChatModel):
 
     def _check_room(self, turns: list[Turn], wanted: int, context: int) -> Flow[None]:
         """Count the tokens of a prompt that could be too long: no token is less than a byte."""
-        most = sum(len(turn["content"].encode()) + TEMPLATE_BYTES for turn in turns)
-        if turns and most + wanted <= context - 4 * TEMPLATE_BYTES:
-            return
         if not turns:
             check_room(self.model, 0, wanted, context)
         rendered = yield from self._ask("/apply-template", {"messages": turns})
-        whole = {"content": rendered["prompt"], "parse_special": True}
+        prompt = rendered["prompt"]
+        if len(prompt.encode()) + ADDED_TOKENS + wanted <= context:
+            return
+        whole = {"content": prompt, "parse_special": True, "add_special": True}
         tokens = yield from self._ask("/tokenize", whole)
         check_room(self.model, len(tokens["tokens"]), wanted, context)
 
@@ -202,6 +226,9 @@ class LocalChatModel(EventChatModel):
 
 
 _ROUNDS = 3
+_LOOKS = 50
+_GRAMMARS = 256
+"""How many it remembers to have tried."""
 _RANDOM_SEED = 2**32 - 1
 """llama.cpp's word for a seed that it draws."""
 

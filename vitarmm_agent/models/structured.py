@@ -23,6 +23,8 @@ Schema = type | dict[str, Any]
 """A pydantic class, a TypedDict, or a JSON schema."""
 
 METHODS = ("json_schema", "json_mode", "function_calling")
+MAX_DEPTH = 100
+"""How deep a schema may be nested, counted in JSON; llama.cpp's grammars hold little more."""
 _SHOWN = 200
 _NO_CHARACTER = "\ufffd"
 """What a tokenizer puts in the place of bytes that form no character."""
@@ -32,13 +34,13 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
     """The JSON schema of ``schema``.
 
     Raises:
-        InputError: it is none of the kinds that are understood.
+        InputError: it is none of the kinds that are understood, or nested too deeply.
     """
     if _is_model(schema):
         return deepcopy(_class_schema(schema))
-    if isinstance(schema, dict) and any(
-        key in schema for key in ("type", "properties", "$ref", "anyOf", "oneOf", "enum")
-    ):
+    if isinstance(schema, dict) and schema.keys() & _keywords():
+        if _deeper_than(MAX_DEPTH, schema):
+            raise InputError(f"the schema is nested more than {MAX_DEPTH} levels deep; use $ref")
         return schema
     from langchain_core.utils.function_calling import convert_to_json_schema
 
@@ -48,6 +50,22 @@ def json_schema_of(schema: Schema) -> dict[str, Any]:
         raise InputError(
             f"{schema!r} is no schema: give a pydantic class, a TypedDict or a JSON schema"
         ) from error
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    """The words of JSON Schema that ask something of a value."""
+    import jsonschema
+
+    return frozenset(jsonschema.Draft202012Validator.VALIDATORS)
+
+
+def _deeper_than(most: int, data: Any) -> bool:
+    level = [data]
+    for _ in range(most):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [each for held in inner for each in held if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def _is_model(schema: Schema) -> TypeGuard[type[BaseModel]]:
@@ -126,8 +144,7 @@ def read_reply(schema: Schema, message: BaseMessage) -> Any:
         raise OutputError(f"the reply is not JSON ({error}): {_head(text)}") from None
     if not _is_model(schema):
         data = _wrapped(data, json_schema_of(schema))
-        loose = message.response_metadata.get("not_constrained")
-        if loose and (complaint := _complaint(json_schema_of(schema), data)):
+        if _was_constrained(message) and (complaint := _complaint(json_schema_of(schema), data)):
             raise OutputError(f"the reply is not of the schema ({complaint}): {_head(text)}")
         return data
     try:
@@ -143,7 +160,7 @@ def _wrapped(data: Any, schema: dict[str, Any]) -> Any:
     if fields and isinstance(data, dict) and len(data) == 1 and not fields.keys() & data.keys():
         (inner,) = data.values()
         data = inner if isinstance(inner, dict | list) else data
-    lists = [name for name, field in fields.items() if field.get("type") == "array"]
+    lists = [name for name, field in fields.items() if _is_list(field)]
     if isinstance(data, dict) and len(lists) == 1 and isinstance(data.get(lists[0]), dict):
         data = data | {lists[0]: [data[lists[0]]]}
     bare = isinstance(data, list) or (isinstance(data, dict) and not fields.keys() & data.keys())
@@ -152,14 +169,26 @@ def _wrapped(data: Any, schema: dict[str, Any]) -> Any:
     return {lists[0]: data if isinstance(data, list) else [data]}
 
 
+def _is_list(field: Any) -> bool:
+    return isinstance(field, dict) and field.get("type") == "array"
+
+
+def _was_constrained(message: BaseMessage) -> bool:
+    """Whether a model of this machine was to keep to the schema: its grammar may hold less than that."""
+    return bool(message.response_metadata.get("decoding", {}).get("constrained"))
+
+
 def _complaint(schema: dict[str, Any], data: Any) -> str:
     """What is wrong with data of a JSON schema, or nothing."""
     import jsonschema
+    from referencing.exceptions import Unresolvable
 
     try:
         jsonschema.Draft202012Validator(schema).validate(data)
     except jsonschema.ValidationError as error:
         return f"{'.'.join(map(str, error.absolute_path)) or 'it'}: {error.message}"
+    except (RecursionError, Unresolvable) as error:
+        return f"its references cannot be followed: {error}"
     return ""
 
 
