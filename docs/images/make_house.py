@@ -35,6 +35,7 @@ WORDS = {
     "nearest": "did you mean",
     "numbers": "read once",
     "one_process": "not after a fork",
+    "user_path": "paths as typed",
     "private": "nobody else's",
     "prompts": "for models",
     "thinking": "told from words",
