@@ -68,8 +68,7 @@ async def simulate(
         cluster.check(workers)
         config = config.model_copy(update={"lanes": workers})
     problems = await asyncio.to_thread(load_problems, config)
-    config = _with_contents(config, problems)
-    begin(folder, config, resume=resume, what="simulation")
+    begin(folder, _with_contents(config, problems), resume=resume, what="simulation")
     work = WorkList(folder / LEDGER, SimulatedRow, again=lambda row: row.may_pass)
     jobs = [Job(task.key, task) for task in problems.tasks]
     lanes = [jobs[n :: config.lanes] for n in range(config.lanes)]
